@@ -1,0 +1,141 @@
+// CKernels: the vectorised loops that Swift can't yet dispatch by CPU at run time.
+//
+// Contract of every function here: buffers are dense float32 (row-major) unless a stride says otherwise;
+// an output may be the same buffer as an input only where that is said; results do not depend on the number
+// of threads, bit for bit (each output element is computed by one fixed sequence of operations, and sums run
+// over fixed chunks added in order).
+#ifndef CKERNELS_H
+#define CKERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// MARK: Threads. One pool for the process, started at first use.
+
+/// Threads that kernels may use, at least 1. The default is the number of processors this process may run on.
+int ck_thread_count(void);
+void ck_set_thread_count(int count);
+/// Runs body(context, part) for each part in 0..<parts, on the pool and the caller; returns when all are done.
+/// Nested calls run serially on the calling thread.
+void ck_parallel(int parts, void (*body)(void *context, int part), void *context);
+/// What the CPU offers and was chosen: "avx512", "avx2", "neon" or "plain".
+const char *ck_instruction_set(void);
+
+// MARK: Memory. Blocks are 64-byte aligned and kept for reuse, so large tensors are not paged in anew.
+
+void *ck_allocate(size_t bytes);
+/// `bytes` is what was asked for at allocation.
+void ck_deallocate(void *block, size_t bytes);
+/// Gives the kept blocks back to the system.
+void ck_trim_memory(void);
+
+// MARK: Matrix products.
+
+/// C = alpha · op(A) op(B) + beta · C; op(A) is [m, k], op(B) is [k, n], C is [m, n]; row-major with row strides.
+/// With beta == 0, C is written without being read.
+void ck_gemm(bool transpose_a, bool transpose_b, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, float alpha, const float *a,
+             ptrdiff_t lda, const float *b, ptrdiff_t ldb, float beta, float *c, ptrdiff_t ldc);
+/// The same with B stored as bfloat16, widened block by block.
+void ck_gemm_bf16(bool transpose_a, bool transpose_b, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, float alpha,
+                  const float *a, ptrdiff_t lda, const uint16_t *b, ptrdiff_t ldb, float beta, float *c,
+                  ptrdiff_t ldc);
+/// `count` products of equal shape; consecutive matrices lie stride_a, stride_b, stride_c elements apart (0 repeats).
+void ck_gemm_batched(ptrdiff_t count, bool transpose_a, bool transpose_b, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
+                     float alpha, const float *a, ptrdiff_t lda, ptrdiff_t stride_a, const float *b, ptrdiff_t ldb,
+                     ptrdiff_t stride_b, float beta, float *c, ptrdiff_t ldc, ptrdiff_t stride_c);
+
+// MARK: Elementwise.
+
+typedef enum {
+  CK_NEGATE, CK_EXP, CK_LOG, CK_TANH, CK_ERF, CK_SIGMOID, CK_RELU, CK_GELU, CK_GELU_TANH, CK_SILU,
+  CK_SQRT, CK_RSQRT, CK_SQUARE, CK_ABS, CK_RECIPROCAL
+} ck_unary_op;
+/// y = f(x); y may be x.
+void ck_unary(ck_unary_op op, const float *x, float *y, size_t count);
+/// dx = dy · f′(x), from the input x (not the output); dx may be dy.
+void ck_unary_gradient(ck_unary_op op, const float *x, const float *dy, float *dx, size_t count);
+
+typedef enum { CK_ADD, CK_SUBTRACT, CK_MULTIPLY, CK_DIVIDE, CK_MAXIMUM, CK_MINIMUM } ck_binary_op;
+/// out = a op b over a shape of `rank` ≤ 8 axes; strides in elements, 0 where an operand is broadcast. out is dense
+/// and may be a or b where that operand is dense.
+void ck_binary(ck_binary_op op, int rank, const ptrdiff_t *shape, const float *a, const ptrdiff_t *stride_a,
+               const float *b, const ptrdiff_t *stride_b, float *out);
+/// y = scale · x + offset; y may be x.
+void ck_affine(const float *x, float scale, float offset, float *y, size_t count);
+/// y += scale · x
+void ck_accumulate(const float *x, float scale, float *y, size_t count);
+/// y[i, :] = x[i, :] + bias, optionally followed by ReLU; y may be x.
+void ck_add_rows(const float *x, const float *bias, bool relu, float *y, ptrdiff_t rows, ptrdiff_t columns);
+
+// MARK: Reductions over the middle axis of [outer, axis, inner].
+
+typedef enum { CK_SUM, CK_MAX } ck_reduction;
+void ck_reduce(ck_reduction op, const float *x, float *y, ptrdiff_t outer, ptrdiff_t axis, ptrdiff_t inner);
+/// Index of the first largest element in each row.
+void ck_argmax_rows(const float *x, int32_t *index, ptrdiff_t rows, ptrdiff_t columns);
+double ck_sum_of_squares(const float *x, size_t count);
+bool ck_all_finite(const float *x, size_t count);
+
+// MARK: Moving elements.
+
+/// out (dense, of `shape`) = the elements of x read with the given strides.
+void ck_permute(int rank, const ptrdiff_t *shape, const float *x, const ptrdiff_t *strides, float *out);
+/// out[i, :] = table[index[i], :]
+void ck_gather_rows(const float *table, const int32_t *index, float *out, ptrdiff_t count, ptrdiff_t columns);
+/// table[index[i], :] += x[i, :], in the order of i.
+void ck_scatter_add_rows(const float *x, const int32_t *index, float *table, ptrdiff_t count, ptrdiff_t columns);
+
+// MARK: Rows: softmax, normalisation, cross-entropy.
+
+/// log_form: log-softmax. y may be x.
+void ck_softmax_rows(bool log_form, const float *x, float *y, ptrdiff_t rows, ptrdiff_t columns);
+/// dx from the output y: y·(dy − Σ y·dy), or dy − exp(y)·Σ dy in log form.
+void ck_softmax_rows_gradient(bool log_form, const float *y, const float *dy, float *dx, ptrdiff_t rows,
+                              ptrdiff_t columns);
+/// losses[i] = logsumexp(x[i, :]) − x[i, target[i]], 0 where target[i] == ignore. Where `gradient` is not NULL,
+/// gradient = softmax(x) − onehot(target), 0 in ignored rows.
+void ck_cross_entropy_rows(const float *x, const int32_t *target, int32_t ignore, float *losses, float *gradient,
+                           ptrdiff_t rows, ptrdiff_t columns);
+/// y = (x − mean)·rstd·weight + bias (weight, bias may be NULL). mean, rstd: [rows], saved for the gradient.
+void ck_layer_norm(const float *x, const float *weight, const float *bias, float epsilon, float *y, float *mean,
+                   float *rstd, ptrdiff_t rows, ptrdiff_t columns);
+/// Any of dx, dweight, dbias may be NULL.
+void ck_layer_norm_gradient(const float *x, const float *weight, const float *mean, const float *rstd, const float *dy,
+                            float *dx, float *dweight, float *dbias, ptrdiff_t rows, ptrdiff_t columns);
+/// y = x·rstd·weight, rstd = 1/√(mean(x²) + ε).
+void ck_rms_norm(const float *x, const float *weight, float epsilon, float *y, float *rstd, ptrdiff_t rows,
+                 ptrdiff_t columns);
+void ck_rms_norm_gradient(const float *x, const float *weight, const float *rstd, const float *dy, float *dx,
+                          float *dweight, ptrdiff_t rows, ptrdiff_t columns);
+
+// MARK: Optimizers: one pass over weight, gradient and moments.
+
+/// PyTorch's rules. decoupled: AdamW (weight ·= 1 − lr·decay), else decay is added to the gradient. `step` counts from 1.
+/// gradient_scale multiplies the gradient first (clipping).
+void ck_adam_step(float *weight, const float *gradient, float *m, float *v, size_t count, float learning_rate,
+                  float beta1, float beta2, float epsilon, float decay, bool decoupled, int64_t step,
+                  float gradient_scale);
+/// velocity may be NULL (no momentum); PyTorch's rule with dampening 0. first_step: velocity = gradient.
+void ck_sgd_step(float *weight, const float *gradient, float *velocity, size_t count, float learning_rate,
+                 float momentum, bool nesterov, float decay, bool first_step, float gradient_scale);
+
+// MARK: Number formats. Narrowing rounds to nearest, ties to even; NaN stays NaN.
+
+void ck_bf16_to_f32(const uint16_t *x, float *y, size_t count);
+void ck_f32_to_bf16(const float *x, uint16_t *y, size_t count);
+void ck_f16_to_f32(const uint16_t *x, float *y, size_t count);
+void ck_f32_to_f16(const float *x, uint16_t *y, size_t count);
+void ck_f64_to_f32(const double *x, float *y, size_t count);
+void ck_f32_to_f64(const float *x, double *y, size_t count);
+/// y = (x/255 − mean)/deviation
+void ck_normalize_bytes(const uint8_t *x, float mean, float deviation, float *y, size_t count);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,12 @@
+import ArgumentParser
+import LoRAKit
+
+/// `lora`: the command line. Parses, calls the library, prints.
+@main
+struct LoRACommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "lora",
+    abstract: "Low-rank adaptation: understand it, train it, ship it.",
+    version: "0.1.0",
+    subcommands: [])
+}
