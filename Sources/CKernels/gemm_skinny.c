@@ -9,7 +9,7 @@
 #include "gemm_kernels.h"
 
 enum {
-  MOST_FEW = 40,    // above, packing is cheaper
+  MOST_FEW = 36,    // above, packing is cheaper
   LEAST_DEPTH = 48, // below, folding the lanes costs too much
   DEPTH = 1024,     // of a block along k: ten rows of x fit the first-level cache
   WORTH_A_COPY = 64
