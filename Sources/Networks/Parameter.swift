@@ -156,6 +156,13 @@ extension Parameter {
     parametrizations = []
   }
 
+  /// Stores what the first link gives, whether it is enabled or not, and takes it off.
+  public func foldFirst() {
+    guard let first = parametrizations.first else { return }
+    original = first.value(of: stored).detached
+    parametrizations.removeFirst()
+  }
+
   private func name(of parametrization: any Parametrization) -> String { String(describing: type(of: parametrization)) }
 
   /// A parameter of its own with the same contents; the links are copied too.
