@@ -204,3 +204,14 @@ private final class ValueCache: @unchecked Sendable {
     return value
   }
 }
+
+// MARK: - Optimizers
+
+extension Parameter {
+  /// Lets an optimizer change what is stored, in place where nobody else holds it.
+  package func update(_ body: (_ elements: UnsafeMutablePointer<Float>, _ count: Int) -> Void) {
+    precondition(leaf == nil, "update: a parameter can't change while its gradient is being computed")
+    let count = original.count
+    original.updateInPlace { body($0, count) }
+  }
+}
