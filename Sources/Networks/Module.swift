@@ -26,6 +26,11 @@ extension Module {
 public struct NamedParameter {
   public let name: String
   public let parameter: Parameter
+
+  public init(name: String, parameter: Parameter) {
+    self.name = name
+    self.parameter = parameter
+  }
 }
 
 extension Module {

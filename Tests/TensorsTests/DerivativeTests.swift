@@ -1,7 +1,6 @@
+import Tensors
 import TestSupport
 import Testing
-
-import Tensors
 
 /// One use of an operation at random inputs: what the sweep differentiates.
 struct Example: Sendable {
@@ -10,7 +9,9 @@ struct Example: Sendable {
   var range: ClosedRange<Float> = -1.5...1.5
   var function: @Sendable ([Tensor]) -> Tensor
 
-  init(_ shapes: [[Int]], in range: ClosedRange<Float> = -1.5...1.5, _ function: @escaping @Sendable ([Tensor]) -> Tensor) {
+  init(
+    _ shapes: [[Int]], in range: ClosedRange<Float> = -1.5...1.5, _ function: @escaping @Sendable ([Tensor]) -> Tensor
+  ) {
     self.shapes = shapes
     self.range = range
     self.function = function
@@ -72,7 +73,8 @@ extension Operation {
         Example([[2, 3, 4]]) { $0[0].sum(axis: 1) },
         Example([[2, 3, 4]]) { $0[0].mean(axis: -1, keepingAxis: true) },
       ]
-    case .max: [Example([[2, 3, 4]]) { $0[0].max(axis: 1) }, Example([[3, 4]]) { $0[0].max(axis: -1, keepingAxis: true) }]
+    case .max:
+      [Example([[2, 3, 4]]) { $0[0].max(axis: 1) }, Example([[3, 4]]) { $0[0].max(axis: -1, keepingAxis: true) }]
     case .reshape: [Example([[3, 4]]) { $0[0].reshaped([2, 6]) }]
     case .permute: [Example([[2, 3, 4]]) { $0[0].permuted([2, 0, 1]) }, Example([[3, 4]]) { $0[0].transposed() }]
     case .slice: [Example([[3, 5, 2]]) { $0[0].sliced(axis: 1, 1..<4) }]
@@ -132,7 +134,9 @@ struct DerivativeTests {
             var moved = inputs
             moved[index] = Tensor(shape: input.shape, scalars: scalars)
             // Summed in double: the differences are small beside the sum.
-            return zip(example.function(moved).scalars, coefficients.scalars).reduce(0) { $0 + Double($1.0) * Double($1.1) }
+            return zip(example.function(moved).scalars, coefficients.scalars).reduce(0) {
+              $0 + Double($1.0) * Double($1.1)
+            }
           }
           return Float((shifted(h) - shifted(-h)) / Double(2 * h))
         }

@@ -13,7 +13,8 @@ struct TensorTests {
     #expect(a.matmul(b).scalars == [5, 11, 14, 23])
     #expect(a.matmul(b.transposed(), transposeOther: true).scalars == [5, 11, 14, 23])
     #expect(a.transposed().matmul(b, transposeSelf: true).scalars == [5, 11, 14, 23])
-    #expect(a.transposed().matmul(b.transposed(), transposeSelf: true, transposeOther: true).scalars == [5, 11, 14, 23])
+    #expect(
+      a.transposed().matmul(b.transposed(), transposeSelf: true, transposeOther: true).scalars == [5, 11, 14, 23])
   }
 
   @Test("a batched product is the product of each pair")
@@ -102,7 +103,10 @@ struct TensorTests {
   func generator() {
     // The first outputs for a state made by SplitMix64 from seed 0, as in rand_xoshiro's test of seed_from_u64(0).
     var generator = SeededGenerator(seed: 0)
-    #expect((0..<3).map { _ in generator.next() } == [11_091_344_671_253_066_420, 13_793_997_310_169_335_082, 1_900_383_378_846_508_768])
+    #expect(
+      (0..<3).map { _ in generator.next() } == [
+        11_091_344_671_253_066_420, 13_793_997_310_169_335_082, 1_900_383_378_846_508_768,
+      ])
   }
 
   @Test("a tensor is a value: an update of one leaves the other")
