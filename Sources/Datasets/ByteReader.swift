@@ -151,16 +151,3 @@ final class ByteReader {
       advice: "The file is damaged or two files were joined; fetch it again.")
   }
 }
-
-extension Int {
-  /// 60000 as "60,000".
-  var grouped: String {
-    var digits = String(magnitude)
-    var end = digits.endIndex
-    while let next = digits.index(end, offsetBy: -3, limitedBy: digits.startIndex), next > digits.startIndex {
-      digits.insert(",", at: next)
-      end = next
-    }
-    return (self < 0 ? "-" : "") + digits
-  }
-}

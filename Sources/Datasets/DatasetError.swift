@@ -46,3 +46,16 @@ public struct DatasetError: LocalizedError, CustomStringConvertible, Equatable, 
   public var description: String { "\(file): found \(found), expected \(expected). \(advice)" }
   public var errorDescription: String? { description }
 }
+
+extension Int {
+  /// 60000 as "60,000".
+  var grouped: String {
+    var digits = String(magnitude)
+    var end = digits.endIndex
+    while let next = digits.index(end, offsetBy: -3, limitedBy: digits.startIndex), next > digits.startIndex {
+      digits.insert(",", at: next)
+      end = next
+    }
+    return (self < 0 ? "-" : "") + digits
+  }
+}

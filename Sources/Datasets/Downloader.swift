@@ -59,7 +59,9 @@ public struct Downloader: Sendable {
         do {
           try await transfer(file, from: source, to: partial, progress: progress)
           let hash = try SHA256.hash(of: partial)
-          guard hash == file.sha256 else { throw Failure("the SHA-256 is \(hash), not \(file.sha256)", isContent: true) }
+          guard hash == file.sha256 else {
+            throw Failure("the SHA-256 is \(hash), not \(file.sha256)", isContent: true)
+          }
           try moveIntoPlace(partial, destination)
           return destination
         } catch let failure as Failure {
@@ -76,7 +78,8 @@ public struct Downloader: Sendable {
     }
     throw DatasetError(
       .download, file: destination,
-      found: reasons.isEmpty ? "no mirror to ask" : "no mirror that gave the file: tried " + reasons.joined(separator: ", "),
+      found: reasons.isEmpty
+        ? "no mirror to ask" : "no mirror that gave the file: tried " + reasons.joined(separator: ", "),
       expected: "a file of \(file.byteCount.grouped) bytes with SHA-256 \(file.sha256)",
       advice: "Try again when the network is back, or put \(file.name) into \(directory.path) by hand.")
   }
@@ -98,7 +101,8 @@ public struct Downloader: Sendable {
       try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
     } catch {
       throw DatasetError(
-        .inaccessible, file: directory, found: "\"\(error.localizedDescription)\"", expected: "a folder to download into",
+        .inaccessible, file: directory, found: "\"\(error.localizedDescription)\"",
+        expected: "a folder to download into",
         advice: "Check its permissions or choose another.")
     }
   }
@@ -144,7 +148,9 @@ private final class PartialFile {
 
   init(_ url: URL) throws {
     self.url = url
-    if !FileManager.default.fileExists(atPath: url.path) { _ = FileManager.default.createFile(atPath: url.path, contents: nil) }
+    if !FileManager.default.fileExists(atPath: url.path) {
+      _ = FileManager.default.createFile(atPath: url.path, contents: nil)
+    }
     do {
       handle = try FileHandle(forUpdating: url)
       byteCount = Int(try handle.seekToEnd())

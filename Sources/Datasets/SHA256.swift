@@ -7,14 +7,16 @@ import Foundation
 /// hash.update(bytes)
 /// hash.finalize()  // "ba7816bf…", 64 hexadecimal digits
 /// ```
-struct SHA256 {
+package struct SHA256 {
+  package init() {}
+
   private var state: [UInt32] = [
     0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
   ]
   private var pending: [UInt8] = []  // fewer than 64
   private var byteCount: UInt64 = 0
 
-  mutating func update(_ bytes: some Sequence<UInt8>) {
+  package mutating func update(_ bytes: some Sequence<UInt8>) {
     let all = pending + bytes
     byteCount += UInt64(all.count - pending.count)
     let whole = all.count / 64 * 64
@@ -25,11 +27,12 @@ struct SHA256 {
   }
 
   /// The hash of everything so far in lower-case hexadecimal.
-  func finalize() -> String {
+  package func finalize() -> String {
     var last = self
     let bitCount = byteCount * 8
     let zeros = (119 - pending.count) % 64  // so that 0x80, zeros and the 8-byte length fill whole blocks
-    last.update([0x80] + Array(repeating: 0, count: zeros) + (0..<8).map { UInt8(truncatingIfNeeded: bitCount >> (56 - 8 * $0)) })
+    last.update(
+      [0x80] + Array(repeating: 0, count: zeros) + (0..<8).map { UInt8(truncatingIfNeeded: bitCount >> (56 - 8 * $0)) })
     return last.state.map { word in
       let digits = String(word, radix: 16)
       return String(repeating: "0", count: 8 - digits.count) + digits
@@ -37,7 +40,7 @@ struct SHA256 {
   }
 
   /// The hash of a file.
-  static func hash(of file: URL) throws -> String {
+  package static func hash(of file: URL) throws -> String {
     let handle = try FileHandle(forReadingFrom: file)
     defer { try? handle.close() }
     var hash = SHA256()
