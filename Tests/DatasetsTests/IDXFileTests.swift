@@ -31,17 +31,22 @@ struct IDXFileTests {
     }
   }
 
-  @Test("A changed byte anywhere in the compressed data or its checksum is noticed")
+  @Test("A changed byte anywhere in a gzip file is an error or, where it means nothing, leaves the content as it was")
   func corrupt() throws {
     let scratch = try ScratchFolder()
     let whole = Array(try Data(contentsOf: folder.appendingPathComponent("images.idx.gz")))
-    let header = 10  // its time and system bytes mean nothing
-    for position in header..<whole.count {
+    var errors = 0
+    for position in whole.indices {
       var damaged = whole
       damaged[position] ^= 0x10
       let file = try scratch.write(damaged, "damaged")
-      #expect(throws: DatasetError.self, "byte \(position)") { try IDXFile(contentsOf: file, dimensionCount: 3) }
+      do {
+        #expect(try IDXFile(contentsOf: file, dimensionCount: 3).bytes == pixels, "byte \(position)")
+      } catch is DatasetError {
+        errors += 1
+      }
     }
+    #expect(errors >= whole.count - 8)  // the header's time, flags of speed and system, and the last byte's padding
   }
 
   @Test("Bytes after the content are an error, plain, after the gzip data and inside it")
