@@ -7,7 +7,7 @@ import Testing
   @Test("An adapter as peft writes it has nothing odd about it and fits its base", arguments: PEFTCase.all)
   func isComplete(_ example: PEFTCase) throws {
     let attachment = try Attachment(example.adapter(), base: example.base())
-    #expect(attachment.findings == [])
+    #expect(attachment.findings.filter { $0.severity > .note } == [])
     #expect(attachment.placements.count == (try example.adapter().modules.count))
   }
 
@@ -19,8 +19,10 @@ import Testing
       try adapter.write(peft: copy)
       let original = try SafetensorsFile(example.folder.appendingPathComponent("adapter/adapter_model.safetensors"))
       let written = try SafetensorsFile(copy.appendingPathComponent("adapter_model.safetensors"))
-      #expect(written.tensors.map(\.name).sorted() == original.tensors.map(\.name).sorted())
-      for tensor in original.tensors {
+      // peft writes two copies from inside its wrapper that it doesn't read.
+      let meant = original.tensors.filter { !$0.name.contains(".modules_to_save.") && !$0.name.contains(".original_module.") }
+      #expect(written.tensors.map(\.name).sorted() == meant.map(\.name).sorted())
+      for tensor in meant {
         let other = try #require(written[tensor.name])
         #expect(other.info == tensor.info)
         #expect(tensor.withBytes { bytes in other.withBytes { bytes.elementsEqual($0) } })

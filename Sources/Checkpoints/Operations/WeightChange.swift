@@ -52,11 +52,11 @@ final class WeightChange: @unchecked Sendable {
       for part in prepared.parts { part.addProduct(to: block, rows: range, columns: columns) }
       return (weightSquare, squareNorm * Double(range.count) / Double(rows))
     }
-    return try withScratch(block.count) { original in
-      try withScratch(block.count) { changed in
+    return withScratch(block.count) { original in
+      withScratch(block.count) { changed in
         original.baseAddress!.update(from: block.baseAddress!, count: block.count)
         for part in prepared.parts {
-          try part.add(to: block, original: original, scratch: changed, rows: range, columns: columns)
+          part.add(to: block, original: original, scratch: changed, rows: range, columns: columns)
         }
         return (weightSquare, Self.squareDistance(block, original))
       }
@@ -205,7 +205,7 @@ private struct PreparedPart {
   func add(
     to block: UnsafeMutableBufferPointer<Float>, original: UnsafeMutableBufferPointer<Float>,
     scratch: UnsafeMutableBufferPointer<Float>, rows: Range<Int>, columns: Int
-  ) throws {
+  ) {
     switch kind {
     case .product:
       addProduct(to: block, rows: rows, columns: columns)
