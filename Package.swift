@@ -38,7 +38,7 @@ let package = Package(
     .target(name: "Datasets", dependencies: ["Tensors", "CZlib"], resources: [.copy("Resources")]),
     .target(
       name: "Training",
-      dependencies: ["Networks", "Checkpoints", .product(name: "Logging", package: "swift-log")]),
+      dependencies: ["Networks", "Checkpoints", "CKernels", .product(name: "Logging", package: "swift-log")]),
     .target(name: "Charts", dependencies: ["LinearAlgebra", "CPNG"]),
     .target(name: "LoRAKit", dependencies: ["Models", "Datasets", "Training", "Charts"]),
 

@@ -72,6 +72,15 @@ extension Tensor {
       b, Derivative.divisor(a.detached, b.detached))
   }
 
+  /// self + scale · other, for equal shapes, in one pass.
+  public func adding(_ other: Tensor, scaledBy scale: Float) -> Tensor {
+    precondition(shape == other.shape, "adding: shapes \(shape) and \(other.shape) differ")
+    return Tensor(shape: shape) { out in
+      out.baseAddress!.update(from: pointer, count: count)
+      ck_accumulate(other.pointer, scale, out.baseAddress, count)
+    }.recorded(.addScaled, self, Derivative.affine(scale: 1), other, Derivative.affine(scale: scale))
+  }
+
   /// The larger of both, elementwise; at ties the gradient goes to both by half.
   public func maximum(_ other: Tensor) -> Tensor {
     combined(CK_MAXIMUM, other).recorded(

@@ -5,7 +5,7 @@ import CKernels
 package enum Operation: String, CaseIterable, Sendable {
   case negate, exp, log, tanh, erf, sigmoid, relu, gelu, geluTanh, silu
   case squareRoot, reciprocalSquareRoot, square, absoluteValue, reciprocal, affine
-  case add, subtract, multiply, divide, maximum
+  case add, addScaled, subtract, multiply, divide, maximum
   case matmul, linear
   case sum, max
   case reshape, permute, slice, concatenate, rows
@@ -20,7 +20,7 @@ package enum Derivative {
     { dy in x.mappedGradient(operation, dy) }
   }
 
-  // y = scale · x + offset          dx = scale · dy
+  // y = scale · x + offset          dx = scale · dy; likewise y = z + scale · x
   static func affine(scale: Float) -> Pullback {
     { dy in scale == 1 ? dy : dy * scale }
   }
