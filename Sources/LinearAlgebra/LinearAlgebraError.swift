@@ -4,6 +4,8 @@ public enum LinearAlgebraError: Error, Equatable, Sendable {
   case notAMatrix(operation: String, shape: [Int])
   /// The input holds NaN or infinity.
   case notFinite(operation: String, shape: [Int], row: Int, column: Int, value: String)
+  /// A product with the matrix holds NaN or infinity: so does the matrix in this row, or the sum overflows.
+  case productNotFinite(operation: String, shape: [Int], row: Int)
   /// A rank below one or above the smaller side.
   case rankOutOfRange(operation: String, rank: Int, shape: [Int])
   /// The columns of the left and the rows of the right matrix differ.
@@ -25,6 +27,11 @@ extension LinearAlgebraError: CustomStringConvertible {
       """
       \(operation): the matrix of shape \(shape) holds \(value) at row \(row), column \(column); \
       every element must be finite.
+      """
+    case .productNotFinite(let operation, let shape, let row):
+      """
+      \(operation): products with the matrix of shape \(shape) are not finite in row \(row); \
+      every element must be finite, and sums of a row must not exceed the largest float32.
       """
     case .rankOutOfRange(let operation, let rank, let shape):
       "\(operation): rank \(rank) does not fit a matrix of shape \(shape); it must lie in 1...\(shape.min() ?? 0)."

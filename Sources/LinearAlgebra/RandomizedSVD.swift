@@ -87,7 +87,7 @@ private struct RangeSketch<Operator: LinearOperator> {
   private var generator: SeededGenerator
   /// [rows, size], orthonormal columns.
   private var q: Tensor?
-  /// [rows, probeCount]: A ω for random ω, and what of it lies outside the range of q. Both times 2^−probeExponent.
+  /// [rows, probeCount]: A ω for random ω, and what of it lies outside the range of q.
   private var probes: (images: Tensor, residuals: Tensor)?
 
   private let probeCount = 10
@@ -112,6 +112,7 @@ private struct RangeSketch<Operator: LinearOperator> {
     guard count > 0 else { return }
     let firstProbes = probes == nil ? probeCount : 0
     let sketch = matrix.times(.normal([matrix.columns, count + firstProbes], using: &generator))
+    try checkFinite(sketch)
     if firstProbes > 0 {
       let images = sketch.sliced(axis: 1, count..<count + firstProbes)
       probes = (images, images)
@@ -134,18 +135,26 @@ private struct RangeSketch<Operator: LinearOperator> {
     return try x.removing(q).orthonormalised().removing(q).orthonormalised()
   }
 
+  /// NaN or infinity in a row of the matrix shows in that row of every product.
+  private func checkFinite(_ product: Tensor) throws {
+    guard !product.isFinite else { return }
+    let row = product.withUnsafeBufferPointer { $0.firstIndex { !$0.isFinite }! } / product.shape[1]
+    throw LinearAlgebraError.productNotFinite(
+      operation: "randomizedSVD", shape: [matrix.rows, matrix.columns], row: row)
+  }
+
   /// Q Qᵀ A, decomposed.
   func factors() throws -> LowRankFactors {
     let q = q!
     let projected = try matrix.transposedTimes(q).svd()  // Aᵀ Q = V S Wᵀ, so Q Qᵀ A = (Q W) S Vᵀ
-    let largest = probes!.residuals.squared().sum(axis: 0).scalars.max() ?? 0
+    let largest = probes!.residuals.transposed().largestRowNorm
     return LowRankFactors(
       u: q.matmul(projected.vTransposed, transposeOther: true), singularValues: projected.singularValues,
       vTransposed: projected.u.transposed(),
       error: ApproximationError(
         frobenius: estimatedError,
         // Lemma 4.1 with α = 2: ‖R‖₂ ≤ 2 √(2/π) max ‖R ωᵢ‖, but for a probability of 2^−10.
-        spectral: 2 * (2 / Double.pi).squareRoot() * Double(largest).squareRoot(), isEstimate: true))
+        spectral: 2 * (2 / Double.pi).squareRoot() * largest, isEstimate: true))
   }
 }
 
@@ -153,6 +162,10 @@ extension Tensor {
   /// An orthonormal basis of the columns' span.
   fileprivate func orthonormalised() throws -> Tensor {
     try MatrixInput(self, "randomizedSVD").householderQR().q
+  }
+
+  fileprivate var largestRowNorm: Double {
+    (0..<shape[0]).map { sliced(axis: 0, $0..<$0 + 1).norm }.max() ?? 0
   }
 
   /// x − Q Qᵀ x

@@ -62,7 +62,7 @@ extension Spectrum {
     return factor / MarchenkoPastur.median(aspect: aspect).squareRoot() * (upper + lower) / 2
   }
 
-  /// What is dropped is summed, smallest first, so a share of 1 drops only what is exactly zero.
+  /// What is dropped is summed, smallest first. A share of 1 drops only what is exactly zero.
   private func smallestRank(keeping share: Double, of weight: (Double) -> Double) -> Int {
     precondition(share >= 0 && share <= 1, "RankSelection: a share of \(share) lies outside 0...1")
     let total = singularValues.reversed().reduce(0) { $0 + weight(Double($1)) }
@@ -70,7 +70,7 @@ extension Spectrum {
     var rank = singularValues.count
     while rank > 0 {
       dropped += weight(Double(singularValues[rank - 1]))
-      if dropped > (1 - share) * total { break }
+      if share == 1 ? dropped > 0 : total - dropped < share * total { break }
       rank -= 1
     }
     return rank
