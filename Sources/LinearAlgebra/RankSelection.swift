@@ -81,21 +81,21 @@ extension Spectrum {
 /// variance 1/n follow √((b − t)(t − a)) / (2πβt) between a = (1 − √β)² and b = (1 + √β)².
 private enum MarchenkoPastur {
   /// λ(β): Gavish and Donoho, equation 11.
-  static func hardThreshold(aspect β: Double) -> Double {
-    (2 * (β + 1) + 8 * β / ((β + 1) + (β * β + 14 * β + 1).squareRoot())).squareRoot()
+  static func hardThreshold(aspect beta: Double) -> Double {
+    (2 * (beta + 1) + 8 * beta / ((beta + 1) + (beta * beta + 14 * beta + 1).squareRoot())).squareRoot()
   }
 
-  /// The median, by the midpoint rule in θ with t = a + (b − a) sin²θ, which removes the roots at both ends.
-  static func median(aspect β: Double) -> Double {
-    let a = (1 - β.squareRoot()) * (1 - β.squareRoot())
-    let b = (1 + β.squareRoot()) * (1 + β.squareRoot())
+  /// The median, by the midpoint rule in theta with t = a + (b − a) sin²theta, which removes the roots at both ends.
+  static func median(aspect beta: Double) -> Double {
+    let a = (1 - beta.squareRoot()) * (1 - beta.squareRoot())
+    let b = (1 + beta.squareRoot()) * (1 + beta.squareRoot())
     let steps = 4096
     let width = Double.pi / 2 / Double(steps)
     var mass = 0.0
     for step in 0..<steps {
-      let θ = (Double(step) + 0.5) * width
-      let span = (b - a) * sin(θ) * cos(θ)
-      let density = span * span / (.pi * β * (a + (b - a) * sin(θ) * sin(θ)))
+      let theta = (Double(step) + 0.5) * width
+      let span = (b - a) * sin(theta) * cos(theta)
+      let density = span * span / (.pi * beta * (a + (b - a) * sin(theta) * sin(theta)))
       if mass + density * width >= 0.5 {
         let edge = sin(Double(step) * width + (0.5 - mass) / density)
         return a + (b - a) * edge * edge

@@ -46,10 +46,10 @@ import Testing
     #expect(abs(square.optimalHardThreshold() - 2.85836) < 1e-5)
     // The paper's approximation ω(β) ≈ 0.56β³ − 0.95β² + 1.82β + 1.43, accurate to 0.02.
     for columns in [200, 400, 1000] {
-      let β = 100 / Double(columns)
+      let beta = 100 / Double(columns)
       let wide = Spectrum(singularValues: square.singularValues, rows: 100, columns: columns)
       let tall = Spectrum(singularValues: square.singularValues, rows: columns, columns: 100)
-      let published: Double = ((0.56 * β - 0.95) * β + 1.82) * β + 1.43
+      let published: Double = ((0.56 * beta - 0.95) * beta + 1.82) * beta + 1.43
       #expect(abs(wide.optimalHardThreshold() - published) < 0.02)
       #expect(wide.optimalHardThreshold() == tall.optimalHardThreshold())
     }
