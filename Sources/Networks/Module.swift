@@ -26,6 +26,11 @@ extension Module {
 public struct NamedParameter {
   public let name: String
   public let parameter: Parameter
+
+  public init(name: String, parameter: Parameter) {
+    self.name = name
+    self.parameter = parameter
+  }
 }
 
 extension Module {
@@ -57,6 +62,18 @@ extension Module {
     visit(
       path: "", parameter: { _, _ in }, module: { path, module in result.append((path: path, module: module)) })
     return result
+  }
+
+  /// The modules below this one, those of parametrizations included, that draw random numbers.
+  public var randomizedModules: [(path: String, module: any RandomizedModule)] {
+    let inLinks = parameters.flatMap { item in
+      item.parameter.parametrizations.enumerated().flatMap { index, link in
+        link.modules.map { (path: "\(item.name).parametrizations.\(index).\($0.path)", module: $0.module) }
+      }
+    }
+    return (modules + inLinks).compactMap { item in
+      (item.module as? any RandomizedModule).map { (path: item.path, module: $0) }
+    }
   }
 
   private func walk(descendingIntoParametrizations descends: Bool) -> [NamedParameter] {
