@@ -11,25 +11,17 @@
 
 #include "CKernels.h"
 #include "dispatch.h"
+#include "lanes.h"
 
-enum { LANES = 16 };
-typedef float lanes __attribute__((ext_vector_type(16)));
-
-CK_INLINE lanes load(const float *x) {
-  lanes value;
-  memcpy(&value, x, sizeof value);
-  return value;
-}
-
-CK_INLINE void store(float *x, lanes value) { memcpy(x, &value, sizeof value); }
-
-CK_INLINE float lane_sum(lanes x) {
-  typedef float eight __attribute__((ext_vector_type(8)));
-  typedef float four __attribute__((ext_vector_type(4)));
-  eight y = x.lo + x.hi;
-  four z = y.lo + y.hi;
-  return (z.x + z.z) + (z.y + z.w);
-}
+enum { LANES = CK_LANES };
+typedef ck_lanes lanes;
+#define load(pointer) CK_LOAD_LANES(pointer)
+#define store(pointer, value)              \
+  do {                                     \
+    ck_lanes stored = (value);             \
+    memcpy((pointer), &stored, sizeof stored); \
+  } while (0)
+#define lane_sum(lanes) CK_SUM_LANES(lanes)
 
 // MARK: QR of a panel of at most CK_PANEL columns
 

@@ -14,23 +14,11 @@
 void openblas_set_num_threads(int count);
 #endif
 
-/// Singular value decomposition, divide and conquer. job: 'A' full, 'S' thin, 'N' values only.
-void lapack_sgesdd(const char *job, const int *m, const int *n, float *a, const int *lda, float *s, float *u,
-                   const int *ldu, float *vt, const int *ldvt, float *work, const int *lwork, int *iwork,
-                   int *info) LAPACK_ROUTINE(sgesdd);
-
-/// Singular value decomposition, QR iteration: slower, and converges where sgesdd does not.
+/// Singular value decomposition, QR iteration: slower than divide and conquer, and converges where that does
+/// not. jobs: 'A' full, 'S' thin, 'N' values only.
 void lapack_sgesvd(const char *job_u, const char *job_vt, const int *m, const int *n, float *a, const int *lda,
                    float *s, float *u, const int *ldu, float *vt, const int *ldvt, float *work, const int *lwork,
                    int *info) LAPACK_ROUTINE(sgesvd);
-
-/// A = L Q. With a row-major tensor this is the QR factorisation of the tensor.
-void lapack_sgelqf(const int *m, const int *n, float *a, const int *lda, float *tau, float *work, const int *lwork,
-                   int *info) LAPACK_ROUTINE(sgelqf);
-
-/// The orthonormal rows of Q from what sgelqf left.
-void lapack_sorglq(const int *m, const int *n, const int *k, float *a, const int *lda, const float *tau, float *work,
-                   const int *lwork, int *info) LAPACK_ROUTINE(sorglq);
 
 /// The singular value decomposition of a bidiagonal matrix, divide and conquer.
 void lapack_sbdsdc(const char *upper_or_lower, const char *vectors, const int *n, float *diagonal,

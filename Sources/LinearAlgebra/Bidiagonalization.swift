@@ -180,7 +180,8 @@ struct Bidiagonalization {
       let start = nextColumn / Bidiagonalization.lanes * Bidiagonalization.lanes
       var sweep = ck_bidiagonal_rows()
       sweep.rows = rows - first
-      sweep.columns = (columns - start + Bidiagonalization.lanes - 1) / Bidiagonalization.lanes * Bidiagonalization.lanes
+      sweep.columns =
+        (columns - start + Bidiagonalization.lanes - 1) / Bidiagonalization.lanes * Bidiagonalization.lanes
       sweep.a = UnsafePointer(a.base + first * stride + start)
       sweep.lda = stride
       sweep.p = p.base + first * width

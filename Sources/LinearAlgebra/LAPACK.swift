@@ -10,29 +10,11 @@ enum LAPACK {
   /// LAPACK's `info` > 0: the iteration stopped short.
   struct NotConverged: Error {}
 
-  /// A = U diag(S) Vᵀ by divide and conquer. A is destroyed. The transpose's left vectors are A's right ones.
+  /// A = U diag(S) Vᵀ by QR iteration. A is destroyed. The transpose's left vectors are A's right ones.
   ///
   /// - Parameters:
-  ///   - u: [m, uColumns] with uColumns min(m, n) or m.
-  ///   - vt: [vRows, n] with vRows min(m, n) or n; both thin or both full.
-  static func gesdd(
-    _ a: UnsafeMutablePointer<Float>, rows m: Int, columns n: Int, full: Bool, s: UnsafeMutablePointer<Float>,
-    u: UnsafeMutablePointer<Float>, vt: UnsafeMutablePointer<Float>
-  ) throws {
-    var (rows, columns, info) = (Int32(n), Int32(m), Int32(0))
-    var uColumns = Int32(full ? m : min(m, n))
-    let job = letter(full ? "A" : "S")
-    var integers = [Int32](repeating: 0, count: 8 * min(m, n))
-    withWorkspace { work, workCount in
-      var job = job
-      lapack_sgesdd(
-        &job, &rows, &columns, a, &rows, s, vt, &rows, u, &uColumns, work, &workCount, &integers, &info)
-    }
-    if info > 0 { throw NotConverged() }
-    precondition(info == 0, "sgesdd: argument \(-info) is wrong for shape \([m, n])")
-  }
-
-  /// A = U diag(S) Vᵀ by QR iteration; u and vt as in `gesdd`, both nil for the singular values alone.
+  ///   - u: [m, uColumns] with uColumns min(m, n) or, full, m; nil for the singular values alone.
+  ///   - vt: [vRows, n] with vRows min(m, n) or, full, n; nil for the singular values alone.
   static func gesvd(
     _ a: UnsafeMutablePointer<Float>, rows m: Int, columns n: Int, full: Bool, s: UnsafeMutablePointer<Float>,
     u: UnsafeMutablePointer<Float>?, vt: UnsafeMutablePointer<Float>?
@@ -48,31 +30,21 @@ enum LAPACK {
     precondition(info == 0, "sgesvd: argument \(-info) is wrong for shape \([m, n])")
   }
 
-  /// A = Q R: R stands in the upper triangle of `a` when `readR` is called, and Q in its first min(m, n) columns on
-  /// return. To LAPACK this is the LQ factorisation of the transpose.
-  static func qr(_ a: UnsafeMutablePointer<Float>, rows m: Int, columns n: Int, readR: () -> Void) {
-    var (rows, columns, rank, info) = (Int32(n), Int32(m), Int32(min(m, n)), Int32(0))
-    var tau = [Float](repeating: 0, count: min(m, n))
-    withWorkspace { lapack_sgelqf(&rows, &columns, a, &rows, &tau, $0, &$1, &info) }
-    precondition(info == 0, "sgelqf: argument \(-info) is wrong for shape \([m, n])")
-    readR()
-    withWorkspace { lapack_sorglq(&rank, &columns, &rank, a, &rows, tau, $0, &$1, &info) }
-    precondition(info == 0, "sorglq: argument \(-info) is wrong for shape \([m, n])")
-  }
-
   /// The SVD of the k × k upper bidiagonal matrix with this diagonal and superdiagonal: B = U diag(S) Vᵀ by divide and
-  /// conquer. S replaces the diagonal, the superdiagonal is destroyed. B upper is, row-major, Bᵀ lower.
+  /// conquer. S replaces the diagonal, the superdiagonal is destroyed. u, vt: [k, k], or nil for
+  /// the values alone. To LAPACK this is the lower bidiagonal transpose.
   static func bdsdc(
     diagonal: UnsafeMutablePointer<Float>, superdiagonal: UnsafeMutablePointer<Float>, count k: Int,
-    u: UnsafeMutablePointer<Float>, vt: UnsafeMutablePointer<Float>
+    vectors: (u: UnsafeMutablePointer<Float>, vt: UnsafeMutablePointer<Float>)?
   ) throws {
     useThreads()
     var (order, info) = (Int32(k), Int32(0))
-    var (shape, vectors) = (letter("L"), letter("I"))
-    var work = [Float](repeating: 0, count: 3 * k * k + 4 * k)
+    var (shape, job) = (letter("L"), letter(vectors == nil ? "N" : "I"))
+    let work = Scratch(vectors == nil ? 4 * k : 3 * k * k + 4 * k)
     var integers = [Int32](repeating: 0, count: 8 * k)
     lapack_sbdsdc(
-      &shape, &vectors, &order, diagonal, superdiagonal, vt, &order, u, &order, nil, nil, &work, &integers, &info)
+      &shape, &job, &order, diagonal, superdiagonal, vectors?.vt, &order, vectors?.u, &order, nil, nil, work.base,
+      &integers, &info)
     if info > 0 { throw NotConverged() }
     precondition(info == 0, "sbdsdc: argument \(-info) is wrong for order \(k)")
   }

@@ -31,25 +31,18 @@ extension MatrixInput {
   /// Q R of the scaled matrix.
   func householderQR() -> QRDecomposition {
     let (m, n, k) = (rows, columns, Swift.min(rows, columns))
-    let work = UnsafeMutablePointer<Float>.allocate(capacity: m * n)
-    defer { work.deallocate() }
-    scaled.withUnsafeBufferPointer { work.initialize(from: $0.baseAddress!, count: $0.count) }
+    let work = Scratch(m * n)
+    scaled.withUnsafeBufferPointer { work.base.update(from: $0.baseAddress!, count: $0.count) }
+    let factored = HouseholderQR(work.base, rows: m, columns: n)
     var signs = [Float](repeating: 1, count: k)
-    var r: Tensor?
-    LAPACK.qr(work, rows: m, columns: n) {
-      r = Tensor(shape: [k, n]) { r in
-        r.initialize(repeating: 0)
-        for i in 0..<k {
-          if work[i * n + i] < 0 { signs[i] = -1 }
-          for j in i..<n { r[i * n + j] = signs[i] * work[i * n + j] }
-        }
+    let r = Tensor(shape: [k, n]) { r in
+      factored.writeR(to: r.baseAddress!)
+      for i in 0..<k where r[i * n + i] < 0 {
+        signs[i] = -1
+        for j in i..<n { r[i * n + j] = -r[i * n + j] }
       }
     }
-    let q = Tensor(shape: [m, k]) { q in
-      for i in 0..<m {
-        for j in 0..<k { q[i * k + j] = signs[j] * work[i * n + j] }
-      }
-    }
-    return QRDecomposition(q: q, r: r!)
+    let q = Tensor(shape: [m, k]) { factored.writeQ(to: $0.baseAddress!) }
+    return QRDecomposition(q: signs.contains(-1) ? q.scaledColumns(by: signs) : q, r: r)
   }
 }

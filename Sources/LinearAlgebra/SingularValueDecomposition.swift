@@ -48,19 +48,27 @@ public enum SingularVectors: Sendable {
 extension Tensor {
   /// The singular value decomposition of a matrix.
   ///
-  /// LAPACK's divide and conquer (Gu and Eisenstat, SIAM J. Matrix Anal. Appl. 16, 1995), and its QR iteration where
-  /// that does not converge. Backward stable: ‖A − U S Vᵀ‖ is a modest multiple of float32's rounding times ‖A‖.
+  /// QR first where the matrix is tall (Chan, ACM Transactions on Mathematical Software 8, 1982), reduction to
+  /// bidiagonal form, LAPACK's divide and conquer (Gu and Eisenstat, SIAM J. Matrix Anal. Appl. 16, 1995), and its QR
+  /// iteration where that does not converge. Backward stable: ‖A − U S Vᵀ‖ is a modest multiple of float32's rounding
+  /// times ‖A‖.
   /// - Throws: `LinearAlgebraError` where this is no matrix, is empty, or holds NaN or infinity.
   /// - Complexity: O(rows · columns · min(rows, columns))
   public func svd(_ vectors: SingularVectors = .thin) throws -> SingularValueDecomposition {
     let input = try MatrixInput(self, "svd")
-    let (m, n, k) = (input.rows, input.columns, Swift.min(input.rows, input.columns))
-    let full = vectors == .full
-    var s = [Float](repeating: 0, count: k)
+    guard input.rows >= input.columns else {
+      let mirrored = try transposed().svd(vectors)
+      return SingularValueDecomposition(
+        u: mirrored.vTransposed.transposed(), singularValues: mirrored.singularValues,
+        vTransposed: mirrored.u.transposed())
+    }
+    let (m, n) = (input.rows, input.columns)
+    let uColumns = vectors == .full ? m : n
+    var s = [Float](repeating: 0, count: n)
     var vTransposed: Tensor?
-    let u = try Tensor(shape: [m, full ? m : k]) { u in
-      vTransposed = try Tensor(shape: [full ? n : k, n]) { vt in
-        try input.decompose(full: full, s: &s, u: u.baseAddress!, vt: vt.baseAddress!)
+    let u = try Tensor(shape: [m, uColumns]) { u in
+      vTransposed = try Tensor(shape: [n, n]) { vt in
+        try input.decompose(s: &s, vectors: (u.baseAddress!, uColumns, vt.baseAddress!))
       }
     }
     return SingularValueDecomposition(u: u, singularValues: try input.restored(s), vTransposed: vTransposed!)
@@ -69,8 +77,9 @@ extension Tensor {
   /// The singular values alone, largest first: min(rows, columns) of them. Throws as `svd` does.
   public func singularValues() throws -> [Float] {
     let input = try MatrixInput(self, "singularValues")
-    var s = [Float](repeating: 0, count: Swift.min(input.rows, input.columns))
-    try input.decompose(full: false, s: &s, u: nil, vt: nil)
+    guard input.rows >= input.columns else { return try transposed().singularValues() }
+    var s = [Float](repeating: 0, count: input.columns)
+    try input.decompose(s: &s, vectors: nil)
     return try input.restored(s)
   }
 
@@ -106,27 +115,66 @@ extension Tensor {
 }
 
 extension MatrixInput {
-  /// Singular values and, where u and vt are given, vectors of the scaled matrix.
+  /// U [rows, uColumns] and Vᵀ [columns, columns], to be written.
+  fileprivate typealias Vectors = (u: UnsafeMutablePointer<Float>, uColumns: Int, vt: UnsafeMutablePointer<Float>)
+
+  /// Rows for each column from which on QR comes first.
+  private static let tall = 1.5
+
+  /// Singular values and, if asked for, vectors of the scaled matrix, which has no more columns than rows.
   fileprivate func decompose(
-    full: Bool, s: UnsafeMutablePointer<Float>, u: UnsafeMutablePointer<Float>?, vt: UnsafeMutablePointer<Float>?
+    s: UnsafeMutablePointer<Float>,
+    vectors: Vectors?
   ) throws {
-    do {
-      if let u, let vt {
-        do {
-          return try withCopy { try LAPACK.gesdd($0, rows: rows, columns: columns, full: full, s: s, u: u, vt: vt) }
-        } catch is LAPACK.NotConverged {}
+    let n = columns
+    var qr: HouseholderQR?
+    let bidiagonal: Bidiagonalization
+    if Double(rows) >= Self.tall * Double(n) {
+      let copy = Scratch(rows * n)
+      scaled.withUnsafeBufferPointer { copy.base.update(from: $0.baseAddress!, count: $0.count) }
+      let factored = HouseholderQR(copy.base, rows: rows, columns: n)
+      let r = Scratch(n * n)
+      factored.writeR(to: r.base)
+      bidiagonal = Bidiagonalization(r.base, rows: n, columns: n)
+      qr = factored
+    } else {
+      bidiagonal = scaled.withUnsafeBufferPointer {
+        Bidiagonalization($0.baseAddress!, rows: rows, columns: n)
       }
-      try withCopy { try LAPACK.gesvd($0, rows: rows, columns: columns, full: full, s: s, u: u, vt: vt) }
+    }
+    let inner = Scratch(vectors == nil ? 0 : n * n)
+    do {
+      var superdiagonal = bidiagonal.superdiagonal
+      s.update(from: bidiagonal.diagonal, count: n)
+      try LAPACK.bdsdc(
+        diagonal: s, superdiagonal: &superdiagonal, count: n, vectors: vectors.map { (inner.base, $0.vt) })
+    } catch is LAPACK.NotConverged {
+      return try decomposeByQRIteration(s: s, vectors: vectors)
+    }
+    guard let vectors else { return }
+    // U = Q_qr (Q_bidiagonal [U_inner 0; 0 1]), and Vᵀ = Vᵀ_inner Pᵀ.
+    let width = vectors.uColumns
+    vectors.u.update(repeating: 0, count: rows * width)
+    for i in 0..<n { (vectors.u + i * width).update(from: inner.base + i * n, count: n) }
+    for i in n..<max(width, n) { vectors.u[i * width + i] = 1 }
+    bidiagonal.left.apply(toLeftOf: vectors.u, columns: width)
+    qr?.reflectors.apply(toLeftOf: vectors.u, columns: width)
+    bidiagonal.right.applyTransposed(toRightOf: vectors.vt, height: n)
+  }
+
+  /// LAPACK's gesvd: slower, for the rare matrix on which divide and conquer does not converge.
+  private func decomposeByQRIteration(
+    s: UnsafeMutablePointer<Float>,
+    vectors: Vectors?
+  ) throws {
+    let copy = Scratch(scaled.count)
+    scaled.withUnsafeBufferPointer { copy.base.update(from: $0.baseAddress!, count: $0.count) }
+    do {
+      try LAPACK.gesvd(
+        copy.base, rows: rows, columns: columns, full: vectors.map { $0.uColumns > columns } ?? false, s: s,
+        u: vectors?.u, vt: vectors?.vt)
     } catch is LAPACK.NotConverged {
       throw LinearAlgebraError.notConverged(operation: operation, shape: [rows, columns])
     }
-  }
-
-  /// Calls `body` with a copy of the scaled matrix, to destroy.
-  private func withCopy(_ body: (UnsafeMutablePointer<Float>) throws -> Void) rethrows {
-    let copy = UnsafeMutablePointer<Float>.allocate(capacity: scaled.count)
-    defer { copy.deallocate() }
-    scaled.withUnsafeBufferPointer { copy.initialize(from: $0.baseAddress!, count: $0.count) }
-    try body(copy)
   }
 }
