@@ -1,13 +1,15 @@
 // swift-tools-version: 6.0
 import PackageDescription
 
+// Timing runs and studies, apart from the library so that nobody who depends on it builds them.
+
 let package = Package(
   name: "Benchmarks",
   platforms: [.macOS(.v14)],
   dependencies: [.package(name: "swift-lora", path: "..")],
   targets: [
-    .executableTarget(
-      name: "svd-bench", dependencies: [.product(name: "LoRAKit", package: "swift-lora")], path: "svd")
+    .executableTarget(name: "digit-recipes", dependencies: [.product(name: "LoRAKit", package: "swift-lora")]),
+    .executableTarget(name: "svd-bench", dependencies: [.product(name: "LoRAKit", package: "swift-lora")]),
   ],
   swiftLanguageModes: [.v6]
 )

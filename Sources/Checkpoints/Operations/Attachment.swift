@@ -73,7 +73,9 @@ public struct Attachment: Sendable {
         if original.shape == tensor.shape {
           replacements.append((placed, false))
         } else {
-          report(.error, "a saved weight has not the base's shape", ["\(tensor.name): \(tensor.shape), base \(original.shape)"])
+          report(
+            .error, "a saved weight has not the base's shape",
+            ["\(tensor.name): \(tensor.shape), base \(original.shape)"])
         }
       } else if matcher.isSaved(tensor.info.modulePath) {
         // A head that the base checkpoint lacks, for example a classifier on an encoder.
@@ -106,7 +108,9 @@ public struct Attachment: Sendable {
     let bare = paths.filter { matcher.targets($0) && !adapted.contains($0) }
     if !bare.isEmpty {
       findings.append(
-        Finding(.error, "modules that the configuration targets and that have no weights in the adapter", bare.sorted(by: isOrdered)))
+        Finding(
+          .error, "modules that the configuration targets and that have no weights in the adapter",
+          bare.sorted(by: isOrdered)))
     }
     let all = paths + adapter.modules.map(\.path)
     let unusedTargets = matcher.unusedTargets(among: all)
@@ -135,7 +139,8 @@ public struct Attachment: Sendable {
     }
     if !configuration.unknownFields.isEmpty {
       findings.append(
-        Finding(.warning, "fields that peft 0.21 does not know: it warns and ignores them", configuration.unknownFields))
+        Finding(.warning, "fields that peft 0.21 does not know: it warns and ignores them", configuration.unknownFields)
+      )
     }
     return findings
   }
@@ -185,7 +190,8 @@ private struct Orientation {
     switch module.kind {
     case .embedding: return shape == [module.inputs, module.outputs] ? true : nil
     case .convolution:
-      return shape.first == module.outputs && Array(shape.dropFirst()) == Array(module.a.shape.dropFirst()) ? false : nil
+      return shape.first == module.outputs && Array(shape.dropFirst()) == Array(module.a.shape.dropFirst())
+        ? false : nil
     case .linear:
       let fitsStraight = shape == [module.outputs, module.inputs]
       let fitsTransposed = shape == [module.inputs, module.outputs]

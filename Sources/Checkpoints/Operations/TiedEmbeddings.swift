@@ -14,13 +14,17 @@ struct TiedEmbeddings {
     input = base.tensors.first { tensor in
       Self.inputNames.contains { tensor.name == "\($0).weight" || tensor.name.hasSuffix(".\($0).weight") }
     }
-    let hasOutput = base.tensors.contains { tensor in Self.outputNames.contains { tensor.name.hasSuffix("\($0).weight") } }
+    let hasOutput = base.tensors.contains { tensor in
+      Self.outputNames.contains { tensor.name.hasSuffix("\($0).weight") }
+    }
     switch base.configuration?["tie_word_embeddings"]?.bool {
     case let tied?: areTied = tied && input != nil
     case nil:
       // transformers' default is to tie; GPT-2 and others leave it out.
       let isGenerative =
-        base.configuration?["architectures"]?.strings?.contains { $0.hasSuffix("LMHeadModel") || $0.hasSuffix("ForCausalLM") }
+        base.configuration?["architectures"]?.strings?.contains {
+          $0.hasSuffix("LMHeadModel") || $0.hasSuffix("ForCausalLM")
+        }
         ?? false
       areTied = isGenerative && !hasOutput && input != nil
     }

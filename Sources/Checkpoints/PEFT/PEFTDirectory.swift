@@ -85,7 +85,9 @@ private struct PEFTParts {
     func report(_ message: String, _ names: [String]) {
       if !names.isEmpty { findings.append(Finding(.error, message, names)) }
     }
-    report("names lack the prefix \"\(PEFTFormat.prefix)\": peft warns of missing keys and the adapter has no effect", unprefixed)
+    report(
+      "names lack the prefix \"\(PEFTFormat.prefix)\": peft warns of missing keys and the adapter has no effect",
+      unprefixed)
     report("names hold the adapter's name: peft ignores these tensors in silence", named)
     report("tensors that peft ignores in silence", unknown)
   }
@@ -111,7 +113,9 @@ private struct PEFTParts {
       }
       guard a.format.isConvertible, b.format.isConvertible else {
         throw CheckpointError(
-          .unsupported, file: file, "\(path): A and B are stored as \(a.format.rawValue) and \(b.format.rawValue); F32, F16, BF16 and F64 are read")
+          .unsupported, file: file,
+          "\(path): A and B are stored as \(a.format.rawValue) and \(b.format.rawValue); F32, F16, BF16 and F64 are read"
+        )
       }
       let rank = a.shape[0]
       if matcher.rank(of: path) != rank { otherRank.append(path) }
@@ -122,7 +126,8 @@ private struct PEFTParts {
           .malformed, file: file, "\(path): magnitudes of shape \(magnitude.shape), expected \(b.shape[0]) numbers")
       }
       if let bias = parts[.bias], bias.shape != [b.shape[0]] {
-        throw CheckpointError(.malformed, file: file, "\(path): lora_B.bias has shape \(bias.shape), expected [\(b.shape[0])]")
+        throw CheckpointError(
+          .malformed, file: file, "\(path): lora_B.bias has shape \(bias.shape), expected [\(b.shape[0])]")
       }
       modules.append(
         StoredModule(

@@ -70,7 +70,8 @@ public struct StoredTensor: @unchecked Sendable {
   ///
   /// - Precondition: the format is convertible and `destination` has the range's count.
   func read(_ range: Range<Int>, into destination: UnsafeMutableBufferPointer<Float>) {
-    precondition(destination.count == range.count, "StoredTensor.read: \(range.count) numbers into \(destination.count)")
+    precondition(
+      destination.count == range.count, "StoredTensor.read: \(range.count) numbers into \(destination.count)")
     let size = format.bits / 8
     withBytes {
       format.decode(
@@ -99,7 +100,9 @@ public struct StoredTensor: @unchecked Sendable {
   func release(bytes range: Range<Int>) { advise(.finished, range) }
 
   private func advise(_ advice: MappedFile.Advice, _ range: Range<Int>) {
-    guard let file = owner as? MappedFile, let base = file.bytes.baseAddress, let start = bytes.baseAddress else { return }
+    guard let file = owner as? MappedFile, let base = file.bytes.baseAddress, let start = bytes.baseAddress else {
+      return
+    }
     let offset = start - base
     file.advise(advice, offset + range.lowerBound..<offset + range.upperBound)
   }
