@@ -19,7 +19,7 @@ private struct Case: Decodable {
   var ids: [Int32]
   var plain: [Int32]
   var decoded: String
-  var decoded_whole: String
+  var whole: String
 }
 
 @Suite("Tokenizers")
@@ -36,7 +36,7 @@ struct TokenizerTests {
       #expect(
         tokenizer.encode(item.text, addingSpecialTokens: false).ids == item.plain, "\(item.text.debugDescription)")
       #expect(identical(tokenizer.decode(item.ids), item.decoded), "\(item.text.debugDescription)")
-      #expect(identical(tokenizer.decode(item.ids, skippingSpecialTokens: false), item.decoded_whole))
+      #expect(identical(tokenizer.decode(item.ids, skippingSpecialTokens: false), item.whole))
     }
     // All at once, over several threads and with remembered words, gives the same.
     let many = (0..<40).flatMap { _ in cases }

@@ -12,7 +12,12 @@ package indirect enum Normalizer: Sendable {
   case prepend([UInt8])
   case replace(TextPattern, with: [UInt8])
 
-  package enum UnicodeForm: String, Sendable { case nfc = "NFC", nfd = "NFD", nfkc = "NFKC", nfkd = "NFKD" }
+  package enum UnicodeForm: String, Sendable {
+    case nfc = "NFC"
+    case nfd = "NFD"
+    case nfkc = "NFKC"
+    case nfkd = "NFKD"
+  }
 
   package init(_ component: TokenizerComponent) throws {
     switch component.type {

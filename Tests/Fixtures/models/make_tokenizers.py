@@ -55,7 +55,7 @@ def cases(tokenizer):
         ids = tokenizer.encode(text).ids
         rows.append({
             "text": text, "ids": ids, "plain": tokenizer.encode(text, add_special_tokens=False).ids,
-            "decoded": tokenizer.decode(ids), "decoded_whole": tokenizer.decode(ids, skip_special_tokens=False),
+            "decoded": tokenizer.decode(ids), "whole": tokenizer.decode(ids, skip_special_tokens=False),
         })
     return rows
 
