@@ -35,10 +35,10 @@ let package = Package(
     .target(name: "Adapters", dependencies: ["Networks", "LinearAlgebra"]),
     .target(name: "Checkpoints", dependencies: ["Adapters"]),
     .target(name: "Models", dependencies: ["Checkpoints"]),
-    .target(name: "Datasets", dependencies: ["Tensors", "CZlib"], resources: [.copy("Resources")]),
+    .target(name: "Datasets", dependencies: ["Tensors", "CKernels", "CZlib"], resources: [.copy("Resources")]),
     .target(
       name: "Training",
-      dependencies: ["Networks", "Checkpoints", .product(name: "Logging", package: "swift-log")]),
+      dependencies: ["Networks", "Checkpoints", "CKernels", .product(name: "Logging", package: "swift-log")]),
     .target(name: "Charts", dependencies: ["LinearAlgebra", "CPNG"]),
     .target(name: "LoRAKit", dependencies: ["Models", "Datasets", "Training", "Charts"]),
 
