@@ -1,3 +1,5 @@
+import Checkpoints
+
 /// The fourth stage of a tokenizer: special tokens around one text or a pair of texts.
 package struct PostProcessor: Sendable {
   /// One place of a template, with the segment (token type) that it belongs to.
@@ -44,27 +46,26 @@ package struct PostProcessor: Sendable {
 
   private static func named(_ component: TokenizerComponent, _ name: String) throws -> Int32 {
     let pair = try component.list(name)
-    guard pair.count == 2, let id = pair[1] as? Int else {
+    guard pair.count == 2, let id = pair[1].integer.flatMap({ Int32(exactly: $0) }) else {
       throw component.error("“\(name)” should be a token and its id")
     }
-    return Int32(id)
+    return id
   }
 
-  private static func template(
-    _ component: TokenizerComponent, _ name: String, _ special: [String: Any]
-  ) throws -> [Item] {
+  private static func template(_ component: TokenizerComponent, _ name: String, _ special: JSON) throws -> [Item] {
     try component.list(name).flatMap { element -> [Item] in
-      guard let element = element as? [String: [String: Any]], let (kind, value) = element.first,
-        let id = value["id"] as? String, let segment = value["type_id"] as? Int
-      else { throw component.error("“\(name)” holds \(element), expected a Sequence or a SpecialToken") }
+      guard let (kind, value) = element.members.first.map({ ($0.key, $0.value) }), let id = value["id"]?.string,
+        let segment = value["type_id"]?.integer.flatMap({ Int32(exactly: $0) })
+      else { throw component.error("“\(name)” holds \(element.compact), expected a Sequence or a SpecialToken") }
       switch (kind, id) {
-      case ("Sequence", "A"): return [.first(segment: Int32(segment))]
-      case ("Sequence", "B"): return [.second(segment: Int32(segment))]
+      case ("Sequence", "A"): return [.first(segment: segment)]
+      case ("Sequence", "B"): return [.second(segment: segment)]
       case ("SpecialToken", _):
-        guard let ids = (special[id] as? [String: Any])?["ids"] as? [Int] else {
-          throw component.error("“special_tokens” lacks “\(id)”, which “\(name)” names")
+        let ids = special[id]?["ids"]?.array?.map { $0.integer.flatMap { Int32(exactly: $0) } }
+        guard let ids, !ids.contains(nil) else {
+          throw component.error("“special_tokens” lacks the ids of “\(id)”, which “\(name)” names")
         }
-        return ids.map { .token(Int32($0), segment: Int32(segment)) }
+        return ids.map { .token($0!, segment: segment) }
       default: throw component.error("“\(name)” names the sequence “\(id)”, expected A or B")
       }
     }

@@ -56,7 +56,7 @@ package indirect enum PreTokenizer: Sendable {
       self = .sequence(steps)
     case "Split":
       let boundary: Boundary
-      if let expression = try component.object("pattern")["Regex"] as? String,
+      if let expression = try component.object("pattern")["Regex"]?.string,
         let known = WordPattern.allCases.first(where: { $0.expression.utf8.elementsEqual(expression.utf8) })
       {
         boundary = .words(known)

@@ -1,3 +1,4 @@
+import Checkpoints
 import Foundation
 
 extension Tokenizer {
@@ -25,8 +26,11 @@ extension Tokenizer {
     }
     let configuration = file.deletingLastPathComponent().appendingPathComponent("tokenizer_config.json")
     if let data = FileManager.default.contents(atPath: configuration.path) {
-      guard let fields = (try? JSONSerialization.jsonObject(with: data)) as? [String: Any] else {
-        throw TokenizerError(file: configuration.path, "is not a JSON object")
+      let fields: JSON
+      do {
+        fields = try data.withUnsafeBytes { try JSON(parsing: $0) }
+      } catch {
+        throw TokenizerError(file: configuration.path, "is not valid JSON: \(error)")
       }
       special = SpecialTokens(configuration: fields, guess: special) { [self] in id(of: $0) }
     }
@@ -34,11 +38,13 @@ extension Tokenizer {
 
   /// Reads the content of a `tokenizer.json`.
   public init(json bytes: [UInt8]) throws {
+    let file: TokenizerFile
     do {
-      try self.init(TokenizerFile(JSONText(bytes)))
-    } catch let error as JSONText.Malformed {
-      throw TokenizerError("not valid JSON at byte \(error.offset): expected \(error.expected)")
+      file = try bytes.withUnsafeBytes { try TokenizerFile($0) }
+    } catch let error as JSONError {
+      throw TokenizerError("is not valid JSON: \(error)")
     }
+    try self.init(file)
   }
 
   private init(_ file: TokenizerFile) throws {
@@ -72,10 +78,9 @@ extension Tokenizer {
 
 extension SpecialTokens {
   /// The roles that a tokenizer_config.json gives; where it is silent, the names that BERT uses.
-  init(configuration: [String: Any], guess: SpecialTokens, id: (String) -> Int32?) {
+  init(configuration: JSON, guess: SpecialTokens, id: (String) -> Int32?) {
     func role(_ key: String) -> Int32? {
-      let value = configuration[key]
-      return (value as? String ?? (value as? [String: Any])?["content"] as? String).flatMap(id)
+      (configuration[key]?.string ?? configuration[key]?["content"]?.string).flatMap(id)
     }
     beginning = role("bos_token") ?? guess.beginning
     end = role("eos_token") ?? guess.end
@@ -88,33 +93,84 @@ extension SpecialTokens {
 }
 
 /// The parts of a tokenizer.json.
+///
+/// The vocabulary is read in one pass, token by token, and its keys are kept as bytes: in a dictionary by `String`,
+/// tokens that are canonically equivalent ("é" composed and decomposed) would be one key.
 private struct TokenizerFile {
-  let text: JSONText
-  let members: [String: Range<Int>]
+  /// Everything but the model's two tables.
+  private var parts: [String: JSON] = [:]
+  private var model: JSON?
+  private var vocabulary: TokenTable?
+  private var merges: [(left: [UInt8], right: [UInt8])]?
 
-  init(_ text: JSONText) throws {
-    self.text = text
-    members = try text.members(text.root())
+  init(_ bytes: UnsafeRawBufferPointer) throws(JSONError) {
+    var reader = JSONReader(bytes)
+    var (parts, small) = ([String: JSON](), [JSON.Member]())
+    var (vocabulary, merges): (TokenTable?, [(left: [UInt8], right: [UInt8])]?)
+    var hasModel = false
+    try reader.readObject { reader, name throws(JSONError) in
+      guard name == "model" else {
+        parts[name] = try reader.readValue()
+        return
+      }
+      hasModel = true
+      try reader.readObject { reader, name throws(JSONError) in
+        switch (name, reader.peek()) {
+        case ("vocab", UInt8(ascii: "{")):
+          vocabulary = try TokenizerFile.readVocabulary(&reader, capacity: bytes.count / 40)
+        case ("merges", UInt8(ascii: "[")): merges = try TokenizerFile.readMerges(&reader)
+        default: small.append(JSON.Member(name, try reader.readValue()))
+        }
+      }
+    }
+    try reader.expectEnd()
+    (self.parts, self.vocabulary, self.merges) = (parts, vocabulary, merges)
+    model = hasModel ? .object(small) : nil
+  }
+
+  private static func readVocabulary(_ reader: inout JSONReader, capacity: Int) throws(JSONError) -> TokenTable {
+    var table = TokenTable(minimumCapacity: capacity)
+    try reader.readObject { reader, token throws(JSONError) in
+      guard let id = try reader.readNumber().integer, id >= 0, id < Int(Int32.max) else {
+        throw reader.error("the id of the token “\(token)” is no non-negative integer")
+      }
+      // A token that is listed twice keeps its first id.
+      _ = table.insert(Array(token.utf8), id: id)
+    }
+    return table
+  }
+
+  /// Each a pair of tokens: `["a", "b"]`, or in older files `"a b"`.
+  private static func readMerges(_ reader: inout JSONReader) throws(JSONError) -> [(left: [UInt8], right: [UInt8])] {
+    var merges: [(left: [UInt8], right: [UInt8])] = []
+    try reader.readArray { reader throws(JSONError) in
+      var pair: [[UInt8]] = []
+      if reader.peek() == UInt8(ascii: "[") {
+        try reader.readArray { reader throws(JSONError) in pair.append(Array(try reader.readString().utf8)) }
+      } else {
+        pair = try reader.readString().utf8.split(separator: 0x20, omittingEmptySubsequences: false).map { Array($0) }
+      }
+      guard pair.count == 2 else { throw reader.error("a merge is no pair of tokens") }
+      merges.append((pair[0], pair[1]))
+    }
+    return merges
   }
 
   func component(_ name: String) throws -> TokenizerComponent? {
-    guard let range = members[name] else { return nil }
-    let json = try text.foundation(range)
-    return json is NSNull ? nil : try TokenizerComponent(json, place: name)
+    guard let json = parts[name], !json.isNull else { return nil }
+    return try TokenizerComponent(json, place: name)
   }
 
   func addedTokens() throws -> [AddedTokens.Token] {
-    guard let range = members["added_tokens"] else { return [] }
-    guard let list = try text.foundation(range) as? [[String: Any]] else {
-      throw TokenizerError(place: "added_tokens", "expected a list of objects")
-    }
+    guard let json = parts["added_tokens"], !json.isNull else { return [] }
+    guard let list = json.array else { throw TokenizerError(place: "added_tokens", "expected a list of objects") }
     return try list.enumerated().map { index, token in
-      guard let id = token["id"] as? Int, let identifier = Int32(exactly: id), id >= 0,
-        let content = token["content"] as? String
+      guard let id = token["id"]?.integer.flatMap({ Int32(exactly: $0) }), id >= 0,
+        let content = token["content"]?.string
       else { throw TokenizerError(place: "added_tokens[\(index)]", "expected an “id” and a “content”") }
-      func flag(_ name: String) -> Bool { token[name] as? Bool ?? false }
+      func flag(_ name: String) -> Bool { token[name]?.bool ?? false }
       return AddedTokens.Token(
-        id: identifier, content: Array(content.utf8), singleWord: flag("single_word"), stripsLeft: flag("lstrip"),
+        id: id, content: Array(content.utf8), singleWord: flag("single_word"), stripsLeft: flag("lstrip"),
         stripsRight: flag("rstrip"), isNormalized: flag("normalized"), isSpecial: flag("special"))
     }
   }
@@ -122,17 +178,13 @@ private struct TokenizerFile {
   // MARK: The model
 
   func model(isByteLevel: Bool, hasWords: Bool) throws -> (TokenTable, any TokenModel) {
-    guard let range = members["model"] else { throw TokenizerError("lacks “model”") }
-    let parts = try text.members(range)
-    var small: [String: Any] = [:]
-    for (name, range) in parts where name != "vocab" && name != "merges" { small[name] = try text.foundation(range) }
+    guard var small = model else { throw TokenizerError("lacks “model”") }
     if small["type"] == nil {  // older files
-      small["type"] = parts["merges"] != nil ? "BPE" : small["continuing_subword_prefix"] != nil ? "WordPiece" : "?"
+      small["type"] = merges != nil ? "BPE" : small["continuing_subword_prefix"] != nil ? "WordPiece" : nil
     }
     let component = try TokenizerComponent(small, place: "model")
     guard component.type == "WordPiece" || component.type == "BPE" else { throw component.unsupported }
-    guard let vocabularyRange = parts["vocab"] else { throw component.error("lacks “vocab”") }
-    let table = try vocabulary(vocabularyRange)
+    guard let table = vocabulary else { throw component.error("lacks “vocab”") }
     if component.type == "WordPiece" {
       let name = try component.text("unk_token", default: "[UNK]")
       guard let unknown = table.id(of: name.utf8) else {
@@ -144,20 +196,12 @@ private struct TokenizerFile {
         table, WordPiece(table: table, unknown: unknown, continuingPrefix: Array(prefix.utf8), longestWord: longest)
       )
     }
-    guard let mergesRange = parts["merges"] else { throw component.error("lacks “merges”") }
+    guard let merges else { throw component.error("lacks “merges”") }
     return (
       table,
-      try pairEncoding(component, table, try merges(mergesRange, table), isByteLevel: isByteLevel, hasWords: hasWords)
+      try pairEncoding(
+        component, table, try mergeTable(merges, table), isByteLevel: isByteLevel, hasWords: hasWords)
     )
-  }
-
-  private func vocabulary(_ range: Range<Int>) throws(JSONText.Malformed) -> TokenTable {
-    var table = TokenTable(minimumCapacity: range.count / 16)
-    try text.forEachMember(range) { key, value throws(JSONText.Malformed) in
-      // A token that is listed twice keeps its first id.
-      _ = table.insert(try text.string(key), id: try text.integer(value))
-    }
-    return table
   }
 
   private func pairEncoding(
@@ -189,32 +233,21 @@ private struct TokenizerFile {
       ignoresMerges: try component.flag("ignore_merges", default: false), usesWords: hasWords)
   }
 
-  /// The merges, each a pair of tokens: `["a", "b"]`, or in older files `"a b"`.
-  private func merges(_ range: Range<Int>, _ table: TokenTable) throws -> MergeTable {
-    var merges = MergeTable(capacity: range.count / 4)
-    var rank = 0
-    var stranger: (rank: Int, token: [UInt8])?
-    var pair: [[UInt8]] = []
-    try text.forEachElement(range) { element throws(JSONText.Malformed) in
-      pair.removeAll(keepingCapacity: true)
-      if text.bytes[element.lowerBound] == UInt8(ascii: "[") {
-        try text.forEachElement(element) { part throws(JSONText.Malformed) in pair.append(try text.string(part)) }
-      } else {
-        pair = try text.string(element).split(separator: 0x20, omittingEmptySubsequences: false).map { Array($0) }
+  private func mergeTable(_ merges: [(left: [UInt8], right: [UInt8])], _ table: TokenTable) throws -> MergeTable {
+    var result = MergeTable(capacity: merges.count)
+    for (rank, merge) in merges.enumerated() {
+      func identifier(_ token: [UInt8]) throws -> Int32 {
+        guard let id = table.id(of: token) else {
+          throw TokenizerError(
+            place: "model.merges[\(rank)]",
+            "the token “\(String(decoding: token, as: UTF8.self))” is not in the vocabulary")
+        }
+        return id
       }
-      guard pair.count == 2 else { throw JSONText.Malformed(offset: element.lowerBound, expected: "a pair of tokens") }
-      if let left = table.id(of: pair[0]), let right = table.id(of: pair[1]), let id = table.id(of: pair[0] + pair[1]) {
-        merges.insert(left, right, rank: rank, id: id)
-      } else if stranger == nil {
-        stranger = (rank, pair.first { table.id(of: $0) == nil } ?? pair[0] + pair[1])
-      }
-      rank += 1
+      result.insert(
+        try identifier(merge.left), try identifier(merge.right), rank: rank,
+        id: try identifier(merge.left + merge.right))
     }
-    if let stranger {
-      throw TokenizerError(
-        place: "model.merges[\(stranger.rank)]",
-        "the token “\(String(decoding: stranger.token, as: UTF8.self))” is not in the vocabulary")
-    }
-    return merges
+    return result
   }
 }

@@ -1,3 +1,4 @@
+import Checkpoints
 import Foundation
 
 /// One object of a tokenizer.json (a normalizer, a pre-tokenizer, …): its type, its fields, and where it stands,
@@ -5,10 +6,10 @@ import Foundation
 package struct TokenizerComponent {
   package let type: String
   package let place: String
-  private let fields: [String: Any]
+  private let fields: JSON
 
-  package init(_ json: Any, place: String) throws {
-    guard let fields = json as? [String: Any], let type = fields["type"] as? String else {
+  package init(_ fields: JSON, place: String) throws {
+    guard let type = fields["type"]?.string else {
       throw TokenizerError(place: place, "expected an object with a “type”")
     }
     self.fields = fields
@@ -20,37 +21,39 @@ package struct TokenizerComponent {
 
   var unsupported: TokenizerError { error("the type “\(type)” is not supported") }
 
-  private func value<T>(_ name: String, _ kind: String) throws -> T? {
-    guard let any = fields[name], !(any is NSNull) else { return nil }
-    guard let value = any as? T else { throw error("“\(name)” of \(type) is \(any), expected \(kind)") }
+  private func value<Value>(_ name: String, _ read: (JSON) -> Value?, _ kind: String) throws -> Value? {
+    guard let found = fields[name], !found.isNull else { return nil }
+    guard let value = read(found) else {
+      throw error("“\(name)” of \(type) is \(found.compact), expected \(kind)")
+    }
     return value
   }
 
-  private func required<T>(_ name: String, _ value: T?) throws -> T {
+  private func required<Value>(_ name: String, _ value: Value?) throws -> Value {
     guard let value else { throw error("\(type) lacks “\(name)”") }
     return value
   }
 
-  func optionalFlag(_ name: String) throws -> Bool? { try value(name, "true or false") }
+  func optionalFlag(_ name: String) throws -> Bool? { try value(name, \.bool, "true or false") }
 
   func flag(_ name: String, default fallback: Bool? = nil) throws -> Bool {
     try required(name, optionalFlag(name) ?? fallback)
   }
 
-  func optionalText(_ name: String) throws -> String? { try value(name, "a string") }
+  func optionalText(_ name: String) throws -> String? { try value(name, \.string, "a string") }
 
   func text(_ name: String, default fallback: String? = nil) throws -> String {
     try required(name, optionalText(name) ?? fallback)
   }
 
-  func optionalNumber(_ name: String) throws -> Double? { try (value(name, "a number") as NSNumber?)?.doubleValue }
+  func optionalNumber(_ name: String) throws -> Double? { try value(name, \.number, "a number") }
 
-  func integer(_ name: String) throws -> Int { try required(name, value(name, "an integer") as Int?) }
+  func integer(_ name: String) throws -> Int { try required(name, value(name, \.integer, "an integer")) }
 
-  func list(_ name: String) throws -> [Any] { try required(name, value(name, "a list") as [Any]?) }
+  func list(_ name: String) throws -> [JSON] { try required(name, value(name, \.array, "a list")) }
 
-  func object(_ name: String) throws -> [String: Any] {
-    try required(name, value(name, "an object") as [String: Any]?)
+  func object(_ name: String) throws -> JSON {
+    try required(name, value(name, { json in if case .object = json { json } else { nil } }, "an object"))
   }
 
   /// The components in the list `name`.
@@ -61,14 +64,14 @@ package struct TokenizerComponent {
   /// The `{"String": …}` or `{"Regex": …}` under `name`.
   func pattern(_ name: String) throws -> TextPattern {
     let object = try object(name)
-    if let text = object["String"] as? String { return .text(Array(text.utf8)) }
-    if let expression = object["Regex"] as? String {
+    if let text = object["String"]?.string { return .text(Array(text.utf8)) }
+    if let expression = object["Regex"]?.string {
       do {
         return .expression(try NSRegularExpression(pattern: expression))
       } catch {
         throw self.error("the regular expression “\(expression)” can't be read")
       }
     }
-    throw error("“\(name)” of \(type) is \(object), expected a String or a Regex")
+    throw error("“\(name)” of \(type) is \(object.compact), expected a String or a Regex")
   }
 }
