@@ -64,6 +64,18 @@ extension Module {
     return result
   }
 
+  /// The modules below this one, those of parametrizations included, that draw random numbers.
+  public var randomizedModules: [(path: String, module: any RandomizedModule)] {
+    let inLinks = parameters.flatMap { item in
+      item.parameter.parametrizations.enumerated().flatMap { index, link in
+        link.modules.map { (path: "\(item.name).parametrizations.\(index).\($0.path)", module: $0.module) }
+      }
+    }
+    return (modules + inLinks).compactMap { item in
+      (item.module as? any RandomizedModule).map { (path: item.path, module: $0) }
+    }
+  }
+
   private func walk(descendingIntoParametrizations descends: Bool) -> [NamedParameter] {
     var result: [NamedParameter] = []
     var seen: Set<ObjectIdentifier> = []

@@ -14,7 +14,7 @@ import Foundation
 #endif
 
 /// A file being written. ``commit()`` makes it appear; without it nothing is left.
-final class OutputFile: @unchecked Sendable {
+package final class OutputFile: @unchecked Sendable {
   let url: URL
   private let partial: URL
   private let descriptor: Int32
@@ -72,7 +72,7 @@ final class OutputFile: @unchecked Sendable {
   }
 
   /// Writes a small file whole.
-  static func write(_ text: String, to url: URL) throws {
+  package static func write(_ text: String, to url: URL) throws {
     let file = try OutputFile(url)
     var text = text
     try text.withUTF8 { try file.write(UnsafeRawBufferPointer($0), at: 0) }
