@@ -20,6 +20,12 @@ public struct RemoteFile: Equatable, Sendable {
   }
 }
 
+/// Fetches files into a folder.
+///
+/// ```swift
+/// let downloader = Downloader(mirrors: MNIST.mirrors, directory: MNIST.cacheDirectory)
+/// let url = try await downloader.fetch(MNIST.remoteFiles[0]) { print($0.receivedBytes) }
+/// ```
 public struct Downloader: Sendable {
   public struct Progress: Equatable, Sendable {
     public let fileName: String
