@@ -143,8 +143,13 @@ extension PEFTConfiguration {
     json["target_modules"] = names(targets)
     json["exclude_modules"] = names(excluded)
     json["modules_to_save"] = modulesToSave.isEmpty ? .null : .array(modulesToSave.map(JSON.string))
-    json["layers_to_transform"] = layersToTransform.isEmpty ? .null : .array(layersToTransform.map(JSON.integer))
-    json["layers_pattern"] = layersPatterns.isEmpty ? .null : .array(layersPatterns.map(JSON.string))
+    // These two may be written as a list or as its only element: kept as read.
+    if Self.list(json["layers_to_transform"]!, \.integer) ?? [] != layersToTransform {
+      json["layers_to_transform"] = layersToTransform.isEmpty ? .null : .array(layersToTransform.map(JSON.integer))
+    }
+    if Self.list(json["layers_pattern"]!, \.string) ?? [] != layersPatterns {
+      json["layers_pattern"] = layersPatterns.isEmpty ? .null : .array(layersPatterns.map(JSON.string))
+    }
     json["rank_pattern"] = .object(rankExceptions.map { JSON.Member($0.key, .integer($0.value)) })
     json["alpha_pattern"] = .object(alphaExceptions.map { JSON.Member($0.key, Self.number($0.value)) })
     json["task_type"] = taskType.map(JSON.string) ?? .null

@@ -90,8 +90,8 @@ public struct StoredTensor: @unchecked Sendable {
     return Tensor(shape: shape) { read(0..<count, into: $0) }
   }
 
-  /// Starts reading the bytes from disk.
-  func prefetch() { advise(.willNeed, 0..<bytes.count) }
+  /// Starts reading a range of its bytes from disk.
+  func prefetch(bytes range: Range<Int>) { advise(.willNeed, range) }
 
   /// Lets the pages of a mapped file go; they are read again if needed.
   func release() { advise(.finished, 0..<bytes.count) }
