@@ -13,7 +13,7 @@ struct PlotFrame {
   /// - Parameters:
   ///   - legend: series names; shown when there is more than one, or when one has a name.
   ///   - lastTick: the label at the right end of the x axis, which needs room beside it.
-  ///   - y: the vertical axis; `nil` draws none.
+  ///   - y: the vertical axis, with a grid line at each tick.
   init(
     title: String, width: Double, height: Double, legend: [String], xLabel: String?, yLabel: String?,
     y: Axis, lastTick: String = ""

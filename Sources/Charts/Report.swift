@@ -25,7 +25,8 @@ public struct Report: Sendable {
     /// Numbers that matter, each with what it counts.
     case highlights([Highlight])
     case figure(any Figure, caption: String? = nil)
-    /// Charts side by side at equal height; one below the other where there is no room.
+    /// Charts side by side at equal height; one below the other where there is no room. The page is 1,000 pixels wide,
+    /// so two charts look best about 500 wide and three about 330.
     case row([any Chart], caption: String? = nil)
   }
 
