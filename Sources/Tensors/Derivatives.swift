@@ -10,6 +10,7 @@ package enum Operation: String, CaseIterable, Sendable {
   case sum, max
   case reshape, permute, slice, concatenate, rows
   case softmax, logSoftmax, layerNorm, rmsNorm, dropout, crossEntropy
+  case linearCrossEntropy, attention, rotary
 }
 
 /// The derivative rules, all in one place. `dy` is the gradient of an operation's output, `dx` that of an input.
@@ -188,5 +189,38 @@ package enum Derivative {
           input == 0 ? target : nil, input == 1 ? target : nil, saved.rows, columns)
       }
     }
+  }
+
+  /// What attention keeps.
+  struct Attention: Sendable {
+    let query, key, value: Tensor
+    let queries, keys: Packing
+    let isCausal: Bool
+    /// Which of query, key and value need a gradient.
+    let wanted: [Bool]
+    var heads: Int { query.shape[1] }
+    var keyHeads: Int { key.shape[1] }
+    var size: Int { query.shape[2] }
+    var scale: Float { 1 / Float(size).squareRoot() }
+  }
+
+  // P = softmax(s Q Kᵀ), O = P V    dV = Pᵀ dO;  dS = P ∘ (dO Vᵀ − rowsum(dO ∘ O));  dQ = s dS K;  dK = s dSᵀ Q
+  static func attention(_ saved: Attention, _ output: Tensor, _ logSums: Tensor) -> JointPullback {
+    JointPullback { dy in
+      let shapes = [saved.query.shape, saved.key.shape, saved.value.shape]
+      let gradients = zip(shapes, saved.wanted).map { shape, isWanted in
+        isWanted ? Storage(count: shape.reduce(1, *)) : nil
+      }
+      ck_attention_gradient(
+        saved.queries.starts, saved.keys.starts, saved.queries.count, saved.heads, saved.keyHeads, saved.size,
+        saved.scale, saved.isCausal, saved.query.pointer, saved.key.pointer, saved.value.pointer, output.pointer,
+        logSums.pointer, dy.pointer, gradients[0]?.base, gradients[1]?.base, gradients[2]?.base)
+      return zip(gradients, shapes).map { gradient, shape in gradient.map { Tensor(storage: $0, shape: shape) } }
+    }
+  }
+
+  // y = x turned                    dx = dy turned back
+  static func rotary(_ table: RotaryTable, _ positions: [Int32]) -> Pullback {
+    { dy in dy.turned(table, positions, back: true) }
   }
 }
