@@ -75,3 +75,25 @@ func withScratch<Result>(_ count: Int, _ body: (UnsafeMutableBufferPointer<Float
   defer { ck_deallocate(block, bytes) }
   return try body(UnsafeMutableBufferPointer(start: block.assumingMemoryBound(to: Float.self), count: count))
 }
+
+/// The values of `transform` for all elements, in their order, worked out on the kernels' threads.
+func mapInParallel<Element: Sendable, Result: Sendable>(
+  _ elements: [Element], _ transform: @Sendable (Element) throws -> Result
+) throws -> [Result] {
+  let results = Results<Result>(count: elements.count)
+  try inParallel(elements.count) { index in results.set(try transform(elements[index]), at: index) }
+  return results.values
+}
+
+private final class Results<Value: Sendable>: @unchecked Sendable {
+  private let lock = NSLock()
+  private var slots: [Value?]
+
+  init(count: Int) {
+    slots = Array(repeating: nil, count: count)
+  }
+
+  func set(_ value: Value, at index: Int) { lock.withLock { slots[index] = value } }
+
+  var values: [Value] { lock.withLock { slots.map { $0! } } }
+}
