@@ -89,6 +89,14 @@ public struct StoredTensor: @unchecked Sendable {
     return Tensor(shape: shape) { read(0..<count, into: $0) }
   }
 
+  /// The whole tensor as float32, without a copy where it is stored so: the numbers then stay in the mapped file.
+  package func sharedTensor() throws -> Tensor {
+    guard format == .f32, let start = bytes.baseAddress, Int(bitPattern: start) % MemoryLayout<Float>.alignment == 0 else {
+      return try tensor()
+    }
+    return Tensor(shape: shape, borrowing: start.assumingMemoryBound(to: Float.self), owner: owner)
+  }
+
   /// Starts reading the bytes from disk.
   func prefetch() { advise(.willNeed, 0..<bytes.count) }
 
