@@ -18,6 +18,8 @@ enum {
   BLOCK_ROWS = 336,     // a block of A stays in the second-level cache
   BLOCK_COLUMNS = 2048, // a block of B stays in the third-level cache
   DIRECT_ROWS = 64,     // as many rows of C make a packed copy of B worth it
+  PACKED_ROWS = 16,     // of B are read at a time, from the first panel to the last
+  SMALL_SCRATCH = 4096, // floats that lie on the stack
 };
 
 struct plan {
@@ -72,7 +74,8 @@ static void multiply_part(const struct plan *plan, ptrdiff_t i0, ptrdiff_t i1, p
   const size_t size_a = plan->packs_a ? (size_t)((block_rows + 2 * CK_MAXIMUM_LANES) * depth) : 0;
   const size_t size_b = (size_t)((plan->packs_b ? (block_columns + panel) : panel) * depth + CK_MAXIMUM_LANES);
   const size_t bytes = (size_a + size_b) * sizeof(float);
-  float *packed_b = ck_allocate(bytes), *packed_a = packed_b + size_b;
+  _Alignas(64) float near[SMALL_SCRATCH];
+  float *packed_b = bytes <= sizeof near ? near : ck_allocate(bytes), *packed_a = packed_b + size_b;
 
   for (ptrdiff_t jc = j0; jc < j1; jc += block_columns) {
     const ptrdiff_t j_end = ck_smaller(jc + block_columns, j1);
@@ -81,18 +84,20 @@ static void multiply_part(const struct plan *plan, ptrdiff_t i0, ptrdiff_t i1, p
       const float beta = pc == 0 ? p->beta : 1;
       // The last panel, where it is not full, is packed in any case: a tile reads whole vectors.
       const ptrdiff_t first_packed = plan->packs_b ? jc : jc + (j_end - jc) / panel * panel;
-      for (ptrdiff_t j = first_packed; j < j_end; j += panel) {
-        ptrdiff_t columns = ck_smaller(panel, j_end - j);
+      for (ptrdiff_t q = 0, taken; q < k; q += taken) {
+        taken = p->transpose_b ? k : ck_smaller(PACKED_ROWS, k - q);
         ck_pack pack = p->transpose_b ? kernels->pack_columns[p->half] : kernels->pack_rows[p->half];
-        pack(columns, k, element_of_b(p, pc, j), p->ldb, packed_b + (j - first_packed) * k,
-             columns <= lanes ? lanes : panel);
+        for (ptrdiff_t j = first_packed; j < j_end; j += panel) {
+          const ptrdiff_t columns = ck_smaller(panel, j_end - j), step = columns <= lanes ? lanes : panel;
+          pack(columns, taken, element_of_b(p, pc + q, j), p->ldb, packed_b + (j - first_packed) * k + q * step, step);
+        }
       }
       for (ptrdiff_t ic = i0; ic < i1; ic += block_rows) {
         const ptrdiff_t i_end = ck_smaller(ic + block_rows, i1);
         if (plan->packs_a) {
           ck_pack pack = p->transpose_a ? kernels->pack_rows[false] : kernels->pack_columns[false];
           for (ptrdiff_t i = ic; i < i_end; i += tile_rows) {
-            ptrdiff_t rows = ck_smaller(tile_rows, i_end - i);
+            const ptrdiff_t rows = ck_smaller(tile_rows, i_end - i);
             pack(rows, k, element_of_a(p, i, pc), p->lda, packed_a + (i - ic) * k, rows);
           }
         }
@@ -126,7 +131,7 @@ static void multiply_part(const struct plan *plan, ptrdiff_t i0, ptrdiff_t i1, p
       }
     }
   }
-  ck_deallocate(packed_b, bytes);
+  if (packed_b != near) ck_deallocate(packed_b, bytes);
 }
 
 /// A part of the grid; its edges lie between tiles.
@@ -177,10 +182,32 @@ static void scale(const struct ck_product *p) {
     for (ptrdiff_t j = 0; j < p->n; j++) p->c[i * p->ldc + j] = p->beta == 0 ? 0 : p->beta * p->c[i * p->ldc + j];
 }
 
+/// A transposed A and a C of few columns, the gradient of a LoRA factor: computed as the transpose of C, whose rows are
+/// long.
+static bool is_narrow(const struct ck_product *p) {
+  return p->transpose_a && !p->half && 2 * p->n <= ck_gemm_kernels()->lanes && p->m > ck_gemm_kernels()->lanes;
+}
+
+static void multiply_narrow(const struct ck_product *p) {
+  const size_t bytes = (size_t)(p->n * p->m) * sizeof(float);
+  float *turned = ck_allocate(bytes);
+  const struct ck_product other = {
+      .transpose_a = !p->transpose_b, .m = p->n, .n = p->m, .k = p->k, .alpha = p->alpha, .a = p->b, .lda = p->ldb,
+      .b = p->a, .ldb = p->lda, .c = turned, .ldc = p->m};
+  multiply_blocked(&other);
+  for (ptrdiff_t i = 0; i < p->m; i++) {
+    float *c = p->c + i * p->ldc;
+    for (ptrdiff_t j = 0; j < p->n; j++) c[j] = turned[j * p->m + i] + (p->beta == 0 ? 0 : p->beta * c[j]);
+  }
+  ck_deallocate(turned, bytes);
+}
+
 static void multiply(const struct ck_product *p) {
   if (p->m <= 0 || p->n <= 0) return;
   if (p->k <= 0 || p->alpha == 0) {
     scale(p);
+  } else if (is_narrow(p)) {
+    multiply_narrow(p);
   } else if (ck_product_is_skinny(p)) {
     ck_multiply_skinny(p);
   } else {

@@ -9,9 +9,10 @@
 #include "gemm_kernels.h"
 
 enum {
-  MOST_FEW = 40,    // above, packing is cheaper
+  MOST_FEW = 36,    // above, packing is cheaper
   LEAST_DEPTH = 48, // below, folding the lanes costs too much
-  DEPTH = 1024      // of a block along k: ten rows of x fit the first-level cache
+  DEPTH = 1024,     // of a block along k: ten rows of x fit the first-level cache
+  WORTH_A_COPY = 64
 };
 
 struct dots {
@@ -60,30 +61,34 @@ bool ck_product_is_skinny(const struct ck_product *p) {
   return p->n <= ck_gemm_kernels()->lanes;  // B is so narrow that its transpose costs little
 }
 
+/// Copies the few rows to begin on cache lines, widened, and transposed where B is given as [k, n].
+static void pack_few(struct dots *s, const void *rows, bool half, bool transposed, ptrdiff_t ld, float *copy) {
+  s->ldx = (s->k + CK_MAXIMUM_LANES - 1) / CK_MAXIMUM_LANES * CK_MAXIMUM_LANES;
+  if (transposed) {
+    s->kernels->pack_columns[half](s->k, s->few, rows, ld, copy, s->ldx);
+  } else {
+    s->kernels->pack_rows[half](s->k, s->few, rows, ld, copy, s->ldx);
+  }
+  s->x = copy;
+}
+
 void ck_multiply_skinny(const struct ck_product *p) {
   struct dots s = {.kernels = ck_gemm_kernels(), .k = p->k, .alpha = p->alpha, .beta = p->beta, .c = p->c};
-  float *copy = NULL;  // of a small B: [n, k], float32
-  size_t bytes = 0;
-  if (p->transpose_b && p->m <= p->n) {
+  const bool rows_are_few = p->transpose_b && p->m <= p->n;
+  if (rows_are_few) {
     s.few = p->m, s.x = p->a, s.ldx = p->lda, s.few_step = p->ldc;
     s.many = p->n, s.w = p->b, s.ldw = p->ldb, s.half = p->half, s.many_step = 1;
   } else {
-    s.few = p->n, s.few_step = 1;
+    s.few = p->n, s.x = p->b, s.ldx = p->ldb, s.few_step = 1;
     s.many = p->m, s.w = p->a, s.ldw = p->lda, s.many_step = p->ldc;
-    if (p->transpose_b && !p->half) {
-      s.x = p->b, s.ldx = p->ldb;
-    } else {
-      s.ldx = (p->k + CK_MAXIMUM_LANES - 1) / CK_MAXIMUM_LANES * CK_MAXIMUM_LANES;
-      bytes = (size_t)(s.ldx * p->n + CK_MAXIMUM_LANES) * sizeof(float);
-      s.x = copy = ck_allocate(bytes);
-      if (p->transpose_b) {
-        s.kernels->pack_rows[p->half](p->k, p->n, p->b, p->ldb, copy, s.ldx);
-      } else {
-        s.kernels->pack_columns[p->half](p->k, p->n, p->b, p->ldb, copy, s.ldx);
-      }
-    }
   }
+  // Rows of x that begin amid a cache line cost two loads for one; many uses are worth a copy.
+  const bool must_copy = !rows_are_few && (p->half || !p->transpose_b);
+  const bool copies = must_copy || (s.many >= WORTH_A_COPY && ((uintptr_t)s.x % 64 != 0 || s.ldx % 16 != 0));
+  const size_t bytes = (size_t)(s.few * (s.k + CK_MAXIMUM_LANES) + CK_MAXIMUM_LANES) * sizeof(float);
+  float *copy = copies ? ck_allocate(bytes) : NULL;
+  if (copies) pack_few(&s, s.x, !rows_are_few && p->half, !p->transpose_b, s.ldx, copy);
   const double row = (double)s.few * (double)s.k;
   ck_for_ranges(s.many, (ptrdiff_t)(CK_PRODUCT_GRAIN / row) + 1, run_dots, &s);
-  if (copy != NULL) ck_deallocate(copy, bytes);
+  if (copies) ck_deallocate(copy, bytes);
 }

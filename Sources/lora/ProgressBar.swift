@@ -22,7 +22,8 @@ final class ProgressBar {
   private let isQuiet: Bool
   private let isTerminal = isatty(STDERR_FILENO) == 1
   private let start = Date()
-  private var lastDrawn = Date.distantPast
+  private var lastDrawn = Date()
+  private var hasDrawn = false
   private var done = 0
 
   init(_ label: String, total: Int, unit: String = "", isQuiet: Bool) {
@@ -37,9 +38,8 @@ final class ProgressBar {
     if isQuiet { return }
     let now = Date()
     guard now.timeIntervalSince(lastDrawn) > (isTerminal ? 0.1 : 5) else { return }
-    // The first drawing is put off a little: short work shows one line, at its end.
-    if lastDrawn == .distantPast && now.timeIntervalSince(start) < 0.2 { return }
     lastDrawn = now
+    hasDrawn = true
     draw(note(), at: now)
   }
 
@@ -52,7 +52,7 @@ final class ProgressBar {
 
   /// Leaves the line as it is, for a message to follow.
   func abandon() {
-    if !isQuiet && isTerminal && lastDrawn != .distantPast { write("\n") }
+    if !isQuiet && isTerminal && hasDrawn { write("\n") }
   }
 
   private func draw(_ note: String, at now: Date) {

@@ -178,7 +178,9 @@ package struct JSONReader {
     let digits = String(decoding: bytes[range], as: UTF8.self)
     let unsigned = digits.hasPrefix("-") ? digits.dropFirst() : digits[...]
     guard let first = unsigned.first, first.isNumber, !(unsigned.count > 1 && first == "0" && isInteger) else {
-      throw JSONError(offset: range.lowerBound, message: digits.isEmpty ? "expected a value, found \(found)" : "'\(digits)' is no number")
+      throw JSONError(
+        offset: range.lowerBound,
+        message: digits.isEmpty ? "expected a value, found \(found)" : "'\(digits)' is no number")
     }
     if isInteger, let value = Int(digits) { return .integer(value) }
     guard let value = Double(digits), value.isFinite else {

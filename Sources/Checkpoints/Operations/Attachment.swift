@@ -27,7 +27,11 @@ public struct Attachment: Sendable {
   /// Whether every part of the adapter acts, and acts as configured.
   public var isComplete: Bool { !findings.contains { $0.severity == .error } }
 
-  public init(_ adapter: StoredAdapter, base: Checkpoint) throws {
+  /// Whether the base's tied embeddings have to be stored apart.
+  public let isUntied: Bool
+
+  /// - Parameter unties: whether changing one of a pair of tied embeddings is meant, so that it is no error.
+  public init(_ adapter: StoredAdapter, base: Checkpoint, unties: Bool = false) throws {
     var findings = adapter.findings
     func report(_ severity: Finding.Severity, _ message: String, _ subjects: [String]) {
       if !subjects.isEmpty { findings.append(Finding(severity, message, subjects)) }
@@ -37,13 +41,14 @@ public struct Attachment: Sendable {
       findings.append(Finding(.note, "the base's names lack or have a prefix: \(renaming)"))
     }
 
+    let tied = TiedEmbeddings(base)
     let orientation = Orientation(adapter: adapter, base: base, renaming: renaming)
     var placements: [Placement] = []
     var missing: [String] = []
     var misshapen: [String] = []
     for module in adapter.modules {
       let path = renaming(module.path)
-      guard let weight = base[path + ".weight"] else {
+      guard let weight = base[path + ".weight"] ?? tied.weight(ofOutput: path) else {
         missing.append(module.path)
         continue
       }
@@ -73,7 +78,9 @@ public struct Attachment: Sendable {
         if original.shape == tensor.shape {
           replacements.append((placed, false))
         } else {
-          report(.error, "a saved weight has not the base's shape", ["\(tensor.name): \(tensor.shape), base \(original.shape)"])
+          report(
+            .error, "a saved weight has not the base's shape",
+            ["\(tensor.name): \(tensor.shape), base \(original.shape)"])
         }
       } else if matcher.isSaved(tensor.info.modulePath) {
         // A head that the base checkpoint lacks, for example a classifier on an encoder.
@@ -88,7 +95,15 @@ public struct Attachment: Sendable {
 
     findings += Self.unfulfilled(adapter, base: base, matcher: matcher, renaming: renaming)
     findings += Self.unsupported(adapter.configuration)
-    findings += TiedEmbeddings(base).findings(placements: placements, replacements: replacements.map(\.tensor))
+    let changed = (placements.map(\.weight.name) + replacements.map(\.tensor.name)).filter(tied.contains)
+    isUntied = unties && !changed.isEmpty
+    if !changed.isEmpty && !unties {
+      findings.append(
+        Finding(
+          .error,
+          "the base ties its input embedding and its output layer (tie_word_embeddings): changing one tensor changes "
+            + "both. Untie them to merge (--untie)", changed))
+    }
     self.placements = placements
     self.replacements = replacements
     self.findings = findings
@@ -106,7 +121,9 @@ public struct Attachment: Sendable {
     let bare = paths.filter { matcher.targets($0) && !adapted.contains($0) }
     if !bare.isEmpty {
       findings.append(
-        Finding(.error, "modules that the configuration targets and that have no weights in the adapter", bare.sorted(by: isOrdered)))
+        Finding(
+          .error, "modules that the configuration targets and that have no weights in the adapter",
+          bare.sorted(by: isOrdered)))
     }
     let all = paths + adapter.modules.map(\.path)
     let unusedTargets = matcher.unusedTargets(among: all)
@@ -135,7 +152,8 @@ public struct Attachment: Sendable {
     }
     if !configuration.unknownFields.isEmpty {
       findings.append(
-        Finding(.warning, "fields that peft 0.21 does not know: it warns and ignores them", configuration.unknownFields))
+        Finding(.warning, "fields that peft 0.21 does not know: it warns and ignores them", configuration.unknownFields)
+      )
     }
     return findings
   }
@@ -185,7 +203,8 @@ private struct Orientation {
     switch module.kind {
     case .embedding: return shape == [module.inputs, module.outputs] ? true : nil
     case .convolution:
-      return shape.first == module.outputs && Array(shape.dropFirst()) == Array(module.a.shape.dropFirst()) ? false : nil
+      return shape.first == module.outputs && Array(shape.dropFirst()) == Array(module.a.shape.dropFirst())
+        ? false : nil
     case .linear:
       let fitsStraight = shape == [module.outputs, module.inputs]
       let fitsTransposed = shape == [module.inputs, module.outputs]

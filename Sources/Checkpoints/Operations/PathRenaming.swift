@@ -22,7 +22,8 @@ public enum PathRenaming: Equatable, Sendable, CustomStringConvertible {
     let known = Set(baseNames)
     if format == .kohya {
       let table = KohyaFormat.table(
-        paths: paths, modules: baseNames.filter { $0.hasSuffix(".weight") }.map { String($0.dropLast(".weight".count)) })
+        paths: paths, modules: baseNames.filter { $0.hasSuffix(".weight") }.map { String($0.dropLast(".weight".count)) }
+      )
       if table.count == paths.count { self = .table(table) }
       return
     }

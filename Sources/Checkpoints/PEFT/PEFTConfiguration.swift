@@ -79,7 +79,8 @@ extension PEFTConfiguration {
   public init(_ json: JSON, file: String = "adapter_config.json") throws {
     guard case .object = json else { throw CheckpointError(.malformed, file: file, "is no JSON object") }
     guard let type = json["peft_type"] else {
-      throw CheckpointError(.malformed, file: file, "has no peft_type, so Python peft can't load it; LoRA adapters have \"LORA\"")
+      throw CheckpointError(
+        .malformed, file: file, "has no peft_type, so Python peft can't load it; LoRA adapters have \"LORA\"")
     }
     guard type == "LORA" else {
       throw CheckpointError(.unsupported, file: file, "peft_type is \(type.compact); only \"LORA\" is read here")
@@ -108,7 +109,8 @@ extension PEFTConfiguration {
       throw CheckpointError(.malformed, file: file, "a rank is not positive")
     }
     if case .pattern = targets, !layersToTransform.isEmpty {
-      throw CheckpointError(.malformed, file: file, "layers_to_transform needs target_modules to be a list, it is a pattern")
+      throw CheckpointError(
+        .malformed, file: file, "layers_to_transform needs target_modules to be a list, it is a pattern")
     }
   }
 
@@ -141,8 +143,13 @@ extension PEFTConfiguration {
     json["target_modules"] = names(targets)
     json["exclude_modules"] = names(excluded)
     json["modules_to_save"] = modulesToSave.isEmpty ? .null : .array(modulesToSave.map(JSON.string))
-    json["layers_to_transform"] = layersToTransform.isEmpty ? .null : .array(layersToTransform.map(JSON.integer))
-    json["layers_pattern"] = layersPatterns.isEmpty ? .null : .array(layersPatterns.map(JSON.string))
+    // These two may be written as a list or as its only element: kept as read.
+    if Self.list(json["layers_to_transform"]!, \.integer) ?? [] != layersToTransform {
+      json["layers_to_transform"] = layersToTransform.isEmpty ? .null : .array(layersToTransform.map(JSON.integer))
+    }
+    if Self.list(json["layers_pattern"]!, \.string) ?? [] != layersPatterns {
+      json["layers_pattern"] = layersPatterns.isEmpty ? .null : .array(layersPatterns.map(JSON.string))
+    }
     json["rank_pattern"] = .object(rankExceptions.map { JSON.Member($0.key, .integer($0.value)) })
     json["alpha_pattern"] = .object(alphaExceptions.map { JSON.Member($0.key, Self.number($0.value)) })
     json["task_type"] = taskType.map(JSON.string) ?? .null
@@ -177,14 +184,16 @@ extension PEFTConfiguration {
 
   /// Fields in use that change what the adapter computes in ways that are not reproduced here.
   public var unsupportedFields: [String] {
-    ["layer_replication", "target_parameters", "trainable_token_indices", "use_qalora", "use_bdlora",
-      "alora_invocation_tokens", "arrow_config", "kasa_config", "monteclora_config"]
-      .filter { field in
-        switch fields[field] {
-        case nil, .null?, .bool(false)?, .array([])?, .object([])?: false
-        default: true
-        }
+    [
+      "layer_replication", "target_parameters", "trainable_token_indices", "use_qalora", "use_bdlora",
+      "alora_invocation_tokens", "arrow_config", "kasa_config", "monteclora_config",
+    ]
+    .filter { field in
+      switch fields[field] {
+      case nil, .null?, .bool(false)?, .array([])?, .object([])?: false
+      default: true
       }
+    }
   }
 
   /// The name of an initialisation that also changes the base's weights: the adapter is then no update of the
@@ -197,7 +206,11 @@ extension PEFTConfiguration {
 
 extension PEFTConfiguration.Selection {
   fileprivate init?(_ json: JSON) {
-    if let names = json.strings { self = .names(names) } else if let pattern = json.string { self = .pattern(pattern) } else {
+    if let names = json.strings {
+      self = .names(names)
+    } else if let pattern = json.string {
+      self = .pattern(pattern)
+    } else {
       return nil
     }
   }

@@ -77,7 +77,8 @@ public struct Checkpoint: Sendable {
       .missing, file: url.path,
       candidates.isEmpty
         ? "holds neither \(singleName) nor \(indexName)"
-        : "holds several safetensors files and no \(indexName): \(candidates.sorted().joined(separator: ", ")); name one")
+        : "holds several safetensors files and no \(indexName): \(candidates.sorted().joined(separator: ", ")); name one"
+    )
   }
 
   private static func openShards(of index: URL) throws -> [SafetensorsFile] {

@@ -62,7 +62,8 @@ final class MappedFile: @unchecked Sendable {
     let start = advice == .finished ? (range.lowerBound + page - 1) / page * page : range.lowerBound / page * page
     let end = advice == .finished && range.upperBound < bytes.count ? range.upperBound / page * page : range.upperBound
     guard start < end else { return }
-    madvise(UnsafeMutableRawPointer(mutating: base + start), end - start, advice == .finished ? MADV_DONTNEED : MADV_WILLNEED)
+    madvise(
+      UnsafeMutableRawPointer(mutating: base + start), end - start, advice == .finished ? MADV_DONTNEED : MADV_WILLNEED)
   }
 }
 

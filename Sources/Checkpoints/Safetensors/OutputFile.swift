@@ -25,7 +25,9 @@ package final class OutputFile: @unchecked Sendable {
     partial = url.deletingLastPathComponent().appendingPathComponent(
       ".\(url.lastPathComponent).\(UInt32.random(in: 0...UInt32.max)).partial")
     descriptor = open(partial.path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
-    guard descriptor >= 0 else { throw CheckpointError(.inputOutput, file: url.path, "can't be written: \(systemError())") }
+    guard descriptor >= 0 else {
+      throw CheckpointError(.inputOutput, file: url.path, "can't be written: \(systemError())")
+    }
   }
 
   deinit {
@@ -53,7 +55,9 @@ package final class OutputFile: @unchecked Sendable {
     while done < bytes.count {
       let written = pwrite(descriptor, bytes.baseAddress! + done, bytes.count - done, off_t(offset + done))
       if written < 0 && errno == EINTR { continue }
-      guard written > 0 else { throw CheckpointError(.inputOutput, file: url.path, "can't be written: \(systemError())") }
+      guard written > 0 else {
+        throw CheckpointError(.inputOutput, file: url.path, "can't be written: \(systemError())")
+      }
       done += written
     }
   }
@@ -61,7 +65,9 @@ package final class OutputFile: @unchecked Sendable {
   /// Cuts the file to its length, syncs it and gives it its name.
   func commit(byteCount: Int) throws {
     func check(_ result: Int32) throws {
-      guard result == 0 else { throw CheckpointError(.inputOutput, file: url.path, "can't be written: \(systemError())") }
+      guard result == 0 else {
+        throw CheckpointError(.inputOutput, file: url.path, "can't be written: \(systemError())")
+      }
     }
     try check(ftruncate(descriptor, off_t(byteCount)))
     try check(fsync(descriptor))

@@ -22,7 +22,9 @@ public final class SafetensorsFile: Sendable {
     let file = try MappedFile(url)
     let header: SafetensorsHeader
     do throws(JSONError) { header = try SafetensorsHeader(file: file.bytes) } catch {
-      throw CheckpointError(.malformed, file: url.path, "is no valid safetensors file: \(error.message) (byte \(error.offset) of the header)")
+      throw CheckpointError(
+        .malformed, file: url.path,
+        "is no valid safetensors file: \(error.message) (byte \(error.offset) of the header)")
     }
     byteCount = file.bytes.count
     metadata = header.metadata

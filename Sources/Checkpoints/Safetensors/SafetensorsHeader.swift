@@ -92,7 +92,8 @@ public struct SafetensorsHeader: Sendable {
     }
     guard size == offsets[1] - offsets[0] else {
       throw reader.error(
-        "\(name): shape \(shape) of \(format.rawValue) takes \(size) bytes, its data_offsets hold \(offsets[1] - offsets[0])")
+        "\(name): shape \(shape) of \(format.rawValue) takes \(size) bytes, its data_offsets hold \(offsets[1] - offsets[0])"
+      )
     }
     return Entry(info: TensorInfo(name: name, format: format, shape: shape), range: offsets[0]..<offsets[1])
   }
@@ -115,21 +116,25 @@ public struct SafetensorsHeader: Sendable {
   private static func order(_ entries: [Entry], dataLength: Int) throws(JSONError) -> [Entry] {
     func fail(_ message: String) -> JSONError { JSONError(offset: 0, message: message) }
     let ordered = entries.sorted {
-      ($0.range.lowerBound, $0.range.upperBound, $0.info.name) < ($1.range.lowerBound, $1.range.upperBound, $1.info.name)
+      ($0.range.lowerBound, $0.range.upperBound, $0.info.name) < (
+        $1.range.lowerBound, $1.range.upperBound, $1.info.name
+      )
     }
     var end = 0
     for entry in ordered {
       guard entry.range.lowerBound == end else {
         throw fail(
           entry.range.lowerBound < end
-            ? "\(entry.info.name) overlaps the tensor before it" : "a hole of \(entry.range.lowerBound - end) bytes before \(entry.info.name)")
+            ? "\(entry.info.name) overlaps the tensor before it"
+            : "a hole of \(entry.range.lowerBound - end) bytes before \(entry.info.name)")
       }
       end = entry.range.upperBound
     }
     guard end == dataLength else {
       throw fail(
         end > dataLength
-          ? "the tensors need \(end) bytes, the file has \(dataLength): it was cut off" : "\(dataLength - end) bytes after the last tensor")
+          ? "the tensors need \(end) bytes, the file has \(dataLength): it was cut off"
+          : "\(dataLength - end) bytes after the last tensor")
     }
     return ordered
   }

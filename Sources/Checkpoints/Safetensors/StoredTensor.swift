@@ -70,7 +70,8 @@ public struct StoredTensor: @unchecked Sendable {
   ///
   /// - Precondition: the format is convertible and `destination` has the range's count.
   func read(_ range: Range<Int>, into destination: UnsafeMutableBufferPointer<Float>) {
-    precondition(destination.count == range.count, "StoredTensor.read: \(range.count) numbers into \(destination.count)")
+    precondition(
+      destination.count == range.count, "StoredTensor.read: \(range.count) numbers into \(destination.count)")
     let size = format.bits / 8
     withBytes {
       format.decode(
@@ -97,8 +98,8 @@ public struct StoredTensor: @unchecked Sendable {
     return Tensor(shape: shape, borrowing: start.assumingMemoryBound(to: Float.self), owner: owner)
   }
 
-  /// Starts reading the bytes from disk.
-  func prefetch() { advise(.willNeed, 0..<bytes.count) }
+  /// Starts reading a range of its bytes from disk.
+  func prefetch(bytes range: Range<Int>) { advise(.willNeed, range) }
 
   /// Lets the pages of a mapped file go; they are read again if needed.
   func release() { advise(.finished, 0..<bytes.count) }
@@ -107,7 +108,9 @@ public struct StoredTensor: @unchecked Sendable {
   func release(bytes range: Range<Int>) { advise(.finished, range) }
 
   private func advise(_ advice: MappedFile.Advice, _ range: Range<Int>) {
-    guard let file = owner as? MappedFile, let base = file.bytes.baseAddress, let start = bytes.baseAddress else { return }
+    guard let file = owner as? MappedFile, let base = file.bytes.baseAddress, let start = bytes.baseAddress else {
+      return
+    }
     let offset = start - base
     file.advise(advice, offset + range.lowerBound..<offset + range.upperBound)
   }

@@ -100,7 +100,6 @@ struct DigitsCommand: AsyncParsableCommand {
       result = try experiment.run(
         keeping: stateKeeping(name), resumeFrom: resume.map { URL(fileURLWithPath: $0) },
         shouldStop: { interruption.isRequested }, onStep: progress.advance)
-      progress.finish()
     } catch let error as TrainingError {
       progress.abandon()
       guard case .interrupted(let step) = error else { throw error }
@@ -194,26 +193,21 @@ private final class DigitProgress {
   private let isQuiet: Bool
   private var phase = ""
   private var bar: ProgressBar?
-  private var note = ""
 
   init(isQuiet: Bool) { self.isQuiet = isQuiet }
 
   func advance(_ phase: String, _ total: Int, _ report: StepReport) {
     if phase != self.phase {
-      finish()
       self.phase = phase
       bar = ProgressBar(phase, total: total, isQuiet: isQuiet)
       // A resumed run starts in the middle.
       if report.step > 1 { bar?.advance(by: report.step - 1) }
     }
-    let loss = report.loss
-    note = "loss \(fixed(loss, 4))"
-    bar?.advance(note: "loss \(fixed(loss, 4))")
-  }
-
-  func finish() {
-    bar?.finish(note: note)
-    bar = nil
+    bar?.advance(note: "loss \(fixed(report.loss, 4))")
+    if report.step == total {
+      bar?.finish(note: "loss \(fixed(report.loss, 4))")
+      bar = nil
+    }
   }
 
   func abandon() { bar?.abandon() }
