@@ -8,7 +8,8 @@ let package = Package(
   platforms: [.macOS(.v14)],
   dependencies: [.package(name: "swift-lora", path: "..")],
   targets: [
-    .executableTarget(name: "digit-recipes", dependencies: [.product(name: "LoRAKit", package: "swift-lora")])
+    .executableTarget(name: "digit-recipes", dependencies: [.product(name: "LoRAKit", package: "swift-lora")]),
+    .executableTarget(name: "kernel-bench", dependencies: [.product(name: "LoRAKit", package: "swift-lora")]),
   ],
   swiftLanguageModes: [.v6]
 )
