@@ -36,12 +36,12 @@ struct Worker {
       if case .start(let configuration) = request {
         do {
           session = try Session(configuration: configuration)
-          EventChannel.shared.send(["reply": ["status": "ok"]])
+          EventChannel.shared.send(reply: ["status": "ok"])
         } catch {
-          EventChannel.shared.send(["reply": CellFailure(error).reply])
+          EventChannel.shared.send(reply: CellFailure(error).reply)
         }
       } else if let session {
-        EventChannel.shared.send(["reply": session.answer(request)])
+        EventChannel.shared.send(reply: session.answer(request))
       }
     }
   }
