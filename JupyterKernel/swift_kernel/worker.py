@@ -154,13 +154,15 @@ class Worker:
         if self.dropped:
             self.on_output(
                 "stderr",
-                f"\n[The cell printed more than the {OUTPUT_LIMIT:,} bytes that are shown of one cell; "
-                f"{self.dropped:,} bytes were dropped. SWIFT_KERNEL_OUTPUT_LIMIT sets the limit.]\n",
+                f"\n[The cell showed more than a notebook holds well: {self.dropped:,} bytes were dropped, beyond "
+                f"{OUTPUT_LIMIT:,} bytes of text (SWIFT_KERNEL_OUTPUT_LIMIT) or {DISPLAY_LIMIT:,} of displays.]\n",
             )
 
     def _pass_events(self) -> dict | None:
         """Passes on one message, or returns the reply. The worker sends no other before this one is acknowledged."""
-        while (end := self.pending_events.find(b"\n")) < 0:
+        searched = 0
+        while (end := self.pending_events.find(b"\n", searched)) < 0:
+            searched = len(self.pending_events)
             data = self._read("events")
             if data is None:
                 return None
@@ -172,8 +174,8 @@ class Worker:
         event = json.loads(line)
         if "reply" in event:
             return event["reply"]
-        self.shown += len(line)
-        if self.shown <= DISPLAY_LIMIT:
+        if self.shown + len(line) <= DISPLAY_LIMIT:
+            self.shown += len(line)
             self.on_message(event["message"], event["content"])
         else:
             self.dropped += len(line)

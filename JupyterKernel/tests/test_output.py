@@ -80,6 +80,13 @@ def test_a_gigabyte_of_output_is_cut_and_the_cut_is_told(notebook):
     assert "1,065,354,240 bytes were dropped" in cell.stderr
 
 
+def test_displays_without_end_are_cut_too(notebook):
+    code = 'let page = String(repeating: "x", count: 1 << 20)\nfor _ in 0..<80 { display(.html(page)) }\n"done"'
+    cell = notebook.run(code)
+    assert cell.value == '"done"' and 60 <= len(cell.displays) <= 64
+    assert "bytes were dropped" in cell.stderr
+
+
 def test_a_value_of_a_million_numbers_is_cut(notebook):
     cell = notebook.run("Array(0..<1_000_000)")
     assert len(cell.value) < 110_000 and "cut after" in cell.value

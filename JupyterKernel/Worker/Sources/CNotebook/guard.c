@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <execinfo.h>
 #include <fcntl.h>
+#include <link.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -16,13 +17,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/time.h>
 #include <ucontext.h>
 #include <unistd.h>
-#ifdef __linux__
-#include <link.h>
-#include <sys/prctl.h>
-#endif
 
 extern char **environ;
 
@@ -43,7 +41,6 @@ enum { code_range_limit = 16384 };
 static code_range code[code_range_limit];
 static volatile sig_atomic_t code_count;
 
-#ifdef __linux__
 static int find_code(struct dl_phdr_info *info, size_t size, void *context) {
   (void)size;
   code_range *range = context;
@@ -58,19 +55,14 @@ static int find_code(struct dl_phdr_info *info, size_t size, void *context) {
   }
   return 0;
 }
-#endif
 
 void notebook_add_code(const void *symbol_inside, bool is_cell) {
-#ifdef __linux__
   if (code_count == code_range_limit) return;
   code_range range = {(uintptr_t)symbol_inside, 0, is_cell};
   if (dl_iterate_phdr(find_code, &range)) {
     code[code_count] = range;
     code_count++;
   }
-#else
-  (void)symbol_inside, (void)is_cell;
-#endif
 }
 
 static const code_range *code_at(uintptr_t address) {
@@ -89,13 +81,12 @@ const char *notebook_library(uintptr_t address, uintptr_t *address_in_file) {
 // MARK: The machine's state at a signal
 
 static uintptr_t program_counter(const ucontext_t *context) {
-#if defined(__linux__) && defined(__x86_64__)
+#if defined(__x86_64__)
   return (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
-#elif defined(__linux__) && defined(__aarch64__)
+#elif defined(__aarch64__)
   return (uintptr_t)context->uc_mcontext.pc;
 #else
-  (void)context;
-  return 0;
+#error "Where is the program counter on this processor?"
 #endif
 }
 
@@ -219,7 +210,6 @@ static void handle(int number, void (*handler)(int, siginfo_t *, void *), int fl
 void notebook_guard_install(void) {
   setvbuf(stdout, NULL, _IOLBF, 1 << 16);
   cell_thread = pthread_self();
-#ifdef __linux__
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   pthread_attr_t attributes;
   void *low = NULL;
@@ -229,9 +219,6 @@ void notebook_guard_install(void) {
     pthread_attr_destroy(&attributes);
   }
   stack_low = (uintptr_t)low;
-#else
-  stack_low = (uintptr_t)pthread_get_stackaddr_np(cell_thread) - pthread_get_stacksize_np(cell_thread);
-#endif
   const size_t alternate_size = 256 * 1024;
   stack_t alternate = {.ss_sp = malloc(alternate_size), .ss_size = alternate_size};
   sigaltstack(&alternate, NULL);
@@ -243,9 +230,7 @@ void notebook_guard_install(void) {
   signal(SIGPIPE, SIG_IGN);
   void *frame;
   backtrace(&frame, 1);  // loads the unwinder, which a handler should not
-#ifdef SIGXFSZ
   signal(SIGXFSZ, SIG_IGN);  // a file that grows too large is an error of the write, not a death
-#endif
 
   // The list of accesses that the Swift runtime keeps lies in frames that a jump leaves.
   bool *disable_exclusivity = dlsym(RTLD_DEFAULT, "_swift_disableExclusivityChecking");

@@ -67,5 +67,6 @@ private func plainText(of value: Any) -> String {
   }
   let limit = 100_000
   guard text.utf8.count > limit else { return text }
-  return "\(String(decoding: text.utf8.prefix(limit), as: UTF8.self))\n… (cut after \(limit) of \(text.utf8.count) bytes)"
+  return
+    "\(String(decoding: text.utf8.prefix(limit), as: UTF8.self))\n… (cut after \(limit) of \(text.utf8.count) bytes)"
 }

@@ -23,6 +23,13 @@ struct PackageShelf {
 
   func contains(library: URL) -> Bool { libraries.contains(library.resolvingSymlinksInPath().path) }
 
+  /// Builds what `provide` would load.
+  func build(with toolchain: Toolchain) throws {
+    for package in unloaded {
+      _ = try PackageBuild(package: package, products: [], cache: cache, toolchain: toolchain).bringUpToDate()
+    }
+  }
+
   /// Loads the packages that the kernel was installed with if the toolchain alone has no such module.
   mutating func provide(module: String, session: Session) throws {
     guard !unloaded.isEmpty, !session.toolchain.provides(module: module), module != "Notebook" else { return }
@@ -186,7 +193,6 @@ struct PackageBuild {
 
       let package = Package(
         name: "\(name)",
-        platforms: [.macOS(.v15)],
         products: [.library(name: "\(name)", type: .dynamic, targets: ["\(name)"])],
         dependencies: [.package(path: \(quoted(package.path)))],
         targets: [.target(name: "\(name)", dependencies: [\(dependencies.joined(separator: ", "))])])
