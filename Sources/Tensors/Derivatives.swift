@@ -10,6 +10,7 @@ package enum Operation: String, CaseIterable, Sendable {
   case sum, max
   case reshape, permute, slice, concatenate, rows
   case softmax, logSoftmax, layerNorm, rmsNorm, dropout, crossEntropy
+  case linearCrossEntropy, attention, rotary
 }
 
 /// The derivative rules, all in one place. `dy` is the gradient of an operation's output, `dx` that of an input.
@@ -62,18 +63,19 @@ package enum Derivative {
   }
 
   // C = op(A) op(B)                 dA = dC op(B)ᵀ,  or dAᵀ of that where A is transposed
-  static func matmulLeft(_ a: Tensor, _ b: Tensor, _ transposeA: Bool, _ transposeB: Bool) -> Pullback {
+  // A rule keeps the values that it needs and of the others the shape: a frozen layer's input is let go.
+  static func matmulLeft(_ shapeA: [Int], _ b: Tensor, _ transposeA: Bool, _ transposeB: Bool) -> Pullback {
     { dy in
       let da = transposeA ? b.product(dy, transposeB, true) : dy.product(b, false, !transposeB)
-      return da.summed(to: a.shape)
+      return da.summed(to: shapeA)
     }
   }
 
   // C = op(A) op(B)                 dB = op(A)ᵀ dC,  or dBᵀ of that where B is transposed
-  static func matmulRight(_ a: Tensor, _ b: Tensor, _ transposeA: Bool, _ transposeB: Bool) -> Pullback {
+  static func matmulRight(_ a: Tensor, _ shapeB: [Int], _ transposeA: Bool, _ transposeB: Bool) -> Pullback {
     { dy in
       let db = transposeB ? dy.product(a, true, transposeA) : a.product(dy, !transposeA, false)
-      return db.summed(to: b.shape)
+      return db.summed(to: shapeB)
     }
   }
 
@@ -188,5 +190,38 @@ package enum Derivative {
           input == 0 ? target : nil, input == 1 ? target : nil, saved.rows, columns)
       }
     }
+  }
+
+  /// What attention keeps.
+  struct Attention: Sendable {
+    let query, key, value: Tensor
+    let queries, keys: Packing
+    let isCausal: Bool
+    /// Which of query, key and value need a gradient.
+    let wanted: [Bool]
+    var heads: Int { query.shape[1] }
+    var keyHeads: Int { key.shape[1] }
+    var size: Int { query.shape[2] }
+    var scale: Float { 1 / Float(size).squareRoot() }
+  }
+
+  // P = softmax(s Q Kᵀ), O = P V    dV = Pᵀ dO;  dS = P ∘ (dO Vᵀ − rowsum(dO ∘ O));  dQ = s dS K;  dK = s dSᵀ Q
+  static func attention(_ saved: Attention, _ output: Tensor, _ logSums: Tensor) -> JointPullback {
+    JointPullback { dy in
+      let shapes = [saved.query.shape, saved.key.shape, saved.value.shape]
+      let gradients = zip(shapes, saved.wanted).map { shape, isWanted in
+        isWanted ? Storage(count: shape.reduce(1, *)) : nil
+      }
+      ck_attention_gradient(
+        saved.queries.starts, saved.keys.starts, saved.queries.count, saved.heads, saved.keyHeads, saved.size,
+        saved.scale, saved.isCausal, saved.query.pointer, saved.key.pointer, saved.value.pointer, output.pointer,
+        logSums.pointer, dy.pointer, gradients[0]?.base, gradients[1]?.base, gradients[2]?.base)
+      return zip(gradients, shapes).map { gradient, shape in gradient.map { Tensor(storage: $0, shape: shape) } }
+    }
+  }
+
+  // y = x turned                    dx = dy turned back
+  static func rotary(_ table: RotaryTable, _ positions: [Int32]) -> Pullback {
+    { dy in dy.turned(table, positions, back: true) }
   }
 }

@@ -96,6 +96,32 @@ extension Operation {
         Example([[4, 5]]) { $0[0].crossEntropy([3, 0, 4, 1]) },
         Example([[4, 5]]) { $0[0].crossEntropy([3, -100, 4, -100]) },
       ]
+    case .linearCrossEntropy:
+      [
+        Example([[4, 3], [5, 3]]) { $0[0].linearCrossEntropy($0[1], [3, 0, 4, 1]) },
+        Example([[4, 3], [5, 3]]) { $0[0].linearCrossEntropy($0[1], [3, -100, 4, -100]) },
+      ]
+    case .attention:
+      [false, true].flatMap { isCausal in
+        [
+          // Two sequences, two query heads to a key head; then more keys than queries.
+          Example([[5, 4, 3], [5, 2, 3], [5, 2, 3]]) {
+            .attention(
+              query: $0[0], key: $0[1], value: $0[2], queries: Packing(lengths: [2, 3]), isCausal: isCausal)
+          },
+          Example([[2, 1, 4], [5, 1, 4], [5, 1, 4]]) {
+            .attention(
+              query: $0[0], key: $0[1], value: $0[2], queries: Packing(lengths: [2]), keys: Packing(lengths: [5]),
+              isCausal: isCausal)
+          },
+        ]
+      }
+    case .rotary:
+      [
+        Example([[3, 2, 4]]) {
+          $0[0].rotated(by: RotaryTable(frequencies: [1, 0.3], positions: 0..<8), at: [5, 0, 2])
+        }
+      ]
     }
   }
 

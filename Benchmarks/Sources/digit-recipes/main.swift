@@ -38,10 +38,10 @@ for (schedule, rate) in [(Schedule.Shape.linear, Float(1e-3)), (.linear, 3e-4), 
   }
 }
 for initialization in [LoRA.Initialization.kaimingUniform, .standardNormal] {
-  for (rank, alpha) in [(1, Float(1)), (1, 2), (2, 4), (4, 8), (8, 8), (8, 16)] {
+  for (rank, alpha) in [(1, Float(1)), (1, 2), (4, 8), (8, 8), (8, 16)] {
     for share: Float in [0.2, 0.3, 0.5] {
       for (schedule, rate) in [
-        (Schedule.Shape.constant, Float(1e-3)), (.linear, 1e-3), (.linear, 3e-3), (.cosine, 3e-3), (.linear, 1e-2),
+        (Schedule.Shape.constant, Float(1e-3)), (.linear, 1e-3), (.linear, 3e-3), (.cosine, 3e-3),
       ] {
         trials.append(
           Trial(

@@ -113,6 +113,26 @@ void ck_rms_norm(const float *x, const float *weight, float epsilon, float *y, f
 void ck_rms_norm_gradient(const float *x, const float *weight, const float *rstd, const float *dy, float *dx,
                           float *dweight, ptrdiff_t rows, ptrdiff_t columns);
 
+// MARK: Attention of packed sequences.
+
+/// Sequence i has the queries query_starts[i] ..< query_starts[i + 1] and the keys key_starts[i] ..< key_starts[i + 1];
+/// both arrays hold sequences + 1 places. q and out are [queries, heads, size], k and v [keys, key_heads, size], and each
+/// key head serves heads / key_heads query heads. out = softmax(scale · q kᵀ) v. With `causal` the last query of a
+/// sequence sees all of its keys, each query before it one key less. logsumexp [queries, heads] is what the gradient
+/// needs, or NULL.
+void ck_attention(const int32_t *query_starts, const int32_t *key_starts, ptrdiff_t sequences, ptrdiff_t heads,
+                  ptrdiff_t key_heads, ptrdiff_t size, float scale, bool causal, const float *q, const float *k,
+                  const float *v, float *out, float *logsumexp);
+/// Any of dq, dk, dv may be NULL.
+void ck_attention_gradient(const int32_t *query_starts, const int32_t *key_starts, ptrdiff_t sequences, ptrdiff_t heads,
+                           ptrdiff_t key_heads, ptrdiff_t size, float scale, bool causal, const float *q, const float *k,
+                           const float *v, const float *out, const float *logsumexp, const float *dout, float *dq,
+                           float *dk, float *dv);
+/// Rotates the pairs (d, d + size/2) of every head by the angle of the token's position; cosines and sines are
+/// [positions, size/2]. `inverse` rotates back, which is the gradient. y may be x.
+void ck_rotary(const float *x, const int32_t *positions, const float *cosines, const float *sines, bool inverse, float *y,
+               ptrdiff_t tokens, ptrdiff_t heads, ptrdiff_t size);
+
 // MARK: Optimizers: one pass over weight, gradient and moments.
 
 /// PyTorch's rules. decoupled: AdamW (weight ·= 1 − lr·decay), else decay is added to the gradient. `step` counts from 1.

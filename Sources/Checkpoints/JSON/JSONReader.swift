@@ -12,18 +12,18 @@ public struct JSONError: Error, Equatable, CustomStringConvertible {
 }
 
 /// A cursor over JSON text. It copies nothing but the strings that it is asked for.
-struct JSONReader {
+package struct JSONReader {
   let bytes: UnsafeRawBufferPointer
-  private(set) var offset = 0
+  package private(set) var offset = 0
 
   /// Deeper nesting is refused: neither headers nor configurations need it, and the parser recurses.
   static let deepestNesting = 64
 
-  init(_ bytes: UnsafeRawBufferPointer) {
+  package init(_ bytes: UnsafeRawBufferPointer) {
     self.bytes = bytes
   }
 
-  func error(_ message: String) -> JSONError { JSONError(offset: offset, message: message) }
+  package func error(_ message: String) -> JSONError { JSONError(offset: offset, message: message) }
 
   private mutating func skipWhitespace() {
     while offset < bytes.count {
@@ -35,7 +35,7 @@ struct JSONReader {
   }
 
   /// The next byte that is not white space; `nil` at the end.
-  mutating func peek() -> UInt8? {
+  package mutating func peek() -> UInt8? {
     skipWhitespace()
     return offset < bytes.count ? bytes[offset] : nil
   }
@@ -51,7 +51,7 @@ struct JSONReader {
     guard take(character) else { throw error("expected '\(character)', found \(found)") }
   }
 
-  mutating func expectEnd() throws(JSONError) {
+  package mutating func expectEnd() throws(JSONError) {
     guard peek() == nil else { throw error("expected the end, found \(found)") }
   }
 
@@ -62,7 +62,7 @@ struct JSONReader {
   }
 
   /// Calls `body` at each member's value of an object; `body` must step over the value.
-  mutating func readObject(
+  package mutating func readObject(
     _ body: (inout JSONReader, String) throws(JSONError) -> Void
   ) throws(JSONError) {
     try expect("{")
@@ -76,14 +76,14 @@ struct JSONReader {
   }
 
   /// Calls `body` at each element of an array; `body` must step over it.
-  mutating func readArray(_ body: (inout JSONReader) throws(JSONError) -> Void) throws(JSONError) {
+  package mutating func readArray(_ body: (inout JSONReader) throws(JSONError) -> Void) throws(JSONError) {
     try expect("[")
     if take("]") { return }
     repeat { try body(&self) } while take(",")
     try expect("]")
   }
 
-  mutating func readString() throws(JSONError) -> String {
+  package mutating func readString() throws(JSONError) -> String {
     try expect("\"")
     let start = offset
     while offset < bytes.count, bytes[offset] != 0x22, bytes[offset] != 0x5C, bytes[offset] >= 0x20 { offset += 1 }
@@ -158,7 +158,7 @@ struct JSONReader {
   }
 
   /// A number: an integer where it is written as one and fits.
-  mutating func readNumber() throws(JSONError) -> JSON {
+  package mutating func readNumber() throws(JSONError) -> JSON {
     _ = peek()
     let start = offset
     var isInteger = true
@@ -190,7 +190,7 @@ struct JSONReader {
   }
 
   /// A whole value of any kind.
-  mutating func readValue(depth: Int = 0) throws(JSONError) -> JSON {
+  package mutating func readValue(depth: Int = 0) throws(JSONError) -> JSON {
     guard depth < Self.deepestNesting else { throw error("nested deeper than \(Self.deepestNesting)") }
     switch peek() {
     case UInt8(ascii: "{"):

@@ -27,7 +27,11 @@ public struct Attachment: Sendable {
   /// Whether every part of the adapter acts, and acts as configured.
   public var isComplete: Bool { !findings.contains { $0.severity == .error } }
 
-  public init(_ adapter: StoredAdapter, base: Checkpoint) throws {
+  /// Whether the base's tied embeddings have to be stored apart.
+  public let isUntied: Bool
+
+  /// - Parameter unties: whether changing one of a pair of tied embeddings is meant, so that it is no error.
+  public init(_ adapter: StoredAdapter, base: Checkpoint, unties: Bool = false) throws {
     var findings = adapter.findings
     func report(_ severity: Finding.Severity, _ message: String, _ subjects: [String]) {
       if !subjects.isEmpty { findings.append(Finding(severity, message, subjects)) }
@@ -37,13 +41,14 @@ public struct Attachment: Sendable {
       findings.append(Finding(.note, "the base's names lack or have a prefix: \(renaming)"))
     }
 
+    let tied = TiedEmbeddings(base)
     let orientation = Orientation(adapter: adapter, base: base, renaming: renaming)
     var placements: [Placement] = []
     var missing: [String] = []
     var misshapen: [String] = []
     for module in adapter.modules {
       let path = renaming(module.path)
-      guard let weight = base[path + ".weight"] else {
+      guard let weight = base[path + ".weight"] ?? tied.weight(ofOutput: path) else {
         missing.append(module.path)
         continue
       }
@@ -90,7 +95,15 @@ public struct Attachment: Sendable {
 
     findings += Self.unfulfilled(adapter, base: base, matcher: matcher, renaming: renaming)
     findings += Self.unsupported(adapter.configuration)
-    findings += TiedEmbeddings(base).findings(placements: placements, replacements: replacements.map(\.tensor))
+    let changed = (placements.map(\.weight.name) + replacements.map(\.tensor.name)).filter(tied.contains)
+    isUntied = unties && !changed.isEmpty
+    if !changed.isEmpty && !unties {
+      findings.append(
+        Finding(
+          .error,
+          "the base ties its input embedding and its output layer (tie_word_embeddings): changing one tensor changes "
+            + "both. Untie them to merge (--untie)", changed))
+    }
     self.placements = placements
     self.replacements = replacements
     self.findings = findings
@@ -177,11 +190,7 @@ private struct Orientation {
       if weight.shape == [module.inputs, module.outputs] { votes.transposed += 1 }
     }
     evidence = votes.straight == votes.transposed ? nil : votes.transposed > votes.straight
-    // Architectures of transformers whose linear maps are Conv1D.
-    let conv1D: Set = ["gpt2", "openai-gpt", "imagegpt", "decision_transformer", "ctrl"]
-    configured =
-      adapter.configuration.isFanInFanOut
-      || base.configuration?["model_type"]?.string.map(conv1D.contains) == true
+    configured = adapter.configuration.isFanInFanOut || ModelArchitecture(base).usesConv1D
   }
 
   /// `nil` where the shapes fit neither way.

@@ -37,14 +37,14 @@ struct TiedEmbeddings {
     return Self.inputNames.contains(module) || Self.outputNames.contains(module)
   }
 
-  func findings(placements: [Attachment.Placement], replacements: [StoredTensor]) -> [Finding] {
-    let names = (placements.map(\.weight.name) + replacements.map(\.name)).filter(contains)
-    guard !names.isEmpty else { return [] }
-    return [
-      Finding(
-        .error,
-        "the base ties its input embedding and its output layer (tie_word_embeddings); changing one tensor changes both. "
-          + "Untie them to merge", names)
-    ]
+  /// The input embedding under the output layer's name, for a checkpoint that stores the two once.
+  var untied: StoredTensor? {
+    guard areTied, let input else { return nil }
+    return input.renamed((input.name.hasSuffix("embed_in.weight") ? "embed_out" : "lm_head") + ".weight")
+  }
+
+  /// The weight of the output layer at `path`, where it is the input embedding's.
+  func weight(ofOutput path: String) -> StoredTensor? {
+    untied.flatMap { $0.name == path + ".weight" ? $0 : nil }
   }
 }

@@ -52,6 +52,8 @@ public struct PEFTConfiguration: Equatable, Sendable {
   /// The first key that matches counts.
   public var rankExceptions: [Exception<Int>] = []
   public var alphaExceptions: [Exception<Double>] = []
+  /// Dropout of the adapter's input in training.
+  public var dropout = 0.0
   public var taskType: String?
   public var baseModel: String?
   /// `init_lora_weights`: a Boolean or a method's name.
@@ -102,6 +104,7 @@ extension PEFTConfiguration {
     layersPatterns = try reader.read("layers_pattern", { Self.list($0, \.string) }, "a string or a list of them") ?? []
     rankExceptions = try reader.exceptions("rank_pattern", \.integer, "integers")
     alphaExceptions = try reader.exceptions("alpha_pattern", \.number, "numbers")
+    dropout = try reader.read("lora_dropout", \.number, "a number") ?? 0
     taskType = try reader.read("task_type", \.string, "a string")
     baseModel = try reader.read("base_model_name_or_path", \.string, "a string")
     initialization = json["init_lora_weights"] ?? true
@@ -143,10 +146,16 @@ extension PEFTConfiguration {
     json["target_modules"] = names(targets)
     json["exclude_modules"] = names(excluded)
     json["modules_to_save"] = modulesToSave.isEmpty ? .null : .array(modulesToSave.map(JSON.string))
-    json["layers_to_transform"] = layersToTransform.isEmpty ? .null : .array(layersToTransform.map(JSON.integer))
-    json["layers_pattern"] = layersPatterns.isEmpty ? .null : .array(layersPatterns.map(JSON.string))
+    // These two may be written as a list or as its only element: kept as read.
+    if Self.list(json["layers_to_transform"]!, \.integer) ?? [] != layersToTransform {
+      json["layers_to_transform"] = layersToTransform.isEmpty ? .null : .array(layersToTransform.map(JSON.integer))
+    }
+    if Self.list(json["layers_pattern"]!, \.string) ?? [] != layersPatterns {
+      json["layers_pattern"] = layersPatterns.isEmpty ? .null : .array(layersPatterns.map(JSON.string))
+    }
     json["rank_pattern"] = .object(rankExceptions.map { JSON.Member($0.key, .integer($0.value)) })
     json["alpha_pattern"] = .object(alphaExceptions.map { JSON.Member($0.key, Self.number($0.value)) })
+    json["lora_dropout"] = .number(dropout)
     json["task_type"] = taskType.map(JSON.string) ?? .null
     json["base_model_name_or_path"] = baseModel.map(JSON.string) ?? .null
     json["init_lora_weights"] = initialization

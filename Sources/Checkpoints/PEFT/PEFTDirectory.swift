@@ -62,6 +62,7 @@ private struct PEFTParts {
     var unprefixed: [String] = []
     var named: [String] = []
     var unknown: [String] = []
+    var copies: [String] = []
     for tensor in file.tensors {
       var name = tensor.name[...]
       if name.hasPrefix(PEFTFormat.prefix) {
@@ -78,18 +79,22 @@ private struct PEFTParts {
         parts[String(name.dropLast(part.rawValue.count)), default: [:]][part] = tensor
       } else if name.contains(".lora_") || name.hasSuffix(".alpha") {
         unknown.append(tensor.name)
+      } else if name.contains(".modules_to_save.") || name.contains(".original_module.") {
+        // With bias "all", peft also saves the biases of a saved module's wrapper.
+        copies.append(tensor.name)
       } else {
         replacements.append(tensor.renamed(name.replacingOccurrences(of: ".base_layer.", with: ".")))
       }
     }
-    func report(_ message: String, _ names: [String]) {
-      if !names.isEmpty { findings.append(Finding(.error, message, names)) }
+    func report(_ message: String, _ names: [String], _ severity: Finding.Severity = .error) {
+      if !names.isEmpty { findings.append(Finding(severity, message, names)) }
     }
     report(
       "names lack the prefix \"\(PEFTFormat.prefix)\": peft warns of missing keys and the adapter has no effect",
       unprefixed)
     report("names hold the adapter's name: peft ignores these tensors in silence", named)
     report("tensors that peft ignores in silence", unknown)
+    report("copies inside peft's wrapper of a saved module: without effect", copies, .note)
   }
 
   mutating func modules(configuration: PEFTConfiguration, file: String) throws -> [StoredModule] {

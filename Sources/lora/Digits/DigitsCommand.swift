@@ -112,7 +112,7 @@ struct DigitsCommand: AsyncParsableCommand {
     try output.write(json: summary.json)
     if let report {
       try OutputFile.write(
-        DigitReport(dataset: name, experiment: experiment, result: result).html, to: URL(fileURLWithPath: report))
+        try DigitReport(dataset: name, experiment: experiment, result: result).html, to: URL(fileURLWithPath: report))
       comment("\nThe report: \(report)", isQuiet: output.quiet)
     }
   }

@@ -1,0 +1,80 @@
+import Foundation
+
+/// What the compiler said of a cell, told with the cell's own lines.
+struct Diagnostics {
+  struct Entry {
+    let file: String
+    let line: Int
+    let column: Int
+    let severity: String
+    let message: String
+  }
+
+  let entries: [Entry]
+  /// What the compiler said of no place in particular.
+  let remarks: [String]
+
+  init(output: String) {
+    let pattern = /^(.+?):(\d+):(\d+): (error|note|warning): (.*)$/
+    let placeless = /^(?:<unknown>:0: |swift-frontend: |ld\.lld: )?error: (.*)$/
+    var entries: [Entry] = []
+    var remarks: [String] = []
+    for line in output.split(separator: "\n") {
+      if let match = line.firstMatch(of: pattern) {
+        let entry = Entry(
+          file: URL(fileURLWithPath: String(match.1)).lastPathComponent, line: Int(match.2) ?? 0,
+          column: Int(match.3) ?? 0, severity: String(match.4), message: String(match.5))
+        if entry.severity != "warning" { entries.append(entry) }
+      } else if let match = line.firstMatch(of: placeless) {
+        remarks.append(String(match.1))
+      }
+    }
+    self.entries = entries
+    self.remarks = remarks
+  }
+
+  /// What a notebook's reader can do about errors that a file of Swift would not have.
+  private static let hints = [
+    (
+      "redundant conformance",
+      "An earlier cell has already declared this conformance. Restart the kernel to declare it anew."
+    ),
+    (
+      "circular reference",
+      "A cell can't define a name anew from its earlier value: assign to it (x = x + 1), or choose another name."
+    ),
+  ]
+
+  /// - Parameters:
+  ///   - title: how to name the cell, such as "Cell 5".
+  ///   - source: the cell as the user wrote it.
+  func failure(title: String, source: String, output: String) -> CellFailure {
+    let lines = source.split(separator: "\n", omittingEmptySubsequences: false)
+    var traceback: [String] = []
+    var shown = 0
+    for entry in entries where shown < 20 {
+      shown += entry.severity == "error" ? 1 : 0
+      let place = entry.file == "main.swift" ? title : entry.file
+      let severity = entry.severity == "error" ? Style.red("error") : Style.bold(entry.severity)
+      traceback.append("\(Style.bold("\(place):\(entry.line):\(entry.column):")) \(severity): \(entry.message)")
+      if entry.file == "main.swift", lines.indices.contains(entry.line - 1) {
+        let line = lines[entry.line - 1]
+        let before = line.utf8.prefix(max(0, entry.column - 1))
+        // Tabs stay tabs, so that the caret stands under its character.
+        let indent = String(Substring(before).map { $0 == "\t" ? "\t" : " " })
+        traceback.append("  \(line)")
+        traceback.append("  \(indent)\(Style.green("^"))")
+      }
+    }
+    for (sign, hint) in Self.hints where entries.contains(where: { $0.message.contains(sign) }) {
+      traceback.append(hint)
+    }
+    traceback += remarks.prefix(10).map { "\(Style.red("error")): \($0)" }
+    if traceback.isEmpty { traceback = output.split(separator: "\n").suffix(20).map(String.init) }
+    let first = entries.first { $0.severity == "error" }
+    let message =
+      first.map { "\($0.file == "main.swift" ? title : $0.file):\($0.line):\($0.column): \($0.message)" }
+      ?? remarks.first ?? "the compiler failed"
+    return CellFailure(name: "Compile error", message: message, traceback: traceback)
+  }
+}

@@ -1,0 +1,234 @@
+import CNotebook
+import Foundation
+import Notebook
+
+/// The SwiftPM packages of a session: those already loaded, and those that an `import` may still ask for.
+///
+/// A package's libraries are built, through a small generated package that depends on it, into one dynamic
+/// library in the cache; and built again when a file of the package is newer.
+struct PackageShelf {
+  /// Packages that the kernel was installed with and no cell has needed yet.
+  private(set) var unloaded: [URL]
+  private(set) var moduleFlags: [String] = []
+  private var libraries: Set<String> = []
+  private let cache: URL
+
+  init(unloaded: [URL], cache: URL) {
+    self.unloaded = unloaded
+    self.cache = cache
+  }
+
+  func contains(library: URL) -> Bool { libraries.contains(library.resolvingSymlinksInPath().path) }
+
+  /// Loads the packages that the kernel was installed with if the toolchain alone has no such module.
+  mutating func provide(module: String, session: Session) throws {
+    guard !unloaded.isEmpty, !session.toolchain.provides(module: module), module != "Notebook" else { return }
+    while let package = unloaded.first {
+      try load(package: package, products: [], session: session)
+      unloaded.removeFirst()
+    }
+  }
+
+  /// - Parameter products: names of library products; empty for all of the package's.
+  mutating func load(package: URL, products: [String], session: Session) throws {
+    let build = try PackageBuild(package: package, products: products, cache: cache, toolchain: session.toolchain)
+    let isNew = try build.bringUpToDate()
+    let library = build.library.resolvingSymlinksInPath()
+    guard !libraries.contains(library.path) else {
+      if isNew { print("\(package.lastPathComponent) was built anew; restart the kernel to use it.") }
+      return
+    }
+    guard let handle = dlopen(library.path, RTLD_NOW | RTLD_GLOBAL) else {
+      let reason = String(cString: dlerror())
+      throw CellFailure(
+        name: "Package error", message: "\(package.path) was built but could not be loaded: \(reason)")
+    }
+    if let symbol = dlsym(handle, build.marker) { notebook_add_code(symbol, false) }
+    libraries.insert(library.path)
+    moduleFlags += try build.moduleFlags()
+  }
+}
+
+/// One package's libraries as one dynamic library.
+struct PackageBuild {
+  let package: URL
+  let products: [String]
+  let folder: URL
+  let toolchain: Toolchain
+  private let name: String
+
+  init(package: URL, products: [String], cache: URL, toolchain: Toolchain) throws {
+    let package = package.standardizedFileURL.resolvingSymlinksInPath()
+    guard FileManager.default.fileExists(atPath: package.appendingPathComponent("Package.swift").path) else {
+      throw CellFailure(
+        name: "Package error",
+        message: "there is no Package.swift in \(package.path). Give the folder of a SwiftPM package: "
+          + "%package PATH [Product …]")
+    }
+    self.package = package
+    self.products = products
+    self.toolchain = toolchain
+    name = "NotebookPackage_" + Self.hash(([package.path, toolchain.root.path] + products).joined(separator: "\n"))
+    folder = cache.appendingPathComponent(name)
+  }
+
+  var library: URL { release.appendingPathComponent("lib\(name).so") }
+  /// A C symbol in the library.
+  var marker: String { "\(name)_marker" }
+
+  private var release: URL { folder.appendingPathComponent(".build/release") }
+  private var stamp: URL { folder.appendingPathComponent("built") }
+
+  /// - Returns: whether it had to be built.
+  func bringUpToDate() throws -> Bool {
+    let files = FileManager.default
+    if let built = try? files.attributesOfItem(atPath: stamp.path)[.modificationDate] as? Date,
+      files.fileExists(atPath: library.path), built > newestChange()
+    {
+      return false
+    }
+    try? files.removeItem(at: stamp)
+    let started = Date()
+    status("Building \(package.lastPathComponent) for this notebook; the first time takes a minute or more …")
+    try writeWrapper()
+    let build = try Subprocess.run(
+      toolchain.program("swift"), ["build", "-c", "release", "--package-path", folder.path]
+    ) { line in
+      if line.hasPrefix("[") { status(String(line)) }
+    }
+    EventChannel.shared.send(["message": "clear_output", "content": ["wait": false]])
+    guard build.succeeded else {
+      let diagnostics = Diagnostics(output: build.output)
+      let errors = diagnostics.entries.filter { $0.severity == "error" }
+        .map { "\($0.file):\($0.line):\($0.column): \($0.message)" }
+      let told = (errors + diagnostics.remarks).prefix(10).map { "  \($0)" }
+      throw CellFailure(
+        name: "Package error", message: "\(package.path) does not build",
+        traceback: [
+          "\(Style.red("Package error")): \(package.path) does not build. In that folder, `swift build -c release` tells more."
+        ] + (told.isEmpty ? build.output.split(separator: "\n").suffix(10).map(String.init) : told))
+    }
+    _ = files.createFile(atPath: stamp.path, contents: nil)
+    // A file that changed during the build makes the next one build again.
+    try? files.setAttributes([.modificationDate: started], ofItemAtPath: stamp.path)
+    return true
+  }
+
+  /// What a compilation needs to import the package's modules: as SwiftPM itself says it.
+  func moduleFlags() throws -> [String] {
+    let description = release.appendingPathComponent("description.json")
+    guard let data = try? Data(contentsOf: description),
+      let root = try? JSONSerialization.jsonObject(with: data) as? [String: Any],
+      let commands = root["swiftCommands"] as? [String: [String: Any]],
+      let command = commands.values.first(where: { $0["moduleName"] as? String == name }),
+      let arguments = command["otherArguments"] as? [String], let modules = command["importPath"] as? String
+    else {
+      throw CellFailure(
+        name: "Package error",
+        message: "\(description.path) does not say how \(package.path) was built. "
+          + "Remove \(folder.path) and restart the kernel.")
+    }
+    var flags = ["-I", modules]
+    var index = 0
+    while index < arguments.count {
+      let argument = arguments[index]
+      if argument == "-Xcc", index + 1 < arguments.count {
+        let value = arguments[index + 1]
+        if value == "-I", index + 3 < arguments.count {
+          flags += Array(arguments[index...(index + 3)])
+          index += 3
+        } else {
+          if value.hasPrefix("-fmodule-map-file=") || value.hasPrefix("-I") || value.hasPrefix("-D") {
+            flags += [argument, value]
+          }
+          index += 1
+        }
+      } else if argument.hasPrefix("-I") && argument.count > 2 {
+        flags.append(argument)
+      }
+      index += 1
+    }
+    return flags
+  }
+
+  // MARK: The generated package
+
+  private func writeWrapper() throws {
+    let identity = package.lastPathComponent
+    let products = try self.products.isEmpty ? describedProducts() : self.products
+    guard !products.isEmpty else {
+      throw CellFailure(name: "Package error", message: "\(package.path) has no library product to import")
+    }
+    let dependencies = products.map { ".product(name: \(quoted($0)), package: \(quoted(identity)))" }
+    let manifest = """
+      // swift-tools-version: 6.0
+      import PackageDescription
+
+      let package = Package(
+        name: "\(name)",
+        platforms: [.macOS(.v15)],
+        products: [.library(name: "\(name)", type: .dynamic, targets: ["\(name)"])],
+        dependencies: [.package(path: \(quoted(package.path)))],
+        targets: [.target(name: "\(name)", dependencies: [\(dependencies.joined(separator: ", "))])])
+      """
+    let source = "@_cdecl(\"\(marker)\") public func marker() {}\n"
+    let sources = folder.appendingPathComponent("Sources/\(name)")
+    for folder in [folder.deletingLastPathComponent(), folder, sources.deletingLastPathComponent(), sources] {
+      try Disk.makeFolder(folder)
+    }
+    try Disk.write(manifest, to: folder.appendingPathComponent("Package.swift"))
+    try Disk.write(source, to: sources.appendingPathComponent("Marker.swift"))
+    // The versions that the package itself was resolved to.
+    let resolved = package.appendingPathComponent("Package.resolved")
+    if let pins = try? Data(contentsOf: resolved) {
+      try? pins.write(to: folder.appendingPathComponent("Package.resolved"))
+    }
+  }
+
+  private func describedProducts() throws -> [String] {
+    let description = try Subprocess.run(
+      toolchain.program("swift"), ["package", "--package-path", package.path, "dump-package"])
+    guard let brace = description.output.firstIndex(of: "{"),
+      let root = try? JSONSerialization.jsonObject(with: Data(description.output[brace...].utf8)) as? [String: Any],
+      let products = root["products"] as? [[String: Any]]
+    else {
+      throw CellFailure(
+        name: "Package error",
+        message: "the manifest of \(package.path) can't be read: \(description.output.suffix(500))")
+    }
+    return products.filter { ($0["type"] as? [String: Any])?["library"] != nil }.compactMap { $0["name"] as? String }
+  }
+
+  private func newestChange() -> Date {
+    let keys: Set<URLResourceKey> = [.contentModificationDateKey, .isRegularFileKey]
+    var newest = Date.distantPast
+    func look(at file: URL) {
+      if let values = try? file.resourceValues(forKeys: keys), values.isRegularFile == true,
+        let changed = values.contentModificationDate
+      {
+        newest = max(newest, changed)
+      }
+    }
+    look(at: package.appendingPathComponent("Package.swift"))
+    let sources = FileManager.default.enumerator(
+      at: package.appendingPathComponent("Sources"), includingPropertiesForKeys: Array(keys),
+      options: [.skipsHiddenFiles])
+    while let file = sources?.nextObject() as? URL { look(at: file) }
+    return newest
+  }
+
+  /// One line that the next one replaces.
+  private func status(_ text: String) {
+    let width = 100
+    print("\r" + text.prefix(width) + String(repeating: " ", count: max(0, width - text.count)), terminator: "")
+    fflush(nil)
+  }
+
+  private func quoted(_ text: String) -> String { String(reflecting: text) }
+
+  /// FNV-1a, in hexadecimal: the same from run to run, as `Hasher` is not.
+  private static func hash(_ text: String) -> String {
+    let hash = text.utf8.reduce(0xCBF2_9CE4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+    return String(hash, radix: 16)
+  }
+}

@@ -1,0 +1,102 @@
+/// A cell as it is compiled: its last expression is shown, its top-level `await` is waited for, and a mark tells
+/// when its variables have their values. Lines stay where they were.
+struct RewrittenCell {
+  let text: String
+  /// Whether anything but the mark was added, so that the cell as written might compile where this one does not.
+  let showsValue: Bool
+  let awaits: Bool
+  let hasVariables: Bool
+
+  init(_ cell: ParsedCell) throws {
+    var edits: [(offset: Int, text: String)] = []
+    let lastVariables = cell.items.lastIndex { if case .variables = $0.kind { true } else { false } }
+    let endsSilently = Self.endsWithSemicolon(cell.source)
+    var showsValue = false
+
+    for (index, item) in cell.items.enumerated() {
+      let isLast = index == cell.items.count - 1
+      if let lastVariables, index == lastVariables + 1 {
+        edits.append((item.start, "_notebookDefined(); "))
+      }
+      var open = ""
+      var close = ""
+      var openOffset = item.start
+      if item.awaits {
+        if case .variables(let bindings) = item.kind {
+          guard bindings == 1, let equals = Self.initializer(of: item, in: cell.source) else {
+            throw CellFailure(
+              name: "Compile error", message: "declare one variable a statement where top-level code awaits its value")
+          }
+          openOffset = equals + 1
+          open = " try _notebookAwait {"
+        } else {
+          open = "try _notebookAwait { "
+        }
+        close = "\n}"
+      }
+      if isLast, !endsSilently, case .expression(isAssignment: false) = item.kind {
+        open = "_notebookShow(" + open
+        close = (close.isEmpty ? "\n" : close) + ")"
+        showsValue = true
+      }
+      guard !open.isEmpty else { continue }
+      edits.append((openOffset, open))
+      if isLast {
+        edits.append((item.end, close))
+      } else {
+        let line = 1 + cell.source[..<item.end].count { $0 == 0x0A }
+        edits.append((item.end, "\(close)\n#sourceLocation(file: \"main.swift\", line: \(line))\n"))
+      }
+    }
+    if let lastVariables, lastVariables == cell.items.count - 1 {
+      edits.append((cell.source.count, "\n_notebookDefined()"))
+    }
+
+    var bytes: [UInt8] = []
+    var position = 0
+    // Stable: what closes an item comes before the mark and what opens the next one.
+    let ordered = edits.enumerated().sorted {
+      ($0.element.offset, Self.order($0.element.text), $0.offset) < (
+        $1.element.offset, Self.order($1.element.text), $1.offset
+      )
+    }
+    for (_, edit) in ordered {
+      bytes += cell.source[position..<edit.offset]
+      bytes += Array(edit.text.utf8)
+      position = edit.offset
+    }
+    bytes += cell.source[position...]
+    bytes.append(0x0A)
+    self.text = String(decoding: bytes, as: UTF8.self)
+    self.showsValue = showsValue
+    self.awaits = cell.items.contains(where: \.awaits)
+    self.hasVariables = lastVariables != nil
+  }
+
+  private static func order(_ edit: String) -> Int {
+    edit == "\n_notebookDefined()" ? 1 : edit.hasPrefix("\n") ? 0 : 2
+  }
+
+  /// The offset of the `=` before a variable's initial value.
+  private static func initializer(of item: ParsedCell.Item, in source: [UInt8]) -> Int? {
+    var depth = 0
+    let operators = Set("=<>!+-*/%&|^~?".utf8)
+    for offset in item.start..<item.end {
+      switch source[offset] {
+      case UInt8(ascii: "("), UInt8(ascii: "["), UInt8(ascii: "{"): depth += 1
+      case UInt8(ascii: ")"), UInt8(ascii: "]"), UInt8(ascii: "}"): depth -= 1
+      case UInt8(ascii: "=") where depth == 0:
+        let before = offset > item.start ? source[offset - 1] : 0x20
+        let after = offset + 1 < item.end ? source[offset + 1] : 0x20
+        // `?` and `!` may end the type: `let x: Int? = …`, but then a space follows them.
+        if !operators.contains(before) && !operators.contains(after) { return offset }
+      default: break
+      }
+    }
+    return nil
+  }
+
+  private static func endsWithSemicolon(_ source: [UInt8]) -> Bool {
+    source.last { $0 != 0x20 && $0 != 0x0A && $0 != 0x09 && $0 != 0x0D } == UInt8(ascii: ";")
+  }
+}

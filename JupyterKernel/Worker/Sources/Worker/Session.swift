@@ -1,0 +1,222 @@
+import CNotebook
+import Foundation
+import Notebook
+
+/// The cells of one notebook so far, and how the next one joins them.
+///
+/// Every cell becomes a module of its own that re-exports the one before it, so that the newest definition of a
+/// name wins. A cell's module is compiled from its text as `main.swift`, whose variables are globals, linked into
+/// a shared library, loaded, and its entry point called.
+///
+/// What a cell declares is internal or private to its module. A later cell gets access by a private import of each
+/// earlier cell; that import is scoped to a marker, so that it opens no second way to the cell's names past the
+/// chain, which would make them ambiguous.
+final class Session {
+  struct Configuration {
+    let toolchain: URL
+    /// Kept from session to session.
+    let cache: URL
+    /// Removed by the kernel after the session.
+    let scratch: URL
+    /// Packages whose modules `import` finds by itself.
+    let packages: [URL]
+  }
+
+  let toolchain: Toolchain
+  let scratch: URL
+  /// The build products of this very program: the `Notebook` module and library.
+  let products: URL
+  var packages: PackageShelf
+  /// The modules of the cells whose definitions are in scope, each of which re-exports the one before it.
+  private var chain: [String] = []
+  private var usedNames: Set<String> = []
+  /// Imports of cells that are not in the chain.
+  private var carriedImports: [String] = []
+  private lazy var completion = Completion(session: self)
+
+  init(configuration: Configuration) throws {
+    toolchain = Toolchain(
+      root: configuration.toolchain, moduleCache: configuration.cache.appendingPathComponent("modules"))
+    scratch = configuration.scratch
+    products = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath().deletingLastPathComponent()
+    packages = PackageShelf(
+      unloaded: configuration.packages, cache: configuration.cache.appendingPathComponent("packages"))
+  }
+
+  func answer(_ request: Request) -> [String: Any] {
+    do {
+      switch request {
+      case .execute(let code, let count):
+        try Magics(session: self).execute(code, count: count)
+        return ["status": "ok"]
+      case .complete(let code, let offset): return completion.complete(code, offset: offset)
+      case .inspect(let code, let offset): return completion.inspect(code, offset: offset)
+      case .start: return ["status": "ok"]
+      }
+    } catch {
+      let failure = CellFailure(error)
+      // A compiler that the interrupt ended has nothing to tell.
+      return notebook_interrupt_requested() && !failure.isInterrupt ? CellFailure.interrupted.reply : failure.reply
+    }
+  }
+
+  /// What a compilation in this session needs to find modules.
+  var moduleFlags: [String] {
+    ["-module-cache-path", toolchain.moduleCache.path, "-I", scratch.path]
+      + ["-I", products.appendingPathComponent("Modules").path]
+      // The C module under Notebook, found by the module map that the build made.
+      + ["-Xcc", "-fmodule-map-file=\(products.appendingPathComponent("CNotebook.build/module.modulemap").path)"]
+      + packages.moduleFlags
+  }
+
+  // MARK: A cell
+
+  /// - Parameter title: how messages name the cell.
+  func run(_ code: String, name proposedName: String, title: String) throws {
+    guard !code.allSatisfy(\.isWhitespace) else { return }
+    let name = unusedName(proposedName)
+    let folder = scratch.appendingPathComponent(name)
+    try Disk.makeFolder(folder)
+    let main = folder.appendingPathComponent("main.swift")
+    let head = accessImports + "#sourceLocation(file: \"main.swift\", line: 1)\n"
+    try Disk.write(code, to: main)
+
+    let parse = try frontend(
+      ["-dump-parse", "-dump-ast-format", "json", "-suppress-warnings", "-enable-bare-slash-regex", main.path])
+    guard parse.succeeded, let parsed = ParsedCell(source: code, tree: parse.output) else {
+      throw Diagnostics(output: parse.output).failure(title: title, source: code, output: parse.output)
+    }
+    let ownImports = try self.imports(of: parsed)
+    let rewritten = try RewrittenCell(parsed)
+    try Disk.write(preamble(of: name, imports: ownImports), to: folder.appendingPathComponent("preamble.swift"))
+    try Disk.write(head + rewritten.text, to: main)
+
+    var compiled = try compile(folder, as: name)
+    if !compiled.succeeded && compiled.output.contains("must be declared public because it matches a requirement") {
+      // A type of another cell counts as public here, so that its new conformances would have to say `public`.
+      compiled = try compile(folder, as: name, ["-disable-access-control"])
+    }
+    if !compiled.succeeded {
+      // The errors of the cell as it was written have its own lines and columns.
+      try Disk.write(head + code + "\n", to: main)
+      let checked = try typecheck(folder, as: name)
+      let ownErrors = Diagnostics(output: checked.output)
+      guard checked.succeeded, !rewritten.awaits else {
+        let output = checked.succeeded ? compiled.output : checked.output
+        let told = checked.succeeded ? Diagnostics(output: output) : ownErrors
+        throw told.failure(title: title, source: code, output: output)
+      }
+      // Its last value can't be shown.
+      let plain = try compile(folder, as: name)
+      guard plain.succeeded else {
+        throw Diagnostics(output: plain.output).failure(title: title, source: code, output: plain.output)
+      }
+    }
+    try link(folder, as: name)
+    try load(name, from: folder, title: title, source: code, imports: ownImports, hasVariables: rewritten.hasVariables)
+  }
+
+  private func load(
+    _ name: String, from folder: URL, title: String, source: String, imports: [String], hasVariables: Bool
+  ) throws {
+    let library = folder.appendingPathComponent("\(name).so")
+    guard let handle = dlopen(library.path, RTLD_NOW | RTLD_GLOBAL), let symbol = dlsym(handle, "\(name)_main") else {
+      let reason = String(cString: dlerror())
+      throw CellFailure(name: "Load error", message: "\(title) was compiled but could not be loaded: \(reason)")
+    }
+    notebook_add_code(symbol, true)
+    Definitions.shared.complete = !hasVariables
+    typealias Arguments = UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+    let entry = unsafeBitCast(symbol, to: (@convention(c) (Int32, Arguments?) -> Int32).self)
+    var outcome = notebook_run(entry)
+    fflush(nil)
+    if outcome.ending == notebook_finished && notebook_interrupt_requested() {
+      outcome.ending = notebook_interrupted  // the interrupt ended a call that waited, such as sleep
+    }
+    let isKept = Definitions.shared.complete
+    if outcome.ending == notebook_finished || isKept {
+      chain.append(name)
+      carriedImports = []
+    } else {
+      carriedImports += imports
+    }
+    if outcome.ending != notebook_finished {
+      throw Ending(outcome: outcome, title: title, name: name, source: source, isKept: isKept, session: self).failure
+    }
+  }
+
+  // MARK: Its parts
+
+  private func unusedName(_ proposed: String) -> String {
+    var name = proposed
+    var count = 2
+    while !usedNames.insert(name).inserted {
+      name = "\(proposed)_\(count)"
+      count += 1
+    }
+    return name
+  }
+
+  private func imports(of cell: ParsedCell) throws -> [String] {
+    var result: [String] = []
+    for item in cell.items {
+      guard case .importDeclaration(let module) = item.kind else { continue }
+      try packages.provide(module: module, session: self)
+      let text = String(decoding: cell.source[item.start..<item.end], as: UTF8.self)
+      guard let match = text.firstMatch(of: /import\s+[^\n;\/]+/) else { continue }
+      result.append("@_exported " + match.0)
+    }
+    return result
+  }
+
+  /// The newest module in scope.
+  var newestModule: String { chain.last ?? "Notebook" }
+
+  /// Access to what earlier cells declare.
+  var accessImports: String {
+    chain.map { "@_private(sourceFile: \"main.swift\") import enum \($0)._Marker\($0)\n" }.joined()
+  }
+
+  private func preamble(of name: String, imports: [String]) -> String {
+    (["@_exported import \(newestModule)"] + carriedImports + imports + ["public enum _Marker\(name) {}"])
+      .joined(separator: "\n") + "\n"
+  }
+
+  private func sharedFlags(_ folder: URL, as name: String) -> [String] {
+    [folder.appendingPathComponent("main.swift").path, folder.appendingPathComponent("preamble.swift").path]
+      + ["-module-name", name, "-swift-version", "5", "-enable-testing", "-enable-private-imports"]
+      + ["-enable-bare-slash-regex", "-suppress-warnings", "-diagnostic-style", "llvm", "-no-color-diagnostics"]
+      + moduleFlags
+  }
+
+  private func compile(_ folder: URL, as name: String, _ flags: [String] = []) throws -> Subprocess {
+    // -assert-config Debug keeps the messages of failed preconditions, which -O drops.
+    try frontend(
+      ["-c"] + flags + sharedFlags(folder, as: name) + ["-O", "-gline-tables-only", "-enforce-exclusivity=unchecked"]
+        + ["-assert-config", "Debug", "-entry-point-function-name", "\(name)_main"]
+        + ["-emit-module-path", scratch.appendingPathComponent("\(name).swiftmodule").path]
+        + ["-emit-module-doc-path", scratch.appendingPathComponent("\(name).swiftdoc").path]
+        + ["-o", folder.appendingPathComponent("\(name).o").path])
+  }
+
+  private func typecheck(_ folder: URL, as name: String) throws -> Subprocess {
+    try frontend(["-typecheck"] + sharedFlags(folder, as: name))
+  }
+
+  private func frontend(_ arguments: [String]) throws -> Subprocess {
+    try Subprocess.run(toolchain.program("swift-frontend"), ["-frontend"] + arguments)
+  }
+
+  private func link(_ folder: URL, as name: String) throws {
+    let linked = try Subprocess.run(
+      toolchain.program("ld.lld"),
+      ["-shared", "-o", folder.appendingPathComponent("\(name).so").path]
+        + [toolchain.registration.path, folder.appendingPathComponent("\(name).o").path]
+        + ["--wrap=exit", "--wrap=swift_errorInMain", "-rpath", toolchain.libraries.path]
+        // Every library of the toolchain is offered; the linker keeps those that the cell needs.
+        + ["--as-needed"] + toolchain.sharedLibraries)
+    guard linked.succeeded else {
+      throw Diagnostics(output: linked.output).failure(title: name, source: "", output: linked.output)
+    }
+  }
+}
