@@ -8,5 +8,5 @@ struct LoRACommand: AsyncParsableCommand {
     commandName: "lora",
     abstract: "Low-rank adaptation: understand it, train it, ship it.",
     version: "0.1.0",
-    subcommands: [DigitsCommand.self])
+    subcommands: [DigitsCommand.self, SVDCommand.self])
 }
