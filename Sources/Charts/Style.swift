@@ -31,7 +31,7 @@ enum Style {
     .lora-chart .grid{stroke:var(--grid);stroke-width:1}
     .lora-chart .axis{stroke:var(--axis);stroke-width:1;fill:none}
     .lora-chart .line{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}
-    .lora-chart .faint{stroke-width:1;opacity:.22}
+    .lora-chart .faint{stroke-width:1;opacity:.18}
     .lora-chart .start{text-anchor:start}.lora-chart .middle{text-anchor:middle}.lora-chart .end{text-anchor:end}
     .lora-chart image{image-rendering:pixelated}
     .lora-chart .right{fill:\(cold.css)}.lora-chart .wrong{fill:\(warm.css)}
