@@ -21,12 +21,6 @@ typedef float ck_lanes __attribute__((ext_vector_type(16)));
     loaded;                                        \
   })
 
-/// The first `count` lanes from memory, `fill` in the others.
-CK_INLINE void ck_load_part(const float *x, ptrdiff_t count, float fill, float *part) {
-  CK_INDEPENDENT
-  for (int lane = 0; lane < CK_LANES; lane++) part[lane] = lane < count ? x[lane] : fill;
-}
-
 /// Folds sixteen lanes in a fixed tree.
 #define CK_SUM_LANES(lanes)                                            \
   ({                                                                   \
