@@ -8,5 +8,8 @@ struct LoRACommand: AsyncParsableCommand {
     commandName: "lora",
     abstract: "Low-rank adaptation: understand it, train it, ship it.",
     version: "0.1.0",
-    subcommands: [DigitsCommand.self])
+    subcommands: [
+      DigitsCommand.self, TrainCommand.self, EvaluateCommand.self, ClassifyCommand.self, EmbedCommand.self,
+      GenerateCommand.self, LogitsCommand.self,
+    ])
 }
