@@ -193,13 +193,16 @@ final class Session {
   }
 
   private func compile(_ folder: URL, as name: String, _ flags: [String] = []) throws -> Subprocess {
+    let object = folder.appendingPathComponent("\(name).o")
     // -assert-config Debug keeps the messages of failed preconditions, which -O drops.
-    try frontend(
+    let compiled = try frontend(
       ["-c"] + flags + sharedFlags(folder, as: name) + ["-O", "-gline-tables-only", "-enforce-exclusivity=unchecked"]
         + ["-assert-config", "Debug", "-entry-point-function-name", "\(name)_main"]
         + ["-emit-module-path", scratch.appendingPathComponent("\(name).swiftmodule").path]
         + ["-emit-module-doc-path", scratch.appendingPathComponent("\(name).swiftdoc").path]
-        + ["-o", folder.appendingPathComponent("\(name).o").path])
+        + ["-o", object.path])
+    if !compiled.succeeded || access(object.path, R_OK) != 0 { try Disk.demandSpace(for: object) }
+    return compiled
   }
 
   private func typecheck(_ folder: URL, as name: String) throws -> Subprocess {
@@ -211,15 +214,18 @@ final class Session {
   }
 
   private func link(_ folder: URL, as name: String) throws {
+    let object = folder.appendingPathComponent("\(name).o")
+    let library = folder.appendingPathComponent("\(name).so")
     let linked = try Subprocess.run(
       toolchain.program("ld.lld"),
-      ["-shared", "-o", folder.appendingPathComponent("\(name).so").path]
-        + [toolchain.registration.path, folder.appendingPathComponent("\(name).o").path]
+      ["-shared", "-o", library.path, toolchain.registration.path, object.path]
         + ["--wrap=exit", "--wrap=swift_errorInMain", "-rpath", toolchain.libraries.path]
         // Every library of the toolchain is offered; the linker keeps those that the cell needs.
         + ["--as-needed"] + toolchain.sharedLibraries)
     guard linked.succeeded else {
+      try Disk.demandSpace(for: library)
       throw Diagnostics(output: linked.output).failure(title: name, source: "", output: linked.output)
     }
+    unlink(object.path)
   }
 }
