@@ -53,6 +53,17 @@ struct PlotFrame {
 
   mutating func add(_ markup: Markup) { elements.append(markup) }
 
+  /// Elements of which only what lies between the axes shows.
+  func clipped(_ elements: [Markup]) -> Markup {
+    let (width, height) = (right - left, bottom - top)
+    return Markup(
+      "svg",
+      [
+        "x": left, "y": top, "width": width, "height": height,
+        "viewBox": "\(number(left)) \(number(top)) \(number(width)) \(number(height))",
+      ], elements)
+  }
+
   private mutating func addHorizontalGrid(_ axis: Axis) {
     for (tick, label) in zip(axis.ticks, axis.labels) {
       guard let position = axis.position(tick) else { continue }

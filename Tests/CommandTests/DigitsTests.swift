@@ -105,7 +105,7 @@ struct DigitsTests {
     arguments: [
       (["--digit", "10"], "0 to 9"), (["--digit", "x"], "digit"), (["--rank", "0"], "1 to 10"),
       (["--rank", "11"], "1 to 10"), (["--alpha", "0"], "above 0"), (["--alpha", "nan"], "above 0"),
-      (["--learning-rate", "-1"], "above 0"), (["--steps", "0"], "at least 1"), (["--batch-size", "0"], "at least 1"),
+      (["--learning-rate", "0"], "above 0"), (["--steps", "0"], "at least 1"), (["--batch-size", "0"], "at least 1"),
       (["--hidden", "10"], "two sizes"), (["--hidden", "a,b"], "two sizes"), (["--arms", "dora"], "lora-replay"),
       (["--threads", "0"], "1 to 1024"), (["--seed", "-1"], "seed"), (["--unknown"], "unknown"),
     ])
@@ -137,6 +137,8 @@ struct DigitsTests {
     let run = try CommandRun(quick + ["--arms", "lora", "--quiet", "--json", "/dev/full"])
     #expect(run.exitCode == 1)
     #expect(run.errors.contains("/dev/full"))
+    var information = stat()
+    #expect(stat("/dev/full", &information) == 0 && information.st_mode & S_IFMT == S_IFCHR, "it is still a device")
   }
 
   @Test("a loss that is not finite stops, and says at which step and what to try")

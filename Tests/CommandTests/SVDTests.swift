@@ -7,18 +7,20 @@ private struct Spectra: Decodable {
   struct Matrix: Decodable {
     let name: String
     let shape: [Int]
-    let singular_values: [Float]
-    let numerical_rank: Int
-    let stable_rank: Double
-    let rank_for_energy_99: Int
+    let singularValues: [Float]
+    let numericalRank: Int
+    let stableRank: Double
+    let rankForEnergy99: Int
     let rank: Int
-    let relative_error: Double
+    let relativeError: Double
   }
   let matrices: [Matrix]
 }
 
 private func spectra(_ file: URL) throws -> [Spectra.Matrix] {
-  try JSONDecoder().decode(Spectra.self, from: Data(contentsOf: file)).matrices
+  let decoder = JSONDecoder()
+  decoder.keyDecodingStrategy = .convertFromSnakeCase
+  return try decoder.decode(Spectra.self, from: Data(contentsOf: file)).matrices
 }
 
 /// 40 × 30 numbers, of rank 5 but for a little noise.
@@ -43,7 +45,7 @@ struct SVDTests {
     #expect(run.exitCode == 0 && run.errors.isEmpty)
     let matrices = try spectra(json)
     #expect(matrices.map(\.name) == ["rank 2", "rank 10 and noise", "red", "green", "blue"])
-    #expect(matrices[0].numerical_rank == 2 && matrices[0].shape == [10, 10] && matrices[0].relative_error < 1e-6)
+    #expect(matrices[0].numericalRank == 2 && matrices[0].shape == [10, 10] && matrices[0].relativeError < 1e-6)
     #expect(run.output.contains("10 × 10 = 100 numbers") && run.output.contains("40 numbers"))
     #expect(run.output.contains("keeps 10"))
     let html = try String(contentsOf: report, encoding: .utf8)
@@ -69,7 +71,7 @@ struct SVDTests {
     for (summary, (before, after)) in zip(try spectra(json), zip(picture.matrices, rebuilt.matrices)) {
       #expect(summary.rank == 4 && summary.shape == [48, 64])
       // Pixels are rounded to 1/255 and cut off at black and white.
-      #expect(abs((before - after).norm / before.norm - summary.relative_error) < 0.01)
+      #expect(abs((before - after).norm / before.norm - summary.relativeError) < 0.01)
     }
   }
 
@@ -103,12 +105,12 @@ struct SVDTests {
     #expect(matrices.map(\.name) == ["a.weight", "b.weight"])
     let expected = try matrix.spectrum()
     let tolerance: Float = format == .f32 ? 1e-6 : 0.02
-    for (found, value) in zip(matrices[0].singular_values, expected.singularValues) {
+    for (found, value) in zip(matrices[0].singularValues, expected.singularValues) {
       #expect(abs(found - value) < tolerance * expected.singularValues[0])
     }
-    #expect(abs(matrices[0].relative_error - expected.relativeError(atRank: 5)) < Double(tolerance))
-    #expect(matrices[0].rank_for_energy_99 == 5)
-    #expect(matrices[1].numerical_rank == 1 && abs(matrices[1].stable_rank - 1) < 1e-5)
+    #expect(abs(matrices[0].relativeError - expected.relativeError(atRank: 5)) < Double(tolerance))
+    #expect(matrices[0].rankForEnergy99 == 5)
+    #expect(matrices[1].numericalRank == 1 && abs(matrices[1].stableRank - 1) < 1e-5)
     #expect(run.output.contains("One tensor that is no matrix"))
     #expect(try String(contentsOf: report, encoding: .utf8).contains("b.weight"))
     // One of them by name.
@@ -126,7 +128,7 @@ struct SVDTests {
     #expect(run.exitCode == 0)
     // Rows of a ramp: u + v of rank 2.
     let matrix = try spectra(json)[0]
-    #expect(matrix.numerical_rank == 2 && matrix.shape == [3, 4])
+    #expect(matrix.numericalRank == 2 && matrix.shape == [3, 4])
   }
 
   @Test("The energy of every matrix of a real model is its sum of squares", .enabled(if: sharedData != nil))
@@ -140,7 +142,7 @@ struct SVDTests {
     for summary in try spectra(json) {
       // Σσ² is the sum of squares, whoever computes it.
       let norm = try #require(checkpoint[summary.name]).tensor().norm
-      let energy = summary.singular_values.reduce(0) { $0 + Double($1) * Double($1) }
+      let energy = summary.singularValues.reduce(0) { $0 + Double($1) * Double($1) }
       #expect(abs(energy.squareRoot() / norm - 1) < 1e-5)
     }
   }

@@ -74,11 +74,12 @@ enum KohyaFormat {
     return (lost, adapter.configuration.isRankStabilized ? ["rsLoRA becomes an alpha of the same scale"] : [])
   }
 
-  static func write(_ adapter: StoredAdapter, to url: URL, prefix: String) throws {
+  static func write(_ adapter: StoredAdapter, to url: URL, prefix: String = "lora_unet_") throws {
     var tensors: [StoredTensor] = []
     var paths: [JSON.Member] = []
     for module in adapter.modules where module.kind != .embedding {
-      let stem = prefix + flat(module.path)
+      // A path without a dot is a flat name already, with the prefix that it came with.
+      let stem = module.path.contains(".") ? prefix + flat(module.path) : module.path
       guard !paths.contains(where: { $0.key == stem }) else {
         throw CheckpointError(.mismatch, file: adapter.url.path, "\(module.path) and another module both become \(stem)")
       }

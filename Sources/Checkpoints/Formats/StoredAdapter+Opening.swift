@@ -56,4 +56,13 @@ extension StoredAdapter {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: url.path)) ?? []
     return names.sorted().map(url.appendingPathComponent).filter { isDirectory($0) && isDirectoryOfAdapter($0) }
   }
+
+  /// Writes the adapter in the format that it came in.
+  public func write(_ url: URL) throws {
+    switch format {
+    case .peft: try write(peft: url)
+    case .mlx: try MLXFormat.write(self, to: url)
+    case .kohya: try KohyaFormat.write(self, to: url)
+    }
+  }
 }

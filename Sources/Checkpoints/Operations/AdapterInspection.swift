@@ -70,8 +70,9 @@ public struct AdapterInspection: Sendable {
     self.adapter = adapter
     let counter = ProgressCounter(total: adapter.modules.count, progress)
     modules = try mapInParallel(adapter.modules) { module in
-      defer { counter.advance(by: 1, module.path) }
-      return try Self.figures(of: module)
+      let result = try Self.figures(of: module)
+      try counter.advance(by: 1, module.path)
+      return result
     }
     findings = adapter.findings + Self.oddities(adapter, modules)
   }

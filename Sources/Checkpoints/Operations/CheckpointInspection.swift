@@ -27,8 +27,9 @@ public struct CheckpointInspection: Sendable {
     if readsValues {
       let counter = ProgressCounter(total: tensors.reduce(0) { $0 + $1.info.byteCount }, progress)
       let broken = try mapInParallel(tensors) { tensor in
-        defer { counter.advance(by: tensor.info.byteCount, tensor.name) }
-        return tensor.format.isConvertible && !tensor.isFinite
+        let result = tensor.format.isConvertible && !tensor.isFinite
+        try counter.advance(by: tensor.info.byteCount, tensor.name)
+        return result
       }
       let names = zip(tensors, broken).filter(\.1).map(\.0.name)
       if !names.isEmpty { findings.append(Finding(.error, "tensors that hold NaN or infinity", names)) }

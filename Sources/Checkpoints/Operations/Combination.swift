@@ -60,8 +60,9 @@ public struct Combination: Sendable {
     let groups = members.sorted { isOrdered($0.key, $1.key) }.map { Group(path: $0.key, members: $0.value) }
     let counter = ProgressCounter(total: groups.count, progress)
     let results = try mapInParallel(groups) { group in
-      defer { counter.advance(by: 1, group.path) }
-      return try combine(group)
+      let result = try combine(group)
+      try counter.advance(by: 1, group.path)
+      return result
     }
     var configuration = adapters[0].adapter.configuration
     configuration.isRankStabilized = false

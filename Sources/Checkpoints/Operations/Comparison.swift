@@ -44,8 +44,9 @@ public struct AdapterComparison: Sendable {
     onlyInSecond = second.modules.map(\.path).filter { !shared.contains($0) }
     let counter = ProgressCounter(total: pairs.count, progress)
     modules = try mapInParallel(pairs) { pair in
-      defer { counter.advance(by: 1, pair.0.path) }
-      return try Self.compare(pair.0, pair.1)
+      let result = try Self.compare(pair.0, pair.1)
+      try counter.advance(by: 1, pair.0.path)
+      return result
     }
     let left = Dictionary(first.replacements.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     let right = Dictionary(second.replacements.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
@@ -115,8 +116,9 @@ public struct CheckpointComparison: Sendable {
     onlyInSecond = second.tensors.map(\.name).filter { first[$0] == nil }.sorted(by: isOrdered)
     let counter = ProgressCounter(total: pairs.reduce(0) { $0 + $1.0.info.byteCount }, progress)
     tensors = try mapInParallel(pairs) { pair in
-      defer { counter.advance(by: pair.0.info.byteCount, pair.0.name) }
-      return Self.compare(pair.0, pair.1)
+      let result = Self.compare(pair.0, pair.1)
+      try counter.advance(by: pair.0.info.byteCount, pair.0.name)
+      return result
     }.sorted { isOrdered($0.name, $1.name) }
   }
 

@@ -78,12 +78,12 @@ public struct Extraction: Sendable {
     try forEachModule { index, module in
       guard limits[index] > 0 else {
         try output.submit(index, (nil, .skipped(module, norm: ModuleDifference(module).squareNorm.squareRoot())))
-        counter.advance(by: 1, module.path)
+        try counter.advance(by: 1, module.path)
         return
       }
       let result = try extract(module, rank: limits[index])
       try output.submit(index, result)
-      counter.advance(by: 1, module.path)
+      try counter.advance(by: 1, module.path)
     }
     let results = output.results
     let modules = results.compactMap(\.module)
@@ -115,7 +115,7 @@ public struct Extraction: Sendable {
         difference.squareNorm > 0
         ? try difference.factors(rank: limit, options: options).singularValues : []
       try spectra.submit(index, Spectrum(singularValues: values, rows: module.rows, columns: module.columns))
-      counter.advance(by: 1, module.path)
+      try counter.advance(by: 1, module.path)
     }
     let allocation = RankAllocation(
       spectra: spectra.results, byteBudget: bytes, bytesPerParameter: options.format.bits / 8)

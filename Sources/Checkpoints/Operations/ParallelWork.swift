@@ -11,7 +11,8 @@ public struct OperationProgress: Sendable {
   /// What was done last.
   public let item: String
 
-  public typealias Handler = @Sendable (OperationProgress) -> Void
+  /// An error that it throws ends the operation, which then leaves nothing behind.
+  public typealias Handler = @Sendable (OperationProgress) throws -> Void
 }
 
 /// Runs `body` for 0..<parts on the kernels' threads, in that order as far as it goes, and waits for all. After an
@@ -59,11 +60,11 @@ final class ProgressCounter: @unchecked Sendable {
     self.handler = handler
   }
 
-  func advance(by amount: Int, _ item: String) {
+  func advance(by amount: Int, _ item: String) throws {
     guard let handler else { return }
-    lock.withLock {
+    try lock.withLock {
       done += amount
-      handler(OperationProgress(done: done, total: total, item: item))
+      try handler(OperationProgress(done: done, total: total, item: item))
     }
   }
 }

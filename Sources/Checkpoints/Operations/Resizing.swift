@@ -37,8 +37,9 @@ public struct Resizing: Sendable {
   ) throws -> (adapter: StoredAdapter, outcomes: [Outcome]) {
     let counter = ProgressCounter(total: adapter.modules.count, progress)
     let results = try mapInParallel(adapter.modules) { module in
-      defer { counter.advance(by: 1, module.path) }
-      return try resize(module, configuration: adapter.configuration)
+      let result = try resize(module, configuration: adapter.configuration)
+      try counter.advance(by: 1, module.path)
+      return result
     }
     var resized = adapter
     resized.modules = results.map(\.module)
