@@ -24,10 +24,14 @@ public struct ImageGrid: Figure {
 
   public let title: String
   public let tiles: [Tile]
+  /// The least width of a tile in pixels.
+  public let tileWidth: Int
 
-  public init(title: String, tiles: [Tile]) {
+  /// - Parameter tileWidth: small pictures are enlarged to it, pixel by pixel; large ones are shown smoothly.
+  public init(title: String, tiles: [Tile], tileWidth: Int = 88) {
     self.title = title
     self.tiles = tiles
+    self.tileWidth = tileWidth
   }
 
   public var html: String {
@@ -40,6 +44,7 @@ public struct ImageGrid: Figure {
             [
               "src": tile.picture.dataURI, "width": tile.picture.width, "height": tile.picture.height,
               "alt": tile.captions.map(\.text).joined(separator: ", "),
+              "style": "image-rendering:\(tile.picture.width < tileWidth ? "pixelated" : "auto")",
             ])
         ]
           + tile.captions.map { caption in
@@ -51,7 +56,13 @@ public struct ImageGrid: Figure {
           })
     }
     let heading = title.isEmpty ? [] : [Markup("div", ["class": "tiles-heading"], text: title)]
-    let grid = tiles.isEmpty ? Markup("div", text: "None.") : Markup("div", ["class": "tiles"], content)
+    let grid =
+      tiles.isEmpty
+      ? Markup("div", text: "None.")
+      : Markup(
+        "div",
+        ["class": "tiles", "style": "grid-template-columns:repeat(auto-fill,minmax(min(\(tileWidth)px,100%),1fr))"],
+        content)
     return (heading + [grid]).map(\.source).joined()
   }
 }
