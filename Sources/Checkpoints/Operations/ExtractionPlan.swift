@@ -82,9 +82,9 @@ struct ExtractionPlan: Sendable {
     architecture = ModelArchitecture(tuned.configuration == nil ? base : tuned)
     baseName = base.url.lastPathComponent
     let architecture = architecture
-    let names = Set(tuned.tensors.map(\.name))
+    let tunedNames = Set(tuned.tensors.map(\.name))
     let renaming = Self.renaming(from: tuned, to: base)
-    let prefix = architecture.missingPrefix(names: Array(names))
+    let prefix = architecture.missingPrefix(names: Array(tunedNames))
     let tied = TiedEmbeddings(tuned)
     let heads = architecture.taskHeads
     var findings: [Finding] = []
@@ -168,7 +168,12 @@ struct ExtractionPlan: Sendable {
       }
     }
     // What `modules_to_save` names is looked for in every module that the name matches, so all of them are kept.
-    modulesToSave = Self.names(saving: Array(saved.keys), besides: adapted)
+    var names = Self.names(saving: Array(saved.keys), besides: adapted)
+    if let tiedOutput, !names.contains("embed_tokens") {
+      // peft recognises tied modules by these two names only: "embed_tokens" and "lm_head".
+      names.append(tiedOutput.info.modulePath)
+    }
+    modulesToSave = names
     for tensor in tuned.tensors where modulesToSave.contains(where: { Self.matches($0, path(tensor)) }) {
       if !saved[path(tensor), default: []].contains(where: { $0.name == tensor.name }) { save(tensor) }
     }
@@ -191,7 +196,7 @@ struct ExtractionPlan: Sendable {
     report(.warning, "changes that no adapter can hold", misshapen)
     report(
       .warning, "biases and norms that changed and are not kept (keep them with --keep-vectors)", leftOut.map(\.name))
-    let lost = base.tensors.filter { tensor in !names.contains(tensor.name) && !names.contains(where: { renaming($0) == tensor.name }) }
+    let lost = base.tensors.filter { tensor in !tunedNames.contains(tensor.name) && !tunedNames.contains(where: { renaming($0) == tensor.name }) }
     report(.note, "tensors that only the base has", lost.map(\.name))
     guard lost.count < base.tensorCount else {
       throw CheckpointError(
