@@ -61,11 +61,15 @@ extension Module {
     }
   }
 
-  /// Every adapter on this model, in the order of the weights and of their chains.
+  /// Every adapter on this model, in the order of the parameters and of their chains. A `Replacement` has the
+  /// parameter's path, every other adapter that of the module.
   public var attachedAdapters: [AttachedAdapter] {
-    adaptableWeights.flatMap { weight in
-      weight.parameter.parametrizations.compactMap { link in
-        (link as? any Adapter).map { AttachedAdapter(path: weight.path, weight: weight.parameter, adapter: $0) }
+    parameters.flatMap { item in
+      item.parameter.parametrizations.compactMap { link in
+        guard let adapter = link as? any Adapter else { return nil }
+        let isWhole = adapter is Replacement || !item.name.hasSuffix(".weight")
+        let path = isWhole ? item.name : String(item.name.dropLast(".weight".count))
+        return AttachedAdapter(path: path, weight: item.parameter, adapter: adapter)
       }
     }
   }

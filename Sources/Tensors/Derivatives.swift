@@ -63,18 +63,19 @@ package enum Derivative {
   }
 
   // C = op(A) op(B)                 dA = dC op(B)ᵀ,  or dAᵀ of that where A is transposed
-  static func matmulLeft(_ a: Tensor, _ b: Tensor, _ transposeA: Bool, _ transposeB: Bool) -> Pullback {
+  // A rule keeps the values that it needs and of the others the shape: a frozen layer's input is let go.
+  static func matmulLeft(_ shapeA: [Int], _ b: Tensor, _ transposeA: Bool, _ transposeB: Bool) -> Pullback {
     { dy in
       let da = transposeA ? b.product(dy, transposeB, true) : dy.product(b, false, !transposeB)
-      return da.summed(to: a.shape)
+      return da.summed(to: shapeA)
     }
   }
 
   // C = op(A) op(B)                 dB = op(A)ᵀ dC,  or dBᵀ of that where B is transposed
-  static func matmulRight(_ a: Tensor, _ b: Tensor, _ transposeA: Bool, _ transposeB: Bool) -> Pullback {
+  static func matmulRight(_ a: Tensor, _ shapeB: [Int], _ transposeA: Bool, _ transposeB: Bool) -> Pullback {
     { dy in
       let db = transposeB ? dy.product(a, true, transposeA) : a.product(dy, !transposeA, false)
-      return db.summed(to: b.shape)
+      return db.summed(to: shapeB)
     }
   }
 

@@ -15,8 +15,8 @@ extension Tensor {
     }
     return product(other, transposeSelf, transposeOther).recorded(
       .matmul,
-      self, Derivative.matmulLeft(detached, other.detached, transposeSelf, transposeOther),
-      other, Derivative.matmulRight(detached, other.detached, transposeSelf, transposeOther))
+      self, Derivative.matmulLeft(shape, other.detached, transposeSelf, transposeOther),
+      other, Derivative.matmulRight(detached, other.shape, transposeSelf, transposeOther))
   }
 
   /// `matmul`, unrecorded.
@@ -63,8 +63,8 @@ extension Tensor {
       } ?? product
     return result.recorded(.linear, [self, weight] + (bias.map { [$0] } ?? [])) { input in
       switch input {
-      case 0: Derivative.matmulLeft(detached, weight.detached, false, true)
-      case 1: Derivative.matmulRight(detached, weight.detached, false, true)
+      case 0: Derivative.matmulLeft(shape, weight.detached, false, true)
+      case 1: Derivative.matmulRight(detached, weight.shape, false, true)
       default: Derivative.add(to: [weight.shape[0]])
       }
     }

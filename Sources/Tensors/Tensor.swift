@@ -111,6 +111,9 @@ public struct Tensor: Sendable {
     body(storage.base)
   }
 
+  /// Whether both have the same memory, so that they are equal without a look at the elements.
+  package func isShared(with other: Tensor) -> Bool { storage === other.storage && shape == other.shape }
+
   /// Whether every element is the same bit for bit, and the shape too.
   public func isIdentical(to other: Tensor) -> Bool {
     guard shape == other.shape else { return false }

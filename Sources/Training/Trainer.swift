@@ -50,7 +50,32 @@ public final class Trainer {
   /// One step. Throws `TrainingError.notFinite`, before anything is changed, where the loss is not a finite number.
   @discardableResult
   public func step(_ loss: () throws -> Tensor) throws -> StepReport {
-    let (value, gradients) = try optimizer.parameters.valueAndGradients(loss)
+    try step(optimizer.parameters.valueAndGradients(loss))
+  }
+
+  /// One step on a mini-batch in parts (gradient accumulation): the loss and its gradient are the means of the parts',
+  /// each weighted by its share. Only one part's intermediate values are in memory at a time.
+  ///
+  /// - Parameter loss: the loss of a part, by its place in `shares`.
+  @discardableResult
+  public func step(shares: [Float], loss: (_ part: Int) throws -> Tensor) throws -> StepReport {
+    precondition(!shares.isEmpty, "step: a batch without parts")
+    if shares.count == 1 { return try step { try loss(0) } }
+    var (mean, sums): (Float, Gradients) = (0, Gradients())
+    for (part, share) in shares.enumerated() {
+      let (value, gradients) = try optimizer.parameters.valueAndGradients { try loss(part) }
+      mean += share * value.item
+      for item in optimizer.parameters {
+        guard let gradient = gradients[item.parameter] else { continue }
+        sums[item.parameter] =
+          sums[item.parameter].map { $0.adding(gradient, scaledBy: share) } ?? gradient * share
+      }
+    }
+    return try step((Tensor(mean), sums))
+  }
+
+  private func step(_ found: (value: Tensor, gradients: Gradients)) throws -> StepReport {
+    let (value, gradients) = found
     if let schedule { optimizer.learningRate = schedule.rate(at: losses.count) }
     let number = losses.count + 1
     guard value.item.isFinite else {

@@ -2,6 +2,14 @@ import ArgumentParser
 import Foundation
 import LoRAKit
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
 /// What every command that computes takes: where its numbers go, how loud it is, how many threads it uses.
 struct OutputOptions: ParsableArguments {
   @Option(name: .customLong("json"), help: ArgumentHelp("Write the results as JSON.", valueName: "path"))
@@ -48,6 +56,9 @@ func checkWritable(_ path: String) throws {
   if FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory), isDirectory.boolValue {
     throw OutputPathError(description: "\(path): is a folder; name a file to write")
   }
+  var information = stat()
+  // A terminal, a pipe: nothing is created.
+  if stat(url.path, &information) == 0, information.st_mode & S_IFMT != S_IFREG { return }
   guard FileManager.default.fileExists(atPath: folder.path, isDirectory: &isDirectory), isDirectory.boolValue else {
     throw OutputPathError(description: "\(path): there is no folder \(folder.path); create it first")
   }
@@ -57,4 +68,25 @@ func checkWritable(_ path: String) throws {
     throw OutputPathError(description: "\(path): the folder \(folder.path) can't be written to")
   }
   try? FileManager.default.removeItem(at: probe)
+}
+
+/// Throws where a folder can't be made, or files in it, at `path`.
+func checkFolderWritable(_ path: String) throws {
+  let url = URL(fileURLWithPath: path)
+  var isDirectory: ObjCBool = false
+  guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory) else {
+    return try checkWritable(path)
+  }
+  guard isDirectory.boolValue else { throw OutputPathError(description: "\(path): is a file; name a folder to write") }
+  try checkWritable(url.appendingPathComponent("config.json").path)
+}
+
+/// 27496 → "27 kB"
+func fileSize(_ bytes: Int) -> String {
+  switch bytes {
+  case ..<1000: "\(bytes) bytes"
+  case ..<1_000_000: "\(fixed(Double(bytes) / 1e3, 0)) kB"
+  case ..<1_000_000_000: "\(fixed(Double(bytes) / 1e6, 0)) MB"
+  default: "\(fixed(Double(bytes) / 1e9, 1)) GB"
+  }
 }

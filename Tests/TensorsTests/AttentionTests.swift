@@ -113,7 +113,7 @@ struct AttentionTests {
   @Test("turning keeps lengths, and scores depend on the distance of positions alone")
   func rotary() {
     var generator = SeededGenerator(seed: 8)
-    let table = RotaryTable(frequencies: [1, 0.1, 0.01], positions: 50)
+    let table = RotaryTable(frequencies: [1, 0.1, 0.01], positions: 1..<50)
     let (q, k) = (Tensor.normal([1, 1, 6], using: &generator), Tensor.normal([1, 1, 6], using: &generator))
     func score(_ i: Int, _ j: Int) -> Float {
       (q.rotated(by: table, at: [i]) * k.rotated(by: table, at: [j])).sum().item
@@ -123,7 +123,7 @@ struct AttentionTests {
     #expect(abs(score(3, 1) - score(3, 2)) > 1e-3)
     // (1, 0) turned by one radian.
     let unit = Tensor(shape: [1, 1, 2], scalars: [1, 0])
-    let turned = unit.rotated(by: RotaryTable(frequencies: [1], positions: 2), at: [1])
+    let turned = unit.rotated(by: RotaryTable(frequencies: [1], positions: 0..<2), at: [1])
     #expect(abs(turned.scalars[0] - 0.5403023) < 1e-6 && abs(turned.scalars[1] - 0.8414710) < 1e-6)
   }
 }

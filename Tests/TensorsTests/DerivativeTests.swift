@@ -119,7 +119,7 @@ extension Operation {
     case .rotary:
       [
         Example([[3, 2, 4]]) {
-          $0[0].rotated(by: RotaryTable(frequencies: [1, 0.3], positions: 8), at: [5, 0, 2])
+          $0[0].rotated(by: RotaryTable(frequencies: [1, 0.3], positions: 0..<8), at: [5, 0, 2])
         }
       ]
     }

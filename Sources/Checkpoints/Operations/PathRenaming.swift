@@ -16,9 +16,13 @@ public enum PathRenaming: Equatable, Sendable, CustomStringConvertible {
 
   /// - Parameter paths: the adapter's modules. Where no change of prefix gives all of them a place, `none`.
   init(paths: [String], base: Checkpoint, format: StoredAdapter.Format) {
+    self.init(paths: paths, baseNames: base.tensors.map(\.name), format: format)
+  }
+
+  /// - Parameter baseNames: the names of the base's tensors.
+  init(paths: [String], baseNames: [String], format: StoredAdapter.Format) {
     self = .none
     guard let first = paths.first else { return }
-    let baseNames = base.tensors.map(\.name)
     let known = Set(baseNames)
     if format == .kohya {
       let table = KohyaFormat.table(

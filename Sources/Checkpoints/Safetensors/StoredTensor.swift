@@ -108,6 +108,14 @@ public struct StoredTensor: @unchecked Sendable {
     return Tensor(shape: shape) { read(0..<count, into: $0) }
   }
 
+  /// The whole tensor as float32, without a copy where it is stored so: the numbers then stay in the mapped file.
+  package func sharedTensor() throws -> Tensor {
+    guard format == .f32, let start = bytes.baseAddress, Int(bitPattern: start) % MemoryLayout<Float>.alignment == 0 else {
+      return try tensor()
+    }
+    return Tensor(shape: shape, borrowing: start.assumingMemoryBound(to: Float.self), owner: owner)
+  }
+
   /// Starts reading a range of its bytes from disk.
   func prefetch(bytes range: Range<Int>) { advise(.willNeed, range) }
 
