@@ -99,9 +99,11 @@ def test_a_restart_forgets_everything_and_leaves_no_worker_behind(start):
     assert not os.path.exists(f"/proc/{worker}/exe")
 
 
-def test_a_killed_kernel_leaves_no_worker_behind(start):
+def test_a_killed_kernel_leaves_no_running_cell_behind(start):
     notebook = start()
     worker = int(notebook.run("import Foundation\nInt(getpid())").value)
+    notebook.client.execute("while true {}")
+    time.sleep(1)
     notebook.manager.signal_kernel(9)
     deadline = time.monotonic() + 5
     while os.path.exists(f"/proc/{worker}/exe") and time.monotonic() < deadline:
