@@ -35,18 +35,18 @@ let package = Package(
     .target(name: "Adapters", dependencies: ["Networks", "LinearAlgebra"]),
     .target(name: "Checkpoints", dependencies: ["Adapters"]),
     .target(name: "Models", dependencies: ["Checkpoints"]),
-    .target(name: "Datasets", dependencies: ["Tensors", "CZlib"], resources: [.copy("Resources")]),
+    .target(name: "Datasets", dependencies: ["Tensors", "CKernels", "CZlib"], resources: [.copy("Resources")]),
     .target(
       name: "Training",
-      dependencies: ["Networks", "Checkpoints", .product(name: "Logging", package: "swift-log")]),
-    .target(name: "Charts", dependencies: ["LinearAlgebra", "CPNG"]),
+      dependencies: ["Networks", "Checkpoints", "CKernels", .product(name: "Logging", package: "swift-log")]),
+    .target(name: "Charts", dependencies: ["Tensors", "CPNG"]),
     .target(name: "LoRAKit", dependencies: ["Models", "Datasets", "Training", "Charts"]),
 
     // The command line.
     .executableTarget(
       name: "lora",
       dependencies: ["LoRAKit", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
-    .testTarget(name: "CommandTests", dependencies: ["lora", "LoRAKit"]),
+    .testTarget(name: "CommandTests", dependencies: ["lora", "LoRAKit", "TestSupport"]),
   ]
     + testedFloors.map { floor in
       .testTarget(

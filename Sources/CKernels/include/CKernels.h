@@ -113,6 +113,26 @@ void ck_rms_norm(const float *x, const float *weight, float epsilon, float *y, f
 void ck_rms_norm_gradient(const float *x, const float *weight, const float *rstd, const float *dy, float *dx,
                           float *dweight, ptrdiff_t rows, ptrdiff_t columns);
 
+// MARK: Attention of packed sequences.
+
+/// Sequence i has the queries query_starts[i] ..< query_starts[i + 1] and the keys key_starts[i] ..< key_starts[i + 1];
+/// both arrays hold sequences + 1 places. q and out are [queries, heads, size], k and v [keys, key_heads, size], and each
+/// key head serves heads / key_heads query heads. out = softmax(scale · q kᵀ) v. With `causal` the last query of a
+/// sequence sees all of its keys, each query before it one key less. logsumexp [queries, heads] is what the gradient
+/// needs, or NULL.
+void ck_attention(const int32_t *query_starts, const int32_t *key_starts, ptrdiff_t sequences, ptrdiff_t heads,
+                  ptrdiff_t key_heads, ptrdiff_t size, float scale, bool causal, const float *q, const float *k,
+                  const float *v, float *out, float *logsumexp);
+/// Any of dq, dk, dv may be NULL.
+void ck_attention_gradient(const int32_t *query_starts, const int32_t *key_starts, ptrdiff_t sequences, ptrdiff_t heads,
+                           ptrdiff_t key_heads, ptrdiff_t size, float scale, bool causal, const float *q, const float *k,
+                           const float *v, const float *out, const float *logsumexp, const float *dout, float *dq,
+                           float *dk, float *dv);
+/// Rotates the pairs (d, d + size/2) of every head by the angle of the token's position; cosines and sines are
+/// [positions, size/2]. `inverse` rotates back, which is the gradient. y may be x.
+void ck_rotary(const float *x, const int32_t *positions, const float *cosines, const float *sines, bool inverse, float *y,
+               ptrdiff_t tokens, ptrdiff_t heads, ptrdiff_t size);
+
 // MARK: Optimizers: one pass over weight, gradient and moments.
 
 /// PyTorch's rules. decoupled: AdamW (weight ·= 1 − lr·decay), else decay is added to the gradient. `step` counts from 1.
@@ -134,6 +154,70 @@ void ck_f64_to_f32(const double *x, float *y, size_t count);
 void ck_f32_to_f64(const float *x, double *y, size_t count);
 /// y = (x/255 − mean)/deviation
 void ck_normalize_bytes(const uint8_t *x, float mean, float deviation, float *y, size_t count);
+
+// MARK: Householder reflections: the memory-bound halves of QR and of the reduction to bidiagonal form.
+
+/// H = 1 − τ v vᵀ with v₀ = 1 turns a column c of first element `first` and Σ c² = `squares` to β e₀;
+/// v = (c − β e₀) · scale. Where nothing is to be done, or the column counts as zero (norm below 1e-30), τ = scale = 0.
+void ck_reflector(float first, double squares, float *beta, float *tau, float *scale);
+
+enum { CK_PANEL = 32 };
+/// QR of the first `columns` ≤ min(rows, CK_PANEL) columns of a dense [rows, CK_PANEL] panel whose other columns are
+/// zero: R replaces the upper triangle, the reflectors' vectors (without their leading 1) what is below it.
+void ck_householder_panel(ptrdiff_t rows, int columns, float *panel, float *tau);
+
+// The reduction of A to bidiagonal form by panels: A is left as it is while a panel is built, and stands for
+// A − P Qᵀ. Columns 2i and 2i + 1 of P are v and x of step i, of Q they are y and u (LAPACK's xLABRD, interleaved).
+// `active` is the number of columns of P and Q in use, rounded up to a multiple of 16; the rest of them is zero.
+enum { CK_BIDIAGONAL_CHUNKS = 16 };
+
+/// Over all rows below the pivot's: finish v, then x = τ (A − P Qᵀ) u, the next column c of A − P Qᵀ, and Aᵀc, Pᵀc,
+/// Σ c² for the next reflector.
+typedef struct {
+  ptrdiff_t rows, columns;  // columns: a multiple of 16
+  const float *a;
+  ptrdiff_t lda;
+  float *p;
+  ptrdiff_t ldp, active;
+  ptrdiff_t v_column;  // of P; x goes to the column after it
+  float v_scale;       // v = c · v_scale, from the c of before
+  float *c;            // [rows]
+  const float *u;      // [columns]
+  float tau;
+  const float *p_times_u;     // [ldp]: Qᵀu
+  const float *p_times_next;  // [ldp]: the row of Q of the next column
+  ptrdiff_t next_column;      // of a; u is 1 there
+  // Sums of each chunk of rows: [CK_BIDIAGONAL_CHUNKS, sums_stride], [CK_BIDIAGONAL_CHUNKS, ldp] and
+  // [CK_BIDIAGONAL_CHUNKS].
+  float *sums;
+  ptrdiff_t sums_stride;
+  float *p_sums;
+  double *squares;
+} ck_bidiagonal_rows;
+/// Returns the number of chunks.
+int ck_bidiagonal_sweep_rows(const ck_bidiagonal_rows *sweep);
+
+/// Over all columns right of the pivot's: y = τ (A − P Qᵀ)ᵀ v from Aᵀc, then the pivot's row r of
+/// A − P Qᵀ − v yᵀ, and Qᵀr, Σ r² for its reflector.
+typedef struct {
+  ptrdiff_t columns;
+  const float *row;  // [columns]: the pivot's row of A
+  float *q;
+  ptrdiff_t ldq, active;
+  ptrdiff_t y_column;  // of Q
+  float beta, scale, tau;
+  const float *q_times_v;    // [ldq]: Pᵀv
+  const float *q_times_row;  // [ldq]: the pivot's row of P, without v
+  const float *sums;         // Aᵀc in `sums_count` parts
+  ptrdiff_t sums_stride;
+  int sums_count;
+  float *r;  // [columns]
+  // Sums of each chunk of columns: [CK_BIDIAGONAL_CHUNKS, ldq] and [CK_BIDIAGONAL_CHUNKS].
+  float *q_sums;
+  double *squares;
+} ck_bidiagonal_columns;
+/// Returns the number of chunks.
+int ck_bidiagonal_sweep_columns(const ck_bidiagonal_columns *sweep);
 
 #ifdef __cplusplus
 }

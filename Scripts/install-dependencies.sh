@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Makes sure that what the package builds on is here: a Swift toolchain, OpenBLAS, zlib and libpng.
+# Installs the libraries with apt-get (as root or through sudo) or brew; elsewhere says what is missing.
+set -euo pipefail
+
+swift=${SWIFT:-swift}
+if ! command -v "$swift" >/dev/null; then
+  echo "No Swift toolchain: install Swift 6 from https://www.swift.org/install and put it on the PATH." >&2
+  exit 1
+fi
+
+missing() {
+  if ! command -v pkg-config >/dev/null; then
+    echo pkg-config
+  fi
+  for library in "$@"; do
+    pkg-config --exists "$library" 2>/dev/null || echo "$library"
+  done
+}
+
+if [ "$(uname)" = Darwin ]; then
+  # Linear algebra is Accelerate's there.
+  needed=$(missing zlib libpng)
+else
+  needed=$(missing openblas zlib libpng)
+fi
+[ -z "$needed" ] && exit 0
+
+if [ "$(uname)" = Darwin ] && command -v brew >/dev/null; then
+  exec brew install pkg-config zlib libpng
+fi
+if command -v apt-get >/dev/null; then
+  packages="pkg-config libopenblas-dev zlib1g-dev libpng-dev"
+  if [ "$(id -u)" = 0 ]; then sudo=; elif command -v sudo >/dev/null; then sudo=sudo; else sudo=none; fi
+  if [ "$sudo" != none ]; then
+    echo "Installing $packages" >&2
+    $sudo apt-get install -y $packages >/dev/null || { $sudo apt-get update >/dev/null && $sudo apt-get install -y $packages >/dev/null; }
+    exit 0
+  fi
+fi
+echo "Missing: $(echo $needed | tr '\n' ' ')" >&2
+echo "Install the development files of OpenBLAS, zlib and libpng, and pkg-config, and run this again." >&2
+exit 1

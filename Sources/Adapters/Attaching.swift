@@ -1,0 +1,121 @@
+import Networks
+import Tensors
+
+/// What a LoRA adapter is made of, before it has a model.
+public struct LoRAConfiguration: Sendable, Equatable {
+  public var rank: Int
+  public var alpha: Float
+  public var scaling: Scaling
+  public var initialization: LoRA.Initialization
+  /// Probability with which an element of the adapter's input is dropped in training.
+  public var dropout: Float
+  public var name: String
+
+  public init(
+    rank: Int, alpha: Float, scaling: Scaling = .standard, initialization: LoRA.Initialization = .kaimingUniform,
+    dropout: Float = 0, name: String = "default"
+  ) {
+    self.rank = rank
+    self.alpha = alpha
+    self.scaling = scaling
+    self.initialization = initialization
+    self.dropout = dropout
+    self.name = name
+  }
+}
+
+/// One weight of a model and the adapter on it.
+public struct AttachedAdapter {
+  /// The path of the module that holds the weight.
+  public let path: String
+  public let weight: Parameter
+  public let adapter: any Adapter
+}
+
+extension Module {
+  /// Puts a LoRA on every weight that `targets` selects and freezes the model's own parameters, so that only the
+  /// adapter is trained. Returns what matched.
+  ///
+  /// Throws, before anything is attached, where a target matches nothing, the rank does not fit, or the name is taken.
+  @discardableResult
+  public func attach(
+    _ configuration: LoRAConfiguration, to targets: Targets = .allLinear, excluding excluded: Targets? = nil,
+    using generator: inout some RandomNumberGenerator
+  ) throws -> [AttachedAdapter] {
+    let weights = try weights(matching: targets, excluding: excluded)
+    if attachedAdapters.contains(where: { $0.adapter.name == configuration.name }) {
+      throw AttachmentError.nameTaken(configuration.name)
+    }
+    for weight in weights where !(1...weight.parameter.shape.min()!).contains(configuration.rank) {
+      throw AttachmentError.rank(configuration.rank, path: weight.path, shape: weight.parameter.shape)
+    }
+    setTrainable(false)
+    return weights.map { weight in
+      let adapter = LoRA(
+        rank: configuration.rank, alpha: configuration.alpha, for: weight.parameter, scaling: configuration.scaling,
+        initialization: configuration.initialization,
+        dropout: configuration.dropout > 0 ? Dropout(configuration.dropout, seed: generator.next()) : nil,
+        name: configuration.name, using: &generator)
+      weight.parameter.attach(adapter)
+      return AttachedAdapter(path: weight.path, weight: weight.parameter, adapter: adapter)
+    }
+  }
+
+  /// Every adapter on this model, in the order of the parameters and of their chains. A `Replacement` has the
+  /// parameter's path, every other adapter that of the module.
+  public var attachedAdapters: [AttachedAdapter] {
+    parameters.flatMap { item in
+      item.parameter.parametrizations.compactMap { link in
+        guard let adapter = link as? any Adapter else { return nil }
+        let isWhole = adapter is Replacement || !item.name.hasSuffix(".weight")
+        let path = isWhole ? item.name : String(item.name.dropLast(".weight".count))
+        return AttachedAdapter(path: path, weight: item.parameter, adapter: adapter)
+      }
+    }
+  }
+
+  /// The names of the adapters on this model, in the order in which they were met.
+  public var adapterNames: [String] {
+    attachedAdapters.reduce(into: []) { if !$0.contains($1.adapter.name) { $0.append($1.adapter.name) } }
+  }
+
+  /// Switches exactly the named adapters on and every other one off; an empty list gives the base model.
+  ///
+  /// Throws `AttachmentError.noMatch` where no adapter has one of the names.
+  public func enableAdapters(_ names: [String]) throws {
+    let known = adapterNames
+    let unknown = names.filter { !known.contains($0) }
+    guard unknown.isEmpty else { throw AttachmentError.noMatch(targets: unknown, candidates: known) }
+    for item in attachedAdapters { item.adapter.isEnabled = names.contains(item.adapter.name) }
+  }
+
+  /// Runs `body` with every adapter switched off, and restores which were on.
+  public func withAdaptersDisabled<Result>(_ body: () throws -> Result) rethrows -> Result {
+    let enabled = attachedAdapters.filter(\.adapter.isEnabled)
+    for item in enabled { item.adapter.isEnabled = false }
+    defer { for item in enabled { item.adapter.isEnabled = true } }
+    return try body()
+  }
+
+  /// Takes the adapters of that name off; the weights stay what they were before.
+  public func removeAdapter(named name: String = "default") throws {
+    for item in try adapters(named: name) { try item.weight.remove(item.adapter) }
+  }
+
+  /// Adds the adapters of that name to the weights for good and takes them off.
+  ///
+  /// Throws `AttachmentError.notFirst` where another parametrization stands before one of them in its chain.
+  public func foldAdapter(named name: String = "default") throws {
+    let items = try adapters(named: name)
+    for item in items where item.weight.parametrizations.first !== item.adapter {
+      throw AttachmentError.notFirst(name: name, path: item.path)
+    }
+    for item in items { item.weight.foldFirst() }
+  }
+
+  private func adapters(named name: String) throws -> [AttachedAdapter] {
+    let items = attachedAdapters.filter { $0.adapter.name == name }
+    guard !items.isEmpty else { throw AttachmentError.noMatch(targets: [name], candidates: adapterNames) }
+    return items
+  }
+}

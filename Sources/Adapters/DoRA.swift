@@ -1,0 +1,61 @@
+import Networks
+import Tensors
+
+/// Weight-decomposed low-rank adaptation (Liu et al., 2024): direction and magnitude apart. The layer sees
+/// W′ = m ∘ V / ‖V‖ with V = W + s B A, norms taken over the inputs of each output.
+///
+/// The norm counts as a constant in the gradient (section 4.3), and V is not formed for it:
+/// ‖V‖² = ‖W‖² + 2s ⟨W Aᵀ, B⟩ + s² ⟨B A Aᵀ, B⟩, row by row. With m = ‖W‖ and B = 0 a new adapter has no effect.
+public final class DoRA: Adapter {
+  public let lora: LoRA
+  public let magnitude: Parameter  // [outputs]
+  public var isEnabled = true
+  private let layout: Parameter.Layout
+  /// ‖W‖² by output, for the weight that it was computed of.
+  private var squares: (weight: Tensor, squares: Tensor)?
+
+  public var name: String { lora.name }
+
+  /// - Parameters:
+  ///   - lora: the direction's adapter.
+  ///   - magnitude: m; by default the norms of `weight`.
+  public init(_ lora: LoRA, for weight: Parameter, magnitude: Tensor? = nil) {
+    precondition(
+      magnitude == nil || magnitude!.shape == [weight.outputs],
+      "DoRA: magnitudes \(magnitude?.shape ?? []) for a weight with \(weight.outputs) outputs")
+    self.lora = lora
+    self.layout = weight.layout
+    self.magnitude = Parameter(
+      magnitude ?? DoRA.squares(of: weight.value.detached, weight.layout).squareRoot())
+  }
+
+  private init(_ lora: LoRA, _ magnitude: Parameter, _ layout: Parameter.Layout) {
+    (self.lora, self.magnitude, self.layout) = (lora, magnitude, layout)
+  }
+
+  public func value(of original: Tensor) -> Tensor {
+    let sum = lora.value(of: original)
+    let norm = DoRA.squares(of: sum.detached, layout).squareRoot()
+    return sum * (magnitude.value / norm).reshaped(layout == .outputsByInputs ? [norm.count, 1] : [1, norm.count])
+  }
+
+  public func adjust(output: Tensor, input: Tensor, weight: () -> Tensor) -> Tensor {
+    lora.adjust(output: output, input: input, weight: weight) * (magnitude.value / norms(of: weight().detached))
+  }
+
+  /// ‖W + s B A‖ by output.
+  private func norms(of weight: Tensor) -> Tensor {
+    if squares?.weight.isShared(with: weight) != true { squares = (weight, DoRA.squares(of: weight, layout)) }
+    let (a, b, scale) = (lora.a.value.detached, lora.b.value.detached, lora.scale)
+    let crossed = weight.matmul(a, transposeSelf: layout == .inputsByOutputs, transposeOther: true)  // [outputs, rank]
+    let inner = b.matmul(a.matmul(a, transposeOther: true))  // [outputs, rank]
+    let change = (b * crossed).sum(axis: 1) * (2 * scale) + (b * inner).sum(axis: 1) * (scale * scale)
+    return (squares!.squares + change).squareRoot()
+  }
+
+  private static func squares(of weight: Tensor, _ layout: Parameter.Layout) -> Tensor {
+    weight.squared().sum(axis: layout == .outputsByInputs ? 1 : 0)
+  }
+
+  public func copy() -> DoRA { DoRA(lora.copy(), magnitude.copy(), layout) }
+}

@@ -1,0 +1,101 @@
+import Networks
+import Tensors
+
+/// Low-rank adaptation (Hu et al., 2021): the layer sees W + s B A, of which only A and B are trained.
+///
+/// ```swift
+/// let adapter = LoRA(rank: 4, alpha: 8, for: model.hidden1.weight, using: &generator)
+/// try model.hidden1.weight.parametrize(by: adapter)  // the layer now sees W + (α/r) B A
+/// adapter.isEnabled = false                          // and now W again, bit for bit
+/// ```
+///
+/// B starts at zero, so an adapter starts without effect. A linear layer never forms the sum: its output is
+/// x Wᵀ + s (x Aᵀ) Bᵀ. Dropout on the adapter's input belongs to that path and is active only while a gradient is
+/// computed; the formed value has none.
+public final class LoRA: Adapter, RowParametrization {
+  public let a: Parameter  // [rank, inputs]
+  public let b: Parameter  // [outputs, rank]
+  public let alpha: Float
+  public let scaling: Scaling
+  public let name: String
+  public var isEnabled = true
+  public let dropout: Dropout?
+  private let layout: Parameter.Layout
+
+  public var rank: Int { a.shape[0] }
+  /// s: what B A is multiplied by.
+  public var scale: Float { scaling.scale(rank: rank, alpha: alpha) }
+
+  /// An adapter with given factors.
+  public init(
+    a: Parameter, b: Parameter, alpha: Float, scaling: Scaling = .standard, layout: Parameter.Layout = .outputsByInputs,
+    dropout: Dropout? = nil, name: String = "default"
+  ) {
+    precondition(
+      a.shape.count == 2 && b.shape.count == 2 && a.shape[0] == b.shape[1] && a.shape[0] > 0,
+      "LoRA: factors A \(a.shape) and B \(b.shape) do not fit; A is [rank, inputs], B [outputs, rank]")
+    self.a = a
+    self.b = b
+    self.alpha = alpha
+    self.scaling = scaling
+    self.layout = layout
+    self.dropout = dropout
+    self.name = name
+  }
+
+  /// A new adapter for a matrix: A random, B zero.
+  public convenience init(
+    rank: Int, alpha: Float, for weight: Parameter, scaling: Scaling = .standard,
+    initialization: Initialization = .kaimingUniform, dropout: Dropout? = nil, name: String = "default",
+    using generator: inout some RandomNumberGenerator
+  ) {
+    precondition(
+      weight.shape.count == 2 && rank >= 1 && rank <= min(weight.inputs, weight.outputs),
+      "LoRA: rank \(rank) for a parameter of shape \(weight.shape); it lies between 1 and the smaller side of a matrix")
+    self.init(
+      a: Parameter(initialization.sample(rank: rank, inputs: weight.inputs, using: &generator)),
+      b: Parameter(.zeros([weight.outputs, rank])), alpha: alpha, scaling: scaling, layout: weight.layout,
+      dropout: dropout, name: name)
+  }
+
+  /// How A starts.
+  public enum Initialization: String, Sendable, Codable, CaseIterable {
+    /// Uniform in ±1/√inputs, as Python peft starts.
+    case kaimingUniform
+    /// Normal with deviation 1/r, as peft's "gaussian".
+    case gaussian
+    /// Standard normal, as in the "LoRA from scratch" notebooks.
+    case standardNormal
+
+    func sample(rank: Int, inputs: Int, using generator: inout some RandomNumberGenerator) -> Tensor {
+      switch self {
+      case .kaimingUniform: .kaimingUniform([rank, inputs], using: &generator)
+      case .gaussian: .normal([rank, inputs], deviation: 1 / Float(rank), using: &generator)
+      case .standardNormal: .normal([rank, inputs], using: &generator)
+      }
+    }
+  }
+
+  /// ΔW = s B A, in the layout of the adapted weight.
+  public var delta: Tensor {
+    layout == .outputsByInputs
+      ? b.value.matmul(a.value) * scale
+      : a.value.matmul(b.value, transposeSelf: true, transposeOther: true) * scale
+  }
+
+  public func value(of original: Tensor) -> Tensor { original + delta }
+
+  public func adjust(output: Tensor, input: Tensor, weight: () -> Tensor) -> Tensor {
+    let input = a.value.isTracked ? dropout?.apply(to: input) ?? input : input
+    return output.adding(input.linear(a.value).linear(b.value), scaledBy: scale)
+  }
+
+  public func adjust(rows: Tensor, at indices: [Int]) -> Tensor {
+    rows.adding(a.value.transposed().rows(at: indices).linear(b.value), scaledBy: scale)
+  }
+
+  public func copy() -> LoRA {
+    LoRA(
+      a: a.copy(), b: b.copy(), alpha: alpha, scaling: scaling, layout: layout, dropout: dropout?.copy(), name: name)
+  }
+}

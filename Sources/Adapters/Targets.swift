@@ -1,0 +1,103 @@
+import Networks
+
+/// Which weights of a model an adapter goes to, by the path of the module that holds the weight (`hidden1`,
+/// `encoder.layer.0.attention.self.query`).
+public enum Targets: Sendable, Equatable {
+  /// Every matrix of a linear layer.
+  case allLinear
+  /// Modules whose path is an entry, or ends with "." and an entry; `hidden1.weight` names a parameter likewise.
+  case names([String])
+  /// Modules whose whole path matches a regular expression.
+  case pattern(String)
+}
+
+/// Why an adapter can't be attached as asked.
+public enum AttachmentError: Error, CustomStringConvertible {
+  case noMatch(targets: [String], candidates: [String])
+  case badPattern(String, reason: String)
+  case rank(Int, path: String, shape: [Int])
+  case nameTaken(String)
+  case notFirst(name: String, path: String)
+
+  public var description: String {
+    switch self {
+    case .noMatch(let targets, let candidates):
+      "no weight matches \(targets.map { "'\($0)'" }.joined(separator: ", ")); the model has "
+        + candidates.joined(separator: ", ")
+    case .badPattern(let pattern, let reason):
+      "'\(pattern)' is no regular expression: \(reason)"
+    case .rank(let rank, let path, let shape):
+      "rank \(rank) does not fit \(path) of shape \(shape): it lies between 1 and \(shape.min() ?? 0)"
+    case .nameTaken(let name):
+      "an adapter named '\(name)' is attached already; remove it first or choose another name"
+    case .notFirst(let name, let path):
+      "adapter '\(name)' is not the first parametrization of \(path); fold or remove those before it first"
+    }
+  }
+}
+
+/// A matrix of a model to which an adapter can go.
+public struct AdaptableWeight {
+  /// The path of the module that holds it.
+  public let path: String
+  public let parameter: Parameter
+  /// Whether it is the weight of a linear layer (not of an embedding).
+  public let isLinear: Bool
+}
+
+extension Module {
+  /// The matrices of this model by the path of their module, in the order of declaration. Of a module with one
+  /// matrix, the path is the module's; otherwise the parameter's.
+  public var adaptableWeights: [AdaptableWeight] {
+    var embeddings: Set<ObjectIdentifier> = []
+    for case (_, let embedding as Embedding) in modules { embeddings.insert(ObjectIdentifier(embedding.weight)) }
+    return parameters.filter { $0.parameter.shape.count == 2 }.map { item in
+      AdaptableWeight(
+        path: item.name.hasSuffix(".weight") ? String(item.name.dropLast(".weight".count)) : item.name,
+        parameter: item.parameter, isLinear: !embeddings.contains(ObjectIdentifier(item.parameter)))
+    }
+  }
+
+  /// The weights that `targets` selects and `excluded` does not.
+  ///
+  /// Throws `AttachmentError.noMatch`, listing the candidates, where anything given in `targets` or `excluded` matches
+  /// nothing.
+  public func weights(matching targets: Targets, excluding excluded: Targets? = nil) throws -> [AdaptableWeight] {
+    let candidates = adaptableWeights
+    var selected = try targets.select(from: candidates)
+    if let excluded {
+      let out = Set(try excluded.select(from: candidates).map(\.path))
+      selected.removeAll { out.contains($0.path) }
+      guard !selected.isEmpty else {
+        throw AttachmentError.noMatch(targets: ["\(targets) without \(excluded)"], candidates: candidates.map(\.path))
+      }
+    }
+    return selected
+  }
+}
+
+extension Targets {
+  fileprivate func select(from candidates: [AdaptableWeight]) throws -> [AdaptableWeight] {
+    switch self {
+    case .allLinear:
+      let selected = candidates.filter(\.isLinear)
+      if selected.isEmpty { throw AttachmentError.noMatch(targets: ["all linear"], candidates: candidates.map(\.path)) }
+      return selected
+    case .names(let names):
+      func matches(_ weight: AdaptableWeight, _ name: String) -> Bool {
+        [weight.path, weight.path + ".weight"].contains { $0 == name || $0.hasSuffix("." + name) }
+      }
+      let unmatched = names.filter { name in !candidates.contains { matches($0, name) } }
+      if !unmatched.isEmpty || names.isEmpty {
+        throw AttachmentError.noMatch(targets: unmatched, candidates: candidates.map(\.path))
+      }
+      return candidates.filter { weight in names.contains { matches(weight, $0) } }
+    case .pattern(let pattern):
+      let regex: Regex<AnyRegexOutput>
+      do { regex = try Regex(pattern) } catch { throw AttachmentError.badPattern(pattern, reason: "\(error)") }
+      let selected = candidates.filter { $0.path.wholeMatch(of: regex) != nil }
+      if selected.isEmpty { throw AttachmentError.noMatch(targets: [pattern], candidates: candidates.map(\.path)) }
+      return selected
+    }
+  }
+}

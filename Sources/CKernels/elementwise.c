@@ -1,0 +1,289 @@
+// Functions applied element by element: one operand, two operands with broadcasting, and the affine updates.
+#include "CKernels.h"
+#include "dispatch.h"
+#include "functions.h"
+
+// MARK: One operand. A table of loops, one for each function and one for each derivative.
+
+#define SQRT_HALF 0.70710678118654752f
+#define SQRT_2_OVER_PI 0.79788456080286536f
+#define GELU_CUBIC 0.044715f
+
+/// Φ(x), the normal distribution function.
+CK_INLINE float normal_cdf(float x) { return 0.5f + 0.5f * error_function(x * SQRT_HALF); }
+
+CK_INLINE float negate(float x) { return -x; }
+CK_INLINE float relu(float x) { return x < 0.0f ? 0.0f : x; }
+CK_INLINE float gelu(float x) { return x == -INFINITY ? 0.0f : x * normal_cdf(x); }
+CK_INLINE float gelu_tanh_argument(float x) { return SQRT_2_OVER_PI * (x + GELU_CUBIC * x * x * x); }
+CK_INLINE float gelu_tanh(float x) {
+  float y = 0.5f * x * (1.0f + hyperbolic_tangent(gelu_tanh_argument(x)));
+  return x == -INFINITY ? 0.0f : y;
+}
+CK_INLINE float silu(float x) { return x == -INFINITY ? 0.0f : x * logistic(x); }
+CK_INLINE float reciprocal_root(float x) { return 1.0f / square_root(x); }
+CK_INLINE float square(float x) { return x * x; }
+CK_INLINE float magnitude(float x) { return fabsf(x); }
+CK_INLINE float reciprocal(float x) { return 1.0f / x; }
+
+// The factor f′(x).
+CK_INLINE float negate_slope(float x) { return (void)x, -1.0f; }
+CK_INLINE float logarithm_slope(float x) { return 1.0f / x; }
+CK_INLINE float tangent_slope(float x) {
+  float t = hyperbolic_tangent(x);
+  return (1.0f - t) * (1.0f + t);
+}
+CK_INLINE float error_slope(float x) { return 1.12837916709551257f * exponential(-x * x); }
+CK_INLINE float logistic_slope(float x) {
+  float s = logistic(x);
+  return s * (1.0f - s);
+}
+CK_INLINE float relu_slope(float x) { return x > 0.0f ? 1.0f : 0.0f; }
+CK_INLINE float gelu_slope(float x) {
+  float density = 0.39894228040143268f * exponential(-0.5f * x * x);
+  float y = normal_cdf(x) + x * density;
+  return fabsf(x) == INFINITY ? (x > 0.0f ? 1.0f : 0.0f) : y;
+}
+CK_INLINE float gelu_tanh_slope(float x) {
+  float t = hyperbolic_tangent(gelu_tanh_argument(x));
+  float inner = SQRT_2_OVER_PI * (1.0f + 3.0f * GELU_CUBIC * x * x);
+  float y = 0.5f * (1.0f + t) + 0.5f * x * (1.0f - t) * (1.0f + t) * inner;
+  return fabsf(x) > 15.0f ? (x > 0.0f ? 1.0f : 0.0f) : y;
+}
+CK_INLINE float silu_slope(float x) {
+  float s = logistic(x);
+  float y = s + x * s * (1.0f - s);
+  return fabsf(x) == INFINITY ? (x > 0.0f ? 1.0f : 0.0f) : y;
+}
+CK_INLINE float root_slope(float x) { return 0.5f / square_root(x); }
+CK_INLINE float reciprocal_root_slope(float x) { return -0.5f / (x * square_root(x)); }
+CK_INLINE float square_slope(float x) { return 2.0f * x; }
+CK_INLINE float magnitude_slope(float x) { return x > 0.0f ? 1.0f : x < 0.0f ? -1.0f : x; }
+CK_INLINE float reciprocal_slope(float x) { return -1.0f / (x * x); }
+
+//        operation      function            derivative
+#define FOR_EACH_FUNCTION(CASE)                              \
+  CASE(CK_NEGATE, negate, negate_slope)                      \
+  CASE(CK_EXP, exponential, exponential)                     \
+  CASE(CK_LOG, logarithm, logarithm_slope)                   \
+  CASE(CK_TANH, hyperbolic_tangent, tangent_slope)           \
+  CASE(CK_ERF, error_function, error_slope)                  \
+  CASE(CK_SIGMOID, logistic, logistic_slope)                 \
+  CASE(CK_RELU, relu, relu_slope)                            \
+  CASE(CK_GELU, gelu, gelu_slope)                            \
+  CASE(CK_GELU_TANH, gelu_tanh, gelu_tanh_slope)             \
+  CASE(CK_SILU, silu, silu_slope)                            \
+  CASE(CK_SQRT, square_root, root_slope)                     \
+  CASE(CK_RSQRT, reciprocal_root, reciprocal_root_slope)     \
+  CASE(CK_SQUARE, square, square_slope)                      \
+  CASE(CK_ABS, magnitude, magnitude_slope)                   \
+  CASE(CK_RECIPROCAL, reciprocal, reciprocal_slope)
+
+struct unary {
+  const float *x, *dy;
+  float *y;
+};
+
+#define DEFINE_LOOPS(operation, function, slope)                                                  \
+  static CK_CLONES void apply_##operation(const void *context, ptrdiff_t begin, ptrdiff_t end) {  \
+    struct unary u = *(const struct unary *)context;                                              \
+    CK_INDEPENDENT                                                                                  \
+    for (ptrdiff_t i = begin; i < end; i++) u.y[i] = function(u.x[i]);                            \
+  }                                                                                               \
+  static CK_CLONES void differentiate_##operation(const void *context, ptrdiff_t begin, ptrdiff_t end) { \
+    struct unary u = *(const struct unary *)context;                                              \
+    CK_INDEPENDENT                                                                                  \
+    for (ptrdiff_t i = begin; i < end; i++) u.y[i] = u.dy[i] * slope(u.x[i]);                     \
+  }
+FOR_EACH_FUNCTION(DEFINE_LOOPS)
+
+static const struct { ck_range_body function, derivative; } unary_loops[] = {
+#define TABLE_ENTRY(operation, function, slope) [operation] = {apply_##operation, differentiate_##operation},
+    FOR_EACH_FUNCTION(TABLE_ENTRY)};
+
+void ck_unary(ck_unary_op op, const float *x, float *y, size_t count) {
+  struct unary context = {x, NULL, y};
+  ck_for_ranges((ptrdiff_t)count, CK_GRAIN, unary_loops[op].function, &context);
+}
+
+void ck_unary_gradient(ck_unary_op op, const float *x, const float *dy, float *dx, size_t count) {
+  struct unary context = {x, dy, dx};
+  ck_for_ranges((ptrdiff_t)count, CK_GRAIN, unary_loops[op].derivative, &context);
+}
+
+// MARK: Two operands. Axes that can be walked as one are merged; what remains is a loop over rows of the last axis.
+
+enum { MAXIMUM_RANK = 8 };
+
+struct binary {
+  int rank;  // at least 1, of the merged shape
+  ptrdiff_t shape[MAXIMUM_RANK], stride_a[MAXIMUM_RANK], stride_b[MAXIMUM_RANK];
+  const float *a, *b;
+  float *out;
+};
+
+CK_INLINE float add(float a, float b) { return a + b; }
+CK_INLINE float subtract(float a, float b) { return a - b; }
+CK_INLINE float multiply(float a, float b) { return a * b; }
+CK_INLINE float divide(float a, float b) { return a / b; }
+// As in PyTorch, NaN wins.
+CK_INLINE float maximum(float a, float b) { return a > b || a != a ? a : b; }
+CK_INLINE float minimum(float a, float b) { return a < b || a != a ? a : b; }
+
+#define FOR_EACH_OPERATION(CASE) \
+  CASE(CK_ADD, add)              \
+  CASE(CK_SUBTRACT, subtract)    \
+  CASE(CK_MULTIPLY, multiply)    \
+  CASE(CK_DIVIDE, divide)        \
+  CASE(CK_MAXIMUM, maximum)      \
+  CASE(CK_MINIMUM, minimum)
+
+#define DEFINE_ROW(operation, function)                                                                           \
+  static CK_CLONES void row_##operation(const float *a, ptrdiff_t step_a, const float *b, ptrdiff_t step_b,       \
+                                        float *out, ptrdiff_t count) {                                            \
+    if (step_a == 1 && step_b == 1) {                                                                             \
+      CK_INDEPENDENT                                                                                \
+      for (ptrdiff_t i = 0; i < count; i++) out[i] = function(a[i], b[i]);                                        \
+    } else if (step_a == 1 && step_b == 0) {                                                                      \
+      float scalar = *b;                                                                                          \
+      CK_INDEPENDENT                                                                                \
+      for (ptrdiff_t i = 0; i < count; i++) out[i] = function(a[i], scalar);                                      \
+    } else if (step_a == 0 && step_b == 1) {                                                                      \
+      float scalar = *a;                                                                                          \
+      CK_INDEPENDENT                                                                                \
+      for (ptrdiff_t i = 0; i < count; i++) out[i] = function(scalar, b[i]);                                      \
+    } else {                                                                                                      \
+      CK_INDEPENDENT                                                                                \
+      for (ptrdiff_t i = 0; i < count; i++) out[i] = function(a[i * step_a], b[i * step_b]);                      \
+    }                                                                                                             \
+  }
+FOR_EACH_OPERATION(DEFINE_ROW)
+
+typedef void (*binary_row)(const float *a, ptrdiff_t step_a, const float *b, ptrdiff_t step_b, float *out,
+                           ptrdiff_t count);
+
+struct binary_rows {
+  struct binary shape;
+  binary_row row;
+};
+
+/// The elements begin ..< end of the output, in its order.
+static void run_binary(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+  const struct binary_rows *rows = context;
+  const struct binary *s = &rows->shape;
+  int last = s->rank - 1;
+  ptrdiff_t columns = s->shape[last];
+  // Where `begin` lies, axis by axis.
+  ptrdiff_t index[MAXIMUM_RANK], remaining = begin;
+  ptrdiff_t offset_a = 0, offset_b = 0;
+  for (int axis = last; axis >= 0; axis--) {
+    index[axis] = remaining % s->shape[axis];
+    remaining /= s->shape[axis];
+    offset_a += index[axis] * s->stride_a[axis];
+    offset_b += index[axis] * s->stride_b[axis];
+  }
+  while (begin < end) {
+    ptrdiff_t count = ck_smaller(columns - index[last], end - begin);
+    rows->row(s->a + offset_a, s->stride_a[last], s->b + offset_b, s->stride_b[last], s->out + begin, count);
+    begin += count;
+    offset_a -= index[last] * s->stride_a[last];
+    offset_b -= index[last] * s->stride_b[last];
+    index[last] = 0;
+    for (int axis = last - 1; axis >= 0; axis--) {
+      offset_a += s->stride_a[axis];
+      offset_b += s->stride_b[axis];
+      if (++index[axis] < s->shape[axis]) break;
+      offset_a -= s->shape[axis] * s->stride_a[axis];
+      offset_b -= s->shape[axis] * s->stride_b[axis];
+      index[axis] = 0;
+    }
+  }
+}
+
+void ck_binary(ck_binary_op op, int rank, const ptrdiff_t *shape, const float *a, const ptrdiff_t *stride_a,
+               const float *b, const ptrdiff_t *stride_b, float *out) {
+  static const binary_row row_of[] = {
+#define ROW_ENTRY(operation, function) [operation] = row_##operation,
+      FOR_EACH_OPERATION(ROW_ENTRY)};
+  struct binary_rows rows = {.shape = {.rank = 0, .a = a, .b = b, .out = out}, .row = row_of[op]};
+  struct binary *s = &rows.shape;
+  ptrdiff_t count = 1;
+  for (int axis = 0; axis < rank; axis++) {
+    count *= shape[axis];
+    if (shape[axis] == 1) continue;
+    int outer = s->rank - 1;
+    if (outer >= 0 && s->stride_a[outer] == stride_a[axis] * shape[axis] &&
+        s->stride_b[outer] == stride_b[axis] * shape[axis]) {
+      s->shape[outer] *= shape[axis];
+    } else {
+      outer = s->rank++;
+      s->shape[outer] = shape[axis];
+    }
+    s->stride_a[outer] = stride_a[axis];
+    s->stride_b[outer] = stride_b[axis];
+  }
+  if (count == 0) return;
+  if (s->rank == 0) {
+    s->rank = 1;
+    s->shape[0] = 1;
+    s->stride_a[0] = s->stride_b[0] = 1;
+  }
+  ck_for_ranges(count, CK_GRAIN, run_binary, &rows);
+}
+
+// MARK: Affine updates.
+
+struct affine {
+  const float *x;
+  float scale, offset;
+  float *y;
+};
+
+static CK_CLONES void run_affine(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+  struct affine s = *(const struct affine *)context;
+  CK_INDEPENDENT
+  for (ptrdiff_t i = begin; i < end; i++) s.y[i] = s.scale * s.x[i] + s.offset;
+}
+
+void ck_affine(const float *x, float scale, float offset, float *y, size_t count) {
+  struct affine context = {x, scale, offset, y};
+  ck_for_ranges((ptrdiff_t)count, CK_GRAIN, run_affine, &context);
+}
+
+static CK_CLONES void run_accumulate(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+  struct affine s = *(const struct affine *)context;
+  CK_INDEPENDENT
+  for (ptrdiff_t i = begin; i < end; i++) s.y[i] += s.scale * s.x[i];
+}
+
+void ck_accumulate(const float *x, float scale, float *y, size_t count) {
+  struct affine context = {x, scale, 0, y};
+  ck_for_ranges((ptrdiff_t)count, CK_GRAIN, run_accumulate, &context);
+}
+
+struct add_rows {
+  const float *x, *bias;
+  float *y;
+  bool relu;
+  ptrdiff_t columns;
+};
+
+static CK_CLONES void run_add_rows(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+  struct add_rows s = *(const struct add_rows *)context;
+  for (ptrdiff_t i = begin; i < end; i++) {
+    const float *x = s.x + i * s.columns;
+    float *y = s.y + i * s.columns;
+    if (s.relu) {
+      CK_INDEPENDENT
+      for (ptrdiff_t j = 0; j < s.columns; j++) y[j] = relu(x[j] + s.bias[j]);
+    } else {
+      CK_INDEPENDENT
+      for (ptrdiff_t j = 0; j < s.columns; j++) y[j] = x[j] + s.bias[j];
+    }
+  }
+}
+
+void ck_add_rows(const float *x, const float *bias, bool relu, float *y, ptrdiff_t rows, ptrdiff_t columns) {
+  struct add_rows context = {x, bias, y, relu, columns};
+  ck_for_ranges(rows, ck_row_grain(CK_GRAIN, columns), run_add_rows, &context);
+}

@@ -1,0 +1,90 @@
+// Conversions between number formats. Narrowing rounds to nearest, ties to even; NaN stays NaN; subnormal numbers are
+// kept. All of it is integer and float arithmetic without branches, which the compiler vectorises on any CPU.
+#include <string.h>
+
+#include "CKernels.h"
+#include "dispatch.h"
+#include "functions.h"
+
+// MARK: bfloat16: the upper half of a float32
+
+CK_INLINE float bf16_to_f32(uint16_t x) { return float_of_bits((uint32_t)x << 16); }
+
+CK_INLINE uint16_t f32_to_bf16(float x) {
+  uint32_t bits = bits_of_float(x);
+  uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  uint32_t quiet_nan = (bits >> 16) | 0x40;
+  return (uint16_t)((bits & 0x7fffffff) > 0x7f800000 ? quiet_nan : rounded);
+}
+
+// MARK: float16: 1 sign, 5 exponent, 10 fraction bits
+
+/// Shifts exponent and fraction into float32's places and corrects the exponent's offset by a product with 2¹¹², which
+/// makes subnormal numbers normal.
+CK_INLINE float f16_to_f32(uint16_t x) {
+  uint32_t magnitude = (uint32_t)(x & 0x7fff) << 13, sign = (uint32_t)(x & 0x8000) << 16;
+  uint32_t finite = bits_of_float(float_of_bits(magnitude) * 0x1p112f);
+  uint32_t special = magnitude | 0x7f800000;
+  special |= (magnitude & 0x007fffff) != 0 ? 0x00400000 : 0;  // a quiet NaN
+  return float_of_bits((magnitude >= 0x0f800000 ? special : finite) | sign);
+}
+
+CK_INLINE uint16_t f32_to_f16(float x) {
+  uint32_t bits = bits_of_float(x);
+  uint32_t sign = (bits >> 16) & 0x8000, magnitude = bits & 0x7fffffff;
+  // Normal: rebias the exponent and round by integer addition; a carry out of 65504 gives infinity.
+  uint32_t normal = (magnitude - 0x38000000 + 0x0fff + ((magnitude >> 13) & 1)) >> 13;
+  normal = normal > 0x7c00 ? 0x7c00 : normal;
+  // Subnormal: adding ½ lets the float unit round to a multiple of 2⁻²⁴.
+  uint32_t subnormal = bits_of_float(float_of_bits(magnitude) + 0.5f) - 0x3f000000;
+  uint32_t nan = 0x7e00 | ((magnitude >> 13) & 0x03ff);
+  uint32_t result = magnitude < 0x38800000 ? subnormal : normal;
+  result = magnitude >= 0x47800000 ? 0x7c00 : result;
+  result = magnitude > 0x7f800000 ? nan : result;
+  return (uint16_t)(result | sign);
+}
+
+// MARK: Loops
+
+struct conversion {
+  const void *x;
+  void *y;
+};
+
+#define DEFINE_CONVERSION(name, from, to, convert)                                           \
+  static CK_CLONES void name##_range(const void *context, ptrdiff_t begin, ptrdiff_t end) {  \
+    const from *x = ((const struct conversion *)context)->x;                                 \
+    to *y = ((const struct conversion *)context)->y;                                         \
+    CK_INDEPENDENT                                                                                  \
+    for (ptrdiff_t i = begin; i < end; i++) y[i] = convert(x[i]);                            \
+  }                                                                                          \
+  void ck_##name(const from *x, to *y, size_t count) {                                       \
+    struct conversion context = {x, y};                                                      \
+    ck_for_ranges((ptrdiff_t)count, CK_GRAIN, name##_range, &context);                       \
+  }
+
+DEFINE_CONVERSION(bf16_to_f32, uint16_t, float, bf16_to_f32)
+DEFINE_CONVERSION(f32_to_bf16, float, uint16_t, f32_to_bf16)
+DEFINE_CONVERSION(f16_to_f32, uint16_t, float, f16_to_f32)
+DEFINE_CONVERSION(f32_to_f16, float, uint16_t, f32_to_f16)
+DEFINE_CONVERSION(f64_to_f32, double, float, (float))
+DEFINE_CONVERSION(f32_to_f64, float, double, (double))
+
+// MARK: Images
+
+struct normalization {
+  const uint8_t *x;
+  float *y;
+  float mean, deviation;
+};
+
+static CK_CLONES void normalize_range(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+  struct normalization s = *(const struct normalization *)context;
+  CK_INDEPENDENT
+  for (ptrdiff_t i = begin; i < end; i++) s.y[i] = ((float)s.x[i] / 255.0f - s.mean) / s.deviation;
+}
+
+void ck_normalize_bytes(const uint8_t *x, float mean, float deviation, float *y, size_t count) {
+  struct normalization context = {x, y, mean, deviation};
+  ck_for_ranges((ptrdiff_t)count, CK_GRAIN, normalize_range, &context);
+}

@@ -1,0 +1,301 @@
+// The kernels of gemm_kernels.h, written once for registers of any length. Included by gemm_kernels.c for each
+// instruction set, with
+//   NAME(x)           x with the set's suffix
+//   LANES             float32 lanes of a register
+//   TILE_ROWS, SUMS   rows of a tile of two vectors; registers for sums in a dot tile
+//   FOR_TILE_ROWS(X)  X(1) … X(TILE_ROWS); FOR_HALF_TILE_ROWS(X) as far as TILE_ROWS / 2
+//   LOW(d, a, b)      from every block of 2d lanes the lower half of a, then of b; HIGH likewise the upper halves
+//   LOAD_PART(p, n)   the first n lanes, zeros in the others
+// No include guard: it is meant to be included again.
+
+typedef float NAME(lanes) __attribute__((ext_vector_type(LANES)));
+typedef uint16_t NAME(halves) __attribute__((ext_vector_type(LANES)));
+typedef uint32_t NAME(words) __attribute__((ext_vector_type(LANES)));
+#define VECTOR NAME(lanes)
+#define UNROLLED _Pragma("clang loop unroll(full)")
+
+// bfloat16 is the upper half of a float32.
+#define WIDEN(halves)                                                         \
+  ({                                                                          \
+    NAME(words) wide = __builtin_convertvector((halves), NAME(words)) << 16;  \
+    VECTOR widened;                                                           \
+    memcpy(&widened, &wide, sizeof widened);                                  \
+    widened;                                                                  \
+  })
+
+/// Lanes from element `i` on of a matrix of float32 or bfloat16.
+#define LOAD(half, pointer, i)                                              \
+  ({                                                                        \
+    VECTOR loaded;                                                          \
+    if (half) {                                                             \
+      NAME(halves) stored;                                                  \
+      memcpy(&stored, (const uint16_t *)(pointer) + (i), sizeof stored);    \
+      loaded = WIDEN(stored);                                               \
+    } else {                                                                \
+      memcpy(&loaded, (const float *)(pointer) + (i), sizeof loaded);       \
+    }                                                                       \
+    loaded;                                                                 \
+  })
+
+/// The first `count` of them, and zeros.
+#define LOAD_FIRST(half, pointer, i, count)                                 \
+  ({                                                                        \
+    VECTOR loaded;                                                          \
+    if (half) {                                                             \
+      NAME(halves) stored = 0;                                              \
+      memcpy(&stored, (const uint16_t *)(pointer) + (i), (size_t)(count) * sizeof(uint16_t)); \
+      loaded = WIDEN(stored);                                               \
+    } else {                                                                \
+      loaded = LOAD_PART((const float *)(pointer) + (i), (count));          \
+    }                                                                       \
+    loaded;                                                                 \
+  })
+
+#define PREFETCH(half, pointer, i) \
+  __builtin_prefetch((half) ? (const void *)((const uint16_t *)(pointer) + (i)) : (const void *)((const float *)(pointer) + (i)))
+
+// MARK: Tiles
+
+CK_INLINE void NAME(tile)(int rows, int vectors, bool half, ptrdiff_t k, const float *a, ptrdiff_t a_step,
+                          const void *b, ptrdiff_t b_step, ptrdiff_t ahead, float alpha, float beta, float *c,
+                          ptrdiff_t ldc) {
+  VECTOR sums[TILE_ROWS][4];
+  UNROLLED for (int r = 0; r < rows; r++) {
+    UNROLLED for (int v = 0; v < vectors; v++) sums[r][v] = 0;
+  }
+  for (ptrdiff_t p = 0, at = 0; p < k; p++, at += b_step, a += a_step) {
+    VECTOR row[4];
+    UNROLLED for (int v = 0; v < vectors; v++) {
+      row[v] = LOAD(half, b, at + v * LANES);
+      PREFETCH(half, b, at + ahead + v * LANES);
+    }
+    UNROLLED for (int r = 0; r < rows; r++) {
+      VECTOR factor = a[r];
+      UNROLLED for (int v = 0; v < vectors; v++) sums[r][v] = factor * row[v] + sums[r][v];
+    }
+  }
+  UNROLLED for (int r = 0; r < rows; r++) {
+    UNROLLED for (int v = 0; v < vectors; v++) {
+      float *place = c + r * ldc + v * LANES;
+      VECTOR result;
+      if (beta == 0) {
+        result = alpha * sums[r][v];
+      } else {
+        memcpy(&result, place, sizeof result);
+        result = alpha * sums[r][v] + beta * result;
+      }
+      memcpy(place, &result, sizeof result);
+    }
+  }
+}
+
+#define DEFINE_TILE(rows, width, vectors, half)                                                                    \
+  static void NAME(tile_##rows##_##width##_##half)(ptrdiff_t k, const float *a, ptrdiff_t a_step, const void *b,   \
+                                                   ptrdiff_t b_step, ptrdiff_t ahead, float alpha, float beta,     \
+                                                   float *c, ptrdiff_t ldc) {                                      \
+    NAME(tile)(rows, vectors, half, k, a, a_step, b, b_step, ahead, alpha, beta, c, ldc);                          \
+  }
+#define DEFINE_TILES(rows)                     \
+  DEFINE_TILE(rows, CK_NARROW, 1, 0)           \
+  DEFINE_TILE(rows, CK_NARROW, 1, 1)           \
+  DEFINE_TILE(rows, CK_FULL, 2, 0)             \
+  DEFINE_TILE(rows, CK_FULL, 2, 1)
+#define DEFINE_WIDE_TILES(rows)                \
+  DEFINE_TILE(rows, CK_WIDE, 4, 0)             \
+  DEFINE_TILE(rows, CK_WIDE, 4, 1)
+FOR_TILE_ROWS(DEFINE_TILES)
+FOR_HALF_TILE_ROWS(DEFINE_WIDE_TILES)
+
+// MARK: Dot tiles
+
+/// Lane i of the result is the sum of sums[i]'s lanes. The network of a transposition, adding as it goes.
+#define FOLD(d)                                                          \
+  if (LANES > d) {                                                       \
+    UNROLLED for (int i = 0; i < d; i++)                                 \
+      sums[i] = LOW(d, sums[i], sums[i + d]) + HIGH(d, sums[i], sums[i + d]); \
+  }
+
+CK_INLINE void NAME(fold)(VECTOR *sums) {
+#if LANES > 8
+  FOLD(8)
+#endif
+#if LANES > 4
+  FOLD(4)
+#endif
+  FOLD(2)
+  FOLD(1)
+}
+
+CK_INLINE void NAME(dot)(int rows, int columns, bool half, ptrdiff_t k, const float *x, ptrdiff_t ldx, const void *w,
+                         ptrdiff_t ldw, ptrdiff_t ahead, float alpha, float beta, float *c, ptrdiff_t row_step,
+                         ptrdiff_t column_step) {
+  VECTOR sums[(SUMS + LANES - 1) / LANES * LANES];
+  UNROLLED for (int i = 0; i < (SUMS + LANES - 1) / LANES * LANES; i++) sums[i] = 0;
+  ptrdiff_t p = 0;
+  for (; p + LANES <= k; p += LANES) {
+    VECTOR column[8];
+    UNROLLED for (int s = 0; s < columns; s++) {
+      column[s] = LOAD(half, w, s * ldw + p);
+      PREFETCH(half, w, s * ldw + p + ahead);
+    }
+    UNROLLED for (int r = 0; r < rows; r++) {
+      VECTOR row = LOAD(false, x, r * ldx + p);
+      UNROLLED for (int s = 0; s < columns; s++) sums[r * columns + s] = row * column[s] + sums[r * columns + s];
+    }
+  }
+  if (p < k) {
+    VECTOR column[8];
+    UNROLLED for (int s = 0; s < columns; s++) column[s] = LOAD_FIRST(half, w, s * ldw + p, k - p);
+    UNROLLED for (int r = 0; r < rows; r++) {
+      VECTOR row = LOAD_FIRST(false, x, r * ldx + p, k - p);
+      UNROLLED for (int s = 0; s < columns; s++) sums[r * columns + s] = row * column[s] + sums[r * columns + s];
+    }
+  }
+  UNROLLED for (int first = 0; first < rows * columns; first += LANES) {
+    NAME(fold)(sums + first);
+    UNROLLED for (int i = 0; i < LANES; i++) {
+      if (first + i >= rows * columns) break;
+      float *place = c + (first + i) / columns * row_step + (first + i) % columns * column_step;
+      float sum = alpha * sums[first][i];
+      *place = beta == 0 ? sum : sum + beta * *place;
+    }
+  }
+}
+
+/// As many rows of w as registers hold sums for.
+#define DOT_COLUMNS(rows) ((rows) * 8 <= SUMS ? 8 : (rows) * 4 <= SUMS ? 4 : (rows) * 2 <= SUMS ? 2 : 1)
+
+#define DEFINE_DOT(rows, columns, name, half)                                                                   \
+  static void NAME(name##_##rows##_##half)(ptrdiff_t k, const float *x, ptrdiff_t ldx, const void *w,           \
+                                           ptrdiff_t ldw, ptrdiff_t ahead, float alpha, float beta, float *c,   \
+                                           ptrdiff_t row_step, ptrdiff_t column_step) {                         \
+    NAME(dot)(rows, columns, half, k, x, ldx, w, ldw, ahead, alpha, beta, c, row_step, column_step);            \
+  }
+#define DEFINE_DOTS(rows)                         \
+  DEFINE_DOT(rows, DOT_COLUMNS(rows), dot, 0)     \
+  DEFINE_DOT(rows, DOT_COLUMNS(rows), dot, 1)     \
+  DEFINE_DOT(rows, 1, dot_single, 0)              \
+  DEFINE_DOT(rows, 1, dot_single, 1)
+FOR_TILE_ROWS(DEFINE_DOTS)
+
+// MARK: Packing
+
+CK_INLINE void NAME(pack_rows)(bool half, ptrdiff_t count, ptrdiff_t k, const void *x, ptrdiff_t ldx, float *packed,
+                               ptrdiff_t step) {
+  for (ptrdiff_t p = 0; p < k; p++) {
+    for (ptrdiff_t i = 0; i < step; i += LANES) {
+      ptrdiff_t part = ck_smaller(count - i, LANES);
+      VECTOR row = part == LANES ? LOAD(half, x, p * ldx + i)
+                   : part > 0    ? LOAD_FIRST(half, x, p * ldx + i, part)
+                                 : (VECTOR)0;
+      memcpy(packed + p * step + i, &row, sizeof row);  // what lies beyond `step` the next row overwrites
+    }
+  }
+}
+
+#define TRANSPOSE(d)                                                     \
+  UNROLLED for (int i = 0; i < LANES; i++) {                             \
+    if (i & d) continue;                                                 \
+    VECTOR low = LOW(d, block[i], block[i + d]);                         \
+    block[i + d] = HIGH(d, block[i], block[i + d]);                      \
+    block[i] = low;                                                      \
+  }
+
+CK_INLINE void NAME(transpose)(VECTOR *block) {
+#if LANES > 8
+  TRANSPOSE(8)
+#endif
+#if LANES > 4
+  TRANSPOSE(4)
+#endif
+  TRANSPOSE(2)
+  TRANSPOSE(1)
+}
+
+CK_INLINE void NAME(pack_columns)(bool half, ptrdiff_t count, ptrdiff_t k, const void *x, ptrdiff_t ldx, float *packed,
+                                  ptrdiff_t step) {
+  for (ptrdiff_t p = 0; p < k; p += LANES) {
+    ptrdiff_t depth = ck_smaller(k - p, LANES);
+    for (ptrdiff_t i = 0; i < step; i += LANES) {
+      VECTOR block[LANES];
+      if (count - i >= LANES && depth == LANES) {
+        UNROLLED for (int r = 0; r < LANES; r++) block[r] = LOAD(half, x, (i + r) * ldx + p);
+      } else if (depth == LANES) {
+        UNROLLED for (int r = 0; r < LANES; r++) block[r] = i + r < count ? LOAD(half, x, (i + r) * ldx + p) : (VECTOR)0;
+      } else {
+        UNROLLED for (int r = 0; r < LANES; r++)
+          block[r] = i + r < count ? LOAD_FIRST(half, x, (i + r) * ldx + p, depth) : (VECTOR)0;
+      }
+      NAME(transpose)(block);
+      float *place = packed + p * step + i;
+      if (step - i >= LANES || i == 0) {  // beyond `step` comes the next row, which is written next
+        if (depth == LANES) {
+          UNROLLED for (int r = 0; r < LANES; r++) memcpy(place + r * step, &block[r], sizeof(VECTOR));
+        } else {
+          UNROLLED for (int r = 0; r < LANES; r++)
+            if (r < depth) memcpy(place + r * step, &block[r], sizeof(VECTOR));
+        }
+      } else {
+        UNROLLED for (int r = 0; r < LANES; r++)
+          if (r < depth) memcpy(place + r * step, &block[r], (size_t)(step - i) * sizeof(float));
+      }
+    }
+  }
+}
+
+static void NAME(transpose_matrix)(ptrdiff_t rows, ptrdiff_t columns, const float *x, ptrdiff_t ldx, float *out,
+                                   ptrdiff_t ldo) {
+  for (ptrdiff_t j = 0; j < columns; j += LANES) {
+    for (ptrdiff_t i = 0; i < rows; i += LANES) {
+      const float *from = x + i * ldx + j;
+      float *to = out + j * ldo + i;
+      if (rows - i >= LANES && columns - j >= LANES) {
+        VECTOR block[LANES];
+        UNROLLED for (int r = 0; r < LANES; r++) block[r] = LOAD(false, from, r * ldx);
+        NAME(transpose)(block);
+        UNROLLED for (int r = 0; r < LANES; r++) memcpy(to + r * ldo, &block[r], sizeof(VECTOR));
+      } else {
+        for (ptrdiff_t c = 0; c < ck_smaller(columns - j, LANES); c++)
+          for (ptrdiff_t r = 0; r < ck_smaller(rows - i, LANES); r++) to[c * ldo + r] = from[r * ldx + c];
+      }
+    }
+  }
+}
+
+#define DEFINE_PACK(name, half)                                                                              \
+  static void NAME(name##_##half)(ptrdiff_t count, ptrdiff_t k, const void *x, ptrdiff_t ldx, float *packed, \
+                                  ptrdiff_t step) {                                                          \
+    NAME(name)(half, count, k, x, ldx, packed, step);                                                        \
+  }
+DEFINE_PACK(pack_rows, 0)
+DEFINE_PACK(pack_rows, 1)
+DEFINE_PACK(pack_columns, 0)
+DEFINE_PACK(pack_columns, 1)
+
+// MARK: The table
+
+#define TILE_0(rows) [rows] = NAME(tile_##rows##_CK_NARROW_0),
+#define TILE_1(rows) [rows] = NAME(tile_##rows##_CK_NARROW_1),
+#define FULL_0(rows) [rows] = NAME(tile_##rows##_CK_FULL_0),
+#define FULL_1(rows) [rows] = NAME(tile_##rows##_CK_FULL_1),
+#define WIDE_0(rows) [rows] = NAME(tile_##rows##_CK_WIDE_0),
+#define WIDE_1(rows) [rows] = NAME(tile_##rows##_CK_WIDE_1),
+#define DOT_0(rows) [rows] = NAME(dot_##rows##_0),
+#define DOT_1(rows) [rows] = NAME(dot_##rows##_1),
+#define DOT_SINGLE_0(rows) [rows] = NAME(dot_single_##rows##_0),
+#define DOT_SINGLE_1(rows) [rows] = NAME(dot_single_##rows##_1),
+#define DOT_COLUMNS_OF(rows) [rows] = DOT_COLUMNS(rows),
+
+static const struct ck_gemm_kernels NAME(kernels) = {
+    .name = SET_NAME,
+    .lanes = LANES,
+    .rows = TILE_ROWS,
+    .tile = {{{FOR_TILE_ROWS(TILE_0)}, {FOR_TILE_ROWS(FULL_0)}, {FOR_HALF_TILE_ROWS(WIDE_0)}},
+             {{FOR_TILE_ROWS(TILE_1)}, {FOR_TILE_ROWS(FULL_1)}, {FOR_HALF_TILE_ROWS(WIDE_1)}}},
+    .dot = {{FOR_TILE_ROWS(DOT_0)}, {FOR_TILE_ROWS(DOT_1)}},
+    .dot_single = {{FOR_TILE_ROWS(DOT_SINGLE_0)}, {FOR_TILE_ROWS(DOT_SINGLE_1)}},
+    .dot_columns = {FOR_TILE_ROWS(DOT_COLUMNS_OF)},
+    .pack_rows = {NAME(pack_rows_0), NAME(pack_rows_1)},
+    .pack_columns = {NAME(pack_columns_0), NAME(pack_columns_1)},
+    .transpose = NAME(transpose_matrix),
+};

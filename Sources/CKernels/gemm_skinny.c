@@ -1,0 +1,94 @@
+// Products as dot products along k: x [few, k] times the transpose of w [many, k].
+//
+// With B given as [n, k], as a linear layer stores its weights, packing would cost more than a product with a few rows
+// is worth. So w streams through once, some rows at a time, each register of it used for every row of x, which stays
+// in the first-level cache.
+#include "CKernels.h"
+#include "dispatch.h"
+#include "gemm.h"
+#include "gemm_kernels.h"
+
+enum {
+  MOST_FEW = 36,    // above, packing is cheaper
+  LEAST_DEPTH = 48, // below, folding the lanes costs too much
+  DEPTH = 1024,     // of a block along k: ten rows of x fit the first-level cache
+  WORTH_A_COPY = 64
+};
+
+struct dots {
+  const struct ck_gemm_kernels *kernels;
+  ptrdiff_t few, many, k;
+  const float *x;
+  ptrdiff_t ldx;
+  bool half;  // w is bfloat16
+  const void *w;
+  ptrdiff_t ldw;
+  float alpha, beta;
+  float *c;
+  ptrdiff_t few_step, many_step;  // between the elements of C
+};
+
+/// The rows begin ..< end of w.
+static void run_dots(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+  const struct dots *s = context;
+  const struct ck_gemm_kernels *kernels = s->kernels;
+  const ptrdiff_t most = s->few <= kernels->rows ? kernels->rows : kernels->rows / 2;
+  const ptrdiff_t chunks = (s->few + most - 1) / most;
+  const ptrdiff_t blocks = (s->k + DEPTH - 1) / DEPTH;
+  const ptrdiff_t depth = ((s->k + blocks - 1) / blocks + CK_MAXIMUM_LANES - 1) / CK_MAXIMUM_LANES * CK_MAXIMUM_LANES;
+  // Chunks differ by one row at most, so all of them take as many rows of w.
+  const int columns = kernels->dot_columns[(s->few + chunks - 1) / chunks];
+  for (ptrdiff_t p = 0; p < s->k; p += depth) {
+    const ptrdiff_t k = ck_smaller(depth, s->k - p);
+    const float beta = p == 0 ? s->beta : 1;
+    for (ptrdiff_t j = begin, taken; j < end; j += taken) {
+      const bool whole = end - j >= columns;
+      taken = whole ? columns : 1;
+      const void *w = ck_element(s->w, s->half, j * s->ldw + p);
+      for (ptrdiff_t chunk = 0; chunk < chunks; chunk++) {
+        const ptrdiff_t i = s->few * chunk / chunks, rows = s->few * (chunk + 1) / chunks - i;
+        ck_dot_tile dot = whole ? kernels->dot[s->half][rows] : kernels->dot_single[s->half][rows];
+        dot(k, s->x + i * s->ldx + p, s->ldx, w, s->ldw, taken * s->ldw, s->alpha, beta,
+            s->c + i * s->few_step + j * s->many_step, s->few_step, s->many_step);
+      }
+    }
+  }
+}
+
+bool ck_product_is_skinny(const struct ck_product *p) {
+  if (p->transpose_a || p->k < LEAST_DEPTH) return false;
+  if (p->transpose_b) return ck_smaller(p->m, p->n) <= MOST_FEW;
+  return p->n <= ck_gemm_kernels()->lanes;  // B is so narrow that its transpose costs little
+}
+
+/// Copies the few rows to begin on cache lines, widened, and transposed where B is given as [k, n].
+static void pack_few(struct dots *s, const void *rows, bool half, bool transposed, ptrdiff_t ld, float *copy) {
+  s->ldx = (s->k + CK_MAXIMUM_LANES - 1) / CK_MAXIMUM_LANES * CK_MAXIMUM_LANES;
+  if (transposed) {
+    s->kernels->pack_columns[half](s->k, s->few, rows, ld, copy, s->ldx);
+  } else {
+    s->kernels->pack_rows[half](s->k, s->few, rows, ld, copy, s->ldx);
+  }
+  s->x = copy;
+}
+
+void ck_multiply_skinny(const struct ck_product *p) {
+  struct dots s = {.kernels = ck_gemm_kernels(), .k = p->k, .alpha = p->alpha, .beta = p->beta, .c = p->c};
+  const bool rows_are_few = p->transpose_b && p->m <= p->n;
+  if (rows_are_few) {
+    s.few = p->m, s.x = p->a, s.ldx = p->lda, s.few_step = p->ldc;
+    s.many = p->n, s.w = p->b, s.ldw = p->ldb, s.half = p->half, s.many_step = 1;
+  } else {
+    s.few = p->n, s.x = p->b, s.ldx = p->ldb, s.few_step = 1;
+    s.many = p->m, s.w = p->a, s.ldw = p->lda, s.many_step = p->ldc;
+  }
+  // Rows of x that begin amid a cache line cost two loads for one; many uses are worth a copy.
+  const bool must_copy = !rows_are_few && (p->half || !p->transpose_b);
+  const bool copies = must_copy || (s.many >= WORTH_A_COPY && ((uintptr_t)s.x % 64 != 0 || s.ldx % 16 != 0));
+  const size_t bytes = (size_t)(s.few * (s.k + CK_MAXIMUM_LANES) + CK_MAXIMUM_LANES) * sizeof(float);
+  float *copy = copies ? ck_allocate(bytes) : NULL;
+  if (copies) pack_few(&s, s.x, !rows_are_few && p->half, !p->transpose_b, s.ldx, copy);
+  const double row = (double)s.few * (double)s.k;
+  ck_for_ranges(s.many, (ptrdiff_t)(CK_PRODUCT_GRAIN / row) + 1, run_dots, &s);
+  if (copies) ck_deallocate(copy, bytes);
+}

@@ -1,0 +1,76 @@
+// What can be shown: a Figure as HTML, a Chart as SVG.
+
+/// Anything that a report or a notebook shows.
+public protocol Figure: NotebookDisplayable, Sendable {
+  /// A fragment of HTML that relies on the report's style sheet.
+  var html: String { get }
+}
+
+extension Figure {
+  public var notebookRepresentations: [(mimeType: String, content: String)] {
+    [("text/html", "<style>\(Style.charts)\(Style.figures)</style><div class=\"lora-figure alone\">\(html)</div>")]
+  }
+}
+
+/// A figure that is a drawing.
+public protocol Chart: Figure {
+  var drawing: Drawing { get }
+}
+
+extension Chart {
+  /// One SVG file that needs nothing else, for light and dark surroundings.
+  public var svg: String { drawing.standalone }
+  public var html: String { drawing.fragment }
+  public var notebookRepresentations: [(mimeType: String, content: String)] { [("image/svg+xml", svg)] }
+}
+
+/// SVG content with its size in pixels, its heading and a description for those who can't see it.
+public struct Drawing: Sendable {
+  public let width: Double
+  public let height: Double
+  public let title: String
+  public let description: String
+  /// SVG elements, in pixels from the top left corner.
+  public let content: String
+
+  public init(width: Double, height: Double, title: String, description: String, content: String) {
+    self.width = width
+    self.height = height
+    self.title = title
+    self.description = description
+    self.content = content
+  }
+
+  init(width: Double, height: Double, title: String, description: String, elements: [Markup]) {
+    self.init(
+      width: width, height: height, title: title, description: description,
+      content: elements.map(\.source).joined(separator: "\n"))
+  }
+
+  /// For a document that holds `Style.charts` already; it shows the surface beneath.
+  var fragment: String { svg(margin: 0, prologue: "") }
+
+  /// With its own style, a margin and a surface, since what surrounds it may be light or dark whatever the reader
+  /// prefers.
+  var standalone: String {
+    let margin = 16.0
+    let surface = Markup(
+      "rect",
+      [
+        "class": "surface", "x": -margin, "y": -margin, "width": width + 2 * margin, "height": height + 2 * margin,
+        "rx": 8,
+      ])
+    return svg(margin: margin, prologue: "<style>\(Style.charts)</style>\(surface.source)")
+  }
+
+  private func svg(margin: Double, prologue: String) -> String {
+    let (width, height) = (number(width + 2 * margin), number(height + 2 * margin))
+    return """
+      <svg xmlns="http://www.w3.org/2000/svg" class="lora-chart" role="img" aria-label="\(escaped(title))" \
+      width="\(width)" height="\(height)" viewBox="\(number(-margin)) \(number(-margin)) \(width) \(height)">\
+      <title>\(escaped(title))</title><desc>\(escaped(description))</desc>\(prologue)
+      \(content)
+      </svg>
+      """
+  }
+}

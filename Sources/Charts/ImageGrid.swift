@@ -1,0 +1,57 @@
+/// Small pictures with captions, in as many columns as fit: the digits that one model got wrong and another right.
+public struct ImageGrid: Figure {
+  public struct Caption: Sendable {
+    public enum Tone: Sendable { case plain, good, bad }
+    public let text: String
+    public let tone: Tone
+
+    public init(_ text: String, _ tone: Tone = .plain) {
+      self.text = text
+      self.tone = tone
+    }
+  }
+
+  public struct Tile: Sendable {
+    public let picture: Picture
+    public let captions: [Caption]
+
+    /// - Parameter captions: one line each.
+    public init(_ picture: Picture, captions: [Caption]) {
+      self.picture = picture
+      self.captions = captions
+    }
+  }
+
+  public let title: String
+  public let tiles: [Tile]
+
+  public init(title: String, tiles: [Tile]) {
+    self.title = title
+    self.tiles = tiles
+  }
+
+  public var html: String {
+    let content = tiles.map { tile in
+      Markup(
+        "div", ["class": "tile"],
+        [
+          Markup(
+            "img",
+            [
+              "src": tile.picture.dataURI, "width": tile.picture.width, "height": tile.picture.height,
+              "alt": tile.captions.map(\.text).joined(separator: ", "),
+            ])
+        ]
+          + tile.captions.map { caption in
+            switch caption.tone {
+            case .plain: Markup("div", text: caption.text)
+            case .good: Markup("div", ["class": "good"], text: caption.text)
+            case .bad: Markup("div", ["class": "bad"], text: caption.text)
+            }
+          })
+    }
+    let heading = title.isEmpty ? [] : [Markup("div", ["class": "tiles-heading"], text: title)]
+    let grid = tiles.isEmpty ? Markup("div", text: "None.") : Markup("div", ["class": "tiles"], content)
+    return (heading + [grid]).map(\.source).joined()
+  }
+}

@@ -1,0 +1,72 @@
+/// Rows and columns of text, for a report, a notebook or a terminal.
+public struct Table: Figure {
+  public struct Column: Sendable, ExpressibleByStringLiteral {
+    public let name: String
+    /// Text starts on the left; numbers end on the right.
+    public let isText: Bool
+
+    public init(_ name: String, isText: Bool = false) {
+      self.name = name
+      self.isText = isText
+    }
+
+    public init(stringLiteral name: String) { self.init(name) }
+    public static func text(_ name: String) -> Column { Column(name, isText: true) }
+  }
+
+  public let title: String?
+  public let columns: [Column]
+  public let rows: [[String]]
+  /// The row that stands out.
+  public let emphasizedRow: Int?
+
+  /// - Parameter rows: each with one entry a column.
+  public init(title: String? = nil, columns: [Column], rows: [[String]], emphasizedRow: Int? = nil) {
+    for row in rows {
+      precondition(row.count == columns.count, "Table: a row of \(row.count) entries for \(columns.count) columns")
+    }
+    self.title = title
+    self.columns = columns
+    self.rows = rows
+    self.emphasizedRow = emphasizedRow
+  }
+
+  public var html: String {
+    func cells(_ name: String, _ texts: [String]) -> [Markup] {
+      zip(columns, texts).map { column, text in
+        switch (name, column.isText) {
+        case ("th", true): Markup("th", ["scope": "col", "class": "leading"], text: text)
+        case ("th", false): Markup("th", ["scope": "col"], text: text)
+        case (_, true): Markup("td", ["class": "leading"], text: text)
+        default: Markup("td", text: text)
+        }
+      }
+    }
+    let caption = title.map { [Markup("caption", text: $0)] } ?? []
+    let head = Markup("thead", [:], [Markup("tr", [:], cells("th", columns.map(\.name)))])
+    let body = rows.enumerated().map { index, row in
+      Markup("tr", ["class": index == emphasizedRow ? "strong" : "row"], cells("td", row))
+    }
+    return Markup(
+      "div", ["class": "table", "tabindex": 0],
+      [Markup("table", [:], caption + [head, Markup("tbody", [:], body)])]
+    ).source
+  }
+
+  /// For a terminal: columns in line, two spaces between them, a rule below the names.
+  public var plainText: String {
+    let widths = columns.indices.map { index in
+      ([columns[index].name] + rows.map { $0[index] }).map(\.count).max() ?? 0
+    }
+    func line(_ texts: [String]) -> String {
+      let cells = texts.indices.map { index in
+        let padding = String(repeating: " ", count: widths[index] - texts[index].count)
+        return columns[index].isText ? texts[index] + padding : padding + texts[index]
+      }
+      let joined = cells.joined(separator: "  ")
+      return String(joined.reversed().drop { $0 == " " }.reversed())
+    }
+    let rule = widths.map { String(repeating: "─", count: $0) }.joined(separator: "  ")
+    return ((title.map { [$0] } ?? []) + [line(columns.map(\.name)), rule] + rows.map(line)).joined(separator: "\n")
+  }
+}

@@ -1,0 +1,61 @@
+import Foundation
+
+/// What is wrong with a data file: which one, what was found, what was expected, and what to do about it.
+///
+/// ```
+/// digits/t10k-labels-idx1-ubyte.gz: found 9,999 labels, expected 10,000, one for each image of
+/// t10k-images-idx3-ubyte.gz. Take both files from the same source.
+/// ```
+public struct DatasetError: LocalizedError, CustomStringConvertible, Equatable, Sendable {
+  public enum Kind: Equatable, Sendable {
+    /// The file or folder does not exist.
+    case missing
+    /// It exists and can't be read or written.
+    case inaccessible
+    /// It ends too early.
+    case truncated
+    /// A checksum or the compressed stream is wrong.
+    case corrupt
+    /// More follows after the promised content.
+    case trailingBytes
+    /// It is not of the expected format.
+    case wrongFormat
+    /// Images and labels differ in number.
+    case countMismatch
+    /// A label is not one of the classes.
+    case labelOutOfRange
+    /// No mirror gave the file.
+    case download
+  }
+
+  public let kind: Kind
+  /// The path of the file or folder.
+  public let file: String
+  public let found: String
+  public let expected: String
+  public let advice: String
+
+  public init(_ kind: Kind, file: URL, found: String, expected: String, advice: String) {
+    self.kind = kind
+    self.file = file.path
+    self.found = found
+    self.expected = expected
+    self.advice = advice
+  }
+
+  public var description: String { "\(file): found \(found), expected \(expected). \(advice)" }
+  public var errorDescription: String? { description }
+}
+
+extension Int {
+  /// 60000 as "60,000".
+  var grouped: String {
+    var digits = String(magnitude)
+    var end = digits.endIndex
+    while let next = digits.index(end, offsetBy: -3, limitedBy: digits.startIndex), next > digits.startIndex {
+      digits.insert(",", at: next)
+      end = next
+    }
+    return (self < 0 ? "-" : "") + digits
+  }
+}

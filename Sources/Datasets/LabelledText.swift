@@ -1,0 +1,115 @@
+// Texts with classes, from tab- or comma-separated files or JSON lines.
+import Foundation
+
+/// Texts, each with one of a few classes.
+///
+/// ```swift
+/// let train = try LabelledText(contentsOf: url, text: "sentence", label: "label")
+/// let test = try LabelledText(contentsOf: other, text: "sentence", label: "label", labelNames: train.labelNames)
+/// ```
+public struct LabelledText: Equatable, Sendable {
+  public let texts: [String]
+  /// For each text the position of its class in `labelNames`.
+  public let labels: [Int]
+  /// The classes: by number when all are whole numbers, else alphabetically.
+  public let labelNames: [String]
+
+  public var count: Int { texts.count }
+
+  /// Which column: `"sentence"`, a name in the first line (or a JSON key), or `1`, a position counted from 0.
+  public enum Column: Equatable, Sendable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral {
+    case named(String)
+    case position(Int)
+
+    public init(stringLiteral name: String) { self = .named(name) }
+    public init(integerLiteral position: Int) { self = .position(position) }
+  }
+
+  public enum Format: Equatable, Sendable {
+    /// Fields end at a tab; nothing is quoted.
+    case tabSeparated
+    /// RFC 4180: a field in double quotes may hold commas, line breaks and doubled quotes.
+    case commaSeparated
+    /// One JSON object a line.
+    case jsonLines
+
+    /// By the file's extension: tsv and tab, csv, jsonl and ndjson.
+    public init?(of file: URL) {
+      switch file.pathExtension.lowercased() {
+      case "tsv", "tab": self = .tabSeparated
+      case "csv": self = .commaSeparated
+      case "jsonl", "ndjson": self = .jsonLines
+      default: return nil
+      }
+    }
+  }
+
+  /// - Parameters:
+  ///   - format: `nil` takes it from the file's extension.
+  ///   - hasHeader: whether the first line names the columns; it must when a column is given by name.
+  ///   - labelNames: the classes of the training texts, so that a test file gets the same numbers; `nil` finds them.
+  /// - Throws: `DatasetError` that names the file and the line.
+  public init(
+    contentsOf file: URL, text: Column, label: Column, format: Format? = nil, hasHeader: Bool = true,
+    labelNames: [String]? = nil
+  ) throws {
+    guard let format = format ?? Format(of: file) else {
+      throw DatasetError(
+        .wrongFormat, file: file, found: "the extension \"\(file.pathExtension)\"", expected: "tsv, csv or jsonl",
+        advice: "Say which format it is.")
+    }
+    let content = try LabelledText.decode(file)
+    let records =
+      try format == .jsonLines
+      ? JSONRecords.read(content, keys: [text, label], file: file)
+      : DelimitedRecords(
+        separator: format == .commaSeparated ? "," : "\t", quotes: format == .commaSeparated, file: file
+      )
+      .read(content, columns: [text, label], hasHeader: hasHeader)
+    guard !records.isEmpty else {
+      throw DatasetError(
+        .truncated, file: file, found: "no rows", expected: "at least one text with its label",
+        advice: "Check that this is the right file.")
+    }
+    let names = labelNames ?? LabelledText.names(of: records.map { $0.fields[1] })
+    let positions = Dictionary(uniqueKeysWithValues: names.enumerated().map { ($1, $0) })
+    texts = records.map { $0.fields[0] }
+    labels = try records.map { record in
+      guard let position = positions[record.fields[1]] else {
+        throw DatasetError(
+          .labelOutOfRange, file: file, found: "label \"\(record.fields[1])\" in line \(record.line.grouped)",
+          expected: names.count > 12 ? "one of \(names.count) known labels" : "one of \(names.joined(separator: ", "))",
+          advice: "Train and test with the same set of labels.")
+      }
+      return position
+    }
+    self.labelNames = names
+  }
+
+  private static func decode(_ file: URL) throws -> String {
+    let reader = try ByteReader(file)
+    var bytes: [UInt8] = []
+    while true {
+      let chunk = try [UInt8](unsafeUninitializedCapacity: 1 << 16) { buffer, count in
+        count = try reader.read(into: UnsafeMutableRawBufferPointer(buffer))
+      }
+      guard !chunk.isEmpty else { break }
+      bytes += chunk
+    }
+    if let text = String(validating: bytes, as: UTF8.self) {
+      return text.first == "\u{FEFF}" ? String(text.dropFirst()) : text
+    }
+    let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+    let line = lines.firstIndex { String(validating: $0, as: UTF8.self) == nil } ?? 0
+    throw DatasetError(
+      .wrongFormat, file: file, found: "bytes that are not UTF-8 in line \((line + 1).grouped)", expected: "UTF-8 text",
+      advice: "Convert the file, for example with iconv.")
+  }
+
+  private static func names(of labels: [String]) -> [String] {
+    let distinct = Set(labels)
+    let numbers = distinct.compactMap { Int($0) }
+    guard numbers.count == distinct.count else { return distinct.sorted() }
+    return distinct.sorted { (Int($0)!, $0) < (Int($1)!, $1) }
+  }
+}

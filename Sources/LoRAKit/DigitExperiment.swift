@@ -1,0 +1,286 @@
+import Adapters
+import Datasets
+import Foundation
+import Models
+import Networks
+import Tensors
+import Training
+
+/// The experiment: train a digit classifier, find the digit that it reads worst, and teach it that digit in several
+/// ways from the same base, on the same budget of steps.
+public struct DigitExperiment {
+  /// A way to teach the digit.
+  public enum Arm: String, CaseIterable, Codable, Sendable {
+    /// LoRA on that digit only: the naive recipe of "LoRA from scratch".
+    case lora
+    /// Every parameter, on that digit only.
+    case full
+    /// LoRA, the digit mixed with the others.
+    case loraReplay = "lora-replay"
+    /// Every parameter, with the same replay.
+    case fullReplay = "full-replay"
+
+    public var usesLoRA: Bool { self == .lora || self == .loraReplay }
+    public var usesReplay: Bool { self == .loraReplay || self == .fullReplay }
+  }
+
+  /// How an arm trains.
+  public struct Recipe: Codable, Equatable, Sendable {
+    public var rank: Int
+    public var alpha: Float
+    public var initialization: LoRA.Initialization
+    public var learningRate: Float
+    public var schedule: Schedule.Shape
+    public var warmUpSteps: Int
+    /// The share of the digit in each batch; the rest is replay.
+    public var focusShare: Float
+
+    public init(
+      rank: Int = 1, alpha: Float = 1, initialization: LoRA.Initialization = .standardNormal,
+      learningRate: Float = 1e-3, schedule: Schedule.Shape = .constant, warmUpSteps: Int = 0, focusShare: Float = 1
+    ) {
+      self.rank = rank
+      self.alpha = alpha
+      self.initialization = initialization
+      self.learningRate = learningRate
+      self.schedule = schedule
+      self.warmUpSteps = warmUpSteps
+      self.focusShare = focusShare
+    }
+
+    /// The naive recipe: rank 1, α 1, Adam at 1e-3, the digit alone.
+    public static let naive = Recipe()
+    /// The measured recipe, of the naive one's size: docs/digits.md tells what was tried.
+    public static let replay = Recipe(
+      initialization: .kaimingUniform, learningRate: 1e-2, schedule: .linear, focusShare: 0.3)
+    /// The same mixture for full-parameter training, at the rate that suits it best.
+    public static let fullReplay = Recipe(learningRate: 3e-4, schedule: .linear, focusShare: 0.3)
+
+    public static func standard(for arm: Arm) -> Recipe {
+      switch arm {
+      case .lora, .full: .naive
+      case .loraReplay: .replay
+      case .fullReplay: .fullReplay
+      }
+    }
+  }
+
+  public struct Settings {
+    public var hidden = (1000, 2000)
+    public var epochs = 1
+    public var steps = 100
+    public var batchSize = 10
+    public var baseLearningRate: Float = 1e-3
+    /// Constant, as in the notebooks; falling, a base that has seen few images ends steadier.
+    public var baseSchedule = Schedule.Shape.constant
+    public var seed: UInt64 = 0
+    /// Nil: the digit that the base reads worst.
+    public var digit: Int?
+    public var arms = Arm.allCases
+    /// What the command line changes of an arm's recipe.
+    public var adjust: (Arm, inout Recipe) -> Void = { _, _ in }
+
+    public init() {}
+  }
+
+  /// What an arm did.
+  public struct Outcome {
+    public let arm: Arm
+    public let recipe: Recipe
+    public let trainableCount: Int
+    public let seconds: Double
+    public let losses: [Float]
+    public let test: ClassificationResult
+    /// What was added to each weight, by the path of its layer.
+    public let updates: [(path: String, update: Update)]
+    /// Whether the base's weights were the same, bit for bit, after the training.
+    public let baseUnchanged: Bool
+    /// Whether the base's outputs came back, bit for bit, with the adapter switched off; nil without an adapter.
+    public let disabledEqualsBase: Bool?
+
+    public var steps: Int { losses.count }
+  }
+
+  /// What an arm added to a weight.
+  public enum Update {
+    /// scale · B A
+    case factors(a: Tensor, b: Tensor, scale: Float)
+    /// The difference of the whole weight.
+    case full(Tensor)
+
+    public var tensor: Tensor {
+      switch self {
+      case .factors(let a, let b, let scale): b.matmul(a) * scale
+      case .full(let difference): difference
+      }
+    }
+  }
+
+  public struct Result {
+    public let base: DigitClassifier
+    public let baseTest: ClassificationResult
+    public let baseLosses: [Float]
+    public let baseSeconds: Double
+    public let digit: Int
+    public let outcomes: [Outcome]
+
+    public var baseUnchanged: Bool { outcomes.allSatisfy(\.baseUnchanged) }
+    public var disabledEqualsBase: Bool { outcomes.allSatisfy { $0.disabledEqualsBase ?? true } }
+  }
+
+  public let train: LabelledImages
+  public let test: LabelledImages
+  public let settings: Settings
+
+  /// Told of each step: which phase, of how many steps, and what the step did.
+  public typealias StepObserver = (_ phase: String, _ total: Int, _ report: StepReport) -> Void
+
+  public init(train: LabelledImages, test: LabelledImages, settings: Settings = Settings()) {
+    self.train = train
+    self.test = test
+    self.settings = settings
+  }
+
+  public func run(
+    keeping: StateKeeping? = nil, resumeFrom: URL? = nil, shouldStop: () -> Bool = { false },
+    onStep: StepObserver = { _, _, _ in }
+  ) throws -> Result {
+    let base = try trainBase(keeping: keeping, resumeFrom: resumeFrom, shouldStop: shouldStop, onStep: onStep)
+    let baseTest = evaluate(base.model)
+    let digit = settings.digit ?? baseTest.worstClass
+    let outcomes = try settings.arms.map { arm in
+      var recipe = Recipe.standard(for: arm)
+      settings.adjust(arm, &recipe)
+      return try teach(digit, to: base.model, arm, recipe, shouldStop: shouldStop, onStep: onStep)
+    }
+    return Result(
+      base: base.model, baseTest: baseTest, baseLosses: base.losses, baseSeconds: base.seconds, digit: digit,
+      outcomes: outcomes)
+  }
+
+  /// What the model answers on the test images.
+  public func evaluate(_ model: DigitClassifier) -> ClassificationResult {
+    let answers = logits(model).flatMap { $0.argmaxRows() }
+    return ClassificationResult(labels: test.labels, predictions: answers, classCount: 10)
+  }
+
+  /// The model's logits on the test images, in batches that stay in the processor's cache.
+  private func logits(_ model: DigitClassifier) -> [Tensor] {
+    stride(from: 0, to: test.count, by: 500).map { model(test.batch($0..<min($0 + 500, test.count)).inputs) }
+  }
+}
+
+// MARK: - The base
+
+extension DigitExperiment {
+  /// Trains the base on all digits.
+  public func trainBase(
+    keeping: StateKeeping? = nil, resumeFrom: URL? = nil, shouldStop: () -> Bool = { false },
+    onStep: StepObserver = { _, _, _ in }
+  ) throws -> (model: DigitClassifier, losses: [Float], seconds: Double) {
+    var generator = SeededGenerator(seed: settings.seed)
+    let model = DigitClassifier(inputs: train.pixelCount, hidden: settings.hidden, using: &generator)
+    var sampler = ShuffledBatches(Array(0..<train.count), batchSize: settings.batchSize, seed: generator.next())
+    let total = sampler.batchesPerEpoch * settings.epochs
+    let trainer = Trainer(
+      Adam(model.trainableParameters, learningRate: settings.baseLearningRate),
+      schedule: Schedule(settings.baseSchedule, learningRate: settings.baseLearningRate, totalSteps: total))
+    if let resumeFrom {
+      try TrainingState.restore(
+        trainer, of: model, sampler: &sampler, purpose: keeping?.purpose ?? "", from: resumeFrom)
+    }
+    let start = Date()
+    try trainer.run(
+      model, steps: total, drawing: &sampler, keeping: keeping, shouldStop: shouldStop,
+      onStep: { onStep("base", total, $0) }, loss: { loss(of: model, on: $0) })
+    return (model, trainer.losses, Date().timeIntervalSince(start))
+  }
+
+  private func loss(of model: DigitClassifier, on indices: [Int]) -> Tensor {
+    let batch = train.batch(indices)
+    return model(batch.inputs).crossEntropy(batch.labels)
+  }
+}
+
+// MARK: - Teaching the digit
+
+extension DigitExperiment {
+  /// Teaches a digit in one of the ways, from `base`, which stays as it is.
+  ///
+  /// LoRA trains on the very model that is given, and what it leaves of it is checked bit for bit; the adapter comes
+  /// off at the end. Training every parameter needs a copy.
+  public func teach(
+    _ digit: Int, to base: DigitClassifier, _ arm: Arm, _ recipe: Recipe, shouldStop: () -> Bool = { false },
+    onStep: StepObserver = { _, _, _ in }
+  ) throws -> Outcome {
+    let weightsBefore = base.parameters.map(\.parameter.original.scalars)
+    let answersBefore = arm.usesLoRA ? logits(base) : []
+    var generator = SeededGenerator(seed: settings.seed &+ 1)
+    let model = arm.usesLoRA ? base : base.copy()
+    if arm.usesLoRA {
+      try model.attach(
+        LoRAConfiguration(
+          rank: recipe.rank, alpha: recipe.alpha, initialization: recipe.initialization, name: arm.rawValue),
+        to: .allLinear, using: &generator)
+    }
+    defer {
+      if arm.usesLoRA {
+        try? model.removeAdapter(named: arm.rawValue)
+        model.setTrainable(true)
+      }
+    }
+    let trainer = Trainer(
+      Adam(model.trainableParameters, learningRate: recipe.learningRate),
+      schedule: Schedule(
+        recipe.schedule, learningRate: recipe.learningRate, warmUpSteps: recipe.warmUpSteps, totalSteps: settings.steps)
+    )
+    let start = Date()
+    var sampler = FocusedBatches(digit, of: train, share: recipe.focusShare, settings.batchSize, seed: generator.next())
+    try trainer.run(
+      model, steps: settings.steps, drawing: &sampler, shouldStop: shouldStop,
+      onStep: { onStep(arm.rawValue, settings.steps, $0) }, loss: { loss(of: model, on: $0) })
+    let seconds = Date().timeIntervalSince(start)
+
+    let unchanged = zip(base.parameters, weightsBefore).allSatisfy { item, scalars in
+      item.parameter.original.isIdentical(to: Tensor(shape: item.parameter.shape, scalars: scalars))
+    }
+    let restored =
+      arm.usesLoRA
+      ? zip(model.withAdaptersDisabled { logits(model) }, answersBefore).allSatisfy { $0.isIdentical(to: $1) } : nil
+    return Outcome(
+      arm: arm, recipe: recipe, trainableCount: model.trainableCount, seconds: seconds, losses: trainer.losses,
+      test: evaluate(model), updates: updates(of: model, from: base), baseUnchanged: unchanged,
+      disabledEqualsBase: restored)
+  }
+
+  private func updates(of model: DigitClassifier, from base: DigitClassifier) -> [(path: String, update: Update)] {
+    if model === base {
+      return model.attachedAdapters.compactMap { item in
+        (item.adapter as? LoRA).map { (item.path, .factors(a: $0.a.original, b: $0.b.original, scale: $0.scale)) }
+      }
+    }
+    return zip(model.adaptableWeights, base.adaptableWeights).map { tuned, original in
+      (tuned.path, .full(tuned.parameter.original - original.parameter.original))
+    }
+  }
+}
+
+/// Batches with a share of one digit and the rest of the others.
+private struct FocusedBatches: BatchSampler {
+  private var alone: ShuffledBatches?
+  private var mixed: ReplayBatches?
+
+  init(_ digit: Int, of images: LabelledImages, share: Float, _ batchSize: Int, seed: UInt64) {
+    let focus = images.indices(ofLabel: digit)
+    let count = max(1, Int((share * Float(batchSize)).rounded()))
+    if count >= batchSize {
+      alone = ShuffledBatches(focus, batchSize: batchSize, seed: seed)
+    } else {
+      let others = (0..<images.count).filter { images.label(at: $0) != digit }
+      mixed = ReplayBatches(
+        focus: focus, replay: others, focusCount: count, replayCount: batchSize - count, seed: seed)
+    }
+  }
+
+  mutating func next() -> [Int] { alone?.next() ?? mixed?.next() ?? [] }
+}

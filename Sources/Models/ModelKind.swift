@@ -1,0 +1,25 @@
+import Checkpoints
+import Foundation
+
+/// What a Hugging Face folder holds.
+public enum ModelKind: Sendable {
+  /// BERT: texts to vectors and classes.
+  case encoder
+  /// Llama, GPT-2 and their kin: the next token.
+  case decoder
+}
+
+/// - Throws: `CheckpointError` where there is no config.json or the kind is not supported.
+public func modelKind(of folder: URL) throws -> ModelKind {
+  let checkpoint = try Checkpoint(folder)
+  let configuration = try ModelConfiguration(checkpoint)
+  guard let type = try configuration.text("model_type") else { throw configuration.missing("model_type") }
+  switch type {
+  case "bert": return .encoder
+  case "gpt2": return .decoder
+  case _ where LlamaConfiguration.types.contains(type): return .decoder
+  default:
+    throw configuration.unsupported(
+      "model_type", .string(type), supported: (["bert", "gpt2"] + LlamaConfiguration.types).joined(separator: ", "))
+  }
+}

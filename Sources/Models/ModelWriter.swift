@@ -1,0 +1,34 @@
+import Checkpoints
+import Foundation
+import Networks
+import Tensors
+
+/// Writes a model whose own parameters were trained as a Hugging Face folder: its tensors in float32, the base's
+/// config.json and tokenizer.
+///
+/// - Parameters:
+///   - base: the folder that it was read from.
+///   - labels: the classes of a classifier, which config.json then names.
+public func writeModel(_ model: some Module, like base: URL, labels: [String]? = nil, to directory: URL) throws {
+  let output = try OutputDirectory(directory)
+  let tensors = try model.parameters.map { try StoredTensor(name: $0.name, $0.parameter.value.detached) }
+  try SafetensorsWriter.write(tensors, to: output.staging.appendingPathComponent("model.safetensors"))
+  guard var configuration = try Checkpoint(base).configuration else {
+    throw CheckpointError(.missing, file: base.path, "has no config.json")
+  }
+  for name in ["torch_dtype", "dtype"] where configuration[name] != nil { configuration[name] = "float32" }
+  if let labels {
+    configuration["architectures"] = ["BertForSequenceClassification"]
+    configuration["id2label"] = .object(labels.enumerated().map { .init("\($0)", .string($1)) })
+    configuration["label2id"] = .object(labels.enumerated().map { .init($1, .integer($0)) })
+  }
+  try OutputFile.write(configuration.pretty, to: output.staging.appendingPathComponent("config.json"))
+  let others = try FileManager.default.contentsOfDirectory(atPath: base.path).filter {
+    $0.hasPrefix("tokenizer") || ["vocab.txt", "special_tokens_map.json", "generation_config.json"].contains($0)
+  }
+  for name in others {
+    try FileManager.default.copyItem(
+      at: base.appendingPathComponent(name), to: output.staging.appendingPathComponent(name))
+  }
+  try output.commit()
+}

@@ -1,0 +1,156 @@
+import Checkpoints
+import Foundation
+import Networks
+import Tensors
+
+/// A decoder ready to use: model, tokenizer, and any number of adapters, of which one is on at a time.
+public final class TextGenerator {
+  public let model: any LanguageModel
+  public let tokenizer: Tokenizer
+  /// The adapters' names, in order.
+  public let adapterNames: [String]
+  /// Tokens that end a text.
+  public let ends: Set<Int>
+
+  /// - Parameter adapters: PEFT folders; each is known by its folder's name. The first is on.
+  public init(model folder: URL, adapters: [URL] = []) throws {
+    tokenizer = try Tokenizer(contentsOf: folder)
+    model = try languageModel(contentsOf: folder)
+    guard tokenizer.idBound <= model.vocabulary else {
+      throw CheckpointError(
+        .mismatch, file: folder.path, "the tokenizer has \(tokenizer.idBound) tokens, the model \(model.vocabulary)")
+    }
+    adapterNames = adapters.map { $0.standardizedFileURL.lastPathComponent }
+    for (url, name) in zip(adapters, adapterNames) { try StoredAdapter(peft: url).attach(to: model, named: name) }
+    ends = Set(try TextGenerator.ends(folder) + [tokenizer.special.end].compactMap { $0.map(Int.init) })
+    if let first = adapterNames.first { try use(adapter: first) }
+  }
+
+  /// `eos_token_id` of generation_config.json and config.json: a number or a list.
+  private static func ends(_ folder: URL) throws -> [Int] {
+    try ["generation_config.json", "config.json"].flatMap { name -> [Int] in
+      let file = folder.appendingPathComponent(name)
+      guard let data = FileManager.default.contents(atPath: file.path) else { return [] }
+      let json: JSON
+      do {
+        json = try data.withUnsafeBytes { try JSON(parsing: $0) }
+      } catch {
+        throw CheckpointError(.malformed, file: file.path, "is no valid JSON: \(error)")
+      }
+      let value = json["eos_token_id"]
+      return (value?.array ?? value.map { [$0] } ?? []).compactMap(\.integer)
+    }
+  }
+
+  /// Switches one adapter on and the others off; nil gives the base model.
+  public func use(adapter name: String?) throws { try model.enableAdapters(name.map { [$0] } ?? []) }
+
+  /// The ids of a prompt; an empty one is the token that begins texts.
+  ///
+  /// - Throws: `CheckpointError` where the prompt leaves no room.
+  public func encode(prompt: String) throws -> [Int] {
+    let ids = tokenizer.encode(prompt).ids.map(Int.init)
+    let start =
+      ids.isEmpty ? [tokenizer.special.beginning ?? tokenizer.special.end].compactMap { $0.map(Int.init) } : ids
+    guard !start.isEmpty else {
+      throw CheckpointError(.missing, file: "", "the prompt is empty, and the model has no token that begins a text")
+    }
+    guard start.count < model.positions else {
+      throw CheckpointError(
+        .mismatch, file: "",
+        "the prompt has \(start.count) tokens; the model reads \(model.positions) and writes after them")
+    }
+    return start
+  }
+
+  /// Goes on with `prompt` and gives out the text as it comes.
+  ///
+  /// - Parameters:
+  ///   - limit: the most tokens to write.
+  ///   - stops: texts at which to stop; they are not given out.
+  ///   - onText: is given each new piece of text; where it returns false, writing stops.
+  /// - Returns: the whole continuation and how many tokens were drawn.
+  @discardableResult
+  public func write(
+    after prompt: String, limit: Int, options: SamplingOptions = SamplingOptions(), stops: [String] = [],
+    seed: UInt64 = 0, onText: (String) -> Bool = { _ in true }
+  ) throws -> (text: String, tokens: Int) {
+    let ids = try encode(prompt: prompt)
+    var stream = TextStream(tokenizer, after: ids)
+    var filter = StopFilter(stops: stops)
+    var text = ""
+    var tokens = 0
+    for id in Continuation(
+      of: ids, by: model, limit: limit, options: options, ends: ends, using: SeededGenerator(seed: seed))
+    {
+      tokens += 1
+      let piece = filter.pass(stream.append(id))
+      text += piece
+      if !piece.isEmpty, !onText(piece) { return (text, tokens) }
+      if filter.hasStopped { return (text, tokens) }
+    }
+    let rest = filter.finish(stream.finish())
+    text += rest
+    if !rest.isEmpty { _ = onText(rest) }
+    return (text, tokens)
+  }
+}
+
+/// Text from tokens as they come: a piece is given out once its bytes are whole characters.
+public struct TextStream {
+  private let tokenizer: Tokenizer
+  private var ids: [Int32]
+  /// The tokens before `shown` have been given out; those from `start` on are decoded together, since how a token reads
+  /// can depend on the one before.
+  private var start: Int
+  private var shown: Int
+
+  public init(_ tokenizer: Tokenizer, after ids: [Int] = []) {
+    self.tokenizer = tokenizer
+    self.ids = ids.map(Int32.init)
+    shown = ids.count
+    start = max(0, shown - 4)
+  }
+
+  public mutating func append(_ id: Int) -> String {
+    ids.append(Int32(id))
+    return piece(isLast: false)
+  }
+
+  /// What is left of a character that was never completed.
+  public mutating func finish() -> String { piece(isLast: true) }
+
+  private mutating func piece(isLast: Bool) -> String {
+    let before = tokenizer.decode(ids[start..<shown])
+    let text = tokenizer.decode(ids[start...])
+    guard isLast || !text.hasSuffix("\u{FFFD}"), text.utf8.count > before.utf8.count else { return "" }
+    start = shown
+    shown = ids.count
+    return String(decoding: text.utf8.dropFirst(before.utf8.count), as: UTF8.self)
+  }
+}
+
+/// Holds back text that may be the beginning of a stop.
+struct StopFilter {
+  let stops: [String]
+  private(set) var hasStopped = false
+  private var held = ""
+
+  init(stops: [String]) { self.stops = stops.filter { !$0.isEmpty } }
+
+  mutating func pass(_ text: String) -> String {
+    guard !stops.isEmpty else { return text }
+    held += text
+    let found = stops.compactMap { held.range(of: $0)?.lowerBound }.min()
+    if let found {
+      hasStopped = true
+      defer { held = "" }
+      return String(held[..<found])
+    }
+    let kept = held.indices.first { start in stops.contains { $0.hasPrefix(held[start...]) } } ?? held.endIndex
+    defer { held = String(held[kept...]) }
+    return String(held[..<kept])
+  }
+
+  mutating func finish(_ text: String) -> String { pass(text) + (hasStopped ? "" : held) }
+}

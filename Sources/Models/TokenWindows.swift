@@ -1,0 +1,114 @@
+import Checkpoints
+import Foundation
+import Networks
+import Tensors
+
+/// Token sequences for training or measuring a decoder, each with the tokens that count as targets.
+public struct TokenWindows: Sendable {
+  public struct Window: Sendable {
+    public var ids: [Int]
+    /// By place: the token to predict there, or `LanguageModelTarget.ignored`. The first is never predicted.
+    public var targets: [Int]
+  }
+
+  public private(set) var windows: [Window] = []
+  /// How many tokens were cut off because a prompt and its completion were too long.
+  public private(set) var removedCount = 0
+
+  public var count: Int { windows.count }
+  /// How many tokens are predicted in all.
+  public var predictions: Int { windows.indices.reduce(0) { $0 + predictions(of: $1) } }
+
+  /// How many tokens of one window are predicted.
+  public func predictions(of index: Int) -> Int {
+    windows[index].targets.dropFirst().count { $0 != LanguageModelTarget.ignored }
+  }
+
+  /// A text packed into windows of `length` tokens, one after another; a last window of one token is left out.
+  public init(_ text: String, tokenizer: Tokenizer, length: Int) {
+    let ids = tokenizer.encode(text).ids.map(Int.init)
+    for start in stride(from: 0, to: ids.count, by: length) {
+      let part = Array(ids[start..<min(start + length, ids.count)])
+      if part.count > 1 { windows.append(Window(ids: part, targets: part)) }
+    }
+  }
+
+  /// Prompts with their completions, of which only the completion is predicted. An ending token follows each, where the
+  /// tokenizer has one.
+  public init(_ pairs: [(prompt: String, completion: String)], tokenizer: Tokenizer, length: Int) {
+    for pair in pairs {
+      let prompt = tokenizer.encode(pair.prompt).ids.map(Int.init)
+      let completion =
+        tokenizer.encode(pair.completion, addingSpecialTokens: false).ids.map(Int.init)
+        + [tokenizer.special.end].compactMap { $0.map(Int.init) }
+      let whole = prompt + completion
+      let targets = Array(repeating: LanguageModelTarget.ignored, count: prompt.count) + completion
+      removedCount += max(0, whole.count - length)
+      // Where nothing is left to predict there is no window.
+      guard prompt.count < min(whole.count, length), whole.count > 1 else { continue }
+      windows.append(Window(ids: Array(whole.prefix(length)), targets: Array(targets.prefix(length))))
+    }
+  }
+
+  /// A file: jsonl with "prompt" and "completion", or "text", in each line; any other is one text.
+  ///
+  /// - Throws: `TextFileError` where the file can't be read, is not UTF-8, or a line is not as it should be.
+  public init(contentsOf file: URL, tokenizer: Tokenizer, length: Int) throws {
+    guard let data = FileManager.default.contents(atPath: file.path) else {
+      throw TextFileError(description: "\(file.path): can't be read")
+    }
+    guard let text = String(validating: data, as: UTF8.self) else {
+      throw TextFileError(description: "\(file.path): is not UTF-8; convert it, for example with iconv")
+    }
+    guard ["jsonl", "ndjson"].contains(file.pathExtension.lowercased()) else {
+      self.init(text, tokenizer: tokenizer, length: length)
+      return
+    }
+    var pairs: [(prompt: String, completion: String)] = []
+    for (index, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated()
+    where line.contains(where: { !$0.isWhitespace }) {
+      let json = try? JSON(parsing: String(line))
+      if let prompt = json?["prompt"]?.string, let completion = json?["completion"]?.string {
+        pairs.append((prompt, completion))
+      } else if let text = json?["text"]?.string {
+        pairs.append(("", text))
+      } else {
+        throw TextFileError(
+          description: "\(file.path): line \(index + 1) holds no “prompt” with its “completion”, and no “text”")
+      }
+    }
+    self.init(pairs, tokenizer: tokenizer, length: length)
+  }
+
+  /// The rows and targets of a mini-batch.
+  public func batch(_ indices: [Int]) -> (tokens: TokenRows, targets: [Int]) {
+    (TokenRows(ids: indices.map { windows[$0].ids }), indices.flatMap { windows[$0].targets })
+  }
+
+  /// The mean loss over all predicted tokens, and the share of them that the model found likeliest.
+  public func score(
+    by model: some LanguageModel, progress: (_ done: Int) -> Void = { _ in }
+  ) -> (loss: Double, accuracy: Double) {
+    var (loss, right, count) = (0.0, 0, 0)
+    let weight = model.outputWeight
+    for window in windows {
+      let hidden = model.hiddenStates(TokenRows(ids: [window.ids]), cache: nil)
+      let rows = (0..<(window.ids.count - 1)).filter { window.targets[$0 + 1] != LanguageModelTarget.ignored }
+      for start in stride(from: 0, to: rows.count, by: 64) {
+        let block = Array(rows[start..<min(start + 64, rows.count)])
+        let targets = block.map { window.targets[$0 + 1] }
+        let logits = hidden.rows(at: block).linear(weight)
+        loss += Double(logits.crossEntropy(targets).item) * Double(block.count)
+        right += zip(logits.argmaxRows(), targets).count { $0 == $1 }
+      }
+      count += rows.count
+      progress(rows.count)
+    }
+    return count == 0 ? (0, 0) : (loss / Double(count), Double(right) / Double(count))
+  }
+}
+
+/// Why a text can't be read.
+public struct TextFileError: Error, CustomStringConvertible {
+  public let description: String
+}

@@ -1,0 +1,43 @@
+import Foundation
+
+/// What a Replace or a Split looks for: a text as it stands, or a regular expression (as ICU reads it).
+package enum TextPattern: @unchecked Sendable {  // NSRegularExpression is immutable
+  case text([UInt8])
+  case expression(NSRegularExpression)
+
+  /// The non-overlapping matches in `bytes`, from left to right, as byte ranges.
+  func matches(in bytes: ArraySlice<UInt8>) -> [Range<Int>] {
+    switch self {
+    case .text(let text):
+      guard !text.isEmpty, bytes.count >= text.count else { return [] }
+      var matches: [Range<Int>] = []
+      var position = bytes.startIndex
+      while position + text.count <= bytes.endIndex {
+        if bytes[position] == text[0], bytes[position..<(position + text.count)].elementsEqual(text) {
+          matches.append(position..<(position + text.count))
+          position += text.count
+        } else {
+          position += 1
+        }
+      }
+      return matches
+    case .expression(let expression):
+      let string = String(decoding: bytes, as: UTF8.self)
+      var utf16 = 0
+      var utf8 = bytes.startIndex
+      var index = string.utf16.startIndex
+      // The matches come in order, so their UTF-16 offsets become byte offsets in one walk.
+      func byteOffset(_ target: Int) -> Int {
+        let next = string.utf16.index(index, offsetBy: target - utf16)
+        utf8 += string.utf8.distance(from: index, to: next)
+        (index, utf16) = (next, target)
+        return utf8
+      }
+      return expression.matches(in: string, range: NSRange(location: 0, length: string.utf16.count)).compactMap {
+        guard $0.range.length > 0 else { return nil }
+        let lower = byteOffset($0.range.location)
+        return lower..<byteOffset($0.range.location + $0.range.length)
+      }
+    }
+  }
+}

@@ -1,0 +1,184 @@
+import Foundation
+
+/// Text to token ids and back, as a Hugging Face `tokenizer.json` describes it.
+///
+///     let tokenizer = try Tokenizer(contentsOf: folder)
+///     let encoding = tokenizer.encode("Hello, World!")
+///     tokenizer.decode(encoding.ids)
+///
+/// The stages are those of the file: added tokens are cut out; a `Normalizer` rewrites the text, a `PreTokenizer` cuts
+/// it into words, a `TokenModel` (WordPiece or byte-pair encoding) turns each word into ids, a `PostProcessor` adds
+/// special tokens; a `TokenDecoder` leads back. Truncation and padding are for the caller to choose: those that some
+/// files ask for (all-MiniLM-L6-v2: 128 tokens) are not applied.
+public struct Tokenizer: Sendable {
+  let vocabulary: TokenTable
+  let addedContent: [Int32: [UInt8]]
+  let specialIDs: Set<Int32>
+  let addedIDs: [[UInt8]: Int32]
+  let rawAddedTokens: AddedTokens
+  let normalizedAddedTokens: AddedTokens
+  let normalizer: Normalizer?
+  let preTokenizer: PreTokenizer?
+  let model: any TokenModel
+  let postProcessor: PostProcessor
+  let decoder: TokenDecoder
+
+  /// The tokens with a role of their own.
+  public var special: SpecialTokens
+
+  /// One more than the largest id.
+  public let idBound: Int
+
+  // MARK: Encoding
+
+  /// The ids of `text`, or of a pair of texts.
+  ///
+  /// - Parameters:
+  ///   - second: the other text of a pair.
+  ///   - addingSpecialTokens: whether the template's special tokens (`[CLS]`, `<s>`, …) are put around it.
+  ///   - maximumLength: the most ids, the special ones included. What is too long loses its end; of a pair, the
+  ///     longer text does.
+  public func encode(
+    _ text: String, and second: String? = nil, addingSpecialTokens: Bool = true, maximumLength: Int? = nil
+  ) -> Encoding {
+    var cache: WordCache?
+    return encoding(text, second, addingSpecialTokens, maximumLength, &cache)
+  }
+
+  /// The ids of each of `texts`. Quicker than one by one: the work is shared out among the processors, and the words
+  /// met are remembered.
+  public func encode(
+    _ texts: [String], addingSpecialTokens: Bool = true, maximumLength: Int? = nil
+  ) -> [Encoding] {
+    let chunk = 1024
+    let chunks = (texts.count + chunk - 1) / chunk
+    guard chunks > 1 else {
+      var cache: WordCache? = model.usesWords ? WordCache() : nil
+      return texts.map { encoding($0, nil, addingSpecialTokens, maximumLength, &cache) }
+    }
+    // Each part of the texts is worked on by one thread with its own memory of words.
+    let parts = min(chunks, ProcessInfo.processInfo.activeProcessorCount)
+    return [Encoding](unsafeUninitializedCapacity: texts.count) { buffer, count in
+      nonisolated(unsafe) let output = buffer.baseAddress!
+      DispatchQueue.concurrentPerform(iterations: parts) { part in
+        var cache: WordCache? = model.usesWords ? WordCache() : nil
+        for index in (texts.count * part / parts)..<(texts.count * (part + 1) / parts) {
+          (output + index).initialize(to: encoding(texts[index], nil, addingSpecialTokens, maximumLength, &cache))
+        }
+      }
+      count = texts.count
+    }
+  }
+
+  private func encoding(
+    _ text: String, _ second: String?, _ addingSpecialTokens: Bool, _ maximumLength: Int?,
+    _ cache: inout WordCache?
+  ) -> Encoding {
+    var first = self.ids(of: text, &cache)
+    var other: [Int32]?
+    if let second { other = self.ids(of: second, &cache) }
+    let template = addingSpecialTokens ? postProcessor : PostProcessor.none
+    var removed = 0
+    if let maximumLength {
+      let room = max(0, maximumLength - template.addedCount(isPair: other != nil))
+      removed = max(0, first.count + (other?.count ?? 0) - room)
+      for _ in 0..<removed {
+        if let length = other?.count, length > first.count { other!.removeLast() } else { first.removeLast() }
+      }
+    }
+    let (ids, segments) = template.apply(first, other)
+    return Encoding(ids: ids, segments: segments, removedCount: removed)
+  }
+
+  private func ids(of text: String, _ cache: inout WordCache?) -> [Int32] {
+    let bytes = Array(text.utf8)
+    var ids: [Int32] = []
+    ids.reserveCapacity(bytes.count / 3 + 8)
+    for part in rawAddedTokens.parts(of: bytes) {
+      switch part {
+      case .token(let id): ids.append(id)
+      case .text(let range):
+        var segment = range.count == bytes.count ? bytes : Array(bytes[range])
+        normalizer?.apply(to: &segment)
+        for part in normalizedAddedTokens.parts(of: segment) {
+          switch part {
+          case .token(let id): ids.append(id)
+          case .text(let inner):
+            let startsText = range.lowerBound == 0 && inner.lowerBound == 0
+            appendWords(of: inner.count == segment.count ? segment : Array(segment[inner]), startsText, &cache, &ids)
+          }
+        }
+      }
+    }
+    return ids
+  }
+
+  private func appendWords(of bytes: [UInt8], _ startsText: Bool, _ cache: inout WordCache?, _ ids: inout [Int32]) {
+    var pieces = TextPieces(bytes, startsText: startsText)
+    preTokenizer?.apply(to: &pieces)
+    pieces.bytes.withUnsafeBufferPointer { bytes in
+      for range in pieces.ranges where !range.isEmpty {
+        let word = UnsafeBufferPointer(rebasing: bytes[range])
+        if cache == nil { model.encode(word, into: &ids) } else { cache!.encode(word, with: model, into: &ids) }
+      }
+    }
+  }
+
+  // MARK: Decoding
+
+  /// The text of `ids`. Ids that no token has are left out.
+  ///
+  /// - Parameter skippingSpecialTokens: whether special tokens (`</s>`, `[PAD]`, …) are left out.
+  public func decode(_ ids: some Sequence<Int32>, skippingSpecialTokens: Bool = true) -> String {
+    decoder.text(
+      of: ids.compactMap { id in
+        skippingSpecialTokens && specialIDs.contains(id) ? nil : content(of: id)
+      })
+  }
+
+  /// The token with this id, as the file spells it.
+  public func token(_ id: Int32) -> String? { content(of: id).map { String(decoding: $0, as: UTF8.self) } }
+
+  /// The id of a token, as the file spells it.
+  public func id(of token: String) -> Int32? {
+    let content = Array(token.utf8)
+    return addedIDs[content] ?? vocabulary.id(of: content)
+  }
+
+  /// Whether `id` is a special token, such as `</s>`.
+  public func isSpecial(_ id: Int32) -> Bool { specialIDs.contains(id) }
+
+  private func content(of id: Int32) -> [UInt8]? { addedContent[id] ?? vocabulary[Int(id)].map { Array($0) } }
+}
+
+/// The ids of a text.
+public struct Encoding: Sendable, Equatable {
+  public var ids: [Int32]
+  /// The segment of each id (BERT's token types): 0 for the first text, 1 for the second where the template says so.
+  public var segments: [Int32]
+  /// How many ids were cut off to keep to the maximum length.
+  public var removedCount: Int
+
+  public init(ids: [Int32], segments: [Int32], removedCount: Int = 0) {
+    (self.ids, self.segments, self.removedCount) = (ids, segments, removedCount)
+  }
+}
+
+/// The ids of the tokens with a role, where the tokenizer has them.
+public struct SpecialTokens: Sendable, Equatable {
+  public var beginning: Int32?
+  public var end: Int32?
+  public var padding: Int32?
+  public var unknown: Int32?
+  public var classification: Int32?
+  public var separator: Int32?
+  public var mask: Int32?
+
+  public init(
+    beginning: Int32? = nil, end: Int32? = nil, padding: Int32? = nil, unknown: Int32? = nil,
+    classification: Int32? = nil, separator: Int32? = nil, mask: Int32? = nil
+  ) {
+    (self.beginning, self.end, self.padding, self.unknown) = (beginning, end, padding, unknown)
+    (self.classification, self.separator, self.mask) = (classification, separator, mask)
+  }
+}

@@ -1,0 +1,77 @@
+import Checkpoints
+import Foundation
+
+/// One object of a tokenizer.json (a normalizer, a pre-tokenizer, …): its type, its fields, and where it stands,
+/// so that what is wrong or not supported can be named.
+package struct TokenizerComponent {
+  package let type: String
+  package let place: String
+  private let fields: JSON
+
+  package init(_ fields: JSON, place: String) throws {
+    guard let type = fields["type"]?.string else {
+      throw TokenizerError(place: place, "expected an object with a “type”")
+    }
+    self.fields = fields
+    self.type = type
+    self.place = place
+  }
+
+  func error(_ message: String) -> TokenizerError { TokenizerError(place: place, message) }
+
+  var unsupported: TokenizerError { error("the type “\(type)” is not supported") }
+
+  private func value<Value>(_ name: String, _ read: (JSON) -> Value?, _ kind: String) throws -> Value? {
+    guard let found = fields[name], !found.isNull else { return nil }
+    guard let value = read(found) else {
+      throw error("“\(name)” of \(type) is \(found.compact), expected \(kind)")
+    }
+    return value
+  }
+
+  private func required<Value>(_ name: String, _ value: Value?) throws -> Value {
+    guard let value else { throw error("\(type) lacks “\(name)”") }
+    return value
+  }
+
+  func optionalFlag(_ name: String) throws -> Bool? { try value(name, \.bool, "true or false") }
+
+  func flag(_ name: String, default fallback: Bool? = nil) throws -> Bool {
+    try required(name, optionalFlag(name) ?? fallback)
+  }
+
+  func optionalText(_ name: String) throws -> String? { try value(name, \.string, "a string") }
+
+  func text(_ name: String, default fallback: String? = nil) throws -> String {
+    try required(name, optionalText(name) ?? fallback)
+  }
+
+  func optionalNumber(_ name: String) throws -> Double? { try value(name, \.number, "a number") }
+
+  func integer(_ name: String) throws -> Int { try required(name, value(name, \.integer, "an integer")) }
+
+  func list(_ name: String) throws -> [JSON] { try required(name, value(name, \.array, "a list")) }
+
+  func object(_ name: String) throws -> JSON {
+    try required(name, value(name, { json in if case .object = json { json } else { nil } }, "an object"))
+  }
+
+  /// The components in the list `name`.
+  func components(_ name: String) throws -> [TokenizerComponent] {
+    try list(name).enumerated().map { try TokenizerComponent($1, place: "\(place).\(name)[\($0)]") }
+  }
+
+  /// The `{"String": …}` or `{"Regex": …}` under `name`.
+  func pattern(_ name: String) throws -> TextPattern {
+    let object = try object(name)
+    if let text = object["String"]?.string { return .text(Array(text.utf8)) }
+    if let expression = object["Regex"]?.string {
+      do {
+        return .expression(try NSRegularExpression(pattern: expression))
+      } catch {
+        throw self.error("the regular expression “\(expression)” can't be read")
+      }
+    }
+    throw error("“\(name)” of \(type) is \(object.compact), expected a String or a Regex")
+  }
+}

@@ -1,0 +1,105 @@
+import Foundation
+import Networks
+import Tensors
+
+/// How the next token is drawn from its logits.
+public struct SamplingOptions: Sendable, Equatable {
+  /// 0 takes the likeliest token; 1 draws by the model's probabilities; more is bolder.
+  public var temperature: Float = 0
+  /// Only the likeliest so many tokens.
+  public var topK: Int?
+  /// Only the likeliest tokens that together reach this probability (Holtzman et al. 2020).
+  public var topP: Float?
+  /// Only tokens with at least this share of the likeliest one's probability.
+  public var minP: Float?
+  /// Logits of tokens that occurred are divided (where positive) or multiplied by this (Keskar et al. 2019).
+  public var repetitionPenalty: Float = 1
+
+  public init() {}
+
+  /// Draws a token.
+  public func draw(
+    _ logits: Tensor, after ids: [Int], using generator: inout some RandomNumberGenerator
+  ) -> Int {
+    var scores = logits.scalars
+    if repetitionPenalty != 1 {
+      for id in Set(ids) {
+        scores[id] = scores[id] > 0 ? scores[id] / repetitionPenalty : scores[id] * repetitionPenalty
+      }
+    }
+    let best = scores.indices.max { scores[$0] < scores[$1] }!
+    guard temperature > 0 else { return best }
+    // Weights relative to the likeliest token, in order: each filter keeps a beginning of the list.
+    var candidates = scores.indices.map { (id: $0, weight: exp((scores[$0] - scores[best]) / temperature)) }
+    if topK != nil || topP != nil || minP != nil { candidates.sort { ($0.weight, $1.id) > ($1.weight, $0.id) } }
+    if let topK { candidates.removeLast(max(0, candidates.count - max(1, topK))) }
+    if let topP {
+      let total = candidates.reduce(0) { $0 + $1.weight }
+      var sum: Float = 0
+      let end = candidates.firstIndex { candidate in
+        sum += candidate.weight
+        return sum >= topP * total
+      }
+      if let end { candidates.removeLast(candidates.count - end - 1) }
+    }
+    if let minP, let end = candidates.firstIndex(where: { $0.weight < minP }) {
+      candidates.removeLast(candidates.count - max(1, end))
+    }
+    var rest = Float.random(in: 0..<1, using: &generator) * candidates.reduce(0) { $0 + $1.weight }
+    for candidate in candidates {
+      rest -= candidate.weight
+      if rest < 0 { return candidate.id }
+    }
+    return candidates.last!.id
+  }
+}
+
+/// Goes on with a text, token by token.
+///
+/// ```swift
+/// var generator = SeededGenerator(seed: 1)
+/// for id in Continuation(of: ids, by: model, limit: 100, using: &generator) { … }
+/// ```
+public struct Continuation<Generator: RandomNumberGenerator>: Sequence, IteratorProtocol {
+  private let model: any LanguageModel
+  private let options: SamplingOptions
+  private let ends: Set<Int>
+  private let cache: KeyValueCache
+  private var generator: Generator
+  private var unread: [Int]
+  private var left: Int
+  /// The prompt and what was written so far.
+  public private(set) var ids: [Int]
+
+  /// - Parameters:
+  ///   - limit: the most tokens to write; fewer where the model's positions are used up.
+  ///   - ends: tokens that end the text; they are not given out.
+  public init(
+    of ids: [Int], by model: some LanguageModel, limit: Int, options: SamplingOptions = SamplingOptions(),
+    ends: Set<Int> = [], using generator: Generator
+  ) {
+    precondition(
+      !ids.isEmpty && ids.count <= model.positions, "Continuation: \(ids.count) tokens, of 1 to \(model.positions)")
+    self.model = model
+    self.options = options
+    self.ends = ends
+    self.ids = ids
+    self.generator = generator
+    unread = ids
+    left = Swift.min(limit, model.positions - ids.count)
+    cache = KeyValueCache(for: model, capacity: ids.count + left)
+  }
+
+  public mutating func next() -> Int? {
+    guard left > 0 else { return nil }
+    left -= 1
+    let id = options.draw(model.nextLogits(unread, cache: cache), after: ids, using: &generator)
+    guard !ends.contains(id) else {
+      left = 0
+      return nil
+    }
+    unread = [id]
+    ids.append(id)
+    return id
+  }
+}

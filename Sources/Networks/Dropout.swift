@@ -1,0 +1,27 @@
+import Tensors
+
+/// A module that draws random numbers as it runs; a training state keeps them, so that a resumed run draws the same.
+public protocol RandomizedModule: Module {
+  var generator: SeededGenerator { get set }
+}
+
+/// Zeroes each element with a probability and divides the others by what is left. Active where it is called: a module
+/// that holds one calls it only while a gradient is computed.
+public final class Dropout: RandomizedModule, CopyableModule {
+  public let probability: Float
+  public var generator: SeededGenerator
+
+  public init(_ probability: Float, seed: UInt64) {
+    precondition(probability >= 0 && probability < 1, "Dropout: probability \(probability) lies outside [0, 1)")
+    self.probability = probability
+    self.generator = SeededGenerator(seed: seed)
+  }
+
+  public func apply(to x: Tensor) -> Tensor { x.dropout(probability, using: &generator) }
+
+  public func copy() -> Dropout {
+    let twin = Dropout(probability, seed: 0)
+    twin.generator = generator
+    return twin
+  }
+}

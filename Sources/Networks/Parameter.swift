@@ -1,0 +1,217 @@
+import Tensors
+
+/// A tensor that a layer stores, and the chain of parametrizations through which the layer sees it.
+///
+/// Invariants:
+/// - `value` is `original` passed through the enabled links in order; with none enabled it is `original`, bit for bit.
+/// - Every link keeps the shape; this is checked when it is attached.
+/// - While a link is attached, only an optimizer (where `isTrainable`) or an assignment writes `original`.
+public final class Parameter {
+  /// What is stored. Assigning here bypasses the parametrizations.
+  public internal(set) var original: Tensor
+  /// Whether an optimizer changes `original`. Where false, no gradient is computed for it.
+  public var isTrainable: Bool
+  /// The links, first applied first.
+  public private(set) var parametrizations: [any Parametrization] = []
+  /// How a matrix maps inputs to outputs.
+  public let layout: Layout
+  /// `original` as a leaf while a gradient is being computed, else nil.
+  var leaf: Tensor?
+
+  /// Which axis of a matrix counts what.
+  public enum Layout: Sendable {
+    /// [outputs, inputs]: y = x Wᵀ, as linear layers store it.
+    case outputsByInputs
+    /// [inputs, outputs]: y = x W, as embeddings and GPT-2's `Conv1D` store it.
+    case inputsByOutputs
+  }
+
+  public init(_ original: Tensor, isTrainable: Bool = true, layout: Layout = .outputsByInputs) {
+    self.original = original
+    self.isTrainable = isTrainable
+    self.layout = layout
+  }
+
+  public var shape: [Int] { original.shape }
+  /// The inputs of a matrix.
+  public var inputs: Int { shape[layout == .outputsByInputs ? 1 : 0] }
+  /// The outputs of a matrix.
+  public var outputs: Int { shape[layout == .outputsByInputs ? 0 : 1] }
+  public var isParametrized: Bool { !parametrizations.isEmpty }
+
+  /// What the layer sees.
+  public var value: Tensor {
+    ValueCache.current?.value(of: self) ?? computedValue(through: parametrizations)
+  }
+
+  private var stored: Tensor { leaf ?? original }
+
+  fileprivate func computedValue<Links: Sequence>(through links: Links) -> Tensor
+  where Links.Element == any Parametrization {
+    links.reduce(stored) { $1.isEnabled ? $1.value(of: $0) : $0 }
+  }
+
+  /// The linear map input · valueᵀ + bias (input · value where the layout is `inputsByOutputs`): by the output where
+  /// every enabled link offers it, else by the formed value. Both give the same answer.
+  public func linear(_ input: Tensor, bias: Parameter? = nil) -> Tensor {
+    precondition(
+      shape.count == 2 && input.shape.last == inputs, "linear: input \(input.shape) and weight \(shape) do not fit")
+    guard let links = enabledLinks(as: (any LinearParametrization).self) else {
+      return map(input, by: value, bias: bias?.value)
+    }
+    if links.isEmpty { return map(input, by: stored, bias: bias?.value) }
+    let rows = input.reshaped([input.count / inputs, inputs])
+    var output = map(rows, by: stored, bias: nil)
+    for (index, link) in links.enumerated() {
+      output = link.adjust(
+        output: output, input: rows,
+        weight: { self.computedValue(through: links.prefix(index).map { $0 as any Parametrization }) })
+    }
+    if let bias { output = output + bias.value }
+    return output.reshaped(input.shape.dropLast() + [outputs])
+  }
+
+  /// The rows of the value at `indices` (an embedding): by the rows where every enabled link offers it, else by the
+  /// formed value.
+  public func rows(at indices: [Int]) -> Tensor {
+    guard let links = enabledLinks(as: (any RowParametrization).self) else { return value.rows(at: indices) }
+    return links.reduce(stored.rows(at: indices)) { $1.adjust(rows: $0, at: indices) }
+  }
+
+  private func map(_ input: Tensor, by weight: Tensor, bias: Tensor?) -> Tensor {
+    if layout == .outputsByInputs { return input.linear(weight, bias: bias) }
+    let output = input.matmul(weight)
+    return bias.map { output + $0 } ?? output
+  }
+
+  /// The enabled links, where all of them are of one kind and no cached value shall be used; else nil.
+  private func enabledLinks<Kind>(as kind: Kind.Type) -> [Kind]? {
+    let enabled = parametrizations.filter(\.isEnabled)
+    let links = enabled.compactMap { $0 as? Kind }
+    return links.count == enabled.count && (links.isEmpty || ValueCache.current == nil) ? links : nil
+  }
+}
+
+// MARK: - Attaching and taking off
+
+extension Parameter {
+  /// Adds a link at the end of the chain.
+  ///
+  /// Throws where the link changes the shape. A right inverse, where there is one, is not used: what is stored stays
+  /// as it is, and the link's value is seen from now on.
+  public func parametrize(by parametrization: any Parametrization) throws {
+    let before = computedValue(through: parametrizations).shape
+    let after = parametrization.value(of: computedValue(through: parametrizations).detached).shape
+    guard before == after else {
+      throw ParametrizationError.shapeChanges(parametrization: name(of: parametrization), from: before, to: after)
+    }
+    attach(parametrization)
+  }
+
+  /// Adds a link whose value is known to keep the shape, without computing it.
+  package func attach(_ parametrization: any Parametrization) {
+    parametrizations.append(parametrization)
+  }
+
+  /// Assigns what the layer shall see: passes `value` backwards through the right inverses of the enabled links.
+  public func assign(_ value: Tensor) throws {
+    guard value.shape == shape else { throw ParametrizationError.assignedShape(found: value.shape, expected: shape) }
+    var wanted = value.detached
+    for link in parametrizations.reversed() where link.isEnabled {
+      guard let invertible = link as? any InvertibleParametrization else {
+        throw ParametrizationError.notInvertible(parametrization: name(of: link))
+      }
+      wanted = try invertible.rightInverse(of: wanted)
+      guard wanted.shape == shape else {
+        throw ParametrizationError.shapeChanges(parametrization: name(of: link), from: shape, to: wanted.shape)
+      }
+    }
+    original = wanted
+  }
+
+  /// Replaces what is stored, whatever the chain.
+  public func assignOriginal(_ tensor: Tensor) throws {
+    guard tensor.shape == shape else {
+      throw ParametrizationError.assignedShape(found: tensor.shape, expected: shape)
+    }
+    original = tensor.detached
+  }
+
+  /// Takes one link off, found by identity; what is stored stays as it is.
+  public func remove(_ parametrization: any Parametrization) throws {
+    guard let index = parametrizations.firstIndex(where: { $0 === parametrization }) else {
+      throw ParametrizationError.notAttached(parametrization: name(of: parametrization))
+    }
+    parametrizations.remove(at: index)
+  }
+
+  /// Takes every link off: the layer sees what is stored.
+  public func removeParametrizations() {
+    parametrizations = []
+  }
+
+  /// Stores what the layer sees now and takes every link off: the layer goes on seeing the same.
+  public func fold() {
+    original = computedValue(through: parametrizations).detached
+    parametrizations = []
+  }
+
+  /// Stores what the first link gives, whether it is enabled or not, and takes it off.
+  public func foldFirst() {
+    guard let first = parametrizations.first else { return }
+    original = first.value(of: stored).detached
+    parametrizations.removeFirst()
+  }
+
+  private func name(of parametrization: any Parametrization) -> String { String(describing: type(of: parametrization)) }
+
+  /// A parameter of its own with the same contents; the links are copied too.
+  ///
+  /// - Precondition: every link is a `CopyableModule`.
+  public func copy() -> Parameter {
+    let twin = Parameter(original, isTrainable: isTrainable, layout: layout)
+    twin.parametrizations = parametrizations.map { link in
+      guard let copyable = link as? any CopyableModule & Parametrization else {
+        preconditionFailure("copy: \(name(of: link)) is attached and is no CopyableModule")
+      }
+      return copyable.copy()
+    }
+    return twin
+  }
+}
+
+// MARK: - Caching
+
+extension Parameter {
+  /// Within `body`, each parametrized parameter computes its value once, at first use. For models that use a weight
+  /// several times in one pass. A parameter must not be changed within.
+  public static func caching<Result>(_ body: () throws -> Result) rethrows -> Result {
+    try ValueCache.$current.withValue(ValueCache(), operation: body)
+  }
+}
+
+/// The values computed within one `caching` scope.
+private final class ValueCache: @unchecked Sendable {
+  // One task uses a cache: the scope is a task-local value, and tensors are values.
+  @TaskLocal static var current: ValueCache?
+  private var values: [ObjectIdentifier: (parameter: Parameter, value: Tensor)] = [:]
+
+  func value(of parameter: Parameter) -> Tensor? {
+    guard parameter.isParametrized else { return nil }
+    if let known = values[ObjectIdentifier(parameter)] { return known.value }
+    let value = parameter.computedValue(through: parameter.parametrizations)
+    values[ObjectIdentifier(parameter)] = (parameter, value)
+    return value
+  }
+}
+
+// MARK: - Optimizers
+
+extension Parameter {
+  /// Lets an optimizer change what is stored, in place where nobody else holds it.
+  package func update(_ body: (_ elements: UnsafeMutablePointer<Float>, _ count: Int) -> Void) {
+    precondition(leaf == nil, "update: a parameter can't change while its gradient is being computed")
+    let count = original.count
+    original.updateInPlace { body($0, count) }
+  }
+}

@@ -1,0 +1,72 @@
+import Tensors
+
+/// A function between what a parameter stores and what its layer sees, attached from outside.
+///
+/// PyTorch's `torch.nn.utils.parametrize`, without rewriting the layer's class: neither the layer's `init` nor its
+/// call changes. A parametrization is itself a module, so its own parameters reach the optimizer and the checkpoint by
+/// the same walk.
+///
+/// ```swift
+/// final class Symmetric: Parametrization {
+///   func value(of x: Tensor) -> Tensor { (x + x.transposed()) / 2 }
+/// }
+/// layer.weight.parametrize(by: Symmetric())
+/// ```
+public protocol Parametrization: Module {
+  /// What the layer sees, from what is stored or from the previous link of the chain. Keeps the shape.
+  func value(of original: Tensor) -> Tensor
+  /// Whether this link takes part; a type that declares `var isEnabled = true` can be switched.
+  var isEnabled: Bool { get }
+}
+
+extension Parametrization {
+  public var isEnabled: Bool { true }
+}
+
+/// A parametrization for which a wanted value can be turned into one to store, so that a parametrized parameter can
+/// be assigned to.
+public protocol InvertibleParametrization: Parametrization {
+  /// An `original` with value(of: original) equal to `value`, or nearest to it. Throws where there is none.
+  func rightInverse(of value: Tensor) throws -> Tensor
+}
+
+/// A parametrization that can adjust the output of a linear map instead of its weight.
+///
+/// For W + sBA this is x Wᵀ + s (x Aᵀ) Bᵀ: the sum of weights is never formed, and the gradient of the whole weight
+/// never computed. Both ways give the same result.
+public protocol LinearParametrization: Parametrization {
+  /// The output for the value of this link, from the output for the previous one.
+  /// - Parameters:
+  ///   - output: the linear map without bias, [rows, outputs].
+  ///   - input: [rows, inputs].
+  ///   - weight: the value of the previous link, [outputs, inputs], formed where it is called.
+  func adjust(output: Tensor, input: Tensor, weight: () -> Tensor) -> Tensor
+}
+
+/// A parametrization that can adjust rows that were looked up in a table [inputs, outputs] instead of the table.
+public protocol RowParametrization: Parametrization {
+  /// The rows of this link's value at `indices`, from those of the previous link, [indices, outputs].
+  func adjust(rows: Tensor, at indices: [Int]) -> Tensor
+}
+
+/// Why a parametrization can't be attached, assigned through or taken off.
+public enum ParametrizationError: Error, CustomStringConvertible {
+  case shapeChanges(parametrization: String, from: [Int], to: [Int])
+  case notInvertible(parametrization: String)
+  case assignedShape(found: [Int], expected: [Int])
+  case notAttached(parametrization: String)
+
+  public var description: String {
+    switch self {
+    case .shapeChanges(let name, let from, let to):
+      "\(name) turns a parameter of shape \(from) into \(to); a parametrization must keep the shape"
+    case .notInvertible(let name):
+      "\(name) has no right inverse, so a parameter that it parametrizes can't be assigned to; assign to `original`, "
+        + "or conform \(name) to InvertibleParametrization"
+    case .assignedShape(let found, let expected):
+      "a tensor of shape \(found) can't be assigned to a parameter of shape \(expected)"
+    case .notAttached(let name):
+      "this \(name) is not among the parameter's parametrizations"
+    }
+  }
+}

@@ -1,0 +1,149 @@
+import CKernels
+
+// Elementwise operations of one and two operands. Two operands broadcast as in NumPy: aligned at the last axis, an
+// axis of length 1 or absent repeats.
+
+extension Tensor {
+  package func mapped(_ operation: ck_unary_op) -> Tensor {
+    Tensor(shape: shape) { ck_unary(operation, pointer, $0.baseAddress, count) }
+  }
+
+  /// outputGradient · f′(self)
+  package func mappedGradient(_ operation: ck_unary_op, _ outputGradient: Tensor) -> Tensor {
+    Tensor(shape: shape) { ck_unary_gradient(operation, pointer, outputGradient.pointer, $0.baseAddress, count) }
+  }
+
+  private func unary(_ operation: Operation, _ kernel: ck_unary_op) -> Tensor {
+    mapped(kernel).recorded(operation, self, Derivative.unary(kernel, detached))
+  }
+
+  public static prefix func - (x: Tensor) -> Tensor { x.unary(.negate, CK_NEGATE) }
+  public func exp() -> Tensor { unary(.exp, CK_EXP) }
+  public func log() -> Tensor { unary(.log, CK_LOG) }
+  public func tanh() -> Tensor { unary(.tanh, CK_TANH) }
+  /// The error function 2/√π ∫₀ˣ e^(−t²) dt.
+  public func erf() -> Tensor { unary(.erf, CK_ERF) }
+  public func sigmoid() -> Tensor { unary(.sigmoid, CK_SIGMOID) }
+  public func relu() -> Tensor { unary(.relu, CK_RELU) }
+  /// x Φ(x) (Hendrycks and Gimpel, 2016), exactly by erf.
+  public func gelu() -> Tensor { unary(.gelu, CK_GELU) }
+  /// The tanh approximation of `gelu` (the same paper), as GPT-2 uses it.
+  public func geluTanh() -> Tensor { unary(.geluTanh, CK_GELU_TANH) }
+  /// x σ(x), also called swish.
+  public func silu() -> Tensor { unary(.silu, CK_SILU) }
+  public func squareRoot() -> Tensor { unary(.squareRoot, CK_SQRT) }
+  public func reciprocalSquareRoot() -> Tensor { unary(.reciprocalSquareRoot, CK_RSQRT) }
+  public func squared() -> Tensor { unary(.square, CK_SQUARE) }
+  public func absoluteValue() -> Tensor { unary(.absoluteValue, CK_ABS) }
+  public func reciprocal() -> Tensor { unary(.reciprocal, CK_RECIPROCAL) }
+
+  /// scale · self + offset
+  public func affine(scale: Float, offset: Float) -> Tensor {
+    Tensor(shape: shape) { ck_affine(pointer, scale, offset, $0.baseAddress, count) }
+      .recorded(.affine, self, Derivative.affine(scale: scale))
+  }
+
+  public static func + (x: Tensor, c: Float) -> Tensor { x.affine(scale: 1, offset: c) }
+  public static func + (c: Float, x: Tensor) -> Tensor { x.affine(scale: 1, offset: c) }
+  public static func - (x: Tensor, c: Float) -> Tensor { x.affine(scale: 1, offset: -c) }
+  public static func - (c: Float, x: Tensor) -> Tensor { x.affine(scale: -1, offset: c) }
+  public static func * (x: Tensor, c: Float) -> Tensor { x.affine(scale: c, offset: 0) }
+  public static func * (c: Float, x: Tensor) -> Tensor { x.affine(scale: c, offset: 0) }
+  public static func / (x: Tensor, c: Float) -> Tensor { x.affine(scale: 1 / c, offset: 0) }
+  public static func / (c: Float, x: Tensor) -> Tensor { x.reciprocal() * c }
+
+  public static func + (a: Tensor, b: Tensor) -> Tensor {
+    a.combined(CK_ADD, b).recorded(.add, a, Derivative.add(to: a.shape), b, Derivative.add(to: b.shape))
+  }
+
+  public static func - (a: Tensor, b: Tensor) -> Tensor {
+    a.combined(CK_SUBTRACT, b).recorded(.subtract, a, Derivative.add(to: a.shape), b, Derivative.subtract(to: b.shape))
+  }
+
+  public static func * (a: Tensor, b: Tensor) -> Tensor {
+    a.combined(CK_MULTIPLY, b).recorded(
+      .multiply, a, Derivative.multiply(by: b.detached, to: a.shape),
+      b, Derivative.multiply(by: a.detached, to: b.shape))
+  }
+
+  public static func / (a: Tensor, b: Tensor) -> Tensor {
+    a.combined(CK_DIVIDE, b).recorded(
+      .divide, a, Derivative.divide(by: b.detached, to: a.shape),
+      b, Derivative.divisor(a.detached, b.detached))
+  }
+
+  /// self + scale · other, for equal shapes, in one pass.
+  public func adding(_ other: Tensor, scaledBy scale: Float) -> Tensor {
+    precondition(shape == other.shape, "adding: shapes \(shape) and \(other.shape) differ")
+    return Tensor(shape: shape) { out in
+      out.baseAddress!.update(from: pointer, count: count)
+      ck_accumulate(other.pointer, scale, out.baseAddress, count)
+    }.recorded(.addScaled, self, Derivative.affine(scale: 1), other, Derivative.affine(scale: scale))
+  }
+
+  /// The larger of both, elementwise; at ties the gradient goes to both by half.
+  public func maximum(_ other: Tensor) -> Tensor {
+    combined(CK_MAXIMUM, other).recorded(
+      .maximum, self, Derivative.maximum(self.detached, other.detached), other,
+      Derivative.maximum(other.detached, self.detached))
+  }
+
+  /// Adds in place where nobody else holds this value's memory.
+  mutating func accumulate(_ other: Tensor) {
+    precondition(shape == other.shape, "accumulate: shapes \(shape) and \(other.shape) differ")
+    let count = count
+    updateInPlace { ck_accumulate(other.pointer, 1, $0, count) }
+  }
+
+  /// a op b with broadcasting, unrecorded.
+  package func combined(_ operation: ck_binary_op, _ other: Tensor) -> Tensor {
+    if shape == other.shape {
+      return Tensor(shape: shape) { out in
+        ck_binary(operation, 1, [count], pointer, [1], other.pointer, [1], out.baseAddress)
+      }
+    }
+    let shape = Tensor.broadcastShape(self.shape, other.shape, operation: "elementwise operation")
+    return Tensor(shape: shape) { out in
+      ck_binary(
+        operation, Int32(shape.count), shape, pointer, broadcastStrides(to: shape), other.pointer,
+        other.broadcastStrides(to: shape), out.baseAddress)
+    }
+  }
+
+  static func broadcastShape(_ a: [Int], _ b: [Int], operation: String) -> [Int] {
+    let rank = Swift.max(a.count, b.count)
+    return (0..<rank).map { axis in
+      let x = axis < rank - a.count ? 1 : a[axis - (rank - a.count)]
+      let y = axis < rank - b.count ? 1 : b[axis - (rank - b.count)]
+      precondition(x == y || x == 1 || y == 1, "\(operation): shapes \(a) and \(b) do not broadcast")
+      return x == 1 ? y : x
+    }
+  }
+
+  /// Strides in elements for reading this tensor as `target`, 0 where an axis repeats.
+  private func broadcastStrides(to target: [Int]) -> [Int] {
+    var strides = [Int](repeating: 0, count: target.count)
+    var stride = 1
+    for axis in shape.indices.reversed() {
+      if shape[axis] != 1 { strides[axis + target.count - rank] = stride }
+      stride *= shape[axis]
+    }
+    return strides
+  }
+
+  /// This tensor repeated to `shape`.
+  public func broadcast(to shape: [Int]) -> Tensor {
+    self.shape == shape ? self : self + Tensor.zeros(shape)
+  }
+
+  /// The sum over the axes along which `shape` was broadcast to this tensor's shape.
+  package func summed(to target: [Int]) -> Tensor {
+    if shape == target { return self }
+    var result = self
+    let extra = rank - target.count
+    for axis in 0..<rank where axis < extra || (target[axis - extra] == 1 && shape[axis] != 1) {
+      result = result.sum(axis: axis, keepingAxis: true)
+    }
+    return result.reshaped(target)
+  }
+}

@@ -1,0 +1,227 @@
+import CKernels
+
+/// Every differentiable operation. A test sweeps all cases with finite differences; a new case does not compile there
+/// until it has an example.
+package enum Operation: String, CaseIterable, Sendable {
+  case negate, exp, log, tanh, erf, sigmoid, relu, gelu, geluTanh, silu
+  case squareRoot, reciprocalSquareRoot, square, absoluteValue, reciprocal, affine
+  case add, addScaled, subtract, multiply, divide, maximum
+  case matmul, linear
+  case sum, max
+  case reshape, permute, slice, concatenate, rows
+  case softmax, logSoftmax, layerNorm, rmsNorm, dropout, crossEntropy
+  case linearCrossEntropy, attention, rotary
+}
+
+/// The derivative rules, all in one place. `dy` is the gradient of an operation's output, `dx` that of an input.
+/// Arguments are detached: a rule records nothing.
+package enum Derivative {
+  // y = f(x)                        dx = dy · f′(x)
+  static func unary(_ operation: ck_unary_op, _ x: Tensor) -> Pullback {
+    { dy in x.mappedGradient(operation, dy) }
+  }
+
+  // y = scale · x + offset          dx = scale · dy; likewise y = z + scale · x
+  static func affine(scale: Float) -> Pullback {
+    { dy in scale == 1 ? dy : dy * scale }
+  }
+
+  // y = a + b                       da = dy, summed over the axes along which a repeats
+  static func add(to shape: [Int]) -> Pullback {
+    { dy in dy.summed(to: shape) }
+  }
+
+  // y = a − b                       db = −dy
+  static func subtract(to shape: [Int]) -> Pullback {
+    { dy in -dy.summed(to: shape) }
+  }
+
+  // y = a · b                       da = dy · b
+  static func multiply(by b: Tensor, to shape: [Int]) -> Pullback {
+    { dy in (dy * b).summed(to: shape) }
+  }
+
+  // y = a / b                       da = dy / b
+  static func divide(by b: Tensor, to shape: [Int]) -> Pullback {
+    { dy in (dy / b).summed(to: shape) }
+  }
+
+  // y = a / b                       db = −dy · a / b²
+  static func divisor(_ a: Tensor, _ b: Tensor) -> Pullback {
+    { dy in -(dy * a / b.squared()).summed(to: b.shape) }
+  }
+
+  // y = max(a, b)                   da = dy where a > b, dy/2 where a = b
+  static func maximum(_ a: Tensor, _ b: Tensor) -> Pullback {
+    { dy in
+      let difference = a - b
+      let share = Tensor(shape: difference.shape) { out in
+        for (i, d) in difference.scalars.enumerated() { out[i] = d > 0 ? 1 : d == 0 ? 0.5 : 0 }
+      }
+      return (dy * share).summed(to: a.shape)
+    }
+  }
+
+  // C = op(A) op(B)                 dA = dC op(B)ᵀ,  or dAᵀ of that where A is transposed
+  // A rule keeps the values that it needs and of the others the shape: a frozen layer's input is let go.
+  static func matmulLeft(_ shapeA: [Int], _ b: Tensor, _ transposeA: Bool, _ transposeB: Bool) -> Pullback {
+    { dy in
+      let da = transposeA ? b.product(dy, transposeB, true) : dy.product(b, false, !transposeB)
+      return da.summed(to: shapeA)
+    }
+  }
+
+  // C = op(A) op(B)                 dB = op(A)ᵀ dC,  or dBᵀ of that where B is transposed
+  static func matmulRight(_ a: Tensor, _ shapeB: [Int], _ transposeA: Bool, _ transposeB: Bool) -> Pullback {
+    { dy in
+      let db = transposeB ? dy.product(a, true, transposeA) : a.product(dy, !transposeA, false)
+      return db.summed(to: shapeB)
+    }
+  }
+
+  // y = Σ x                         dx = dy, repeated
+  static func sum(from shape: [Int], keptShape: [Int]) -> Pullback {
+    { dy in dy.reshaped(keptShape).broadcast(to: shape) }
+  }
+
+  // y = max x                       dx = dy at the first largest element, else 0
+  static func max(_ x: Tensor, axis: Int) -> Pullback {
+    let (outer, length, inner) = x.extents(around: axis)
+    return { dy in
+      Tensor(shape: x.shape) { dx in
+        dx.initialize(repeating: 0)
+        for i in 0..<outer {
+          for j in 0..<inner {
+            let start = i * length * inner + j
+            var best = 0
+            for k in 1..<Swift.max(1, length) where x.pointer[start + k * inner] > x.pointer[start + best * inner] {
+              best = k
+            }
+            dx[start + best * inner] = dy.pointer[i * inner + j]
+          }
+        }
+      }
+    }
+  }
+
+  // y = x under another shape       dx = dy under the first
+  static func reshape(to shape: [Int]) -> Pullback {
+    { dy in dy.reshaped(shape) }
+  }
+
+  // y = x permuted                  dx = dy permuted back
+  static func permute(_ order: [Int]) -> Pullback {
+    var inverse = order
+    for (axis, source) in order.enumerated() { inverse[source] = axis }
+    return { [inverse] dy in dy.permuted(inverse) }
+  }
+
+  // y = x[range]                    dx = dy in the range, 0 elsewhere
+  static func slice(from shape: [Int], axis: Int, _ range: Range<Int>) -> Pullback {
+    { dy in
+      var (before, after) = (shape, shape)
+      before[axis] = range.lowerBound
+      after[axis] = shape[axis] - range.upperBound
+      return .concatenated([.zeros(before), dy, .zeros(after)], axis: axis)
+    }
+  }
+
+  // y = parts in a row              dx = the part of dy
+  static func concatenate(axis: Int, _ range: Range<Int>) -> Pullback {
+    { dy in dy.sliced(axis: axis, range) }
+  }
+
+  // yᵢ = x[index i]                 dx[j] = Σ dyᵢ over all i with index i = j
+  static func rows(_ index: [Int32], of shape: [Int]) -> Pullback {
+    { dy in
+      Tensor(shape: shape) { dx in
+        dx.initialize(repeating: 0)
+        ck_scatter_add_rows(dy.pointer, index, dx.baseAddress, index.count, shape[1])
+      }
+    }
+  }
+
+  // y = softmax x                   dx = y · (dy − Σ y·dy);  in log form dx = dy − eʸ Σ dy
+  static func softmax(_ y: Tensor, log: Bool) -> Pullback {
+    let columns = y.shape[y.rank - 1]
+    return { dy in
+      Tensor(shape: y.shape) {
+        ck_softmax_rows_gradient(
+          log, y.pointer, dy.pointer, $0.baseAddress, columns == 0 ? 0 : y.count / columns, columns)
+      }
+    }
+  }
+
+  // loss = mean(−log softmax x [target])   dx = dy · (softmax x − onehot target) / rows counted
+  static func crossEntropy(_ difference: Tensor, counted: Float) -> Pullback {
+    { dy in difference * (dy.item / counted) }
+  }
+
+  /// What the normalisations keep: the input, the weight and per row the mean and 1/deviation.
+  struct Normalized: Sendable {
+    let x: Tensor
+    let weight: Tensor
+    let mean: Tensor?
+    let reciprocalDeviation: Tensor
+    var rows: Int { reciprocalDeviation.count }
+  }
+
+  // x̂ = (x − mean)/σ, y = x̂ w + b   dx = (g − mean(g) − x̂ mean(g·x̂))/σ with g = dy·w;  dw = Σ dy·x̂;  db = Σ dy
+  static func layerNorm(_ saved: Normalized, input: Int) -> Pullback {
+    let columns = saved.weight.count
+    return { dy in
+      Tensor(shape: input == 0 ? saved.x.shape : [columns]) { out in
+        let target = out.baseAddress
+        ck_layer_norm_gradient(
+          saved.x.pointer, saved.weight.pointer, saved.mean!.pointer, saved.reciprocalDeviation.pointer, dy.pointer,
+          input == 0 ? target : nil, input == 1 ? target : nil, input == 2 ? target : nil, saved.rows, columns)
+      }
+    }
+  }
+
+  // x̂ = x/σ, y = x̂ w                dx = (g − x̂ mean(g·x̂))/σ with g = dy·w;  dw = Σ dy·x̂
+  static func rmsNorm(_ saved: Normalized, input: Int) -> Pullback {
+    let columns = saved.weight.count
+    return { dy in
+      Tensor(shape: input == 0 ? saved.x.shape : [columns]) { out in
+        let target = out.baseAddress
+        ck_rms_norm_gradient(
+          saved.x.pointer, saved.weight.pointer, saved.reciprocalDeviation.pointer, dy.pointer,
+          input == 0 ? target : nil, input == 1 ? target : nil, saved.rows, columns)
+      }
+    }
+  }
+
+  /// What attention keeps.
+  struct Attention: Sendable {
+    let query, key, value: Tensor
+    let queries, keys: Packing
+    let isCausal: Bool
+    /// Which of query, key and value need a gradient.
+    let wanted: [Bool]
+    var heads: Int { query.shape[1] }
+    var keyHeads: Int { key.shape[1] }
+    var size: Int { query.shape[2] }
+    var scale: Float { 1 / Float(size).squareRoot() }
+  }
+
+  // P = softmax(s Q Kᵀ), O = P V    dV = Pᵀ dO;  dS = P ∘ (dO Vᵀ − rowsum(dO ∘ O));  dQ = s dS K;  dK = s dSᵀ Q
+  static func attention(_ saved: Attention, _ output: Tensor, _ logSums: Tensor) -> JointPullback {
+    JointPullback { dy in
+      let shapes = [saved.query.shape, saved.key.shape, saved.value.shape]
+      let gradients = zip(shapes, saved.wanted).map { shape, isWanted in
+        isWanted ? Storage(count: shape.reduce(1, *)) : nil
+      }
+      ck_attention_gradient(
+        saved.queries.starts, saved.keys.starts, saved.queries.count, saved.heads, saved.keyHeads, saved.size,
+        saved.scale, saved.isCausal, saved.query.pointer, saved.key.pointer, saved.value.pointer, output.pointer,
+        logSums.pointer, dy.pointer, gradients[0]?.base, gradients[1]?.base, gradients[2]?.base)
+      return zip(gradients, shapes).map { gradient, shape in gradient.map { Tensor(storage: $0, shape: shape) } }
+    }
+  }
+
+  // y = x turned                    dx = dy turned back
+  static func rotary(_ table: RotaryTable, _ positions: [Int32]) -> Pullback {
+    { dy in dy.turned(table, positions, back: true) }
+  }
+}

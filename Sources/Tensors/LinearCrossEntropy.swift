@@ -1,0 +1,55 @@
+import CKernels
+
+extension Tensor {
+  /// The mean cross-entropy of the logits self · weightᵀ over the counted rows, in blocks of rows: over a vocabulary of
+  /// tens of thousands, neither the logits nor their gradient are ever whole.
+  ///
+  /// Equal to `linear(weight).crossEntropy(targets)`. self: [rows, inputs], weight: [classes, inputs].
+  public func linearCrossEntropy(_ weight: Tensor, _ targets: [Int], ignoring ignored: Int = -100) -> Tensor {
+    precondition(
+      rank == 2 && weight.rank == 2 && shape[1] == weight.shape[1] && shape[0] == targets.count,
+      "linearCrossEntropy: input \(shape), weight \(weight.shape) and \(targets.count) targets do not fit")
+    precondition(
+      targets.allSatisfy { $0 == ignored || ($0 >= 0 && $0 < weight.shape[0]) },
+      "linearCrossEntropy: a target lies outside the \(weight.shape[0]) classes")
+    let counted = targets.indices.filter { targets[$0] != ignored }
+    guard !counted.isEmpty else { return sum() * 0 }
+    guard counted.count == targets.count else {
+      return rows(at: counted).linearCrossEntropy(weight, counted.map { targets[$0] })
+    }
+    let (inputs, classes) = (shape[1], weight.shape[0])
+    let block = Swift.min(targets.count, Swift.max(64, (6 << 20) / classes))
+    let index = targets.map(Int32.init)
+    let inputGradient = isTracked ? Storage(count: count) : nil
+    let weightGradient = weight.isTracked ? Tensor.zeros(weight.shape) : nil
+    let logits = Storage(count: block * classes)
+    let slopes = inputGradient != nil || weightGradient != nil ? Storage(count: block * classes) : nil
+    let losses = Tensor(shape: [targets.count]) { losses in
+      index.withUnsafeBufferPointer { index in
+        for start in stride(from: 0, to: targets.count, by: block) {
+          let rows = Swift.min(block, targets.count - start)
+          let x = pointer + start * inputs
+          ck_gemm(false, true, rows, classes, inputs, 1, x, inputs, weight.pointer, inputs, 0, logits.base, classes)
+          ck_cross_entropy_rows(
+            logits.base, index.baseAddress! + start, Int32(-1), losses.baseAddress! + start, slopes?.base, rows, classes
+          )
+          if let inputGradient, let slopes {
+            ck_gemm(
+              false, false, rows, inputs, classes, 1, slopes.base, classes, weight.pointer, inputs, 0,
+              inputGradient.base + start * inputs, inputs)
+          }
+          if let weightGradient, let slopes {
+            ck_gemm(
+              true, false, classes, inputs, rows, 1, slopes.base, classes, x, inputs, 1, weightGradient.storage.base,
+              inputs)
+          }
+        }
+      }
+    }
+    let loss = losses.sum() / Float(targets.count)
+    let gradients = [inputGradient.map { Tensor(storage: $0, shape: shape) }, weightGradient]
+    return loss.recorded(.linearCrossEntropy, [self, weight]) {
+      Derivative.crossEntropy(gradients[$0]!, counted: Float(targets.count))
+    }
+  }
+}

@@ -1,0 +1,72 @@
+import CKernels
+
+extension Tensor {
+  /// op(self) · op(other), where op transposes the last two axes if asked.
+  ///
+  /// Both have at least two axes. The leading axes of both are equal, or one of the two is a plain matrix that is used
+  /// for all products of the other. [.., m, k] · [.., k, n] → [.., m, n].
+  public func matmul(_ other: Tensor, transposeSelf: Bool = false, transposeOther: Bool = false) -> Tensor {
+    precondition(rank >= 2 && other.rank >= 2, "matmul: matrices are needed, found shapes \(shape) and \(other.shape)")
+    if rank > 2 && other.rank == 2 && !transposeSelf {
+      // One product with all rows at once.
+      return reshaped([count / shape[rank - 1], shape[rank - 1]])
+        .matmul(other, transposeOther: transposeOther)
+        .reshaped(shape.dropLast() + [other.shape[transposeOther ? 0 : 1]])
+    }
+    return product(other, transposeSelf, transposeOther).recorded(
+      .matmul,
+      self, Derivative.matmulLeft(shape, other.detached, transposeSelf, transposeOther),
+      other, Derivative.matmulRight(detached, other.shape, transposeSelf, transposeOther))
+  }
+
+  /// `matmul`, unrecorded.
+  package func product(_ other: Tensor, _ transposeSelf: Bool, _ transposeOther: Bool) -> Tensor {
+    let (rowsA, columnsA) = (shape[rank - 2], shape[rank - 1])
+    let (rowsB, columnsB) = (other.shape[other.rank - 2], other.shape[other.rank - 1])
+    let (m, k) = transposeSelf ? (columnsA, rowsA) : (rowsA, columnsA)
+    let (otherK, n) = transposeOther ? (columnsB, rowsB) : (rowsB, columnsB)
+    let (batchA, batchB) = (Array(shape.dropLast(2)), Array(other.shape.dropLast(2)))
+    precondition(
+      k == otherK && (batchA == batchB || batchA.isEmpty || batchB.isEmpty),
+      "matmul: shapes \(shape)\(transposeSelf ? "ᵀ" : "") and \(other.shape)\(transposeOther ? "ᵀ" : "") do not fit")
+    let batch = batchA.isEmpty ? batchB : batchA
+    let batchCount = batch.reduce(1, *)
+    return Tensor(shape: batch + [m, n]) { out in
+      if batchCount == 1 {
+        ck_gemm(
+          transposeSelf, transposeOther, m, n, k, 1, pointer, columnsA, other.pointer, columnsB, 0, out.baseAddress, n)
+      } else {
+        ck_gemm_batched(
+          batchCount, transposeSelf, transposeOther, m, n, k, 1, pointer, columnsA,
+          batchA.isEmpty ? 0 : rowsA * columnsA, other.pointer, columnsB, batchB.isEmpty ? 0 : rowsB * columnsB, 0,
+          out.baseAddress, n, m * n)
+      }
+    }
+  }
+
+  /// self · weightᵀ + bias: the linear map of a layer, for self [.., inputs], weight [outputs, inputs], bias [outputs].
+  public func linear(_ weight: Tensor, bias: Tensor? = nil) -> Tensor {
+    precondition(
+      rank >= 1 && weight.rank == 2 && shape[rank - 1] == weight.shape[1]
+        && (bias == nil || bias!.shape == [weight.shape[0]]),
+      "linear: input \(shape), weight \(weight.shape), bias \(bias?.shape.description ?? "none") do not fit")
+    if rank != 2 {
+      return reshaped([count / shape[rank - 1], shape[rank - 1]]).linear(weight, bias: bias)
+        .reshaped(shape.dropLast() + [weight.shape[0]])
+    }
+    let product = product(weight, false, true)
+    let result =
+      bias.map { bias in
+        Tensor(shape: product.shape) {
+          ck_add_rows(product.pointer, bias.pointer, false, $0.baseAddress, product.shape[0], product.shape[1])
+        }
+      } ?? product
+    return result.recorded(.linear, [self, weight] + (bias.map { [$0] } ?? [])) { input in
+      switch input {
+      case 0: Derivative.matmulLeft(shape, weight.detached, false, true)
+      case 1: Derivative.matmulRight(detached, weight.shape, false, true)
+      default: Derivative.add(to: [weight.shape[0]])
+      }
+    }
+  }
+}

@@ -1,0 +1,59 @@
+import CKernels
+
+// Sums, means and maxima. An axis may be given from the end: -1 is the last.
+
+extension Tensor {
+  package func resolved(axis: Int, _ operation: String) -> Int {
+    let resolved = axis < 0 ? axis + rank : axis
+    precondition(resolved >= 0 && resolved < rank, "\(operation): axis \(axis) of shape \(shape)")
+    return resolved
+  }
+
+  /// [outer, axis, inner]: the shape seen from one axis.
+  package func extents(around axis: Int) -> (outer: Int, axis: Int, inner: Int) {
+    (shape[..<axis].reduce(1, *), shape[axis], shape[(axis + 1)...].reduce(1, *))
+  }
+
+  private func reduced(_ operation: ck_reduction, axis: Int, keepingAxis: Bool) -> Tensor {
+    let (outer, length, inner) = extents(around: axis)
+    var shape = shape
+    if keepingAxis { shape[axis] = 1 } else { shape.remove(at: axis) }
+    return Tensor(shape: shape) { ck_reduce(operation, pointer, $0.baseAddress, outer, length, inner) }
+  }
+
+  /// The sum of all elements.
+  public func sum() -> Tensor {
+    Tensor(shape: []) { ck_reduce(CK_SUM, pointer, $0.baseAddress, 1, count, 1) }
+      .recorded(.sum, self, Derivative.sum(from: shape, keptShape: shape.map { _ in 1 }))
+  }
+
+  public func sum(axis: Int, keepingAxis: Bool = false) -> Tensor {
+    let axis = resolved(axis: axis, "sum")
+    var kept = shape
+    kept[axis] = 1
+    return reduced(CK_SUM, axis: axis, keepingAxis: keepingAxis)
+      .recorded(.sum, self, Derivative.sum(from: shape, keptShape: kept))
+  }
+
+  public func mean() -> Tensor { sum() / Float(count) }
+
+  public func mean(axis: Int, keepingAxis: Bool = false) -> Tensor {
+    sum(axis: axis, keepingAxis: keepingAxis) / Float(shape[resolved(axis: axis, "mean")])
+  }
+
+  /// The largest element along an axis; the gradient goes to the first of equals.
+  public func max(axis: Int, keepingAxis: Bool = false) -> Tensor {
+    let axis = resolved(axis: axis, "max")
+    precondition(shape[axis] > 0, "max: axis \(axis) of shape \(shape) is empty")
+    return reduced(CK_MAX, axis: axis, keepingAxis: keepingAxis)
+      .recorded(.max, self, Derivative.max(detached, axis: axis))
+  }
+
+  /// The index of the first largest element in each row of a matrix.
+  public func argmaxRows() -> [Int] {
+    precondition(rank == 2, "argmaxRows: a matrix is needed, found shape \(shape)")
+    var index = [Int32](repeating: 0, count: shape[0])
+    ck_argmax_rows(pointer, &index, shape[0], shape[1])
+    return index.map(Int.init)
+  }
+}

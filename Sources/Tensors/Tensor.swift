@@ -1,0 +1,135 @@
+import CKernels
+
+/// A dense, row-major array of float32 of any rank: a value, never changed once made.
+///
+/// ```swift
+/// let x = Tensor(shape: [2, 3], scalars: [1, 2, 3, 4, 5, 6])
+/// let y = (x * 2).sum(axis: 1)  // [12, 30]
+/// ```
+///
+/// Operations check shapes with preconditions that name the operation and both shapes. Where an input takes part in
+/// a gradient (see `valueAndGradients`), the result remembers how it was made; otherwise nothing is recorded.
+public struct Tensor: Sendable {
+  package var storage: Storage
+  /// The length of every axis, outermost first; `[]` is a scalar.
+  public let shape: [Int]
+  /// How this value was made, where a gradient was asked for.
+  package let node: Node?
+
+  package init(storage: Storage, shape: [Int], node: Node? = nil) {
+    assert(storage.count == shape.reduce(1, *))
+    self.storage = storage
+    self.shape = shape
+    self.node = node
+  }
+
+  /// A tensor of `shape` that `body` fills; every element must be written.
+  public init(shape: [Int], initializedWith body: (UnsafeMutableBufferPointer<Float>) throws -> Void) rethrows {
+    let storage = Storage(count: shape.reduce(1, *))
+    try body(UnsafeMutableBufferPointer(start: storage.base, count: storage.count))
+    self.init(storage: storage, shape: shape)
+  }
+
+  /// A tensor from its elements in row-major order.
+  public init(shape: [Int], scalars: [Float]) {
+    precondition(
+      shape.reduce(1, *) == scalars.count,
+      "Tensor(shape:scalars:): shape \(shape) holds \(shape.reduce(1, *)) elements, found \(scalars.count)")
+    self.init(shape: shape) { _ = $0.initialize(from: scalars) }
+  }
+
+  /// A scalar, of shape `[]`.
+  public init(_ scalar: Float) {
+    self.init(shape: [], scalars: [scalar])
+  }
+
+  /// A vector.
+  public init(_ scalars: [Float]) {
+    self.init(shape: [scalars.count], scalars: scalars)
+  }
+
+  /// Memory that `owner` keeps valid and unchanged, for example a mapped file, without a copy.
+  public init(shape: [Int], borrowing base: UnsafePointer<Float>, owner: AnyObject) {
+    self.init(storage: Storage(borrowing: base, count: shape.reduce(1, *), owner: owner), shape: shape)
+  }
+
+  public static func full(_ shape: [Int], _ value: Float) -> Tensor {
+    Tensor(shape: shape) { $0.initialize(repeating: value) }
+  }
+
+  public static func zeros(_ shape: [Int]) -> Tensor { full(shape, 0) }
+  public static func ones(_ shape: [Int]) -> Tensor { full(shape, 1) }
+
+  /// The n × n identity.
+  public static func identity(_ n: Int) -> Tensor {
+    Tensor(shape: [n, n]) { buffer in
+      buffer.initialize(repeating: 0)
+      for i in 0..<n { buffer[i * n + i] = 1 }
+    }
+  }
+
+  /// The number of axes.
+  public var rank: Int { shape.count }
+  /// The number of elements.
+  public var count: Int { storage.count }
+  /// The elements in row-major order.
+  public var scalars: [Float] { withUnsafeBufferPointer(Array.init) }
+
+  /// The only element.
+  public var item: Float {
+    precondition(count == 1, "item: a tensor of shape \(shape) has \(count) elements, not one")
+    return storage.base[0]
+  }
+
+  /// The element at one position; slow, for looking.
+  public subscript(_ position: Int...) -> Float {
+    precondition(position.count == rank, "subscript: \(position.count) positions for shape \(shape)")
+    var offset = 0
+    for (index, length) in zip(position, shape) {
+      precondition(index >= 0 && index < length, "subscript: position \(position) lies outside shape \(shape)")
+      offset = offset * length + index
+    }
+    return storage.base[offset]
+  }
+
+  public func withUnsafeBufferPointer<Result>(_ body: (UnsafeBufferPointer<Float>) throws -> Result) rethrows -> Result
+  {
+    defer { withExtendedLifetime(storage) {} }
+    return try body(UnsafeBufferPointer(start: storage.base, count: storage.count))
+  }
+
+  /// Read access for kernels; `storage` outlives every synchronous use.
+  package var pointer: UnsafePointer<Float> { UnsafePointer(storage.base) }
+
+  /// Lets an optimizer write the elements. Copies first where anybody else holds them.
+  package mutating func updateInPlace(_ body: (UnsafeMutablePointer<Float>) -> Void) {
+    if storage.isBorrowed || !isKnownUniquelyReferenced(&storage) {
+      let copy = Storage(count: storage.count)
+      copy.base.update(from: storage.base, count: storage.count)
+      storage = copy
+    }
+    body(storage.base)
+  }
+
+  /// Whether both have the same memory, so that they are equal without a look at the elements.
+  package func isShared(with other: Tensor) -> Bool { storage === other.storage && shape == other.shape }
+
+  /// Whether every element is the same bit for bit, and the shape too.
+  public func isIdentical(to other: Tensor) -> Bool {
+    guard shape == other.shape else { return false }
+    return (0..<count).allSatisfy { storage.base[$0].bitPattern == other.storage.base[$0].bitPattern }
+  }
+
+  /// False where an element is infinite or not a number.
+  public var isFinite: Bool { ck_all_finite(pointer, count) }
+
+  /// The Frobenius norm √Σx², summed in double precision.
+  public var norm: Double { ck_sum_of_squares(pointer, count).squareRoot() }
+}
+
+extension Tensor: CustomStringConvertible {
+  public var description: String {
+    let shown = scalars.prefix(8).map { "\($0)" }.joined(separator: ", ")
+    return "Tensor\(shape)[\(shown)\(count > 8 ? ", …" : "")]"
+  }
+}

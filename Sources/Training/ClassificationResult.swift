@@ -1,0 +1,35 @@
+/// What a classifier answered on labelled examples.
+public struct ClassificationResult: Sendable, Equatable {
+  public let labels: [Int]
+  public let predictions: [Int]
+  public let classCount: Int
+
+  public init(labels: [Int], predictions: [Int], classCount: Int) {
+    precondition(labels.count == predictions.count, "\(labels.count) labels and \(predictions.count) predictions")
+    self.labels = labels
+    self.predictions = predictions
+    self.classCount = classCount
+  }
+
+  /// The share of right answers, in 0...1.
+  public var accuracy: Double {
+    labels.isEmpty ? 0 : Double(zip(labels, predictions).count { $0 == $1 }) / Double(labels.count)
+  }
+
+  /// Wrong answers by true class.
+  public var errors: [Int] {
+    var errors = [Int](repeating: 0, count: classCount)
+    for (label, prediction) in zip(labels, predictions) where label != prediction { errors[label] += 1 }
+    return errors
+  }
+
+  /// The class with the most errors, the first of equals.
+  public var worstClass: Int { errors.firstIndex(of: errors.max() ?? 0) ?? 0 }
+
+  /// confusion[true class][answer]
+  public var confusion: [[Int]] {
+    var counts = [[Int]](repeating: [Int](repeating: 0, count: classCount), count: classCount)
+    for (label, prediction) in zip(labels, predictions) { counts[label][prediction] += 1 }
+    return counts
+  }
+}

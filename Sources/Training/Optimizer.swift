@@ -1,0 +1,190 @@
+import CKernels
+import Networks
+import Tensors
+
+/// Changes trainable parameters by their gradients.
+///
+/// ```swift
+/// let optimizer = Adam(model.trainableParameters, learningRate: 1e-3)
+/// let (loss, gradients) = model.valueAndGradients { … }
+/// optimizer.update(gradients)
+/// ```
+public protocol Optimizer: AnyObject {
+  /// What is changed, in a fixed order. Never empty: an optimizer with nothing to train is refused at once.
+  var parameters: [NamedParameter] { get }
+  var learningRate: Float { get set }
+  /// Updates done so far.
+  var step: Int { get }
+  /// One step. Every gradient is first multiplied by `gradientScale` (clipping). A parameter without a gradient stays.
+  func update(_ gradients: Gradients, gradientScale: Float)
+  /// What must be kept to go on bit for bit, by name; nil before the first step.
+  var state: [String: Tensor] { get }
+  /// Takes up a kept state. Throws where names or shapes differ.
+  func restore(state: [String: Tensor], step: Int) throws
+}
+
+extension Optimizer {
+  public func update(_ gradients: Gradients) { update(gradients, gradientScale: 1) }
+}
+
+/// Why a kept optimizer state does not fit.
+public struct OptimizerStateError: Error, CustomStringConvertible {
+  public let description: String
+}
+
+/// One tensor per parameter that an optimizer keeps beside it (a moment, a velocity), zero at first.
+struct Moments {
+  private let label: String
+  private var tensors: [Tensor?]
+
+  init(_ label: String, count: Int) {
+    self.label = label
+    self.tensors = Array(repeating: nil, count: count)
+  }
+
+  mutating func update(_ index: Int, like parameter: Parameter, _ body: (UnsafeMutablePointer<Float>) -> Void) {
+    var tensor = tensors[index] ?? .zeros(parameter.shape)
+    tensors[index] = nil
+    tensor.updateInPlace(body)
+    tensors[index] = tensor
+  }
+
+  func add(to state: inout [String: Tensor], for parameters: [NamedParameter]) {
+    for (item, tensor) in zip(parameters, tensors) { state["\(item.name).\(label)"] = tensor }
+  }
+
+  mutating func restore(from state: [String: Tensor], for parameters: [NamedParameter]) throws {
+    for (index, item) in parameters.enumerated() {
+      let found = state["\(item.name).\(label)"]
+      guard found == nil || found!.shape == item.parameter.shape else {
+        throw OptimizerStateError(
+          description: "the kept \(label) of \(item.name) has shape \(found!.shape), expected \(item.parameter.shape)")
+      }
+      tensors[index] = found
+    }
+  }
+}
+
+/// Adam (Kingma and Ba, 2015) and AdamW (Loshchilov and Hutter, 2019), by PyTorch's update rule.
+public final class Adam: Optimizer {
+  public let parameters: [NamedParameter]
+  public var learningRate: Float
+  public let betas: (Float, Float)
+  public let epsilon: Float
+  public let weightDecay: WeightDecay
+  public private(set) var step = 0
+  private let rateMultipliers: [Float]
+  private var first: Moments
+  private var second: Moments
+
+  /// How weights are drawn to zero.
+  public enum WeightDecay: Sendable, Equatable {
+    case none
+    /// Added to the gradient: Adam with L2 regularisation.
+    case coupled(Float)
+    /// Apart from the gradient: AdamW.
+    case decoupled(Float)
+  }
+
+  /// - Parameter rateMultiplier: What a parameter's learning rate is multiplied by, for LoRA+ (Hayou et al., 2024).
+  public init(
+    _ parameters: [NamedParameter], learningRate: Float, betas: (Float, Float) = (0.9, 0.999), epsilon: Float = 1e-8,
+    weightDecay: WeightDecay = .none, rateMultiplier: (NamedParameter) -> Float = { _ in 1 }
+  ) {
+    precondition(!parameters.isEmpty, "Adam: there is no parameter to train")
+    self.parameters = parameters
+    self.learningRate = learningRate
+    self.betas = betas
+    self.epsilon = epsilon
+    self.weightDecay = weightDecay
+    self.rateMultipliers = parameters.map(rateMultiplier)
+    self.first = Moments("first_moment", count: parameters.count)
+    self.second = Moments("second_moment", count: parameters.count)
+  }
+
+  public func update(_ gradients: Gradients, gradientScale: Float) {
+    step += 1
+    let (decay, decoupled): (Float, Bool) =
+      switch weightDecay {
+      case .none: (0, false)
+      case .coupled(let decay): (decay, false)
+      case .decoupled(let decay): (decay, true)
+      }
+    for (index, item) in parameters.enumerated() {
+      guard let gradient = gradients[item.parameter] else { continue }
+      first.update(index, like: item.parameter) { m in
+        second.update(index, like: item.parameter) { v in
+          item.parameter.update { weight, count in
+            ck_adam_step(
+              weight, gradient.pointer, m, v, count, learningRate * rateMultipliers[index], betas.0, betas.1, epsilon,
+              decay, decoupled, Int64(step), gradientScale)
+          }
+        }
+      }
+    }
+  }
+
+  public var state: [String: Tensor] {
+    var state: [String: Tensor] = [:]
+    first.add(to: &state, for: parameters)
+    second.add(to: &state, for: parameters)
+    return state
+  }
+
+  public func restore(state: [String: Tensor], step: Int) throws {
+    try first.restore(from: state, for: parameters)
+    try second.restore(from: state, for: parameters)
+    self.step = step
+  }
+}
+
+/// Stochastic gradient descent with momentum, by PyTorch's update rule.
+public final class SGD: Optimizer {
+  public let parameters: [NamedParameter]
+  public var learningRate: Float
+  public let momentum: Float
+  public let isNesterov: Bool
+  public let weightDecay: Float
+  public private(set) var step = 0
+  private var velocity: Moments
+
+  public init(
+    _ parameters: [NamedParameter], learningRate: Float, momentum: Float = 0, isNesterov: Bool = false,
+    weightDecay: Float = 0
+  ) {
+    precondition(!parameters.isEmpty, "SGD: there is no parameter to train")
+    precondition(!isNesterov || momentum > 0, "SGD: Nesterov's rule needs a momentum")
+    self.parameters = parameters
+    self.learningRate = learningRate
+    self.momentum = momentum
+    self.isNesterov = isNesterov
+    self.weightDecay = weightDecay
+    self.velocity = Moments("velocity", count: parameters.count)
+  }
+
+  public func update(_ gradients: Gradients, gradientScale: Float) {
+    step += 1
+    for (index, item) in parameters.enumerated() {
+      guard let gradient = gradients[item.parameter] else { continue }
+      func change(_ velocity: UnsafeMutablePointer<Float>?) {
+        item.parameter.update { weight, count in
+          ck_sgd_step(
+            weight, gradient.pointer, velocity, count, learningRate, momentum, isNesterov, weightDecay, step == 1,
+            gradientScale)
+        }
+      }
+      if momentum == 0 { change(nil) } else { velocity.update(index, like: item.parameter, change) }
+    }
+  }
+
+  public var state: [String: Tensor] {
+    var state: [String: Tensor] = [:]
+    velocity.add(to: &state, for: parameters)
+    return state
+  }
+
+  public func restore(state: [String: Tensor], step: Int) throws {
+    try velocity.restore(from: state, for: parameters)
+    self.step = step
+  }
+}

@@ -1,0 +1,54 @@
+import Tensors
+
+/// Which examples make the next mini-batch. Codable, so that a resumed run draws the same.
+public protocol BatchSampler: Codable {
+  mutating func next() -> [Int]
+}
+
+/// All examples in a new random order in every epoch; the last batch of an epoch may be smaller.
+public struct ShuffledBatches: BatchSampler {
+  private let indices: [Int]
+  private let batchSize: Int
+  private var generator: SeededGenerator
+  private var order: [Int] = []
+  private var position = 0
+
+  public init(_ indices: [Int], batchSize: Int, seed: UInt64) {
+    precondition(!indices.isEmpty && batchSize > 0, "ShuffledBatches: \(indices.count) examples by \(batchSize)")
+    self.indices = indices
+    self.batchSize = batchSize
+    self.generator = SeededGenerator(seed: seed)
+  }
+
+  public var batchesPerEpoch: Int { (indices.count + batchSize - 1) / batchSize }
+
+  public mutating func next() -> [Int] {
+    if position >= order.count {
+      order = indices.shuffled(using: &generator)
+      position = 0
+    }
+    defer { position += batchSize }
+    return Array(order[position..<min(order.count, position + batchSize)])
+  }
+}
+
+/// Batches of which a fixed number of examples come from one group and the rest from another: a new skill with replay
+/// of the old ones (Robins, 1995: rehearsal). The two groups are each gone through in shuffled order.
+public struct ReplayBatches: BatchSampler {
+  private var focus: ShuffledBatches
+  private var replay: ShuffledBatches
+  private let focusCount: Int
+  private let replayCount: Int
+
+  public init(focus: [Int], replay: [Int], focusCount: Int, replayCount: Int, seed: UInt64) {
+    precondition(focusCount > 0 && replayCount > 0, "ReplayBatches: \(focusCount) and \(replayCount) examples a batch")
+    self.focus = ShuffledBatches(focus, batchSize: 1, seed: seed)
+    self.replay = ShuffledBatches(replay, batchSize: 1, seed: seed &+ 1)
+    self.focusCount = focusCount
+    self.replayCount = replayCount
+  }
+
+  public mutating func next() -> [Int] {
+    (0..<focusCount).flatMap { _ in focus.next() } + (0..<replayCount).flatMap { _ in replay.next() }
+  }
+}

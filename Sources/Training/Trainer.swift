@@ -1,0 +1,97 @@
+import Foundation
+import Networks
+import Tensors
+
+/// What one step did.
+public struct StepReport: Sendable {
+  /// Counted from 1.
+  public let step: Int
+  public let loss: Float
+  public let learningRate: Float
+  /// Norm over all gradients before clipping; nil where it was not needed.
+  public let gradientNorm: Float?
+}
+
+/// Why training can't go on.
+public enum TrainingError: Error, CustomStringConvertible {
+  case notFinite(loss: Float, step: Int, learningRate: Float)
+  case interrupted(step: Int)
+
+  public var description: String {
+    switch self {
+    case .notFinite(let loss, let step, let rate):
+      "the loss became \(loss) at step \(step) (learning rate \(rate)): try a smaller --learning-rate, or a longer "
+        + "warm-up"
+    case .interrupted(let step): "interrupted after step \(step)"
+    }
+  }
+}
+
+/// One training run: a loss, an optimizer, a schedule.
+///
+/// ```swift
+/// let trainer = Trainer(Adam(model.trainableParameters, learningRate: 1e-3))
+/// for batch in batches { try trainer.step { model(batch.images).crossEntropy(batch.labels) } }
+/// ```
+public final class Trainer {
+  public let optimizer: any Optimizer
+  public let schedule: Schedule?
+  /// The largest allowed norm over all gradients; larger ones are scaled down to it.
+  public let clipping: Float?
+  /// The loss of every step so far.
+  public private(set) var losses: [Float] = []
+
+  public init(_ optimizer: any Optimizer, schedule: Schedule? = nil, clipping: Float? = nil) {
+    self.optimizer = optimizer
+    self.schedule = schedule
+    self.clipping = clipping
+  }
+
+  /// One step. Throws `TrainingError.notFinite`, before anything is changed, where the loss is not a finite number.
+  @discardableResult
+  public func step(_ loss: () throws -> Tensor) throws -> StepReport {
+    try step(optimizer.parameters.valueAndGradients(loss))
+  }
+
+  /// One step on a mini-batch in parts (gradient accumulation): the loss and its gradient are the means of the parts',
+  /// each weighted by its share. Only one part's intermediate values are in memory at a time.
+  ///
+  /// - Parameter loss: the loss of a part, by its place in `shares`.
+  @discardableResult
+  public func step(shares: [Float], loss: (_ part: Int) throws -> Tensor) throws -> StepReport {
+    precondition(!shares.isEmpty, "step: a batch without parts")
+    if shares.count == 1 { return try step { try loss(0) } }
+    var (mean, sums): (Float, Gradients) = (0, Gradients())
+    for (part, share) in shares.enumerated() {
+      let (value, gradients) = try optimizer.parameters.valueAndGradients { try loss(part) }
+      mean += share * value.item
+      for item in optimizer.parameters {
+        guard let gradient = gradients[item.parameter] else { continue }
+        sums[item.parameter] =
+          sums[item.parameter].map { $0.adding(gradient, scaledBy: share) } ?? gradient * share
+      }
+    }
+    return try step((Tensor(mean), sums))
+  }
+
+  private func step(_ found: (value: Tensor, gradients: Gradients)) throws -> StepReport {
+    let (value, gradients) = found
+    if let schedule { optimizer.learningRate = schedule.rate(at: losses.count) }
+    let number = losses.count + 1
+    guard value.item.isFinite else {
+      throw TrainingError.notFinite(loss: value.item, step: number, learningRate: optimizer.learningRate)
+    }
+    var norm: Float?
+    var scale: Float = 1
+    if let clipping {
+      norm = Float(gradients.norm(over: optimizer.parameters))
+      // PyTorch's clip_grad_norm_ adds 1e-6 in the same place.
+      scale = min(1, clipping / (norm! + 1e-6))
+    }
+    optimizer.update(gradients, gradientScale: scale)
+    losses.append(value.item)
+    return StepReport(step: number, loss: value.item, learningRate: optimizer.learningRate, gradientNorm: norm)
+  }
+
+  func restore(losses: [Float]) { self.losses = losses }
+}

@@ -1,0 +1,83 @@
+import Checkpoints
+import Foundation
+import Networks
+import Tensors
+
+/// Everything that a training run needs to go on bit for bit, in one safetensors file: the trained parameters, the
+/// optimizer's moments, the losses, the sampler's and the dropouts' random state.
+///
+/// Frozen parameters are not kept; whoever resumes brings the same base, and `purpose`, a text that describes the run
+/// (model, data, seed, settings), must agree.
+public struct TrainingState {
+  private struct Record: Codable {
+    var purpose: String
+    var step: Int
+    var sampler: Data
+    var generators: [String: SeededGenerator]
+  }
+
+  private static let metadataKey = "training_state"
+
+  /// Writes the state beside `url`, syncs and renames: what was there before stays until the new one is whole.
+  public static func save(
+    _ trainer: Trainer, of model: some Module, sampler: some BatchSampler, purpose: String, to url: URL
+  ) throws {
+    var tensors = [try StoredTensor(name: "losses", Tensor(trainer.losses))]
+    for item in trainer.optimizer.parameters {
+      tensors.append(try StoredTensor(name: "parameter.\(item.name)", item.parameter.original))
+    }
+    for (name, tensor) in trainer.optimizer.state.sorted(by: { $0.key < $1.key }) {
+      tensors.append(try StoredTensor(name: "optimizer.\(name)", tensor))
+    }
+    let generators = model.randomizedModules.map { ($0.path, $0.module.generator) }
+    let record = Record(
+      purpose: purpose, step: trainer.losses.count, sampler: try JSONEncoder().encode(sampler),
+      generators: Dictionary(uniqueKeysWithValues: generators))
+    let text = String(decoding: try JSONEncoder().encode(record), as: UTF8.self)
+    try SafetensorsWriter.write(tensors, to: url, metadata: [.init(metadataKey, .string(text))])
+  }
+
+  /// Puts a saved state back.
+  ///
+  /// Throws `CheckpointError` where the file is no training state, was made for another purpose, or holds other
+  /// parameters; then nothing is changed.
+  public static func restore<Sampler: BatchSampler>(
+    _ trainer: Trainer, of model: some Module, sampler: inout Sampler, purpose: String, from url: URL
+  ) throws {
+    let file = try SafetensorsFile(url)
+    guard let text = file.metadata.first(where: { $0.key == metadataKey })?.value.string,
+      let record = try? JSONDecoder().decode(Record.self, from: Data(text.utf8)),
+      let restoredSampler = try? JSONDecoder().decode(Sampler.self, from: record.sampler)
+    else {
+      throw CheckpointError(
+        .malformed, file: url.path, "is no training state; name a file that --checkpoint has written")
+    }
+    guard record.purpose == purpose else {
+      throw CheckpointError(
+        .mismatch, file: url.path,
+        "was saved by another run (\(record.purpose)); this one is (\(purpose)). Resume with the same options")
+    }
+    func tensor(_ name: String, like shape: [Int]?) throws -> Tensor {
+      guard let stored = file[name], shape == nil || stored.shape == shape! else {
+        throw CheckpointError(
+          .mismatch, file: url.path,
+          "'\(name)' has shape \(file[name]?.shape.description ?? "none"), expected \(shape?.description ?? "any")")
+      }
+      return try stored.tensor()
+    }
+    let parameters = trainer.optimizer.parameters
+    let values = try parameters.map { try tensor("parameter.\($0.name)", like: $0.parameter.shape) }
+    let losses = try tensor("losses", like: [record.step])
+    var state: [String: Tensor] = [:]
+    for stored in file.tensors where stored.name.hasPrefix("optimizer.") {
+      state[String(stored.name.dropFirst("optimizer.".count))] = try stored.tensor()
+    }
+    try trainer.optimizer.restore(state: state, step: record.step)
+    for (item, value) in zip(parameters, values) { try item.parameter.assignOriginal(value) }
+    for (path, module) in model.randomizedModules {
+      if let generator = record.generators[path] { module.generator = generator }
+    }
+    trainer.restore(losses: losses.scalars)
+    sampler = restoredSampler
+  }
+}

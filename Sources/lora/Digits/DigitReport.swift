@@ -1,0 +1,307 @@
+import Foundation
+import LoRAKit
+
+/// The experiment's report: one HTML file with what was measured, in tables, charts and pictures.
+struct DigitReport {
+  let dataset: String
+  let experiment: DigitExperiment
+  let result: DigitExperiment.Result
+  private let spectra: [LayerSpectra]
+
+  /// - Throws: `LinearAlgebraError` where a weight has no singular value decomposition (it is not finite).
+  init(dataset: String, experiment: DigitExperiment, result: DigitExperiment.Result) throws {
+    self.dataset = dataset
+    self.experiment = experiment
+    self.result = result
+    spectra = try LayerSpectra.all(of: result)
+  }
+
+  var html: String {
+    Report(
+      title: "LoRA on handwritten digits", summary: summary,
+      sections: [
+        overview, errorsByDigit, repaired, losses, confusions, factors, singularValues,
+      ].compactMap { $0 },
+      footer: "Made by lora digits, seed \(experiment.settings.seed), \(grouped(experiment.train.count)) training and "
+        + "\(grouped(experiment.test.count)) test digits (\(dataset))."
+    ).html
+  }
+
+  private var digit: Int { result.digit }
+  private var baseErrors: Int { result.baseTest.errors[digit] }
+  /// The arm whose adapter is shown: the one with replay, where there is one.
+  private var shown: DigitExperiment.Outcome? {
+    result.outcomes.first { $0.arm == .loraReplay } ?? result.outcomes.first { $0.arm == .lora }
+  }
+
+  private func percent(_ share: Double) -> String { "\(fixed(100 * share, 2))%" }
+
+  private var summary: String {
+    let start =
+      "A classifier of \(grouped(parameterCount)) parameters reads the digit \(digit) wrong \(baseErrors) times"
+      + (experiment.settings.digit == nil ? ", more often than any other." : ".")
+    guard let shown else { return start }
+    return start + " LoRA leaves every one of its weights as it is and trains \(grouped(shown.trainableCount)) numbers"
+      + " beside them, \(percent(Double(shown.trainableCount) / Double(parameterCount))) of the model."
+      + " After \(shown.steps) steps \(shown.test.errors[digit]) errors are left."
+  }
+
+  private var parameterCount: Int { result.base.parameters.reduce(0) { $0 + $1.parameter.original.count } }
+}
+
+// MARK: - Numbers
+
+extension DigitReport {
+  private var overview: Report.Section {
+    var blocks: [Report.Block] = []
+    if let shown {
+      blocks.append(
+        .highlights([
+          .init("\(baseErrors) → \(shown.test.errors[digit])", "errors on the digit \(digit), \(shown.arm.rawValue)"),
+          .init(
+            "\(percent(result.baseTest.accuracy)) → \(percent(shown.test.accuracy))", "accuracy on all digits"),
+          .init(grouped(shown.trainableCount), "trained numbers of \(grouped(parameterCount))"),
+          .init("\(fixed(shown.seconds, 2)) s", "for \(shown.steps) steps of \(experiment.settings.batchSize) images"),
+        ]))
+    }
+    let table = self.table
+    blocks.append(
+      .figure(
+        Table(columns: [.text("")] + table.head[1..<8].map { .init($0) }, rows: table.rows.map { Array($0[..<8]) }),
+        caption: "Every way starts from the same base and takes the same number of steps."))
+    blocks.append(.prose(verdict))
+    return .init("What was measured", blocks)
+  }
+
+  /// What the reader sees in the table, from the numbers.
+  private var verdict: String {
+    func outcome(_ arm: DigitExperiment.Arm) -> DigitExperiment.Outcome? { result.outcomes.first { $0.arm == arm } }
+    func change(_ outcome: DigitExperiment.Outcome) -> String {
+      let points = 100 * (outcome.test.accuracy - result.baseTest.accuracy)
+      return "\(points >= 0 ? "up" : "down") \(fixed(abs(points), 2)) points"
+    }
+    var sentences: [String] = []
+    if let full = outcome(.full) {
+      sentences.append(
+        "Trained on nothing but the digit \(digit), the whole model learns to answer \(digit): "
+          + "\(full.test.errors[digit]) errors on it are left, and accuracy goes \(change(full)).")
+    }
+    if let lora = outcome(.lora) {
+      sentences.append(
+        "LoRA on the same images can change less, so it forgets less: accuracy goes \(change(lora)), with "
+          + "\(lora.test.errors[digit]) errors on the digit.")
+    }
+    if let replay = outcome(.loraReplay) {
+      sentences.append(
+        "Mixing the digit with others, so that the model keeps seeing what it must not forget, is the cure: "
+          + "\(replay.test.errors[digit]) errors on the digit, accuracy \(change(replay)).")
+    }
+    if let replay = outcome(.fullReplay) {
+      sentences.append(
+        "The same mixture with every parameter: \(replay.test.errors[digit]) errors, accuracy \(change(replay)).")
+    }
+    if result.outcomes.contains(where: \.arm.usesLoRA) {
+      sentences.append(
+        result.baseUnchanged && result.disabledEqualsBase
+          ? "After each LoRA training the base's weights were compared with what they were before, and its outputs with "
+            + "the adapter switched off: both are the same bit for bit."
+          : "The base did not stay the same under LoRA: this must not happen.")
+    }
+    return sentences.joined(separator: " ")
+  }
+
+  private var table: (head: [String], rows: [[String]]) {
+    DigitSummary(dataset: dataset, experiment: experiment, result: result).table
+  }
+
+  private var errorsByDigit: Report.Section {
+    func chart(_ title: String, _ arms: [DigitExperiment.Arm]) -> BarChart? {
+      let outcomes = result.outcomes.filter { arms.contains($0.arm) }
+      guard !outcomes.isEmpty else { return nil }
+      return BarChart(
+        title: title, categories: (0...9).map(String.init),
+        series: [.init("base", result.baseTest.errors)] + outcomes.map { .init($0.arm.rawValue, $0.test.errors) },
+        xLabel: "digit", yLabel: "errors", width: 560)
+    }
+    let charts = [
+      chart("With replay of the other digits", [.loraReplay, .fullReplay]),
+      chart("On the digit \(digit) alone", [.lora, .full]),
+    ].compactMap { $0 }
+    return .init(
+      "Errors by digit",
+      [
+        .row(
+          charts.isEmpty ? [chart("Base", DigitExperiment.Arm.allCases)].compactMap { $0 } : charts,
+          caption: "The scales differ: without replay, the digits that are not trained are forgotten."),
+        .figure(
+          Table(
+            columns: [.text("errors on")] + table.head[8...].map { .init($0) },
+            rows: table.rows.map { [$0[0]] + $0[8...] })),
+      ])
+  }
+
+  private var losses: Report.Section {
+    let curves = result.outcomes.map { LineChart.Series($0.arm.rawValue, $0.losses) }
+    let base = LineChart(
+      title: "Base", series: [.init("base", result.baseLosses)], xLabel: "step", yLabel: "loss", yScale: .logarithmic,
+      smoothing: max(1, result.baseLosses.count / 60), width: 560)
+    let arms = LineChart(
+      title: "Teaching the digit \(digit)", series: curves, xLabel: "step", yLabel: "loss", yScale: .logarithmic,
+      smoothing: max(1, experiment.settings.steps / 10), width: 560)
+    return .init(
+      "Loss",
+      [
+        .row(
+          curves.isEmpty ? [base] : [base, arms],
+          caption:
+            "Cross-entropy of each mini-batch, a moving mean, on a logarithmic scale. The curves of the arms with "
+            + "and without replay are losses on different images.")
+      ])
+  }
+
+  private var confusions: Report.Section {
+    let all = [("base", result.baseTest)] + result.outcomes.map { ($0.arm.rawValue, $0.test) }
+    let charts = all.map { name, test in
+      ConfusionMatrix(title: name, classes: (0...9).map(String.init), counts: test.confusion, width: 330)
+    }
+    let rows = stride(from: 0, to: charts.count, by: 3).map { Array(charts[$0..<min($0 + 3, charts.count)]) }
+    return .init(
+      "What is taken for what",
+      [.prose("Rows: the digit that was written. Columns: the answer.")] + rows.map { .row($0) })
+  }
+}
+
+// MARK: - Pictures
+
+extension DigitReport {
+  /// The images that the base got wrong and LoRA gets right, those of the taught digit first.
+  private var repaired: Report.Section? {
+    guard let shown else { return nil }
+    let (labels, before, after) = (result.baseTest.labels, result.baseTest.predictions, shown.test.predictions)
+    let fixed = labels.indices.filter { before[$0] != labels[$0] && after[$0] == labels[$0] }
+    let broken = labels.indices.count { before[$0] == labels[$0] && after[$0] != labels[$0] }
+    guard !fixed.isEmpty else { return nil }
+    let ordered = fixed.filter { labels[$0] == digit } + fixed.filter { labels[$0] != digit }
+    let tiles = ordered.prefix(32).map { index in
+      ImageGrid.Tile(
+        Picture(
+          width: experiment.test.width, height: experiment.test.height, pixels: experiment.test.pixels(at: index)),
+        captions: [.init("base \(before[index])", .bad), .init("LoRA \(after[index])", .good)])
+    }
+    return .init(
+      "Read right now",
+      [
+        .prose(
+          "Of the test images, the base got \(fixed.count) wrong that \(shown.arm.rawValue) gets right; the other way "
+            + "round there are \(broken)."),
+        .figure(
+          ImageGrid(title: "Repaired digits", tiles: Array(tiles)),
+          caption: ordered.count > 32
+            ? "The first 32 of \(ordered.count), each with both answers; the digit \(digit) first."
+            : "Each with both answers; the digit \(digit) first."),
+      ])
+  }
+
+  /// A, B and ΔW of the shown adapter.
+  private var factors: Report.Section? {
+    guard let shown, let first = shown.updates.first, let last = shown.updates.last,
+      case .factors(let a, let b, let scale) = first.update, case .factors(_, let lastB, _) = last.update
+    else { return nil }
+    let side = (experiment.test.height, experiment.test.width)
+    let limit = Double(a.scalars.map(abs).max() ?? 1)
+    // Each row of the first layer's A weighs the pixels of an image, so it is one.
+    let rows = (0..<min(4, a.shape[0])).map { row in
+      Heatmap(
+        title: "A, row \(row + 1), as an image", a.sliced(axis: 0, row..<row + 1).reshaped([side.0, side.1]),
+        limit: limit,
+        rowLabel: nil, columnLabel: nil, width: 260)
+    }
+    let delta = b.matmul(a) * scale
+    return .init(
+      "What the adapter is made of",
+      [
+        .prose(
+          "The layer `\(first.path)` sees W + s·BA with s = \(fixed(scale, 2)): A is \(a.shape[0]) × \(a.shape[1]), B is "
+            + "\(b.shape[0]) × \(b.shape[1]), and their product has the shape of W, \(delta.shape[0]) × \(delta.shape[1]). "
+            + "A began random and B at zero; what B has become is what was learnt."),
+        .row(rows),
+        .figure(
+          Heatmap(
+            title: "B of \(first.path), turned", b.transposed(), rowLabel: "rank", columnLabel: "output", width: 560,
+            height: 90)),
+        .figure(
+          Heatmap(
+            title: "B of \(last.path)", lastB, rowLabel: "digit", columnLabel: "rank", width: 300, height: 220)),
+        .row(
+          [
+            Heatmap(
+              title: "ΔW of \(first.path)", delta, limit: Heatmap.limit(covering: 0.995, of: delta.scalars),
+              rowLabel: "output", columnLabel: "input", width: 560, height: 420),
+            Heatmap(
+              title: "ΔW of \(last.path)", last.update.tensor,
+              limit: Heatmap.limit(covering: 0.995, of: last.update.tensor.scalars), rowLabel: "digit",
+              columnLabel: "input", width: 560, height: 420),
+          ], caption: "The stripes are what low rank looks like: every row is a mixture of the same few rows."),
+      ])
+  }
+
+  private var singularValues: Report.Section? {
+    guard !spectra.isEmpty else { return nil }
+    let charts = spectra.map { layer in
+      LineChart(
+        title: layer.path, series: layer.curves.map { curve(named: $0.name, $0.values) }, xLabel: "index",
+        yLabel: "singular value", xScale: .logarithmic, yScale: .logarithmic, width: 560)
+    }
+    return .init(
+      "Singular values",
+      [
+        .prose(
+          "The singular values of a layer's weight W, of what full-parameter training added to it, and of what LoRA "
+            + "added. " + spectra.map(\.comparison).joined(separator: " ")
+            + " What a short training teaches lies in few directions, and those are what LoRA's few ranks are for."),
+        .row(Array(charts.prefix(2))),
+      ] + charts.dropFirst(2).map { .figure($0) })
+  }
+
+  /// Values down to a hundred-thousandth of the largest: what lies below is rounding.
+  private func curve(named name: String, _ values: [Float]) -> LineChart.Series {
+    let shown = values.prefix { $0 > 1e-5 * (values.first ?? 0) }
+    return .init(name, points: shown.enumerated().map { (x: Double($0.offset + 1), y: Double($0.element)) })
+  }
+}
+
+/// The singular values of a layer's weight and of what the arms added to it.
+private struct LayerSpectra {
+  let path: String
+  let curves: [(name: String, values: [Float])]
+
+  /// How much of the energy (the sum of squares) the first value holds, of W and of the full change.
+  var comparison: String {
+    func share(_ values: [Float]) -> String {
+      let energy = values.reduce(0.0) { $0 + Double($1) * Double($1) }
+      return "\(fixed(100 * Double(values.first ?? 0) * Double(values.first ?? 0) / max(energy, 1e-300), 0))%"
+    }
+    guard curves.count > 1, curves[1].name.contains("full") else { return "" }
+    return "In `\(path)` the first value holds \(share(curves[0].values)) of W's sum of squares and "
+      + "\(share(curves[1].values)) of the full change's."
+  }
+
+  static func all(of result: DigitExperiment.Result) throws -> [LayerSpectra] {
+    let full = result.outcomes.first { $0.arm == .fullReplay } ?? result.outcomes.first { $0.arm == .full }
+    let low = result.outcomes.filter(\.arm.usesLoRA)
+    guard !low.isEmpty else { return [] }
+    return try result.base.adaptableWeights.enumerated().map { index, weight in
+      var curves = [("W", try weight.parameter.original.singularValues())]
+      if let full {
+        curves.append(("ΔW, \(full.arm.rawValue)", try full.updates[index].update.tensor.singularValues()))
+      }
+      for outcome in low {
+        if case .factors(let a, let b, let scale) = outcome.updates[index].update {
+          curves.append(
+            ("ΔW, \(outcome.arm.rawValue)", try svd(ofProduct: b, a).singularValues.map { $0 * scale }))
+        }
+      }
+      return LayerSpectra(path: weight.path, curves: curves.map { (name: $0.0, values: $0.1) })
+    }
+  }
+}

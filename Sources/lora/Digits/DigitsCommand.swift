@@ -1,0 +1,231 @@
+import ArgumentParser
+import Foundation
+import LoRAKit
+
+/// `lora digits`: the experiment from end to end, in numbers and pictures.
+struct DigitsCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "digits",
+    abstract: "Teach a digit classifier the digit that it reads worst: LoRA against full-parameter training.",
+    discussion: """
+      Trains the base model (784-1000-2000-10), finds the digit with the most errors on the test images, and trains \
+      from the same base, on the same budget of steps: LoRA on that digit alone (lora), every parameter on that digit \
+      alone (full), LoRA with replay of the other digits (lora-replay), every parameter with the same replay \
+      (full-replay).
+
+      EXAMPLES
+        lora digits
+        lora digits --data mnist/ --digit 9 --report report.html
+        lora digits --arms lora-replay --rank 4 --alpha 8 --json result.json
+      """)
+
+  enum Dataset: String, CaseIterable, ExpressibleByArgument {
+    case sample, mnist
+  }
+
+  @Option(help: "The embedded sample of 5,000 digits, or all of MNIST, downloaded once to your cache folder.")
+  var dataset = Dataset.sample
+
+  @Option(help: ArgumentHelp("A folder with MNIST's four IDX files, gzipped or not, instead.", valueName: "folder"))
+  var data: String?
+
+  @Option(help: "The digit to teach, 0 to 9. Default: the one that the base reads worst.")
+  var digit: Int?
+
+  @Option(help: "Rank of both LoRA arms. Default: 1.")
+  var rank: Int?
+
+  @Option(help: "α of both LoRA arms: B A is multiplied by α/rank. Default: 1.")
+  var alpha: Float?
+
+  @Option(help: "Learning rate of every arm (Adam). Default: by arm.")
+  var learningRate: Float?
+
+  @Option(help: "Steps of every arm.")
+  var steps = 100
+
+  @Option(help: "Passes over the training images for the base. Default: 1 on MNIST, 3 on the sample.")
+  var epochs: Int?
+
+  @Option(help: "Images a step.")
+  var batchSize = 10
+
+  @Option(help: "Seed of everything random. The same seed gives the same bits, at any number of threads.")
+  var seed: UInt64 = 0
+
+  @Option(help: "Sizes of the two hidden layers.")
+  var hidden = "1000,2000"
+
+  @Option(help: "Which arms to train: lora, full, lora-replay, full-replay, separated by commas.")
+  var arms = DigitExperiment.Arm.allCases.map(\.rawValue).joined(separator: ",")
+
+  @Option(help: ArgumentHelp("Write a report with charts and pictures, one HTML file.", valueName: "path"))
+  var report: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Write base.safetensors, config.json and the adapter (a PEFT folder, of lora-replay where it was trained).",
+      valueName: "folder"))
+  var save: String?
+
+  @Option(help: ArgumentHelp("Keep the state of the base's training here, every 500 steps.", valueName: "path"))
+  var checkpoint: String?
+
+  @Option(help: ArgumentHelp("Go on from a kept state, with the same options as before.", valueName: "path"))
+  var resume: String?
+
+  @OptionGroup var output: OutputOptions
+
+  func validate() throws {
+    if let digit, !(0...9).contains(digit) { throw ValidationError("--digit \(digit): a digit from 0 to 9 is needed.") }
+    for (name, value) in [("steps", steps), ("batch-size", batchSize), ("epochs", epochs ?? 1)] where value < 1 {
+      throw ValidationError("--\(name) \(value): a number of at least 1 is needed.")
+    }
+    for (name, value) in [("alpha", alpha), ("learning-rate", learningRate)] {
+      if let value, !(value.isFinite && value > 0) {
+        throw ValidationError("--\(name) \(value): a number above 0 is needed.")
+      }
+    }
+    let hidden = try hiddenSizes()
+    if let rank, rank < 1 || rank > min(hidden.0, hidden.1, 10) {
+      throw ValidationError(
+        "--rank \(rank): a number from 1 to \(min(hidden.0, hidden.1, 10)) is needed, the smaller side of the output "
+          + "layer's weight [10, \(hidden.1)] or of a hidden one.")
+    }
+    let arms = try armList()
+    if save != nil && !arms.contains(where: \.usesLoRA) {
+      throw ValidationError("--save: there is no adapter to save among the arms \(self.arms).")
+    }
+  }
+
+  func run() async throws {
+    try output.prepare(alsoWriting: report, checkpoint)
+    if let save { try checkFolderWritable(save) }
+    let (name, digits) = try await loadDigits()
+    let experiment = DigitExperiment(train: digits.train, test: digits.test, settings: try settings(for: digits))
+    let progress = DigitProgress(isQuiet: output.quiet)
+    let interruption = Interruption()
+    let result: DigitExperiment.Result
+    do {
+      result = try experiment.run(
+        keeping: stateKeeping(name), resumeFrom: resume.map { URL(fileURLWithPath: $0) },
+        shouldStop: { interruption.isRequested }, onStep: progress.advance)
+    } catch let error as TrainingError {
+      progress.abandon()
+      guard case .interrupted(let step) = error else { throw error }
+      let kept = checkpoint.map { "; go on with --resume \($0)" } ?? "; --checkpoint keeps the state for --resume"
+      comment("Stopped after step \(step)\(kept)", isQuiet: false)
+      throw ExitCode(130)
+    }
+    let summary = DigitSummary(dataset: name, experiment: experiment, result: result)
+    print(summary.text)
+    try output.write(json: summary.json)
+    if let save, let outcome = result.savable {
+      let sizes = try result.save(outcome, to: URL(fileURLWithPath: save))
+      print("\nSaved in \(save): the base, \(fileSize(sizes.base)), and the adapter, \(fileSize(sizes.adapter)).")
+    }
+    if let report {
+      try OutputFile.write(
+        try DigitReport(dataset: name, experiment: experiment, result: result).html, to: URL(fileURLWithPath: report))
+      comment("\nThe report: \(report)", isQuiet: output.quiet)
+    }
+  }
+}
+
+extension DigitsCommand {
+  private func hiddenSizes() throws -> (Int, Int) {
+    let sizes = hidden.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
+    guard sizes.count == 2, sizes.allSatisfy({ (1...100_000).contains($0) }) else {
+      throw ValidationError("--hidden \(hidden): two sizes separated by a comma are needed, as in 1000,2000.")
+    }
+    return (sizes[0], sizes[1])
+  }
+
+  private func armList() throws -> [DigitExperiment.Arm] {
+    let names = arms.split(separator: ",").map(String.init)
+    let found = try names.map { name in
+      guard let arm = DigitExperiment.Arm(rawValue: name) else {
+        let known = DigitExperiment.Arm.allCases.map(\.rawValue).joined(separator: ", ")
+        throw ValidationError("--arms \(arms): there is no arm '\(name)'; there are \(known).")
+      }
+      return arm
+    }
+    guard !found.isEmpty, Set(found).count == found.count else {
+      throw ValidationError("--arms \(arms): at least one arm is needed, each once.")
+    }
+    return found
+  }
+
+  private func loadDigits() async throws -> (name: String, digits: MNIST) {
+    if let data {
+      let url = URL(fileURLWithPath: data)
+      return (url.lastPathComponent, try MNIST(directory: url))
+    }
+    switch dataset {
+    case .sample: return ("sample", try MNIST.sample())
+    case .mnist:
+      let isQuiet = output.quiet
+      return (
+        "mnist",
+        try await MNIST.downloaded(into: MNIST.cacheDirectory) { progress in
+          comment("\(progress.fileName): \(progress.receivedBytes) of \(progress.totalBytes) bytes", isQuiet: isQuiet)
+        }
+      )
+    }
+  }
+
+  private func settings(for digits: MNIST) throws -> DigitExperiment.Settings {
+    var settings = DigitExperiment.Settings()
+    settings.hidden = try hiddenSizes()
+    // A small training set needs several passes, and a falling rate, before the base reads well.
+    let isSmall = digits.train.count < 20_000
+    settings.epochs = epochs ?? (isSmall ? 3 : 1)
+    settings.baseSchedule = isSmall ? .linear : .constant
+    settings.steps = steps
+    settings.batchSize = batchSize
+    settings.seed = seed
+    settings.digit = digit
+    settings.arms = try armList()
+    settings.adjust = { [rank, alpha, learningRate] arm, recipe in
+      if arm.usesLoRA {
+        if let rank { recipe.rank = rank }
+        if let alpha { recipe.alpha = alpha }
+      }
+      if let learningRate { recipe.learningRate = learningRate }
+    }
+    return settings
+  }
+
+  private func stateKeeping(_ dataset: String) throws -> StateKeeping? {
+    guard let path = checkpoint ?? resume else { return nil }
+    return StateKeeping(
+      url: URL(fileURLWithPath: path), everySteps: 500,
+      purpose: "digits, data \(dataset), hidden \(hidden), batch \(batchSize), "
+        + "epochs \(epochs.map(String.init) ?? "default"), seed \(seed)")
+  }
+}
+
+/// One progress bar per phase of the experiment.
+private final class DigitProgress {
+  private let isQuiet: Bool
+  private var phase = ""
+  private var bar: ProgressBar?
+
+  init(isQuiet: Bool) { self.isQuiet = isQuiet }
+
+  func advance(_ phase: String, _ total: Int, _ report: StepReport) {
+    if phase != self.phase {
+      self.phase = phase
+      bar = ProgressBar(phase, total: total, isQuiet: isQuiet)
+      // A resumed run starts in the middle.
+      if report.step > 1 { bar?.advance(by: report.step - 1) }
+    }
+    bar?.advance(note: "loss \(fixed(report.loss, 4))")
+    if report.step == total {
+      bar?.finish(note: "loss \(fixed(report.loss, 4))")
+      bar = nil
+    }
+  }
+
+  func abandon() { bar?.abandon() }
+}

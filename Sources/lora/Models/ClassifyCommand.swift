@@ -1,0 +1,66 @@
+import ArgumentParser
+import Foundation
+import LoRAKit
+
+/// `lora classify`: the class of each text.
+struct ClassifyCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "classify",
+    abstract: "Print the class of each text and its probability.",
+    discussion: """
+      EXAMPLES
+        lora classify --model all-MiniLM-L6-v2 --adapter sentiment "a moving film"
+        lora classify --model all-MiniLM-L6-v2 --adapter sentiment --file reviews.txt --json classes.json
+      """)
+
+  @OptionGroup var model: ModelOptions
+
+  @Option(
+    help: ArgumentHelp("A PEFT folder with a classifier, as `lora train classify` writes it.", valueName: "folder"))
+  var adapter: String?
+
+  @Option(help: "How many classes to show for each text, likeliest first.")
+  var top = 1
+
+  @OptionGroup var input: TextInput
+  @OptionGroup var output: OutputOptions
+
+  struct Result: Encodable {
+    struct Row: Encodable {
+      var text: String
+      var label: String
+      var probability: Float
+      var probabilities: [Float]
+    }
+    var labels: [String]
+    var results: [Row]
+  }
+
+  func validate() throws {
+    if top < 1 { throw ValidationError("--top \(top): a number of at least 1 is needed.") }
+  }
+
+  func run() throws {
+    try output.prepare()
+    let texts = try input.read()
+    let classifier = try TextClassifier(model: model.folder, adapter: adapter.map { URL(fileURLWithPath: $0) })
+    let bar = ProgressBar("classifying", total: texts.count, isQuiet: output.quiet || texts.count < 200)
+    let predictions = classifier.predict(texts) { bar.advance(by: $0) }
+    if texts.count >= 200 { bar.finish() }
+    reportCut(
+      predictions.count { $0.removedCount > 0 }, of: texts.count, to: classifier.maximumLength, isQuiet: output.quiet)
+    var rows: [Result.Row] = []
+    for (text, prediction) in zip(texts, predictions) {
+      let probabilities = prediction.probabilities
+      let order = probabilities.indices.sorted { probabilities[$0] > probabilities[$1] }.prefix(top)
+      print(
+        order.map { "\(classifier.labels[$0])\t\(probabilities[$0].text())" }.joined(separator: "\t")
+          + (texts.count > 1 ? "\t\(text)" : ""))
+      rows.append(
+        Result.Row(
+          text: text, label: classifier.labels[prediction.label], probability: probabilities[prediction.label],
+          probabilities: probabilities))
+    }
+    try output.write(json: Result(labels: classifier.labels, results: rows))
+  }
+}

@@ -1,0 +1,61 @@
+import ArgumentParser
+import Foundation
+import LoRAKit
+
+/// `lora embed`: sentence embeddings.
+struct EmbedCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "embed",
+    abstract: "Print sentence embeddings, one JSON list a line: mean token vectors of length 1.",
+    discussion: """
+      The product of two embeddings is the cosine of their angle: near 1 for texts of like meaning.
+
+      EXAMPLES
+        lora embed --model all-MiniLM-L6-v2 "a moving film" "a film that moves"
+        lora embed --model all-MiniLM-L6-v2 --file sentences.txt > embeddings.jsonl
+      """)
+
+  @OptionGroup var model: ModelOptions
+
+  @Option(help: ArgumentHelp("A PEFT folder.", valueName: "folder"))
+  var adapter: String?
+
+  @Option(help: "The most tokens of a text that are read. Default: as many as the model can.")
+  var maximumLength: Int?
+
+  @Flag(help: "Print the cosines between all texts instead.")
+  var cosines = false
+
+  @OptionGroup var input: TextInput
+  @OptionGroup var output: OutputOptions
+
+  struct Result: Encodable {
+    var texts: [String]
+    var embeddings: [[Float]]
+  }
+
+  func validate() throws {
+    if let maximumLength, maximumLength < 3 {
+      throw ValidationError("--maximum-length \(maximumLength): at least 3 is needed.")
+    }
+  }
+
+  func run() throws {
+    try output.prepare()
+    let texts = try input.read()
+    let embedder = try SentenceEmbedder(
+      model: model.folder, adapter: adapter.map { URL(fileURLWithPath: $0) }, maximumLength: maximumLength)
+    let bar = ProgressBar("embedding", total: texts.count, isQuiet: output.quiet || texts.count < 200)
+    let (vectors, cut) = embedder.embed(texts) { bar.advance(by: $0) }
+    if texts.count >= 200 { bar.finish() }
+    reportCut(cut, of: texts.count, to: embedder.maximumLength, isQuiet: output.quiet)
+    for vector in vectors {
+      let row =
+        cosines
+        ? vectors.map { other in zip(vector, other).reduce(0) { $0 + $1.0 * $1.1 }.text() }
+        : vector.map { "\($0)" }
+      print(cosines ? row.joined(separator: "\t") : "[\(row.joined(separator: ","))]")
+    }
+    try output.write(json: Result(texts: texts, embeddings: vectors))
+  }
+}

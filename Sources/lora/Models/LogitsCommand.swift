@@ -1,0 +1,82 @@
+import ArgumentParser
+import Foundation
+import LoRAKit
+
+/// `lora logits`: the bare output of a model, for checking against another implementation.
+struct LogitsCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "logits",
+    abstract: "Print a model's logits: of the next token for a decoder, of the classes for a classifier.",
+    discussion: """
+      EXAMPLES
+        lora logits stories260K --ids 1,403,407
+        lora logits all-MiniLM-L6-v2 --adapter my-adapter --text "a moving film" --json logits.json
+      """)
+
+  @Argument(help: ArgumentHelp("A Hugging Face folder.", valueName: "model"))
+  var model: String
+
+  @Option(help: ArgumentHelp("A PEFT folder.", valueName: "folder"))
+  var adapter: String?
+
+  @Option(help: "Token ids separated by commas, special ones included.")
+  var ids: String?
+
+  @Option(help: "A text, which the model's tokenizer turns into ids.")
+  var text: String?
+
+  @OptionGroup var output: OutputOptions
+
+  struct Result: Encodable {
+    var ids: [Int]
+    var logits: [Float]
+  }
+
+  func validate() throws {
+    if (ids == nil) == (text == nil) { throw ValidationError("Give either --ids or --text.") }
+    if let ids { _ = try LogitsCommand.numbers(ids) }
+  }
+
+  private static func numbers(_ ids: String) throws -> [Int] {
+    try ids.split(separator: ",", omittingEmptySubsequences: false).map {
+      guard let id = Int($0.trimmingCharacters(in: .whitespaces)), id >= 0 else {
+        throw ValidationError("--ids \(ids): “\($0)” is no token id; numbers separated by commas are needed.")
+      }
+      return id
+    }
+  }
+
+  func run() throws {
+    try output.prepare()
+    let folder = URL(fileURLWithPath: model)
+    let adapter = adapter.map { URL(fileURLWithPath: $0) }
+    let result: Result
+    if try modelKind(of: folder) == .encoder {
+      let classifier = try TextClassifier(model: folder, adapter: adapter)
+      let ids = try self.ids.map(LogitsCommand.numbers) ?? classifier.tokenizer.encode(text!).ids.map(Int.init)
+      let shape = classifier.model.bert.configuration
+      try LogitsCommand.check(ids, vocabulary: shape.vocabulary, positions: shape.positions)
+      result = Result(ids: ids, logits: classifier.model(TokenRows(ids: [ids])).scalars)
+    } else {
+      let generator = try TextGenerator(model: folder, adapters: adapter.map { [$0] } ?? [])
+      let ids = try self.ids.map(LogitsCommand.numbers) ?? generator.tokenizer.encode(text!).ids.map(Int.init)
+      try LogitsCommand.check(ids, vocabulary: generator.model.vocabulary, positions: generator.model.positions)
+      let cache = KeyValueCache(for: generator.model, capacity: ids.count)
+      result = Result(ids: ids, logits: generator.model.nextLogits(ids, cache: cache).scalars)
+    }
+    print("ids     \(result.ids.map(String.init).joined(separator: ","))")
+    let best = result.logits.indices.sorted { result.logits[$0] > result.logits[$1] }.prefix(10)
+    for index in best { print("\(index)\t\(result.logits[index].text(6))") }
+    if result.logits.count > best.count { print("and \(result.logits.count - best.count) more; --json writes all") }
+    try output.write(json: result)
+  }
+
+  private static func check(_ ids: [Int], vocabulary: Int, positions: Int) throws {
+    guard !ids.isEmpty, ids.count <= positions else {
+      throw InputError("\(ids.count) ids; the model reads 1 to \(positions)")
+    }
+    if let wrong = ids.first(where: { $0 >= vocabulary }) {
+      throw InputError("the id \(wrong) lies outside the model's \(vocabulary) tokens")
+    }
+  }
+}

@@ -1,0 +1,254 @@
+import ArgumentParser
+import Foundation
+import LoRAKit
+
+/// `lora train`: an adapter, or a whole model, from data.
+struct TrainCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "train",
+    abstract: "Train an adapter for a pretrained model: a classifier of texts, or a decoder.",
+    subcommands: [TrainClassifyCommand.self, TrainLMCommand.self])
+}
+
+/// `lora train classify`: from a labelled file to a classifier.
+struct TrainClassifyCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "classify",
+    abstract: "Train a classifier of texts on a labelled file.",
+    discussion: """
+      The file is tsv, csv or jsonl with a text and a label in each row. The best adapter by accuracy on --eval is kept.
+
+      EXAMPLES
+        lora train classify --model all-MiniLM-L6-v2 --data train.tsv --eval dev.tsv -o sentiment
+        lora classify --model all-MiniLM-L6-v2 --adapter sentiment "a moving film"
+      """)
+
+  @OptionGroup var model: ModelOptions
+
+  @Option(help: ArgumentHelp("Labelled texts.", valueName: "path"))
+  var data: String
+
+  @Option(help: ArgumentHelp("Labelled texts to choose the best adapter by.", valueName: "path"))
+  var eval: String?
+
+  @OptionGroup var columns: ColumnOptions
+
+  @Option(help: "The most tokens of a text that are read.")
+  var length = 128
+
+  @OptionGroup var training: TrainingOptions
+  @OptionGroup var output: OutputOptions
+
+  struct Result: Encodable {
+    var accuracy: Double?
+    var loss: Double?
+    var step: Int?
+    var steps: Int
+    var trained: Int
+    var seconds: Double
+  }
+
+  func validate() throws {
+    if length < 3 { throw ValidationError("--length \(length): at least 3 is needed.") }
+    if training.report != nil, eval == nil {
+      throw ValidationError("--report shows what --eval finds; give --eval too.")
+    }
+  }
+
+  func run() throws {
+    try output.prepare(alsoWriting: training.report, training.checkpoint)
+    let examples = try columns.read(URL(fileURLWithPath: data), labels: nil)
+    guard examples.labelNames.count > 1 else {
+      throw InputError(
+        "\(data): every text has the label “\(examples.labelNames.first ?? "")”; at least two are needed")
+    }
+    let evaluation = try eval.map { try columns.read(URL(fileURLWithPath: $0), labels: examples.labelNames) }
+    let classifier = try TextClassifier(
+      model: model.folder, labels: examples.labelNames, maximumLength: length, seed: training.seed)
+    let encodings = classifier.encode(examples.texts)
+    reportCut(
+      encodings.count { $0.removedCount > 0 }, of: examples.count, to: classifier.maximumLength, isQuiet: output.quiet)
+    let recipe = training.recipe(defaultTargets: ["query", "value"], wholeModules: ["classifier"])
+    var generator = SeededGenerator(seed: training.seed &+ 1)
+    try recipe.prepare(classifier.model, using: &generator)
+    let run = TrainingRun(
+      model: classifier.model, options: training, recipe: recipe, plan: training.plan(defaultBatchSize: 32),
+      isQuiet: output.quiet)
+    let shape = classifier.model.bert.configuration
+    let longest = encodings.map(\.ids.count).sorted(by: >).prefix(run.plan.batchSize / run.plan.accumulation).reduce(
+      0, +)
+    try run.announce(
+      rows: longest, layers: shape.layers, hidden: shape.hidden, intermediate: shape.intermediate,
+      outputs: classifier.labels.count)
+    let evaluationEncodings = evaluation.map { classifier.encode($0.texts) }
+    func predict() -> [TextClassifier.Prediction] { classifier.predict(evaluationEncodings ?? []) }
+    let trained = classifier.model.trainableCount
+    let (outcome, metrics) = try run.train(
+      examples: examples.count, keeping: training.keeping(model: model.model, data: data, length: length),
+      evaluate: evaluation.map { evaluation in
+        {
+          let predictions = predict()
+          let right = zip(predictions, evaluation.labels).count { $0.label == $1 }
+          let loss = zip(predictions, evaluation.labels).reduce(0) { $0 + Double($1.0.loss(of: $1.1)) }
+          return (Double(right) / Double(evaluation.count), loss / Double(evaluation.count))
+        }
+      }, scoreName: "accuracy"
+    ) { indices in
+      classifier.model(TokenRows(indices.map { encodings[$0] })).crossEntropy(indices.map { examples.labels[$0] })
+    }
+    try run.write(
+      base: model.folder,
+      configuration: training.configuration(
+        model: model.model, task: "SEQ_CLS", modulesToSave: ["classifier", "score"]),
+      labels: classifier.labels, metrics: metrics)
+    if let best = outcome.best {
+      print("accuracy  \(best.score.text())")
+      print("loss      \(best.loss.text())")
+    }
+    print("steps     \(outcome.losses.count) in \(outcome.seconds.text(1)) s")
+    try output.write(
+      json: Result(
+        accuracy: outcome.best?.score, loss: outcome.best?.loss, step: outcome.best?.step, steps: outcome.losses.count,
+        trained: trained, seconds: outcome.seconds))
+    if let report = training.report, let evaluation {
+      let result = ClassificationResult(
+        labels: evaluation.labels, predictions: predict().map(\.label), classCount: classifier.labels.count)
+      let page = ClassifierReport(
+        title: "A classifier of \(classifier.labels.count) classes", labels: classifier.labels, losses: outcome.losses,
+        evaluations: outcome.evaluations,
+        footer: "Made by lora train classify, seed \(training.seed), \(grouped(examples.count)) texts from \(data).")
+      try OutputFile.write(page.html(result: result, texts: evaluation.texts), to: URL(fileURLWithPath: report))
+      comment("The report: \(report)", isQuiet: output.quiet)
+    }
+  }
+}
+
+/// `lora train lm`: a decoder learns a text, or answers to prompts.
+struct TrainLMCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "lm",
+    abstract: "Train a decoder on a text, or on prompts with their completions.",
+    discussion: """
+      A text is packed into windows of --length tokens. A jsonl file has "prompt" and "completion" in each line, of which \
+      only the completion is learnt, or "text".
+
+      EXAMPLES
+        lora train lm --model stories260K --data shakespeare.txt --length 128 --targets all-linear --steps 400 -o shakespeare
+        lora generate --model stories260K --adapter shakespeare --prompt "ROMEO:"
+      """)
+
+  @OptionGroup var model: ModelOptions
+
+  @Option(help: ArgumentHelp("A text, or a jsonl file.", valueName: "path"))
+  var data: String
+
+  @Option(help: ArgumentHelp("The same kind of file, to choose the best adapter by.", valueName: "path"))
+  var eval: String?
+
+  @Option(help: "Tokens in a window.")
+  var length = 256
+
+  @OptionGroup var training: TrainingOptions
+  @OptionGroup var output: OutputOptions
+
+  struct Result: Encodable {
+    var base_loss: Double?
+    var loss: Double?
+    var step: Int?
+    var steps: Int
+    var trained: Int
+    var seconds: Double
+  }
+
+  func validate() throws {
+    if length < 2 { throw ValidationError("--length \(length): at least 2 is needed.") }
+  }
+
+  func run() throws {
+    try output.prepare(alsoWriting: training.report, training.checkpoint)
+    let generator = try TextGenerator(model: model.folder)
+    guard length <= generator.model.positions else {
+      throw InputError("--length \(length): the model reads \(generator.model.positions) tokens at most")
+    }
+    func windows(_ path: String) throws -> TokenWindows {
+      let windows = try TokenWindows(
+        contentsOf: URL(fileURLWithPath: path), tokenizer: generator.tokenizer, length: length)
+      guard windows.predictions > 0 else { throw InputError("\(path): holds no token to predict") }
+      if windows.removedCount > 0 {
+        comment(
+          "\(path): \(grouped(windows.removedCount)) tokens lie beyond --length \(length) and were cut.",
+          isQuiet: output.quiet)
+      }
+      return windows
+    }
+    let examples = try windows(data)
+    let evaluation = try eval.map(windows)
+    let decoder = generator.model
+    let base = evaluation.map { $0.score(by: decoder).loss }
+    if let base { comment("The base's loss on \(eval!): \(base.text())", isQuiet: output.quiet) }
+    let recipe = training.recipe(defaultTargets: decoder is GPT2 ? ["c_attn"] : ["q_proj", "v_proj"])
+    var random = SeededGenerator(seed: training.seed &+ 1)
+    try recipe.prepare(decoder, using: &random)
+    let run = TrainingRun(
+      model: decoder, options: training, recipe: recipe, plan: training.plan(defaultBatchSize: 8), isQuiet: output.quiet
+    )
+    let longest = examples.windows.map(\.ids.count).max()! * run.plan.batchSize / run.plan.accumulation
+    try run.announce(
+      rows: longest, layers: decoder.cacheShape.layers, hidden: decoder.outputWeight.shape[1],
+      intermediate: 3 * decoder.outputWeight.shape[1], outputs: decoder.vocabulary)
+    let trained = decoder.trainableCount
+    let (outcome, metrics) = try run.train(
+      examples: examples.count, weight: { Float(examples.predictions(of: $0)) },
+      keeping: training.keeping(model: model.model, data: data, length: length),
+      evaluate: evaluation.map { evaluation in
+        {
+          let loss = evaluation.score(by: decoder).loss
+          return (-loss, loss)
+        }
+      }, scoreName: "loss"
+    ) { indices in
+      let (tokens, targets) = examples.batch(indices)
+      return decoder.loss(tokens, targets: targets)
+    }
+    try run.write(
+      base: model.folder, configuration: training.configuration(model: model.model, task: "CAUSAL_LM"), labels: nil,
+      metrics: metrics)
+    if let best = outcome.best, let base {
+      print("base loss  \(base.text())")
+      print("loss       \(best.loss.text())")
+    }
+    print("steps      \(outcome.losses.count) in \(outcome.seconds.text(1)) s")
+    try output.write(
+      json: Result(
+        base_loss: base, loss: outcome.best?.loss, step: outcome.best?.step, steps: outcome.losses.count,
+        trained: trained, seconds: outcome.seconds))
+    if let report = training.report { try write(report: report, outcome, base: base) }
+  }
+
+  private func write(report path: String, _ outcome: FineTuning.Outcome, base: Double?) throws {
+    var charts: [any Chart] = [
+      LineChart(
+        title: "Training loss", series: [.init("loss", outcome.losses)], xLabel: "step", yLabel: "nats a token",
+        smoothing: max(1, outcome.losses.count / 50))
+    ]
+    if !outcome.evaluations.isEmpty {
+      charts.append(
+        LineChart(
+          title: "Loss on the evaluation text",
+          series: [.init("loss", points: outcome.evaluations.map { (Double($0.step), $0.loss) })], xLabel: "step",
+          yLabel: "nats a token"))
+    }
+    var highlights: [Report.Highlight] = [.init("\(outcome.losses.count)", "steps in \(outcome.seconds.text(1)) s")]
+    if let base, let best = outcome.best {
+      highlights.insert(
+        .init("\(base.text(3)) → \(best.loss.text(3))", "loss on the evaluation text, nats a token"), at: 0)
+    }
+    let html = Report(
+      title: "A decoder's training", summary: "Trained on \(data).",
+      sections: [.init("Result", [.highlights(highlights)]), .init("Training", [.row(charts)])],
+      footer: "Made by lora train lm, seed \(training.seed)."
+    ).html
+    try OutputFile.write(html, to: URL(fileURLWithPath: path))
+    comment("The report: \(path)", isQuiet: output.quiet)
+  }
+}

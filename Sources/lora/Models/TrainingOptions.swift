@@ -1,0 +1,152 @@
+import ArgumentParser
+import Foundation
+import LoRAKit
+
+/// What both kinds of training take: what is trained, how long, how fast, and where the run is kept.
+struct TrainingOptions: ParsableArguments {
+  @Option(
+    name: [.short, .customLong("output")],
+    help: ArgumentHelp(
+      "The folder to write: an adapter as Python peft reads it, with metrics.jsonl.", valueName: "folder"))
+  var outputFolder: String
+
+  @Option(help: "lora, rslora (scale α/√r) or dora (direction and magnitude).")
+  var method = FineTuningRecipe.Method.lora
+
+  @Flag(help: "Train every parameter instead of an adapter, and write a whole model.")
+  var full = false
+
+  @Option(help: "Rank of the adapter.")
+  var rank = 8
+
+  @Option(help: "α: B A is multiplied by α/rank. Default: twice the rank.")
+  var alpha: Float?
+
+  @Option(help: "Modules to adapt, separated by commas, or all-linear. Default: the queries and values of attention.")
+  var targets: String?
+
+  @Option(help: "Probability with which an element of an adapter's input is dropped.")
+  var dropout: Float = 0
+
+  @Option(help: "What B's learning rate is multiplied by (LoRA+).")
+  var rateRatio: Float = 1
+
+  @Option(help: "Passes over the data.")
+  var epochs = 3.0
+
+  @Option(help: "Steps, instead of epochs.")
+  var steps: Int?
+
+  @Option(help: "Examples a step.")
+  var batchSize: Int?
+
+  @Option(help: "Parts in which a batch is worked on, to save memory.")
+  var accumulation = 1
+
+  @Option(help: "Learning rate (AdamW) at its highest. Default: 1e-3 for adapters, 5e-5 with --full.")
+  var learningRate: Float?
+
+  @Option(help: "How the learning rate goes on after the warm-up: linear, cosine or constant.")
+  var schedule = Schedule.Shape.linear
+
+  @Option(help: "Share of the steps in which the learning rate rises from zero.")
+  var warmUp = 0.06
+
+  @Option(help: "Weight decay.")
+  var weightDecay: Float = 0.01
+
+  @Option(help: "The largest norm of the gradient; 0 for no bound.")
+  var clipping: Float = 1
+
+  @Option(help: "Seed of everything random. The same seed gives the same adapter.")
+  var seed: UInt64 = 0
+
+  @Option(help: "Steps between evaluations. Default: an epoch.")
+  var evaluateEvery: Int?
+
+  @Option(help: "Stop after so many evaluations without a better one.")
+  var patience: Int?
+
+  @Option(help: ArgumentHelp("Keep the run's state here, every 100 steps and when stopped.", valueName: "path"))
+  var checkpoint: String?
+
+  @Option(help: ArgumentHelp("Go on from a kept state, with the same options as before.", valueName: "path"))
+  var resume: String?
+
+  @Option(help: ArgumentHelp("Write a report with curves, one HTML file.", valueName: "path"))
+  var report: String?
+
+  func validate() throws {
+    for (name, value) in [
+      ("rank", rank), ("steps", steps ?? 1), ("batch-size", batchSize ?? 1), ("accumulation", accumulation),
+      ("evaluate-every", evaluateEvery ?? 1), ("patience", patience ?? 1),
+    ] where value < 1 {
+      throw ValidationError("--\(name) \(value): a number of at least 1 is needed.")
+    }
+    for (name, value) in [
+      ("alpha", alpha ?? 1), ("learning-rate", learningRate ?? 1), ("rate-ratio", rateRatio), ("epochs", Float(epochs)),
+    ] where !(value.isFinite && value > 0) {
+      throw ValidationError("--\(name) \(value): a number above 0 is needed.")
+    }
+    for (name, value) in [("weight-decay", weightDecay), ("clipping", clipping)] where !(value.isFinite && value >= 0) {
+      throw ValidationError("--\(name) \(value): a number of at least 0 is needed.")
+    }
+    for (name, value) in [("dropout", Double(dropout)), ("warm-up", warmUp)] where !(value >= 0 && value < 1) {
+      throw ValidationError("--\(name) \(value): a number from 0 to below 1 is needed.")
+    }
+    if full, method != .lora { throw ValidationError("--full trains no adapter; leave --method out.") }
+    if method == .full { throw ValidationError("Every parameter is trained with --full.") }
+    if full, targets != nil { throw ValidationError("--full trains every parameter; leave --targets out.") }
+  }
+
+  func recipe(defaultTargets: [String], wholeModules: [String] = []) -> FineTuningRecipe {
+    var recipe = FineTuningRecipe()
+    recipe.method = full ? .full : method
+    recipe.rank = rank
+    recipe.alpha = alpha ?? Float(2 * rank)
+    recipe.dropout = dropout
+    recipe.rateRatio = rateRatio
+    recipe.wholeModules = wholeModules
+    switch targets {
+    case nil: recipe.targets = .names(defaultTargets)
+    case "all-linear": recipe.targets = .allLinear
+    case let names?: recipe.targets = .names(names.split(separator: ",").map(String.init))
+    }
+    return recipe
+  }
+
+  func plan(defaultBatchSize: Int) -> FineTuningSchedule {
+    var plan = FineTuningSchedule()
+    (plan.epochs, plan.steps, plan.accumulation) = (epochs, steps, accumulation)
+    plan.batchSize = batchSize ?? defaultBatchSize
+    plan.learningRate = learningRate ?? (full ? 5e-5 : 1e-3)
+    (plan.shape, plan.warmUp, plan.weightDecay, plan.seed) = (schedule, warmUp, weightDecay, seed)
+    plan.clipping = clipping > 0 ? clipping : nil
+    (plan.evaluateEvery, plan.patience) = (evaluateEvery, patience)
+    return plan
+  }
+
+  /// - Parameter data: names what is trained on, for the state's purpose.
+  func keeping(model: String, data: String, length: Int) -> StateKeeping? {
+    guard let path = checkpoint ?? resume else { return nil }
+    let recipe = full ? "full" : "\(method.rawValue) r \(rank) α \(alpha ?? Float(2 * rank)) on \(targets ?? "default")"
+    return StateKeeping(
+      url: URL(fileURLWithPath: path), everySteps: 100,
+      purpose:
+        "train \(recipe), model \(model), data \(data), length \(length), batch \(batchSize ?? 0)/\(accumulation), "
+        + "epochs \(epochs), steps \(steps ?? 0), rate \(learningRate ?? 0), \(schedule.rawValue), warm-up \(warmUp), "
+        + "decay \(weightDecay), clipping \(clipping), dropout \(dropout), ratio \(rateRatio), seed \(seed)")
+  }
+
+  /// The adapter's configuration for Python peft.
+  func configuration(model: String, task: String, modulesToSave: [String] = []) -> PEFTConfiguration {
+    var configuration = PEFTConfiguration()
+    configuration.baseModel = model
+    configuration.taskType = task
+    configuration.modulesToSave = modulesToSave
+    return configuration
+  }
+}
+
+extension FineTuningRecipe.Method: ExpressibleByArgument {}
+extension Schedule.Shape: ExpressibleByArgument {}

@@ -1,0 +1,126 @@
+import ArgumentParser
+import Foundation
+import LoRAKit
+
+/// Trains with a progress bar, collects the metrics, and writes what was trained.
+struct TrainingRun {
+  let model: any Module
+  let options: TrainingOptions
+  let recipe: FineTuningRecipe
+  let plan: FineTuningSchedule
+  let isQuiet: Bool
+
+  /// One line of metrics.jsonl.
+  private struct StepMetrics: Encodable {
+    var step: Int
+    var loss: Float
+    var learning_rate: Float
+    var gradient_norm: Float?
+    var seconds: Double
+  }
+
+  private struct EvaluationMetrics: Encodable {
+    var step: Int
+    var evaluation_score: Double
+    var evaluation_loss: Double
+  }
+
+  /// Says what will be trained, and refuses what can't fit into the memory.
+  ///
+  /// - Parameters:
+  ///   - rows: the most tokens worked on at once.
+  ///   - shape: layers and sizes, from which the forecast is made.
+  func announce(rows: Int, layers: Int, hidden: Int, intermediate: Int, outputs: Int) throws {
+    let all = model.allParameters
+    let trained = all.filter { $0.parameter.isTrainable }
+    let count = trained.reduce(0) { $0 + $1.parameter.original.count }
+    let total = all.reduce(0) { $0 + $1.parameter.original.count }
+    // Weights; gradient, two moments and the best values of what is trained; per layer the token vectors that the
+    // gradient needs; the blocks of logits.
+    let bytes =
+      4 * (total + 4 * count + rows * layers * (12 * hidden + 4 * intermediate) + 2 * min(rows, 128) * outputs)
+    let modules = model.attachedAdapters.count { !($0.adapter is Replacement) }
+    let kind =
+      recipe.method == .full
+      ? "every parameter" : "\(recipe.method.rawValue) r \(recipe.rank) α \(recipe.alpha) on \(modules) modules"
+    comment(
+      "Training \(kind): \(grouped(count)) of \(grouped(total)) parameters, about \(grouped(bytes >> 20)) MB.",
+      isQuiet: isQuiet)
+    if let available = availableMemory(), bytes > available {
+      throw InputError(
+        "about \(grouped(bytes >> 20)) MB would be needed and \(grouped(available >> 20)) MB are free: take a smaller "
+          + "--batch-size, more --accumulation, or shorter texts")
+    }
+  }
+
+  func train(
+    examples: Int, weight: (Int) -> Float = { _ in 1 }, keeping: StateKeeping?,
+    evaluate: (() throws -> (score: Double, loss: Double))?, scoreName: String, loss: ([Int]) throws -> Tensor
+  ) throws -> (outcome: FineTuning.Outcome, metrics: String) {
+    let interruption = Interruption()
+    let bar = ProgressBar("training", total: plan.totalSteps(examples: examples), unit: " steps", isQuiet: isQuiet)
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys]
+    var lines: [String] = []
+    var seen = 0
+    let start = Date()
+    func record(_ metrics: some Encodable) {
+      lines.append(String(decoding: (try? encoder.encode(metrics)) ?? Data(), as: UTF8.self))
+    }
+    do {
+      let outcome = try FineTuning(recipe, plan).run(
+        model, examples: examples, weight: weight, keeping: keeping,
+        resumeFrom: options.resume.map { URL(fileURLWithPath: $0) }, shouldStop: { interruption.isRequested },
+        onStep: { report in
+          record(
+            StepMetrics(
+              step: report.step, loss: report.loss, learning_rate: report.learningRate,
+              gradient_norm: report.gradientNorm, seconds: Date().timeIntervalSince(start)))
+          bar.advance(by: report.step - seen, note: "loss \(report.loss.text())")
+          seen = report.step
+        },
+        onEvaluation: { evaluation in
+          record(
+            EvaluationMetrics(
+              step: evaluation.step, evaluation_score: evaluation.score, evaluation_loss: evaluation.loss))
+          bar.abandon()
+          comment(
+            "step \(evaluation.step): \(scoreName) \(abs(evaluation.score).text()), loss \(evaluation.loss.text())",
+            isQuiet: isQuiet)
+        }, evaluate: evaluate, loss: loss)
+      bar.finish()
+      return (outcome, lines.map { $0 + "\n" }.joined())
+    } catch let error as TrainingError {
+      bar.abandon()
+      guard case .interrupted(let step) = error else { throw error }
+      let kept = keeping.map { "; go on with --resume \($0.url.path)" } ?? "; --checkpoint keeps the state for --resume"
+      comment("Stopped after step \(step)\(kept)", isQuiet: false)
+      throw ExitCode(130)
+    }
+  }
+
+  /// Writes the adapter, or the whole model, with its metrics and classes, at once.
+  func write(base: URL, configuration: PEFTConfiguration, labels: [String]?, metrics: String) throws {
+    let url = URL(fileURLWithPath: options.outputFolder)
+    let output = try OutputDirectory(url)
+    if recipe.method == .full {
+      try writeModel(model, like: base, labels: labels, to: output.staging)
+    } else {
+      try StoredAdapter(of: model, configuration: configuration, url: url).write(peft: output.staging)
+      if let labels {
+        let json = JSON.array(labels.map { .string($0) })
+        try OutputFile.write(json.pretty, to: output.staging.appendingPathComponent(TextClassifier.labelsName))
+      }
+    }
+    try OutputFile.write(metrics, to: output.staging.appendingPathComponent("metrics.jsonl"))
+    try output.commit()
+    comment("Written: \(options.outputFolder)", isQuiet: isQuiet)
+  }
+}
+
+/// Bytes that the system could give to this process; nil where it does not say.
+private func availableMemory() -> Int? {
+  guard let data = FileManager.default.contents(atPath: "/proc/meminfo") else { return nil }
+  let line = String(decoding: data, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix("MemAvailable:") }
+  return line?.split(separator: " ").dropFirst().first.flatMap { Int($0) }.map { $0 * 1024 }
+}
