@@ -152,12 +152,21 @@ struct TrainLMCommand: ParsableCommand {
   @OptionGroup var output: OutputOptions
 
   struct Result: Encodable {
-    var base_loss: Double?
+    var baseLoss: Double?
     var loss: Double?
     var step: Int?
     var steps: Int
     var trained: Int
     var seconds: Double
+
+    enum CodingKeys: String, CodingKey {
+      case baseLoss = "base_loss"
+      case loss
+      case step
+      case steps
+      case trained
+      case seconds
+    }
   }
 
   func validate() throws {
@@ -220,7 +229,7 @@ struct TrainLMCommand: ParsableCommand {
     print("steps      \(outcome.losses.count) in \(outcome.seconds.text(1)) s")
     try output.write(
       json: Result(
-        base_loss: base, loss: outcome.best?.loss, step: outcome.best?.step, steps: outcome.losses.count,
+        baseLoss: base, loss: outcome.best?.loss, step: outcome.best?.step, steps: outcome.losses.count,
         trained: trained, seconds: outcome.seconds))
     if let report = training.report { try write(report: report, outcome, base: base) }
   }
