@@ -46,7 +46,7 @@ let package = Package(
     .executableTarget(
       name: "lora",
       dependencies: ["LoRAKit", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
-    .testTarget(name: "CommandTests", dependencies: ["lora", "LoRAKit"]),
+    .testTarget(name: "CommandTests", dependencies: ["lora", "LoRAKit", "TestSupport"]),
   ]
     + testedFloors.map { floor in
       .testTarget(

@@ -5,7 +5,6 @@ import PackageDescription
 
 let package = Package(
   name: "swift-notebook-worker",
-  platforms: [.macOS(.v14)],
   products: [.executable(name: "swift-notebook-worker", targets: ["Worker"])],
   targets: [
     // What cells see: display, clearOutput, Media; and what the worker's rewriting of a cell calls.

@@ -1,4 +1,4 @@
-"""Installs the kernel specification, and builds the worker so that the first cell need not."""
+"""Installs the kernel specification, and builds worker and packages so that the first cell need not."""
 
 import argparse
 import json
@@ -9,7 +9,8 @@ from pathlib import Path
 
 from jupyter_client.kernelspec import KernelSpecManager
 
-from .toolchain import KernelProblem, built_worker, find_toolchain
+from .toolchain import KernelProblem
+from .worker import Worker, WorkerDied
 
 
 def main(arguments) -> int:
@@ -44,7 +45,7 @@ def main(arguments) -> int:
         environment["SWIFT_KERNEL_TOOLCHAIN"] = str(Path(options.toolchain).resolve())
         os.environ.update(environment)
     try:
-        built_worker(find_toolchain(), on_building=lambda text: print(text, end="", flush=True))
+        _build(packages)
     except KernelProblem as problem:
         print(problem, file=sys.stderr)
         return 1
@@ -65,3 +66,19 @@ def main(arguments) -> int:
         where = KernelSpecManager().install_kernel_spec(folder, options.name, user=prefix is None, prefix=prefix)
     print(f"Installed the kernel “{options.display_name}” in {where}")
     return 0
+
+
+def _build(packages: list[Path]):
+    worker = Worker(
+        [str(package) for package in packages],
+        on_output=lambda name, text: print(text, end="", flush=True),
+        on_message=lambda kind, content: print(),
+    )
+    try:
+        reply = worker.ask({"command": "prepare"})
+    except WorkerDied as death:
+        raise KernelProblem(f"{death}, while it built {', '.join(map(str, packages))}.") from death
+    finally:
+        worker.stop()
+    if reply["status"] != "ok":
+        raise KernelProblem("\n".join(reply["traceback"]))

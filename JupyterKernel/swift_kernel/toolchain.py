@@ -39,6 +39,8 @@ def cache_folder() -> Path:
 
 
 def find_toolchain() -> Toolchain:
+    if sys.platform != "linux":
+        raise KernelProblem("This kernel runs on Linux only. On a Mac, Xcode's playgrounds and `swift repl` do its work.")
     chosen = os.environ.get("SWIFT_KERNEL_TOOLCHAIN")
     swift = str(Path(chosen) / "bin/swift") if chosen else shutil.which("swift")
     if swift is None:
@@ -74,8 +76,7 @@ def built_worker(toolchain: Toolchain, on_building=lambda text: None) -> Path:
         return executable
     on_building("Building the kernel's worker for this toolchain; this happens once and takes some ten seconds …\n")
     # Cells find the symbols of the module Notebook in the worker itself.
-    export = "-export_dynamic" if sys.platform == "darwin" else "--export-dynamic"
-    command = [toolchain.swift, "build", "-c", "release", "-Xlinker", export]
+    command = [toolchain.swift, "build", "-c", "release", "-Xlinker", "--export-dynamic"]
     command += ["--package-path", WORKER_PACKAGE, "--scratch-path", build]
     try:
         build.mkdir(parents=True, exist_ok=True)

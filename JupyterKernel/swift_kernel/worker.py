@@ -6,6 +6,7 @@ import os
 import selectors
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -42,15 +43,15 @@ class Worker:
         except OSError as error:
             raise KernelProblem(f"No folder for temporary files could be made: {error}.") from error
 
-        events, events_of_worker = os.pipe()
+        self.events, events_of_worker = socket.socketpair()
         try:
             # A session of its own: an interrupt of Jupyter's process group reaches it only through interrupt().
             self.process = subprocess.Popen(
-                [executable, "--events", str(events_of_worker)],
+                [executable, "--events", str(events_of_worker.fileno())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                pass_fds=[events_of_worker],
+                pass_fds=[events_of_worker.fileno()],
                 start_new_session=True,
                 # The runtime prints a raw stack unless its backtraces are on; the worker takes their signals over.
                 env={**os.environ, "SWIFT_BACKTRACE": "enable=yes"},
@@ -59,13 +60,13 @@ class Worker:
             shutil.rmtree(self.scratch, ignore_errors=True)
             raise KernelProblem(f"The kernel's worker {executable} could not be started: {error}.") from error
         finally:
-            os.close(events_of_worker)
+            events_of_worker.close()
 
         self.selector = selectors.DefaultSelector()
         self.descriptors = {
             "stdout": self.process.stdout.fileno(),
             "stderr": self.process.stderr.fileno(),
-            "events": events,
+            "events": self.events.fileno(),
         }
         for name, descriptor in self.descriptors.items():
             os.set_blocking(descriptor, False)
@@ -96,7 +97,8 @@ class Worker:
                 raise WorkerDied(self._cause_of_death()) from error
             while True:
                 ready = [key.data for key, _ in self.selector.select(timeout=0.1)]
-                # Printed text first: a worker that tells an event has printed all that comes before it.
+                # Printed text first: a worker that tells an event has printed all that comes before it, and prints
+                # no more until the event is acknowledged.
                 for name in ("stdout", "stderr"):
                     self._pass_output(name, everything="events" in ready)
                 if "events" in ready and (reply := self._pass_events()) is not None:
@@ -152,30 +154,39 @@ class Worker:
         if self.dropped:
             self.on_output(
                 "stderr",
-                f"\n[The cell printed more than the {OUTPUT_LIMIT:,} bytes that are shown of one cell; "
-                f"{self.dropped:,} bytes were dropped. SWIFT_KERNEL_OUTPUT_LIMIT sets the limit.]\n",
+                f"\n[The cell showed more than a notebook holds well: {self.dropped:,} bytes were dropped, beyond "
+                f"{OUTPUT_LIMIT:,} bytes of text (SWIFT_KERNEL_OUTPUT_LIMIT) or {DISPLAY_LIMIT:,} of displays.]\n",
             )
 
     def _pass_events(self) -> dict | None:
-        while (data := self._read("events")) is not None:
+        """Passes on one message, or returns the reply. The worker sends no other before this one is acknowledged."""
+        searched = 0
+        while (end := self.pending_events.find(b"\n", searched)) < 0:
+            searched = len(self.pending_events)
+            data = self._read("events")
+            if data is None:
+                return None
             if not data:
                 raise WorkerDied(self._cause_of_death())
-            searched = len(self.pending_events)
             self.pending_events += data
-            while (end := self.pending_events.find(b"\n", searched)) >= 0:
-                line = bytes(self.pending_events[:end])
-                del self.pending_events[: end + 1]
-                searched = 0
-                event = json.loads(line)
-                if "reply" in event:
-                    return event["reply"]
-                self.shown += len(line)
-                if self.shown <= DISPLAY_LIMIT:
-                    self.on_message(event["message"], event["content"])
-                else:
-                    self.printed = max(self.printed, OUTPUT_LIMIT)
-                    self.dropped += len(line)
+        line = bytes(self.pending_events[:end])
+        del self.pending_events[: end + 1]
+        event = json.loads(line)
+        if "reply" in event:
+            return event["reply"]
+        if self.shown + len(line) <= DISPLAY_LIMIT:
+            self.shown += len(line)
+            self.on_message(event["message"], event["content"])
+        else:
+            self.dropped += len(line)
+        self._acknowledge()
         return None
+
+    def _acknowledge(self):
+        try:
+            self.events.send(b".")
+        except OSError:
+            pass  # the next read tells that the worker is gone
 
     def _cause_of_death(self) -> str:
         try:

@@ -123,4 +123,17 @@ CK_INLINE float logistic(float x) {
   return (x < 0.0f ? e : 1.0f) / (1.0f + e);
 }
 
+/// y = exp(x − shift), by whole registers and one part of a register: rows are often short, and a remainder done one by
+/// one would cost more than the row. y may be x.
+CK_INLINE void exponentials(const float *x, float shift, float *y, ptrdiff_t count) {
+  enum { WHOLE = 16 };
+  for (; count >= WHOLE; count -= WHOLE, x += WHOLE, y += WHOLE) {
+    CK_INDEPENDENT
+    for (int lane = 0; lane < WHOLE; lane++) y[lane] = exponential(x[lane] - shift);
+  }
+  CK_INDEPENDENT
+  for (int lane = 0; lane < WHOLE; lane++)
+    if (lane < count) y[lane] = exponential(x[lane] - shift);
+}
+
 #endif

@@ -21,8 +21,8 @@ struct ck_product {
   ptrdiff_t ldc;
 };
 
-/// Work that pays for waking another thread, in multiplications.
-#define CK_PRODUCT_GRAIN 200000.0
+/// Multiplications that are a part's least: some microseconds, since waking a thread may take as long.
+#define CK_PRODUCT_GRAIN 500000.0
 
 /// The element at `index` of a matrix that may be bfloat16.
 static inline const void *ck_element(const void *matrix, bool half, ptrdiff_t index) {

@@ -28,6 +28,10 @@ typedef void (*ck_dot_tile)(ptrdiff_t k, const float *x, ptrdiff_t ldx, const vo
 /// to the next multiple of the lanes (as far as `step`). May write up to CK_MAXIMUM_LANES elements past the end.
 typedef void (*ck_pack)(ptrdiff_t count, ptrdiff_t k, const void *x, ptrdiff_t ldx, float *packed, ptrdiff_t step);
 
+/// out[j · ldo + i] = x[i · ldx + j] for a [rows, columns] matrix x.
+typedef void (*ck_transpose)(ptrdiff_t rows, ptrdiff_t columns, const float *x, ptrdiff_t ldx, float *out,
+                             ptrdiff_t ldo);
+
 /// Where an array is indexed by `bool`, true is for a B of bfloat16.
 struct ck_gemm_kernels {
   const char *name;
@@ -37,6 +41,7 @@ struct ck_gemm_kernels {
   ck_dot_tile dot_single[2][CK_MAXIMUM_TILE_ROWS + 1];  // the same for one row of w
   int dot_columns[CK_MAXIMUM_TILE_ROWS + 1];            // rows of w that `dot` takes
   ck_pack pack_rows[2], pack_columns[2];                // from [k, count], from [count, k]
+  ck_transpose transpose;
 };
 
 const struct ck_gemm_kernels *ck_gemm_kernels(void);

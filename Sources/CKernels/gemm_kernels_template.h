@@ -220,11 +220,11 @@ CK_INLINE void NAME(pack_columns)(bool half, ptrdiff_t count, ptrdiff_t k, const
       VECTOR block[LANES];
       if (count - i >= LANES && depth == LANES) {
         UNROLLED for (int r = 0; r < LANES; r++) block[r] = LOAD(half, x, (i + r) * ldx + p);
+      } else if (depth == LANES) {
+        UNROLLED for (int r = 0; r < LANES; r++) block[r] = i + r < count ? LOAD(half, x, (i + r) * ldx + p) : (VECTOR)0;
       } else {
-        UNROLLED for (int r = 0; r < LANES; r++) {
-          block[r] = 0;
-          if (i + r < count) block[r] = LOAD_FIRST(half, x, (i + r) * ldx + p, depth);
-        }
+        UNROLLED for (int r = 0; r < LANES; r++)
+          block[r] = i + r < count ? LOAD_FIRST(half, x, (i + r) * ldx + p, depth) : (VECTOR)0;
       }
       NAME(transpose)(block);
       float *place = packed + p * step + i;
@@ -238,6 +238,25 @@ CK_INLINE void NAME(pack_columns)(bool half, ptrdiff_t count, ptrdiff_t k, const
       } else {
         UNROLLED for (int r = 0; r < LANES; r++)
           if (r < depth) memcpy(place + r * step, &block[r], (size_t)(step - i) * sizeof(float));
+      }
+    }
+  }
+}
+
+static void NAME(transpose_matrix)(ptrdiff_t rows, ptrdiff_t columns, const float *x, ptrdiff_t ldx, float *out,
+                                   ptrdiff_t ldo) {
+  for (ptrdiff_t j = 0; j < columns; j += LANES) {
+    for (ptrdiff_t i = 0; i < rows; i += LANES) {
+      const float *from = x + i * ldx + j;
+      float *to = out + j * ldo + i;
+      if (rows - i >= LANES && columns - j >= LANES) {
+        VECTOR block[LANES];
+        UNROLLED for (int r = 0; r < LANES; r++) block[r] = LOAD(false, from, r * ldx);
+        NAME(transpose)(block);
+        UNROLLED for (int r = 0; r < LANES; r++) memcpy(to + r * ldo, &block[r], sizeof(VECTOR));
+      } else {
+        for (ptrdiff_t c = 0; c < ck_smaller(columns - j, LANES); c++)
+          for (ptrdiff_t r = 0; r < ck_smaller(rows - i, LANES); r++) to[c * ldo + r] = from[r * ldx + c];
       }
     }
   }
@@ -278,4 +297,5 @@ static const struct ck_gemm_kernels NAME(kernels) = {
     .dot_columns = {FOR_TILE_ROWS(DOT_COLUMNS_OF)},
     .pack_rows = {NAME(pack_rows_0), NAME(pack_rows_1)},
     .pack_columns = {NAME(pack_columns_0), NAME(pack_columns_1)},
+    .transpose = NAME(transpose_matrix),
 };

@@ -153,9 +153,20 @@ static CK_CLONES void argmax_range(const void *context, ptrdiff_t begin, ptrdiff
   struct argmax s = *(const struct argmax *)context;
   for (ptrdiff_t row = begin; row < end; row++) {
     const float *x = s.x + row * s.columns;
-    float largest = ck_row_max(x, s.columns);
     ptrdiff_t j = 0;
-    while (j + 1 < s.columns && x[j] != largest && x[j] == x[j]) j++;
+    if (s.columns < CK_LANES) {
+      for (ptrdiff_t i = 1; i < s.columns; i++)
+        if (x[i] > x[j] || (x[i] != x[i] && x[j] == x[j])) j = i;
+    } else {
+      // The largest, then the first place where it stands: whole registers are passed by.
+      const float largest = ck_row_max(x, s.columns);
+      for (; j + CK_LANES <= s.columns; j += CK_LANES) {
+        int found = 0;
+        for (int lane = 0; lane < CK_LANES; lane++) found |= x[j + lane] == largest || x[j + lane] != x[j + lane];
+        if (found) break;
+      }
+      while (j + 1 < s.columns && x[j] != largest && x[j] == x[j]) j++;
+    }
     s.index[row] = (int32_t)j;
   }
 }

@@ -22,8 +22,7 @@ static CK_CLONES void softmax_range(const void *context, ptrdiff_t begin, ptrdif
     const float *x = s.x + row * s.columns;
     float *y = s.y + row * s.columns;
     float largest = ck_row_max(x, s.columns);
-    CK_INDEPENDENT
-    for (ptrdiff_t j = 0; j < s.columns; j++) y[j] = exponential(x[j] - largest);
+    exponentials(x, largest, y, s.columns);
     float scale = 1.0f / ck_row_sum(y, s.columns);
     CK_INDEPENDENT
     for (ptrdiff_t j = 0; j < s.columns; j++) y[j] *= scale;
@@ -36,8 +35,7 @@ CK_INLINE float sum_of_exponentials(const float *x, float largest, ptrdiff_t col
   float sum = 0, block[BLOCK];
   for (ptrdiff_t j = 0; j < columns; j += BLOCK) {
     ptrdiff_t count = ck_smaller(BLOCK, columns - j);
-    CK_INDEPENDENT
-    for (ptrdiff_t i = 0; i < count; i++) block[i] = exponential(x[j + i] - largest);
+    exponentials(x + j, largest, block, count);
     sum += ck_row_sum(block, count);
   }
   return sum;
@@ -114,8 +112,7 @@ static CK_CLONES void cross_entropy_range(const void *context, ptrdiff_t begin, 
     float largest = ck_row_max(x, s.columns);
     float sum;
     if (gradient != NULL) {
-      CK_INDEPENDENT
-      for (ptrdiff_t j = 0; j < s.columns; j++) gradient[j] = exponential(x[j] - largest);
+      exponentials(x, largest, gradient, s.columns);
       sum = ck_row_sum(gradient, s.columns);
       float scale = 1.0f / sum;
       CK_INDEPENDENT

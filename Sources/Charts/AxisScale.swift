@@ -60,8 +60,10 @@ package struct Axis {
 
   /// Values near the ends of what a `Double` holds have no place either: arithmetic with them would overflow.
   private static func hasPlace(_ value: Double, on scale: AxisScale) -> Bool {
-    abs(value) <= 1e200 && (scale == .linear || value >= 1e-200)
+    isOrdinary(value) && (scale == .linear || value >= 1e-200)
   }
+
+  static func isOrdinary(_ value: Double) -> Bool { abs(value) <= 1e200 }
 
   /// The smallest of 1, 2, 5 times a power of ten that is not below `rough`.
   /// Source: Heckbert, "Nice numbers for graph labels", Graphics Gems, 1990.

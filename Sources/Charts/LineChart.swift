@@ -28,7 +28,8 @@ public struct LineChart: Chart {
   public let yLabel: String?
   public let xScale: AxisScale
   public let yScale: AxisScale
-  /// Each point of the bold line is the mean of so many points around it; beneath it the values themselves stay, faint.
+  /// Each point of the bold line is the mean of so many points around it (of one less when even); beneath it the values
+  /// themselves stay, faint.
   public let smoothing: Int
   public let width: Double
   public let height: Double
@@ -52,7 +53,11 @@ public struct LineChart: Chart {
   public var drawing: Drawing {
     let x = Axis(
       series.flatMap { $0.points.map(\.x) }, scale: xScale, isRounded: false, count: Int(width / 80))
-    let y = Axis(series.flatMap { $0.points.map(\.y) }, scale: yScale, isRounded: true, count: Int(height / 55))
+    let means = series.map { LineChart.smoothed($0.points, over: smoothing) }
+    // On a logarithmic axis single small values would stretch the scale until the means are flat: they may leave the
+    // picture below.
+    let spanned = smoothing > 1 && yScale == .logarithmic ? means : means + series.map(\.points)
+    let y = Axis(spanned.joined().map(\.y), scale: yScale, isRounded: true, count: Int(height / 55))
     var frame = PlotFrame(
       title: title, width: width, height: height, legend: series.map(\.name), xLabel: xLabel, yLabel: yLabel, y: y,
       lastTick: x.labels.last ?? "")
@@ -66,17 +71,14 @@ public struct LineChart: Chart {
             return (frame.x(x), frame.y(y))
           })
       }
-      let raw = runs(series.points)
+      let bold = runs(means[index])  // the values themselves when nothing is smoothed
       var group: [Markup] = []
       if smoothing > 1 {
-        group += raw.map { LineChart.polyline($0, "line faint") }
-        let placed = series.points.map { ($0.x, y.position($0.y) == nil ? .nan : $0.y) }
-        group += runs(LineChart.smoothed(placed, over: smoothing)).map { LineChart.polyline($0, "line") }
-      } else {
-        group += raw.map { LineChart.polyline($0, "line") }
+        group.append(frame.clipped(runs(series.points).map { LineChart.polyline($0, "line faint") }))
       }
-      let isSparse = series.points.count <= 24
-      for point in raw.flatMap({ isSparse || $0.count == 1 ? $0 : [] }) {
+      group += bold.map { LineChart.polyline($0, "line") }
+      let isSparse = series.points.count <= 24 && smoothing == 1
+      for point in bold.flatMap({ isSparse || $0.count == 1 ? $0 : [] }) {
         group.append(Markup("circle", ["class": "dot", "cx": point.x, "cy": point.y, "r": 3]))
       }
       frame.add(Markup("g", ["class": Style.series(index)], group))
@@ -101,11 +103,13 @@ public struct LineChart: Chart {
     points.split { $0 == nil }.map { $0.compactMap { $0 } }
   }
 
-  /// The moving mean around each point, of fewer points at the ends; a value that is not finite spreads its gap.
+  /// The moving mean around each point, of fewer points at the ends; a value that can't be shown spreads its gap.
   static func smoothed(_ points: [(x: Double, y: Double)], over window: Int) -> [(x: Double, y: Double)] {
     points.indices.map { index in
       let reach = (window - 1) / 2
-      let values = points[max(0, index - reach)...min(points.count - 1, index + reach)].map(\.y)
+      let values = points[max(0, index - reach)...min(points.count - 1, index + reach)].map {
+        Axis.isOrdinary($0.y) ? $0.y : .nan
+      }
       return (points[index].x, values.reduce(0, +) / Double(values.count))
     }
   }

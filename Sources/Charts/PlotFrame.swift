@@ -13,7 +13,7 @@ struct PlotFrame {
   /// - Parameters:
   ///   - legend: series names; shown when there is more than one, or when one has a name.
   ///   - lastTick: the label at the right end of the x axis, which needs room beside it.
-  ///   - y: the vertical axis; `nil` draws none.
+  ///   - y: the vertical axis, with a grid line at each tick.
   init(
     title: String, width: Double, height: Double, legend: [String], xLabel: String?, yLabel: String?,
     y: Axis, lastTick: String = ""
@@ -52,6 +52,17 @@ struct PlotFrame {
   func y(_ position: Double) -> Double { bottom - position * (bottom - top) }
 
   mutating func add(_ markup: Markup) { elements.append(markup) }
+
+  /// Elements of which only what lies between the axes shows.
+  func clipped(_ elements: [Markup]) -> Markup {
+    let (width, height) = (right - left, bottom - top)
+    return Markup(
+      "svg",
+      [
+        "x": left, "y": top, "width": width, "height": height,
+        "viewBox": "\(number(left)) \(number(top)) \(number(width)) \(number(height))",
+      ], elements)
+  }
 
   private mutating func addHorizontalGrid(_ axis: Axis) {
     for (tick, label) in zip(axis.ticks, axis.labels) {

@@ -25,7 +25,8 @@ public struct Report: Sendable {
     /// Numbers that matter, each with what it counts.
     case highlights([Highlight])
     case figure(any Figure, caption: String? = nil)
-    /// Charts side by side at equal height; one below the other where there is no room.
+    /// Charts side by side at equal height, in several lines when they are many; one below the other on a narrow screen.
+    /// The page is 1,000 pixels wide, so two charts look best about 480 wide and three about 320.
     case row([any Chart], caption: String? = nil)
   }
 
@@ -102,19 +103,43 @@ public struct Report: Sendable {
       return wrap(
         "<div class=\"scroll\"><div class=\"single\" style=\"\(style)\">\(drawing.fragment)</div></div>", caption)
     case .row(let charts, let caption):
-      // Widths in the ratio of the aspects make the heights equal.
-      let cells = charts.map { chart in
-        let drawing = chart.drawing
-        let aspect = number(drawing.width / max(1, drawing.height))
-        let least = number(drawing.width * leastScale)
-        return "<div style=\"flex:\(aspect) 1 0;min-width:\(least)px\">\(drawing.fragment)</div>"
+      let lines = lines(of: charts.map(\.drawing))
+      let gaps = { (line: [Drawing]) in gap * Double(line.count - 1) }
+      let width = { (line: [Drawing]) in line.reduce(0) { $0 + $1.width } }
+      // One scale for all lines, so that charts of one size stay of one size.
+      let scale = lines.map { (pageWidth - gaps($0)) / max(1, width($0)) }.reduce(mostScale, min)
+      let content = lines.map { line in
+        let most = number(scale * width(line) + gaps(line))
+        return "<div class=\"side-by-side\" style=\"max-width:\(most)px\">\(line.map(cell).joined())</div>"
       }
-      let most = number(charts.reduce(0) { $0 + $1.drawing.width } * mostScale)
-      return wrap(
-        "<div class=\"scroll\"><div class=\"side-by-side\" style=\"max-width:\(most)px\">\(cells.joined())</div></div>",
-        caption)
+      return wrap("<div class=\"scroll\">\(content.joined())</div>", caption)
     }
   }
+
+  /// As few lines as hold the drawings at a readable size, each with about as many.
+  private static func lines(of drawings: [Drawing]) -> [[Drawing]] {
+    for count in 1...max(1, drawings.count) {
+      let most = (drawings.count + count - 1) / count
+      let lines = stride(from: 0, to: drawings.count, by: max(1, most)).map { start in
+        Array(drawings[start..<min(start + most, drawings.count)])
+      }
+      let fits = lines.allSatisfy { line in
+        line.reduce(-gap) { $0 + $1.width * leastScale + gap } <= pageWidth
+      }
+      if fits { return lines }
+    }
+    return drawings.map { [$0] }
+  }
+
+  /// Widths in the ratio of the aspects make the heights equal.
+  private static func cell(_ drawing: Drawing) -> String {
+    let aspect = number(drawing.width / max(1, drawing.height))
+    let least = number(drawing.width * leastScale)
+    return "<div style=\"flex:\(aspect) 1 0;min-width:\(least)px\">\(drawing.fragment)</div>"
+  }
+
+  /// Of the page's content at its widest, and between charts; both also in the style sheet.
+  private static let (pageWidth, gap) = (1000.0, 28.0)
 
   /// A chart grows little beyond its size, and shrinks only as far as its text stays readable; then one scrolls.
   private static let (leastScale, mostScale) = (0.72, 1.1)
@@ -148,15 +173,16 @@ extension Style {
     .summary{font-size:18px;color:var(--muted);margin-bottom:0}
     section{margin-top:44px;padding-top:28px;border-top:1px solid var(--grid)}
     figure{margin:22px 0 0}
-    figure .single>svg,.side-by-side svg{display:block;width:100%;height:auto}
+    figure .single>svg,.side-by-side>div>svg{display:block;width:100%;height:auto}
     .scroll{overflow-x:auto}
     .side-by-side{display:flex;gap:28px}
+    .side-by-side+.side-by-side{margin-top:22px}
     figcaption{color:var(--muted);font-size:14px;line-height:1.5;margin-top:10px;max-width:76ch}
     code{font:.92em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;background:var(--grid);padding:.1em .3em;\
     border-radius:4px;white-space:nowrap}
     .highlights{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:14px;margin:22px 0 0}
     .highlights>div{display:flex;flex-direction:column;border:1px solid var(--grid);border-radius:10px;padding:14px 16px}
-    .highlights dd{margin:0;font-size:26px;font-weight:650;line-height:1.2;letter-spacing:-.01em;\
+    .highlights dd{margin:0;font-size:22px;font-weight:650;line-height:1.2;letter-spacing:-.01em;\
     font-variant-numeric:tabular-nums}
     .highlights dt{color:var(--muted);font-size:13.5px;line-height:1.4;margin-top:2px}
     footer{margin-top:44px;padding-top:16px;border-top:1px solid var(--grid);color:var(--muted);font-size:14px}

@@ -31,7 +31,7 @@ enum Style {
     .lora-chart .grid{stroke:var(--grid);stroke-width:1}
     .lora-chart .axis{stroke:var(--axis);stroke-width:1;fill:none}
     .lora-chart .line{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}
-    .lora-chart .faint{stroke-width:1;opacity:.28}
+    .lora-chart .faint{stroke-width:1;opacity:.18}
     .lora-chart .start{text-anchor:start}.lora-chart .middle{text-anchor:middle}.lora-chart .end{text-anchor:end}
     .lora-chart image{image-rendering:pixelated}
     .lora-chart .right{fill:\(cold.css)}.lora-chart .wrong{fill:\(warm.css)}
@@ -47,7 +47,7 @@ enum Style {
     .lora-figure .table{font-size:14px;overflow-x:auto;max-width:100%}
     .lora-figure table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:0}
     .lora-figure table caption{text-align:left;font-weight:600;padding-bottom:.4em}
-    .lora-figure th,.lora-figure td{padding:.4em .8em;border:0;border-bottom:1px solid var(--grid);text-align:right;\
+    .lora-figure th,.lora-figure td{padding:.4em .55em;border:0;border-bottom:1px solid var(--grid);text-align:right;\
     white-space:nowrap;background:none;color:var(--ink)}
     .lora-figure th:first-child,.lora-figure td:first-child{padding-left:0}
     .lora-figure th:last-child,.lora-figure td:last-child{padding-right:0}

@@ -20,6 +20,12 @@ public struct RemoteFile: Equatable, Sendable {
   }
 }
 
+/// Fetches files into a folder.
+///
+/// ```swift
+/// let downloader = Downloader(mirrors: MNIST.mirrors, directory: MNIST.cacheDirectory)
+/// let url = try await downloader.fetch(MNIST.remoteFiles[0]) { print($0.receivedBytes) }
+/// ```
 public struct Downloader: Sendable {
   public struct Progress: Equatable, Sendable {
     public let fileName: String
@@ -54,7 +60,7 @@ public struct Downloader: Sendable {
     for mirror in mirrors {
       let source = mirror.appendingPathComponent(file.name)
       // Bytes that an earlier try left may be bad: then this mirror gets a second try from the start.
-      var resumes = (try? FileHandle(forUpdating: partial).seekToEnd()).map { $0 > 0 } ?? false
+      var resumes = byteCount(of: partial) > 0
       while true {
         do {
           try await transfer(file, from: source, to: partial, progress: progress)
@@ -65,7 +71,7 @@ public struct Downloader: Sendable {
           try moveIntoPlace(partial, destination)
           return destination
         } catch let failure as Failure {
-          if failure.isContent { try? FileManager.default.removeItem(at: partial) }
+          if failure.isContent || byteCount(of: partial) == 0 { try? FileManager.default.removeItem(at: partial) }
           if failure.isContent, resumes {
             resumes = false
             continue
@@ -94,6 +100,12 @@ public struct Downloader: Sendable {
       self.reason = reason
       self.isContent = isContent
     }
+  }
+
+  /// 0 also when there is no file.
+  private func byteCount(of file: URL) -> Int {
+    let attributes = try? FileManager.default.attributesOfItem(atPath: file.path)
+    return (attributes?[.size] as? NSNumber)?.intValue ?? 0
   }
 
   private func makeDirectory() throws {

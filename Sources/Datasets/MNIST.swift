@@ -134,16 +134,26 @@ extension MNIST {
   }
 
   /// MNIST from `directory`; the files it lacks are downloaded first.
-  /// - Throws: `DatasetError` that names what was tried, when no mirror gives a file.
+  /// - Parameters:
+  ///   - mirrors: base addresses, tried in order.
+  ///   - files: the four files; others give another data set of the same form.
+  /// - Throws: `DatasetError` that names what was tried and how to go on by hand, when no mirror gives a file.
   public static func downloaded(
-    into directory: URL, mirrors: [URL] = MNIST.mirrors,
+    into directory: URL, mirrors: [URL] = MNIST.mirrors, files: [RemoteFile] = MNIST.remoteFiles,
     progress: @escaping @Sendable (Downloader.Progress) -> Void = { _ in }
   ) async throws -> MNIST {
-    let downloader = Downloader(mirrors: mirrors, directory: directory)
-    for file in remoteFiles {
+    let missing = files.filter { file in
       let parts = file.name.components(separatedBy: "-")  // train, images, idx3, ubyte.gz
-      guard existingFile("\(parts[0])-\(parts[1])", "\(parts[2])-ubyte", in: directory) == nil else { continue }
-      _ = try await downloader.fetch(file, progress: progress)
+      return parts.count != 4 || existingFile("\(parts[0])-\(parts[1])", "\(parts[2])-ubyte", in: directory) == nil
+    }
+    let downloader = Downloader(mirrors: mirrors, directory: directory)
+    do {
+      for file in missing { _ = try await downloader.fetch(file, progress: progress) }
+    } catch let error as DatasetError where error.kind == .download {
+      let names = missing.map(\.name).joined(separator: ", ")
+      throw DatasetError(
+        .download, file: URL(fileURLWithPath: error.file), found: error.found, expected: error.expected,
+        advice: "Try again when the network is back, or put by hand into \(directory.path): \(names), gzipped or not.")
     }
     return try MNIST(directory: directory)
   }

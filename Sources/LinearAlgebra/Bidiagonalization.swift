@@ -36,7 +36,10 @@ struct Bidiagonalization {
     // Rows start on a cache line, an odd number of lines apart: else whole columns share few sets of the cache.
     let stride = ((n + Self.lanes - 1) / Self.lanes | 1) * Self.lanes
     let a = Scratch(m * stride)
-    for i in 0..<m { (a.base + i * stride).update(from: source + i * n, count: n) }
+    for i in 0..<m {
+      (a.base + i * stride).update(from: source + i * n, count: n)
+      (a.base + i * stride + n).update(repeating: 0, count: stride - n)
+    }
     var panel = Panel(a: a, stride: stride, rows: m, columns: n)
 
     for first in Swift.stride(from: 0, to: n, by: Self.panelWidth) {
@@ -90,14 +93,14 @@ struct Bidiagonalization {
     init(a: Scratch, stride: Int, rows: Int, columns: Int) {
       (self.a, self.stride, self.rows, self.columns) = (a, stride, rows, columns)
       let chunks = Int(CK_BIDIAGONAL_CHUNKS)
-      p = Scratch(rows * width)
-      q = Scratch(stride * width)
-      c = Scratch(rows)
-      sums = Scratch(chunks * stride)
-      pSums = Scratch(chunks * width)
-      u = Scratch(stride)
-      qSums = Scratch(chunks * width)
-      coefficients = Scratch(2 * width)
+      p = Scratch(zeros: rows * width)
+      q = Scratch(zeros: stride * width)
+      c = Scratch(zeros: rows)
+      sums = Scratch(zeros: chunks * stride)
+      pSums = Scratch(zeros: chunks * width)
+      u = Scratch(zeros: stride)
+      qSums = Scratch(zeros: chunks * width)
+      coefficients = Scratch(zeros: 2 * width)
       parts = 0
       // The first column, with u = 0.
       sweepRows(from: 0, step: 0, nextColumn: 0, vScale: 0, tau: 0)

@@ -15,13 +15,13 @@ struct HouseholderReflectors {
   let tau: Scratch
 
   /// Reflections that are applied together: as many as keep a product of matrices busy.
-  private static let blockSize = 64
+  private static let blockSize = 96
 
   init(rows: Int, count: Int, offset: Int) {
     self.rows = rows
     self.count = count
     self.offset = offset
-    vectors = Scratch(rows * count)
+    vectors = Scratch(zeros: rows * count)
     tau = Scratch(count)
   }
 
@@ -65,7 +65,7 @@ struct HouseholderReflectors {
       height = reflectors.rows - top
       vStride = reflectors.count
       v = reflectors.vectors.base + top * vStride + range.lowerBound
-      t = Scratch(size * size)
+      t = Scratch(zeros: size * size)
       let gram = Scratch(size * size)
       ck_gemm(true, false, size, size, height, 1, v, vStride, v, vStride, 0, gram.base, size)
       // T[..<i, i] = −τᵢ T[..<i, ..<i] (VᵀV)[..<i, i], and τᵢ on the diagonal.
@@ -100,12 +100,18 @@ struct HouseholderReflectors {
   }
 }
 
-/// Zeroed, aligned memory of the kernels' pool, given back when its last holder goes.
+/// Aligned memory of the kernels' pool, given back when its last holder goes.
 final class Scratch {
   let base: UnsafeMutablePointer<Float>
   private let bytes: Int
 
+  /// Memory that is written before it is read.
   init(_ count: Int) {
+    bytes = count * MemoryLayout<Float>.stride
+    base = ck_allocate(bytes).bindMemory(to: Float.self, capacity: count)
+  }
+
+  init(zeros count: Int) {
     bytes = count * MemoryLayout<Float>.stride
     base = ck_allocate(bytes).bindMemory(to: Float.self, capacity: count)
     base.initialize(repeating: 0, count: count)

@@ -31,22 +31,37 @@ enum LAPACK {
   }
 
   /// The SVD of the k × k upper bidiagonal matrix with this diagonal and superdiagonal: B = U diag(S) Vᵀ by divide and
-  /// conquer. S replaces the diagonal, the superdiagonal is destroyed. u, vt: [k, k], or nil for
-  /// the values alone. To LAPACK this is the lower bidiagonal transpose.
+  /// conquer. S replaces the diagonal, the superdiagonal is destroyed. u, vt: [k, k], or nil for the values alone.
+  ///
+  /// To LAPACK row-major B is lower bidiagonal, which costs it a rotation of all vectors. With rows and columns in
+  /// reverse it is upper bidiagonal again; the vectors' elements are put in order afterwards.
   static func bdsdc(
     diagonal: UnsafeMutablePointer<Float>, superdiagonal: UnsafeMutablePointer<Float>, count k: Int,
     vectors: (u: UnsafeMutablePointer<Float>, vt: UnsafeMutablePointer<Float>)?
   ) throws {
     useThreads()
     var (order, info) = (Int32(k), Int32(0))
-    var (shape, job) = (letter("L"), letter(vectors == nil ? "N" : "I"))
+    var (shape, job) = (letter("U"), letter(vectors == nil ? "N" : "I"))
     let work = Scratch(vectors == nil ? 4 * k : 3 * k * k + 4 * k)
     var integers = [Int32](repeating: 0, count: 8 * k)
+    reverse(diagonal, count: k)
+    reverse(superdiagonal, count: k - 1)
     lapack_sbdsdc(
       &shape, &job, &order, diagonal, superdiagonal, vectors?.vt, &order, vectors?.u, &order, nil, nil, work.base,
       &integers, &info)
     if info > 0 { throw NotConverged() }
     precondition(info == 0, "sbdsdc: argument \(-info) is wrong for order \(k)")
+    guard let (u, vt) = vectors else { return }
+    reverse(u, count: k * k)
+    for row in 0..<k {
+      reverse(u + row * k, count: k)
+      reverse(vt + row * k, count: k)
+    }
+  }
+
+  private static func reverse(_ elements: UnsafeMutablePointer<Float>, count: Int) {
+    var buffer = UnsafeMutableBufferPointer(start: elements, count: count)
+    buffer.reverse()
   }
 
   /// Calls `body` twice: with a count of −1, when it writes the count it wants, and with that much memory.

@@ -21,8 +21,10 @@ public protocol LinearOperator {
 extension Tensor: LinearOperator {
   public var rows: Int { matrixShape.rows }
   public var columns: Int { matrixShape.columns }
-  public func times(_ x: Tensor) -> Tensor { matmul(x) }
-  public func transposedTimes(_ x: Tensor) -> Tensor { matmul(x, transposeSelf: true) }
+
+  // A product with few vectors is faster with the vectors as rows.
+  public func times(_ x: Tensor) -> Tensor { x.transposed().matmul(self, transposeOther: true).transposed() }
+  public func transposedTimes(_ x: Tensor) -> Tensor { x.transposed().matmul(self).transposed() }
 
   private var matrixShape: (rows: Int, columns: Int) {
     precondition(shape.count == 2, "LinearOperator: a matrix is needed, found a tensor of shape \(shape)")

@@ -2,6 +2,14 @@ import ArgumentParser
 import Foundation
 import LoRAKit
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
 /// What every command that computes takes: where its numbers go, how loud it is, how many threads it uses.
 struct OutputOptions: ParsableArguments {
   @Option(name: .customLong("json"), help: ArgumentHelp("Write the results as JSON.", valueName: "path"))
@@ -48,6 +56,9 @@ func checkWritable(_ path: String) throws {
   if FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory), isDirectory.boolValue {
     throw OutputPathError(description: "\(path): is a folder; name a file to write")
   }
+  var information = stat()
+  // A terminal, a pipe: nothing is created.
+  if stat(url.path, &information) == 0, information.st_mode & S_IFMT != S_IFREG { return }
   guard FileManager.default.fileExists(atPath: folder.path, isDirectory: &isDirectory), isDirectory.boolValue else {
     throw OutputPathError(description: "\(path): there is no folder \(folder.path); create it first")
   }

@@ -41,6 +41,15 @@ struct ReportTests {
     #expect(styles.contains { $0.hasPrefix("flex:1 1 0") })
   }
 
+  @Test("Many charts side by side are broken into lines of about as many at one scale")
+  func lines() {
+    let matrix = ConfusionMatrix(title: "", classes: ["a"], counts: [[1]], width: 430)
+    let report = Report(title: "", summary: "", sections: [.init("", [.row(Array(repeating: matrix, count: 5))])])
+    let lines = ParsedMarkup(report.html).all("div", class: "side-by-side")
+    // 5 · 309.6 + 112 > 1000 and 3 · 309.6 + 56 ≤ 1000; (1000 − 56)/1290 = 0.7318, and 0.7318 · 860 + 28 = 657.33.
+    #expect(lines.map { $0["style"] } == ["max-width:1000px", "max-width:657.33px"])
+  }
+
   @Test("Text in backquotes is code; a single backquote is itself")
   func code() {
     #expect(report.html.contains("With <code>--seed 0</code>."))

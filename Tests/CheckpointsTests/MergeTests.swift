@@ -21,7 +21,8 @@ import Testing
     }
   }
 
-  @Test("Subtracting what was merged gives the base back", arguments: ["llama", "gpt2", "llama-embedding", "convolutions"])
+  @Test(
+    "Subtracting what was merged gives the base back", arguments: ["llama", "gpt2", "llama-embedding", "convolutions"])
   func unmerge(_ name: String) throws {
     try withTemporaryDirectory { directory in
       let example = PEFTCase.named(name)
@@ -50,7 +51,9 @@ import Testing
     }
   }
 
-  @Test("Two adapters with weights add up: W + 0.5 Δ + 0.5 Δ is W + Δ, products and magnitudes alike", arguments: ["llama", "gpt2", "llama-dora"])
+  @Test(
+    "Two adapters with weights add up: W + 0.5 Δ + 0.5 Δ is W + Δ, products and magnitudes alike",
+    arguments: ["llama", "gpt2", "llama-dora"])
   func weights(_ name: String) throws {
     try withTemporaryDirectory { directory in
       let example = PEFTCase.named(name)

@@ -20,7 +20,9 @@ import Testing
       let original = try SafetensorsFile(example.folder.appendingPathComponent("adapter/adapter_model.safetensors"))
       let written = try SafetensorsFile(copy.appendingPathComponent("adapter_model.safetensors"))
       // peft writes two copies from inside its wrapper that it doesn't read.
-      let meant = original.tensors.filter { !$0.name.contains(".modules_to_save.") && !$0.name.contains(".original_module.") }
+      let meant = original.tensors.filter {
+        !$0.name.contains(".modules_to_save.") && !$0.name.contains(".original_module.")
+      }
       #expect(written.tensors.map(\.name).sorted() == meant.map(\.name).sorted())
       for tensor in meant {
         let other = try #require(written[tensor.name])

@@ -24,7 +24,9 @@ import Testing
 
   @Test("Excluded and saved modules win over targets")
   func exclusion() throws {
-    let excluding = try matcher(["target_modules": ["q", "v"], "exclude_modules": ["0.q"], "modules_to_save": ["head"]])
+    let excluding = try matcher([
+      "target_modules": ["q", "v"], "exclude_modules": ["0.q"], "modules_to_save": ["head"],
+    ])
     #expect(!excluding.targets("layers.0.q"))
     #expect(excluding.targets("layers.1.q"))
     #expect(!excluding.targets("head.q"))
@@ -62,12 +64,14 @@ import Testing
     #expect(!matcher.targets(String(repeating: "a", count: 60)))
   }
 
-  @Test("What peft can't load or would misread is refused", arguments: [
-    #"{"r":8}"#, #"{"peft_type":"IA3"}"#, #"[]"#, #"{"peft_type":"LORA","r":"x"}"#, #"{"peft_type":"LORA","r":0}"#,
-    #"{"peft_type":"LORA","target_modules":[1]}"#, #"{"peft_type":"LORA","bias":"some"}"#,
-    #"{"peft_type":"LORA","target_modules":"q","layers_to_transform":[1]}"#,
-    #"{"peft_type":"LORA","rank_pattern":{"q":1.5}}"#, #"{"peft_type":"LORA","target_modules":"("}"#,
-  ])
+  @Test(
+    "What peft can't load or would misread is refused",
+    arguments: [
+      #"{"r":8}"#, #"{"peft_type":"IA3"}"#, #"[]"#, #"{"peft_type":"LORA","r":"x"}"#, #"{"peft_type":"LORA","r":0}"#,
+      #"{"peft_type":"LORA","target_modules":[1]}"#, #"{"peft_type":"LORA","bias":"some"}"#,
+      #"{"peft_type":"LORA","target_modules":"q","layers_to_transform":[1]}"#,
+      #"{"peft_type":"LORA","rank_pattern":{"q":1.5}}"#, #"{"peft_type":"LORA","target_modules":"("}"#,
+    ])
   func refused(text: String) {
     #expect(throws: CheckpointError.self) { try TargetMatcher(PEFTConfiguration(JSON(parsing: text))) }
   }

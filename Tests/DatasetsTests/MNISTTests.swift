@@ -56,6 +56,38 @@ struct MNISTTests {
     #expect(small?.description.contains("images of 2×2 pixels, expected 28×28") == true)
   }
 
+  @Test("What is missing is downloaded; offline the error lists the files to place by hand")
+  func downloaded() async throws {
+    let scratch = try ScratchFolder()
+    var contents: [String: [UInt8]] = [:]
+    for (part, count) in [("train", 3), ("t10k", 2)] {
+      contents["\(part)-images-idx3-ubyte.gz"] = idx([count, 28, 28], Array(repeating: 9, count: count * 784))
+      contents["\(part)-labels-idx1-ubyte.gz"] = idx([count], Array(repeating: 1, count: count))
+    }
+    let files = contents.sorted { $0.key < $1.key }.map { name, bytes in
+      var hash = SHA256()
+      hash.update(bytes)
+      return RemoteFile(name: name, byteCount: bytes.count, sha256: hash.finalize())
+    }
+    // The labels to train with were placed by hand, under another of the usual names.
+    try scratch.write(try #require(contents["train-labels-idx1-ubyte.gz"]), "train-labels.idx1-ubyte")
+
+    let offline = URL(string: "http://127.0.0.1:1/")!
+    let error = await #expect(throws: DatasetError.self) {
+      try await MNIST.downloaded(into: scratch.url, mirrors: [offline], files: files)
+    }
+    let names = "t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz, train-images-idx3-ubyte.gz, gzipped or not"
+    #expect(error?.description.contains("put by hand into \(scratch.url.path): \(names)") == true)
+    #expect(scratch.fileNames == ["train-labels.idx1-ubyte"])
+
+    let answers = contents
+    let server = try MirrorServer { path, _ in .init(body: answers[String(path.dropFirst("/mnist/".count))] ?? []) }
+    let digits = try await MNIST.downloaded(into: scratch.url, mirrors: [offline, server.url], files: files)
+    #expect(digits.train.count == 3)
+    #expect(digits.test.count == 2)
+    #expect(server.requests.count == 3)
+  }
+
   @Test(
     "MNIST itself has 60,000 and 10,000 digits with the published mean and deviation",
     .enabled(if: sharedData != nil, "needs the shared data folder"))

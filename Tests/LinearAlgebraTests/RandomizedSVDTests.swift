@@ -49,9 +49,9 @@ import Testing
     let values = Decay.exponential.values(150)
     let a = try matrix(values, rows: 200, columns: 150)
     let found = try a.randomizedSVD(relativeError: accuracy)
-    #expect(found.relativeFrobeniusError(against: a) <= accuracy * 1.01)
+    #expect(found.relativeFrobeniusError(against: a) <= accuracy)
     let least = Spectrum(singularValues: values, rows: 200, columns: 150).rank(.energy(1 - accuracy * accuracy))
-    #expect((least...least + 1).contains(found.rank))
+    #expect((least...least + 2).contains(found.rank))
     // Stopped early, it says what was reached.
     let short = try a.randomizedSVD(relativeError: 0.003, maximumRank: 5)
     #expect(short.rank == 5 && short.relativeFrobeniusError > 0.003)
@@ -62,7 +62,7 @@ import Testing
     let a = try matrix(Decay.powerLaw.values(140), rows: 160, columns: 140)
     let found = try a.randomizedSVD(relativeError: 0.1)
     #expect(found.rank > 32)
-    #expect(found.relativeFrobeniusError(against: a) <= 0.102)
+    #expect(found.relativeFrobeniusError(against: a) <= 0.1)
     #expect(departureFromOrthonormal(found.u) < 3e-5)
   }
 

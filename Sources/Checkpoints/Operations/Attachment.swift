@@ -190,11 +190,7 @@ private struct Orientation {
       if weight.shape == [module.inputs, module.outputs] { votes.transposed += 1 }
     }
     evidence = votes.straight == votes.transposed ? nil : votes.transposed > votes.straight
-    // Architectures of transformers whose linear maps are Conv1D.
-    let conv1D: Set = ["gpt2", "openai-gpt", "imagegpt", "decision_transformer", "ctrl"]
-    configured =
-      adapter.configuration.isFanInFanOut
-      || base.configuration?["model_type"]?.string.map(conv1D.contains) == true
+    configured = adapter.configuration.isFanInFanOut || ModelArchitecture(base).usesConv1D
   }
 
   /// `nil` where the shapes fit neither way.

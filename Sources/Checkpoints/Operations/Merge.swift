@@ -200,7 +200,7 @@ public struct Merge: Sendable {
       // What comes a few jobs later is fetched from the disk meanwhile.
       if index + 4 < planned.count { prefetch(planned[index + 4]) }
       let written = try perform(planned[index], writer: writer, account: account)
-      counter.advance(by: written.bytes, written.name)
+      try counter.advance(by: written.bytes, written.name)
     }
     try writer.finish()
   }

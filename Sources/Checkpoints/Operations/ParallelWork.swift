@@ -11,7 +11,8 @@ public struct OperationProgress: Sendable {
   /// What was done last.
   public let item: String
 
-  public typealias Handler = @Sendable (OperationProgress) -> Void
+  /// An error that it throws ends the operation, which then leaves nothing behind.
+  public typealias Handler = @Sendable (OperationProgress) throws -> Void
 }
 
 /// Runs `body` for 0..<parts on the kernels' threads, in that order as far as it goes, and waits for all. After an
@@ -59,11 +60,11 @@ final class ProgressCounter: @unchecked Sendable {
     self.handler = handler
   }
 
-  func advance(by amount: Int, _ item: String) {
+  func advance(by amount: Int, _ item: String) throws {
     guard let handler else { return }
-    lock.withLock {
+    try lock.withLock {
       done += amount
-      handler(OperationProgress(done: done, total: total, item: item))
+      try handler(OperationProgress(done: done, total: total, item: item))
     }
   }
 }
@@ -74,4 +75,26 @@ func withScratch<Result>(_ count: Int, _ body: (UnsafeMutableBufferPointer<Float
   let block = ck_allocate(bytes)!
   defer { ck_deallocate(block, bytes) }
   return try body(UnsafeMutableBufferPointer(start: block.assumingMemoryBound(to: Float.self), count: count))
+}
+
+/// The values of `transform` for all elements, in their order, worked out on the kernels' threads.
+func mapInParallel<Element: Sendable, Result: Sendable>(
+  _ elements: [Element], _ transform: @Sendable (Element) throws -> Result
+) throws -> [Result] {
+  let results = Results<Result>(count: elements.count)
+  try inParallel(elements.count) { index in results.set(try transform(elements[index]), at: index) }
+  return results.values
+}
+
+private final class Results<Value: Sendable>: @unchecked Sendable {
+  private let lock = NSLock()
+  private var slots: [Value?]
+
+  init(count: Int) {
+    slots = Array(repeating: nil, count: count)
+  }
+
+  func set(_ value: Value, at index: Int) { lock.withLock { slots[index] = value } }
+
+  var values: [Value] { lock.withLock { slots.map { $0! } } }
 }

@@ -52,6 +52,8 @@ public struct PEFTConfiguration: Equatable, Sendable {
   /// The first key that matches counts.
   public var rankExceptions: [Exception<Int>] = []
   public var alphaExceptions: [Exception<Double>] = []
+  /// Dropout of the adapter's input in training.
+  public var dropout = 0.0
   public var taskType: String?
   public var baseModel: String?
   /// `init_lora_weights`: a Boolean or a method's name.
@@ -102,6 +104,7 @@ extension PEFTConfiguration {
     layersPatterns = try reader.read("layers_pattern", { Self.list($0, \.string) }, "a string or a list of them") ?? []
     rankExceptions = try reader.exceptions("rank_pattern", \.integer, "integers")
     alphaExceptions = try reader.exceptions("alpha_pattern", \.number, "numbers")
+    dropout = try reader.read("lora_dropout", \.number, "a number") ?? 0
     taskType = try reader.read("task_type", \.string, "a string")
     baseModel = try reader.read("base_model_name_or_path", \.string, "a string")
     initialization = json["init_lora_weights"] ?? true
@@ -152,6 +155,7 @@ extension PEFTConfiguration {
     }
     json["rank_pattern"] = .object(rankExceptions.map { JSON.Member($0.key, .integer($0.value)) })
     json["alpha_pattern"] = .object(alphaExceptions.map { JSON.Member($0.key, Self.number($0.value)) })
+    json["lora_dropout"] = .number(dropout)
     json["task_type"] = taskType.map(JSON.string) ?? .null
     json["base_model_name_or_path"] = baseModel.map(JSON.string) ?? .null
     json["init_lora_weights"] = initialization

@@ -8,10 +8,11 @@ public final class PEFTWriter {
   private let weights: SafetensorsWriter
 
   /// - Parameters:
-  public init(to directory: URL, expecting expected: [TensorInfo]) throws {
+  ///   - reserves: whether room for all that is expected is reserved on the disk.
+  public init(to directory: URL, expecting expected: [TensorInfo], reserves: Bool = true) throws {
     output = try OutputDirectory(directory)
     weights = try SafetensorsWriter(
-      to: output.staging.appendingPathComponent(PEFTFormat.weightsName), expecting: expected)
+      to: output.staging.appendingPathComponent(PEFTFormat.weightsName), expecting: expected, reserves: reserves)
   }
 
   /// Writes a module's factors; may be called from several threads.

@@ -21,6 +21,8 @@ package final class OutputFile: @unchecked Sendable {
   private var isCommitted = false
 
   init(_ url: URL) throws {
+    // A link goes on pointing to what is written.
+    let url = url.resolvingSymlinksInPath()
     self.url = url
     partial = url.deletingLastPathComponent().appendingPathComponent(
       ".\(url.lastPathComponent).\(UInt32.random(in: 0...UInt32.max)).partial")
@@ -77,8 +79,17 @@ package final class OutputFile: @unchecked Sendable {
     syncDirectory(url.deletingLastPathComponent())
   }
 
-  /// Writes a small file whole.
+  /// Writes a small file whole. What is there and no regular file (a terminal, a pipe) is written to as it is.
   package static func write(_ text: String, to url: URL) throws {
+    var information = stat()
+    if stat(url.path, &information) == 0, information.st_mode & S_IFMT != S_IFREG {
+      do {
+        try FileHandle(forWritingTo: url).write(contentsOf: Data(text.utf8))
+      } catch {
+        throw CheckpointError(.inputOutput, file: url.path, "can't be written: \(error.localizedDescription)")
+      }
+      return
+    }
     let file = try OutputFile(url)
     var text = text
     try text.withUTF8 { try file.write(UnsafeRawBufferPointer($0), at: 0) }

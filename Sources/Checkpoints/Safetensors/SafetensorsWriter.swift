@@ -22,12 +22,16 @@ public final class SafetensorsWriter: @unchecked Sendable {
   /// What Python's `transformers` and `peft` write and ask for.
   public static let pythonMetadata = [JSON.Member("format", "pt")]
 
-  /// - Parameter expected: the tensors to come, or ones with the same names and shapes no smaller than theirs.
-  public init(to url: URL, expecting expected: [TensorInfo], metadata: [JSON.Member] = pythonMetadata) throws {
+  /// - Parameters:
+  ///   - expected: the tensors to come, or ones with the same names and shapes no smaller than theirs.
+  ///   - reserves: whether room for all that is expected is reserved on the disk.
+  public init(
+    to url: URL, expecting expected: [TensorInfo], metadata: [JSON.Member] = pythonMetadata, reserves: Bool = true
+  ) throws {
     file = try OutputFile(url)
     headerLength = SafetensorsHeader.encode(expected, metadata: metadata).count
     self.metadata = metadata
-    try file.reserve(headerLength + expected.reduce(0) { $0 + $1.byteCount })
+    if reserves { try file.reserve(headerLength + expected.reduce(0) { $0 + $1.byteCount }) }
   }
 
   /// A tensor's place in the file, counted in bytes from the end of the header.

@@ -61,6 +61,24 @@ public struct StoredTensor: @unchecked Sendable {
     return result
   }
 
+  /// The transpose of a matrix, in memory, its numbers bit for bit the same.
+  ///
+  /// - Precondition: it has two axes, and numbers of whole bytes.
+  public func transposed() -> StoredTensor {
+    precondition(shape.count == 2 && format.bits >= 8, "StoredTensor.transposed: \(info) is no matrix of whole bytes")
+    let (rows, columns, size) = (shape[0], shape[1], format.bits / 8)
+    let memory = OwnedBytes(count: info.byteCount)
+    withBytes { source in
+      for row in 0..<rows {
+        for column in 0..<columns {
+          memory.bytes.baseAddress!.advanced(by: (column * rows + row) * size)
+            .copyMemory(from: source.baseAddress! + (row * columns + column) * size, byteCount: size)
+        }
+      }
+    }
+    return StoredTensor(info: TensorInfo(name: name, format: format, shape: [columns, rows]), memory: memory)
+  }
+
   /// The bytes as they are stored.
   public func withBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
     try withExtendedLifetime(owner) { try body(bytes) }

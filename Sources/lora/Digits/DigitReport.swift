@@ -64,12 +64,11 @@ extension DigitReport {
           .init("\(fixed(shown.seconds, 2)) s", "for \(shown.steps) steps of \(experiment.settings.batchSize) images"),
         ]))
     }
-    let (head, rows) = DigitSummary(dataset: dataset, experiment: experiment, result: result).table
+    let table = self.table
     blocks.append(
       .figure(
-        Table(columns: head.enumerated().map { $0.offset == 0 ? .text($0.element) : .init($0.element) }, rows: rows),
-        caption: "Every way starts from the same base and takes the same number of steps. The columns 0 to 9 count the "
-          + "errors on each digit."))
+        Table(columns: [.text("")] + table.head[1..<8].map { .init($0) }, rows: table.rows.map { Array($0[..<8]) }),
+        caption: "Every way starts from the same base and takes the same number of steps."))
     blocks.append(.prose(verdict))
     return .init("What was measured", blocks)
   }
@@ -111,6 +110,10 @@ extension DigitReport {
     return sentences.joined(separator: " ")
   }
 
+  private var table: (head: [String], rows: [[String]]) {
+    DigitSummary(dataset: dataset, experiment: experiment, result: result).table
+  }
+
   private var errorsByDigit: Report.Section {
     func chart(_ title: String, _ arms: [DigitExperiment.Arm]) -> BarChart? {
       let outcomes = result.outcomes.filter { arms.contains($0.arm) }
@@ -129,7 +132,11 @@ extension DigitReport {
       [
         .row(
           charts.isEmpty ? [chart("Base", DigitExperiment.Arm.allCases)].compactMap { $0 } : charts,
-          caption: "The scales differ: without replay, the digits that are not trained are forgotten.")
+          caption: "The scales differ: without replay, the digits that are not trained are forgotten."),
+        .figure(
+          Table(
+            columns: [.text("errors on")] + table.head[8...].map { .init($0) },
+            rows: table.rows.map { [$0[0]] + $0[8...] })),
       ])
   }
 
@@ -155,10 +162,12 @@ extension DigitReport {
   private var confusions: Report.Section {
     let all = [("base", result.baseTest)] + result.outcomes.map { ($0.arm.rawValue, $0.test) }
     let charts = all.map { name, test in
-      ConfusionMatrix(title: name, classes: (0...9).map(String.init), counts: test.confusion, width: 400)
+      ConfusionMatrix(title: name, classes: (0...9).map(String.init), counts: test.confusion, width: 330)
     }
+    let rows = stride(from: 0, to: charts.count, by: 3).map { Array(charts[$0..<min($0 + 3, charts.count)]) }
     return .init(
-      "What is taken for what", [.row(charts, caption: "Rows: the digit that was written. Columns: the answer.")])
+      "What is taken for what",
+      [.prose("Rows: the digit that was written. Columns: the answer.")] + rows.map { .row($0) })
   }
 }
 
@@ -216,14 +225,13 @@ extension DigitReport {
             + "\(b.shape[0]) × \(b.shape[1]), and their product has the shape of W, \(delta.shape[0]) × \(delta.shape[1]). "
             + "A began random and B at zero; what B has become is what was learnt."),
         .row(rows),
-        .row(
-          [
-            Heatmap(
-              title: "B of \(first.path), turned", b.transposed(), rowLabel: "rank", columnLabel: "output", width: 560,
-              height: 90),
-            Heatmap(
-              title: "B of \(last.path)", lastB, rowLabel: "digit", columnLabel: "rank", width: 300, height: 220),
-          ]),
+        .figure(
+          Heatmap(
+            title: "B of \(first.path), turned", b.transposed(), rowLabel: "rank", columnLabel: "output", width: 560,
+            height: 90)),
+        .figure(
+          Heatmap(
+            title: "B of \(last.path)", lastB, rowLabel: "digit", columnLabel: "rank", width: 300, height: 220)),
         .row(
           [
             Heatmap(
@@ -241,18 +249,24 @@ extension DigitReport {
     guard !spectra.isEmpty else { return nil }
     let charts = spectra.map { layer in
       LineChart(
-        title: layer.path, series: layer.curves.map { .init($0.name, $0.values.filter { $0 > 0 }) }, xLabel: "index",
-        yLabel: "singular value", yScale: .logarithmic, width: 560)
+        title: layer.path, series: layer.curves.map { curve(named: $0.name, $0.values) }, xLabel: "index",
+        yLabel: "singular value", xScale: .logarithmic, yScale: .logarithmic, width: 560)
     }
     return .init(
       "Singular values",
       [
         .prose(
           "The singular values of a layer's weight W, of what full-parameter training added to it, and of what LoRA "
-            + "added. W needs nearly all of its values; the change that was learnt falls off steeply, and LoRA spends its "
-            + "few ranks where the change is largest. A few numbers can hold what a short training teaches."),
-        .row(charts),
-      ])
+            + "added. " + spectra.map(\.comparison).joined(separator: " ")
+            + " What a short training teaches lies in few directions, and those are what LoRA's few ranks are for."),
+        .row(Array(charts.prefix(2))),
+      ] + charts.dropFirst(2).map { .figure($0) })
+  }
+
+  /// Values down to a hundred-thousandth of the largest: what lies below is rounding.
+  private func curve(named name: String, _ values: [Float]) -> LineChart.Series {
+    let shown = values.prefix { $0 > 1e-5 * (values.first ?? 0) }
+    return .init(name, points: shown.enumerated().map { (x: Double($0.offset + 1), y: Double($0.element)) })
   }
 }
 
@@ -260,6 +274,17 @@ extension DigitReport {
 private struct LayerSpectra {
   let path: String
   let curves: [(name: String, values: [Float])]
+
+  /// How much of the energy (the sum of squares) the first value holds, of W and of the full change.
+  var comparison: String {
+    func share(_ values: [Float]) -> String {
+      let energy = values.reduce(0.0) { $0 + Double($1) * Double($1) }
+      return "\(fixed(100 * Double(values.first ?? 0) * Double(values.first ?? 0) / max(energy, 1e-300), 0))%"
+    }
+    guard curves.count > 1, curves[1].name.contains("full") else { return "" }
+    return "In `\(path)` the first value holds \(share(curves[0].values)) of W's sum of squares and "
+      + "\(share(curves[1].values)) of the full change's."
+  }
 
   static func all(of result: DigitExperiment.Result) throws -> [LayerSpectra] {
     let full = result.outcomes.first { $0.arm == .fullReplay } ?? result.outcomes.first { $0.arm == .full }

@@ -7,7 +7,9 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
+#include <link.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -15,21 +17,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/time.h>
 #include <ucontext.h>
 #include <unistd.h>
-#ifdef __linux__
-#include <link.h>
-#include <sys/prctl.h>
-#endif
 
 extern char **environ;
 
 static pthread_t cell_thread;
 static sigjmp_buf cell_start;
-static volatile sig_atomic_t cell_is_running, interrupt_requested, is_awaiting;
+static volatile sig_atomic_t cell_is_running, interrupt_requested, is_awaiting, is_critical;
 static notebook_outcome outcome;
-static uintptr_t stack_low, stack_high;
+static uintptr_t stack_low;
 
 // MARK: Where cells and packages have their code
 
@@ -42,7 +41,6 @@ enum { code_range_limit = 16384 };
 static code_range code[code_range_limit];
 static volatile sig_atomic_t code_count;
 
-#ifdef __linux__
 static int find_code(struct dl_phdr_info *info, size_t size, void *context) {
   (void)size;
   code_range *range = context;
@@ -57,19 +55,14 @@ static int find_code(struct dl_phdr_info *info, size_t size, void *context) {
   }
   return 0;
 }
-#endif
 
 void notebook_add_code(const void *symbol_inside, bool is_cell) {
-#ifdef __linux__
   if (code_count == code_range_limit) return;
   code_range range = {(uintptr_t)symbol_inside, 0, is_cell};
   if (dl_iterate_phdr(find_code, &range)) {
     code[code_count] = range;
     code_count++;
   }
-#else
-  (void)symbol_inside, (void)is_cell;
-#endif
 }
 
 static const code_range *code_at(uintptr_t address) {
@@ -88,39 +81,25 @@ const char *notebook_library(uintptr_t address, uintptr_t *address_in_file) {
 // MARK: The machine's state at a signal
 
 static uintptr_t program_counter(const ucontext_t *context) {
-#if defined(__linux__) && defined(__x86_64__)
+#if defined(__x86_64__)
   return (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
-#elif defined(__linux__) && defined(__aarch64__)
+#elif defined(__aarch64__)
   return (uintptr_t)context->uc_mcontext.pc;
 #else
-  (void)context;
-  return 0;
-#endif
-}
-
-static uintptr_t frame_pointer(const ucontext_t *context) {
-#if defined(__linux__) && defined(__x86_64__)
-  return (uintptr_t)context->uc_mcontext.gregs[REG_RBP];
-#elif defined(__linux__) && defined(__aarch64__)
-  return (uintptr_t)context->uc_mcontext.regs[29];
-#else
-  (void)context;
-  return 0;
+#error "Where is the program counter on this processor?"
 #endif
 }
 
 static void record_frames(const ucontext_t *context) {
+  uintptr_t counter = program_counter(context);
+  void *addresses[notebook_frame_limit];
+  int count = backtrace(addresses, notebook_frame_limit), first = 0;
+  // The handler's own frames come before that of the trap.
+  while (first < count && (uintptr_t)addresses[first] != counter) first++;
   outcome.frame_count = 0;
-  outcome.frames[outcome.frame_count++] = program_counter(context);
-  uintptr_t frame = frame_pointer(context);
-  while (outcome.frame_count < notebook_frame_limit && frame >= stack_low && frame + 16 <= stack_high
-         && frame % 8 == 0) {
-    const uintptr_t *words = (const uintptr_t *)frame;
-    if (words[1] == 0) break;
-    outcome.frames[outcome.frame_count++] = words[1] - 1;
-    if (words[0] <= frame) break;
-    frame = words[0];
-  }
+  outcome.frames[outcome.frame_count++] = counter;
+  for (int i = first + 1; i < count; i++)
+    outcome.frames[outcome.frame_count++] = (uintptr_t)addresses[i] - 1;  // within the call, not after it
 }
 
 // MARK: Ending a cell
@@ -203,7 +182,7 @@ static void on_interrupt(int number, siginfo_t *info, void *context) {
   waited++;
   stood_still = counter == last_counter ? stood_still + 1 : 0;
   last_counter = counter;
-  if (is_interrupt_point(counter)) {
+  if (!is_critical && is_interrupt_point(counter)) {
     set_timer(0);
     leave(notebook_interrupted, SIGINT);
   }
@@ -212,6 +191,9 @@ static void on_interrupt(int number, siginfo_t *info, void *context) {
 
 bool notebook_interrupt_requested(void) { return interrupt_requested; }
 void notebook_clear_interrupt(void) { interrupt_requested = 0; }
+void notebook_set_critical(bool critical) {
+  if (pthread_equal(pthread_self(), cell_thread)) is_critical = critical;
+}
 void notebook_set_awaiting(bool awaiting) { is_awaiting = awaiting; }
 
 // MARK: Installing and running
@@ -228,7 +210,6 @@ static void handle(int number, void (*handler)(int, siginfo_t *, void *), int fl
 void notebook_guard_install(void) {
   setvbuf(stdout, NULL, _IOLBF, 1 << 16);
   cell_thread = pthread_self();
-#ifdef __linux__
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   pthread_attr_t attributes;
   void *low = NULL;
@@ -238,11 +219,6 @@ void notebook_guard_install(void) {
     pthread_attr_destroy(&attributes);
   }
   stack_low = (uintptr_t)low;
-  stack_high = stack_low + size;
-#else
-  stack_high = (uintptr_t)pthread_get_stackaddr_np(cell_thread);
-  stack_low = stack_high - pthread_get_stacksize_np(cell_thread);
-#endif
   const size_t alternate_size = 256 * 1024;
   stack_t alternate = {.ss_sp = malloc(alternate_size), .ss_size = alternate_size};
   sigaltstack(&alternate, NULL);
@@ -252,9 +228,9 @@ void notebook_guard_install(void) {
   handle(SIGINT, on_interrupt, SA_RESTART);
   handle(SIGALRM, on_interrupt, SA_RESTART);
   signal(SIGPIPE, SIG_IGN);
-#ifdef SIGXFSZ
+  void *frame;
+  backtrace(&frame, 1);  // loads the unwinder, which a handler should not
   signal(SIGXFSZ, SIG_IGN);  // a file that grows too large is an error of the write, not a death
-#endif
 
   // The list of accesses that the Swift runtime keeps lies in frames that a jump leaves.
   bool *disable_exclusivity = dlsym(RTLD_DEFAULT, "_swift_disableExclusivityChecking");
@@ -271,7 +247,7 @@ notebook_outcome notebook_run(int (*entry)(int, char **)) {
     outcome.ending = notebook_finished;
   }
   set_timer(0);
-  is_awaiting = 0;
+  is_awaiting = is_critical = 0;
   return outcome;
 }
 

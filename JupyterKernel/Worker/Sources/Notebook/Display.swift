@@ -12,7 +12,7 @@ public func display(_ media: Media, id: String? = nil) {
 
 /// Removes what the cell has shown so far; with `wait`, not before it shows something new.
 public func clearOutput(wait: Bool = true) {
-  EventChannel.shared.send(["message": "clear_output", "content": ["wait": wait]])
+  EventChannel.shared.send(message: "clear_output", content: ["wait": wait])
 }
 
 /// The kernel wraps the last expression of a cell in this call.
@@ -29,5 +29,5 @@ private func show(_ value: Any, message: String, id: String?) {
     content["transient"] = ["display_id": id]
     if !EventChannel.shared.isFirstUse(ofDisplay: id) { message = "update_display_data" }
   }
-  EventChannel.shared.send(["message": message, "content": content])
+  EventChannel.shared.send(message: message, content: content)
 }

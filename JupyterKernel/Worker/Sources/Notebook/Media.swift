@@ -59,11 +59,14 @@ private func plainText(of value: Any) -> String {
   let text: String
   switch value {
   case is String, is Substring, is Character: text = String(reflecting: value)
-  // Which cell declared a type is of no interest to the reader.
-  default: text = String(describing: value).replacing(/\bCell\d+(_\w+)?\.(?=\w)/, with: "")
+  default:
+    let description = String(describing: value)
+    // Which cell declared a type is of no interest to the reader.
+    text =
+      description.utf8.count > 100_000 ? description : description.replacing(/\bCell\d+(_\w+)?\.(?=\w)/, with: "")
   }
   let limit = 100_000
-  guard text.utf8.count > limit, let end = text.index(text.startIndex, offsetBy: limit, limitedBy: text.endIndex)
-  else { return text }
-  return "\(text[..<end])\n… (cut after \(limit) of \(text.count) characters)"
+  guard text.utf8.count > limit else { return text }
+  return
+    "\(String(decoding: text.utf8.prefix(limit), as: UTF8.self))\n… (cut after \(limit) of \(text.utf8.count) bytes)"
 }

@@ -52,29 +52,31 @@ struct Diagnostics {
     let lines = source.split(separator: "\n", omittingEmptySubsequences: false)
     var traceback: [String] = []
     var shown = 0
+    var firstError: String?
     for entry in entries where shown < 20 {
       shown += entry.severity == "error" ? 1 : 0
-      let place = entry.file == "main.swift" ? title : entry.file
-      let severity = entry.severity == "error" ? Style.red("error") : Style.bold(entry.severity)
-      traceback.append("\(Style.bold("\(place):\(entry.line):\(entry.column):")) \(severity): \(entry.message)")
+      var place = "\(entry.file):\(entry.line):\(entry.column):"
+      var excerpt: [String] = []
       if entry.file == "main.swift", lines.indices.contains(entry.line - 1) {
         let line = lines[entry.line - 1]
-        let before = line.utf8.prefix(max(0, entry.column - 1))
+        // The compiler counts bytes, a reader characters.
+        let before = Substring(line.utf8.prefix(max(0, entry.column - 1)))
+        place = "\(title):\(entry.line):\(before.count + 1):"
         // Tabs stay tabs, so that the caret stands under its character.
-        let indent = String(Substring(before).map { $0 == "\t" ? "\t" : " " })
-        traceback.append("  \(line)")
-        traceback.append("  \(indent)\(Style.green("^"))")
+        let indent = String(before.map { $0 == "\t" ? "\t" : " " })
+        excerpt = ["  \(line)", "  \(indent)\(Style.green("^"))"]
       }
+      let severity = entry.severity == "error" ? Style.red("error") : Style.bold(entry.severity)
+      traceback.append("\(Style.bold(place)) \(severity): \(entry.message)")
+      traceback += excerpt
+      if entry.severity == "error" { firstError = firstError ?? "\(place) \(entry.message)" }
     }
     for (sign, hint) in Self.hints where entries.contains(where: { $0.message.contains(sign) }) {
       traceback.append(hint)
     }
     traceback += remarks.prefix(10).map { "\(Style.red("error")): \($0)" }
     if traceback.isEmpty { traceback = output.split(separator: "\n").suffix(20).map(String.init) }
-    let first = entries.first { $0.severity == "error" }
-    let message =
-      first.map { "\($0.file == "main.swift" ? title : $0.file):\($0.line):\($0.column): \($0.message)" }
-      ?? remarks.first ?? "the compiler failed"
+    let message = firstError ?? remarks.first ?? "the compiler failed"
     return CellFailure(name: "Compile error", message: message, traceback: traceback)
   }
 }

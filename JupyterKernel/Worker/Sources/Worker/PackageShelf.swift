@@ -11,6 +11,9 @@ struct PackageShelf {
   private(set) var unloaded: [URL]
   private(set) var moduleFlags: [String] = []
   private var libraries: Set<String> = []
+  /// The products of the packages that are loaded; empty for all.
+  private var loadedProducts: [URL: [String]] = [:]
+  private var clangModules: Set<String> = []
   private let cache: URL
 
   init(unloaded: [URL], cache: URL) {
@@ -19,6 +22,13 @@ struct PackageShelf {
   }
 
   func contains(library: URL) -> Bool { libraries.contains(library.resolvingSymlinksInPath().path) }
+
+  /// Builds what `provide` would load.
+  func build(with toolchain: Toolchain) throws {
+    for package in unloaded {
+      _ = try PackageBuild(package: package, products: [], cache: cache, toolchain: toolchain).bringUpToDate()
+    }
+  }
 
   /// Loads the packages that the kernel was installed with if the toolchain alone has no such module.
   mutating func provide(module: String, session: Session) throws {
@@ -32,12 +42,21 @@ struct PackageShelf {
   /// - Parameter products: names of library products; empty for all of the package's.
   mutating func load(package: URL, products: [String], session: Session) throws {
     let build = try PackageBuild(package: package, products: products, cache: cache, toolchain: session.toolchain)
-    let isNew = try build.bringUpToDate()
-    let library = build.library.resolvingSymlinksInPath()
-    guard !libraries.contains(library.path) else {
-      if isNew { print("\(package.lastPathComponent) was built anew; restart the kernel to use it.") }
+    if let loaded = loadedProducts[build.package] {
+      let others = Set(try build.productNames()).subtracting(loaded)
+      guard loaded.isEmpty || others.isEmpty else {
+        throw CellFailure(
+          name: "Package error",
+          message: "\(build.package.path) is loaded without \(others.sorted().joined(separator: " and ")). "
+            + "Restart the kernel and name all the products you need in one %package line.")
+      }
+      if loaded == products, try build.bringUpToDate() {
+        print("\(build.package.lastPathComponent) was built anew; restart the kernel to use it.")
+      }
       return
     }
+    _ = try build.bringUpToDate()
+    let library = build.library.resolvingSymlinksInPath()
     guard let handle = dlopen(library.path, RTLD_NOW | RTLD_GLOBAL) else {
       let reason = String(cString: dlerror())
       throw CellFailure(
@@ -45,7 +64,8 @@ struct PackageShelf {
     }
     if let symbol = dlsym(handle, build.marker) { notebook_add_code(symbol, false) }
     libraries.insert(library.path)
-    moduleFlags += try build.moduleFlags()
+    loadedProducts[build.package] = products
+    moduleFlags += try build.moduleFlags { clangModules.insert($0).inserted }
   }
 }
 
@@ -96,7 +116,7 @@ struct PackageBuild {
     ) { line in
       if line.hasPrefix("[") { status(String(line)) }
     }
-    EventChannel.shared.send(["message": "clear_output", "content": ["wait": false]])
+    EventChannel.shared.send(message: "clear_output", content: ["wait": false])
     guard build.succeeded else {
       let diagnostics = Diagnostics(output: build.output)
       let errors = diagnostics.entries.filter { $0.severity == "error" }
@@ -115,7 +135,9 @@ struct PackageBuild {
   }
 
   /// What a compilation needs to import the package's modules: as SwiftPM itself says it.
-  func moduleFlags() throws -> [String] {
+  ///
+  /// - Parameter isFirst: whether a C module of this name is not yet known; a second map of it would be an error.
+  func moduleFlags(isFirst: (String) -> Bool) throws -> [String] {
     let description = release.appendingPathComponent("description.json")
     guard let data = try? Data(contentsOf: description),
       let root = try? JSONSerialization.jsonObject(with: data) as? [String: Any],
@@ -138,7 +160,12 @@ struct PackageBuild {
           flags += Array(arguments[index...(index + 3)])
           index += 3
         } else {
-          if value.hasPrefix("-fmodule-map-file=") || value.hasPrefix("-I") || value.hasPrefix("-D") {
+          let map = value.hasPrefix("-fmodule-map-file=") ? String(value.dropFirst("-fmodule-map-file=".count)) : nil
+          if let map, let text = try? String(contentsOfFile: map, encoding: .utf8),
+            let module = text.firstMatch(of: /module\s+(\w+)/), isFirst(String(module.1))
+          {
+            flags += [argument, value]
+          } else if value.hasPrefix("-I") || value.hasPrefix("-D") {
             flags += [argument, value]
           }
           index += 1
@@ -155,7 +182,7 @@ struct PackageBuild {
 
   private func writeWrapper() throws {
     let identity = package.lastPathComponent
-    let products = try self.products.isEmpty ? describedProducts() : self.products
+    let products = try productNames()
     guard !products.isEmpty else {
       throw CellFailure(name: "Package error", message: "\(package.path) has no library product to import")
     }
@@ -166,7 +193,6 @@ struct PackageBuild {
 
       let package = Package(
         name: "\(name)",
-        platforms: [.macOS(.v15)],
         products: [.library(name: "\(name)", type: .dynamic, targets: ["\(name)"])],
         dependencies: [.package(path: \(quoted(package.path)))],
         targets: [.target(name: "\(name)", dependencies: [\(dependencies.joined(separator: ", "))])])
@@ -185,7 +211,9 @@ struct PackageBuild {
     }
   }
 
-  private func describedProducts() throws -> [String] {
+  /// The products asked for, or all the libraries that the package offers.
+  func productNames() throws -> [String] {
+    guard products.isEmpty else { return products }
     let description = try Subprocess.run(
       toolchain.program("swift"), ["package", "--package-path", package.path, "dump-package"])
     guard let brace = description.output.firstIndex(of: "{"),

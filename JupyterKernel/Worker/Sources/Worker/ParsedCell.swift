@@ -10,6 +10,13 @@ struct ParsedCell {
       case expression(isAssignment: Bool)
       case statement
       case declaration
+
+      var isCode: Bool {
+        switch self {
+        case .expression, .statement, .variables: true
+        case .declaration, .importDeclaration: false
+        }
+      }
     }
 
     let kind: Kind
@@ -35,7 +42,7 @@ struct ParsedCell {
 
     // Variables come twice, as a pattern in top-level code and as a declaration, which starts later.
     let tops = nodes.filter { ($0["_kind"] as? String) != "var_decl" }
-    let starts = tops.map(Self.start)
+    let starts = tops.map { Self.start(of: $0, in: source) }
     guard starts == starts.sorted(), starts.allSatisfy({ $0 <= source.count }) else { return nil }
     self.source = source
     self.items = tops.indices.map { index in
@@ -47,10 +54,12 @@ struct ParsedCell {
   }
 
   /// Where an item starts, its attributes and modifiers included.
-  private static func start(of node: [String: Any]) -> Int {
+  private static func start(of node: [String: Any], in source: [UInt8]) -> Int {
     func start(_ node: [String: Any]) -> Int? { (node["range"] as? [String: Any])?["start"] as? Int }
     let attributes = (node["attrs"] as? [[String: Any]] ?? []).compactMap(start)
-    return ([start(node) ?? 0] + attributes).min() ?? 0
+    let first = min(([start(node) ?? 0] + attributes).min() ?? 0, source.count)
+    // Some attributes start after their sign.
+    return first > 0 && source[first - 1] == UInt8(ascii: "@") ? first - 1 : first
   }
 
   /// `for await`, of which the parser's output tells nothing.

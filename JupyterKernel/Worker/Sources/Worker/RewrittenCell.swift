@@ -10,12 +10,14 @@ struct RewrittenCell {
   init(_ cell: ParsedCell) throws {
     var edits: [(offset: Int, text: String)] = []
     let lastVariables = cell.items.lastIndex { if case .variables = $0.kind { true } else { false } }
+    // Before code and not before a declaration, which a mark would part from its documentation.
+    let marked = lastVariables.flatMap { last in cell.items.indices.first { $0 > last && cell.items[$0].kind.isCode } }
     let endsSilently = Self.endsWithSemicolon(cell.source)
     var showsValue = false
 
     for (index, item) in cell.items.enumerated() {
       let isLast = index == cell.items.count - 1
-      if let lastVariables, index == lastVariables + 1 {
+      if index == marked {
         edits.append((item.start, "_notebookDefined(); "))
       }
       var open = ""
@@ -48,7 +50,7 @@ struct RewrittenCell {
         edits.append((item.end, "\(close)\n#sourceLocation(file: \"main.swift\", line: \(line))\n"))
       }
     }
-    if let lastVariables, lastVariables == cell.items.count - 1 {
+    if lastVariables != nil && marked == nil {
       edits.append((cell.source.count, "\n_notebookDefined()"))
     }
 

@@ -51,6 +51,9 @@ final class Session {
         return ["status": "ok"]
       case .complete(let code, let offset): return completion.complete(code, offset: offset)
       case .inspect(let code, let offset): return completion.inspect(code, offset: offset)
+      case .prepare:
+        try packages.build(with: toolchain)
+        return ["status": "ok"]
       case .start: return ["status": "ok"]
       }
     } catch {

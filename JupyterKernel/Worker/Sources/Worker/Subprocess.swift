@@ -22,6 +22,8 @@ struct Subprocess {
     let process = notebook_spawn(program.path, &pointers, ends[1])
     close(ends[1])
     guard process > 0 else { throw failure(program, -process) }
+    // An interrupt that came before the program was there has not reached it.
+    if notebook_interrupt_requested() { kill(process, SIGINT) }
 
     var bytes = [UInt8]()
     var lineStart = 0

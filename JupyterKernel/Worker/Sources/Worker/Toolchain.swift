@@ -9,7 +9,7 @@ struct Toolchain {
 
   func program(_ name: String) -> URL { root.appendingPathComponent("bin/\(name)") }
 
-  var libraries: URL { root.appendingPathComponent("lib/swift/\(Self.platform)") }
+  var libraries: URL { root.appendingPathComponent("lib/swift/linux") }
 
   /// Registers a library's metadata with the Swift runtime when it is loaded.
   var registration: URL { libraries.appendingPathComponent("\(Self.architecture)/swiftrt.o") }
@@ -27,17 +27,9 @@ struct Toolchain {
       || FileManager.default.fileExists(atPath: libraries.appendingPathComponent("\(name).swiftmodule").path)
   }
 
-  #if os(Linux)
-    static let platform = "linux"
-  #elseif os(macOS)
-    static let platform = "macosx"
-  #endif
-
   #if arch(x86_64)
     static let architecture = "x86_64"
-  #elseif arch(arm64) && os(Linux)
-    static let architecture = "aarch64"
   #elseif arch(arm64)
-    static let architecture = "arm64"
+    static let architecture = "aarch64"
   #endif
 }

@@ -36,12 +36,12 @@ struct Worker {
       if case .start(let configuration) = request {
         do {
           session = try Session(configuration: configuration)
-          EventChannel.shared.send(["reply": ["status": "ok"]])
+          EventChannel.shared.send(reply: ["status": "ok"])
         } catch {
-          EventChannel.shared.send(["reply": CellFailure(error).reply])
+          EventChannel.shared.send(reply: CellFailure(error).reply)
         }
       } else if let session {
-        EventChannel.shared.send(["reply": session.answer(request)])
+        EventChannel.shared.send(reply: session.answer(request))
       }
     }
   }
@@ -66,6 +66,8 @@ struct Worker {
 /// What the kernel asks of the worker.
 enum Request {
   case start(Session.Configuration)
+  /// Builds the packages that the kernel was installed with.
+  case prepare
   case execute(code: String, count: Int)
   case complete(code: String, offset: Int)
   case inspect(code: String, offset: Int)
@@ -82,6 +84,7 @@ enum Request {
           cache: URL(fileURLWithPath: object["cache"] as? String ?? ""),
           scratch: URL(fileURLWithPath: object["scratch"] as? String ?? ""),
           packages: (object["packages"] as? [String] ?? []).map { URL(fileURLWithPath: $0) }))
+    case "prepare": self = .prepare
     case "execute": self = .execute(code: code, count: object["count"] as? Int ?? 0)
     case "complete": self = .complete(code: code, offset: offset)
     case "inspect": self = .inspect(code: code, offset: offset)

@@ -53,6 +53,9 @@ void notebook_clear_interrupt(void);
 /// While a cell waits for asynchronous work an interrupt only sets the flag above.
 void notebook_set_awaiting(bool awaiting);
 
+/// While the cell's thread is in a critical section no interrupt ends it.
+void notebook_set_critical(bool critical);
+
 /// Starts a program with `output` as its standard output and error, in this process group.
 /// Returns its process id, or the negative of an errno.
 int notebook_spawn(const char *path, char *const *arguments, int output);

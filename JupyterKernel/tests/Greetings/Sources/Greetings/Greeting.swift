@@ -16,6 +16,13 @@ public struct Greeting: CustomPlaygroundDisplayConvertible {
     return Array(repeating: "hello \(name)", count: times).joined(separator: ", ")
   }
 
+  /// Says the greeting to itself without end.
+  @inline(never)
+  public func murmur() {
+    var said = 0
+    while said >= 0 { said = (said &+ name.count) & 0xFFFF }
+  }
+
   public var length: Int { Int(length_of_greeting(Int32(name.count))) }
 
   public var playgroundDescription: Any { ["image/svg+xml": "<svg>\(name)</svg>"] }

@@ -1,0 +1,83 @@
+import ArgumentParser
+import Foundation
+import LoRAKit
+
+extension Combination.Method: ExpressibleByArgument {}
+
+/// `lora combine`: several adapters as one.
+struct CombineCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "combine",
+    abstract: "Make one adapter of several, by default exactly: the weighted sum of their updates.",
+    discussion: """
+      exact concatenates factors, at the sum of the ranks; svd brings the exact sum to a smaller rank. linear, ties, \
+      dare_ties, dare_linear and magnitude_prune are peft's methods, which work on A and B apart; the error against \
+      the exact sum is reported.
+
+      EXAMPLES
+        lora combine style/:0.7 facts/:0.3 -o both/
+        lora combine style/:0.7 facts/:0.3 --method svd --rank 16 -o both/
+      """)
+
+  @Argument(help: ArgumentHelp("Adapters, each with a weight if it is not 1: path:0.7.", valueName: "adapter"))
+  var adapters: [WeightedAdapter]
+
+  @Option(help: "How to combine.")
+  var method = Combination.Method.exact
+
+  @Option(help: "The rank for svd. Default: the largest of the adapters'.")
+  var rank: Int?
+
+  @Option(help: "The share of numbers that ties, dare and pruning keep.")
+  var density = 0.5
+
+  @Option(help: "Seed of the random dropping of dare_ties and dare_linear.")
+  var seed: UInt64 = 0
+
+  @OptionGroup var writing: WritingOptions
+  @OptionGroup var output: OutputOptions
+
+  func validate() throws {
+    if adapters.isEmpty { throw ValidationError("Name the adapters to combine.") }
+    if let rank {
+      if rank < 1 { throw ValidationError("--rank \(rank): a number of at least 1 is needed.") }
+      if method != .svd { throw ValidationError("--rank is for --method svd only.") }
+    }
+    if !(density > 0 && density <= 1) { throw ValidationError("--density \(density): a share above 0 and up to 1 is needed.") }
+  }
+
+  func run() throws {
+    try output.prepare()
+    let members = try adapters.map { try $0.open() }
+    let target = try writing.url(beside: adapters[0].url, suffix: "combined")
+    var combination = Combination()
+    combination.method = method
+    combination.rank = rank
+    combination.density = density
+    combination.seed = seed
+    let (combined, outcomes) = try withProgress("combining", unit: "modules", isQuiet: output.quiet) {
+      try combination.combine(members, progress: $0)
+    }
+    if !writing.dryRun { try combined.write(peft: target) }
+    var table = TextTable(head: ["module", "rank", "‖sum‖", "error against the exact sum"])
+    table.rows = outcomes.map { [$0.path, "\($0.rank)", short($0.norm), percent($0.relativeError)] }
+    let norm = outcomes.reduce(0) { $0 + $1.norm * $1.norm }
+    let error = outcomes.reduce(0) { $0 + $1.norm * $1.norm * $1.relativeError * $1.relativeError }
+    let total = norm > 0 ? (error / norm).squareRoot() : 0
+    table.foot = ["\(outcomes.count) modules", "", short(norm.squareRoot()), percent(total)]
+    print(table.text)
+    print(writing.dryRun ? "\nNothing was written (--dry-run)." : "\nThe adapter: \(target.path)")
+    try output.write(
+      json: [
+        "output": writing.dryRun ? .null : .string(target.path), "method": .string(method.rawValue),
+        "relative_error": .number(total), "bytes": .integer(combined.byteCount),
+        "modules": .array(
+          outcomes.map {
+            [
+              "path": .string($0.path), "rank": .integer($0.rank), "norm": .number($0.norm),
+              "relative_error": .number($0.relativeError),
+            ]
+          }),
+      ] as JSON)
+  }
+}

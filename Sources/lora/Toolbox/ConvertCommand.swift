@@ -1,0 +1,60 @@
+import ArgumentParser
+import Foundation
+import LoRAKit
+
+extension StoredAdapter.Format: ExpressibleByArgument {}
+
+/// `lora convert`: the same adapter for another program.
+struct ConvertCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "convert",
+    abstract: "Convert an adapter between PEFT, mlx-lm and kohya, with a verdict on what that keeps.",
+    discussion: """
+      EXAMPLES
+        lora convert my-adapter/ --to mlx -o mlx-adapter/
+        lora convert style.safetensors --to peft --base my-model/
+      """)
+
+  @Argument(help: "The adapter.")
+  var adapter: String
+
+  @Option(help: "The format to write.")
+  var to: StoredAdapter.Format
+
+  @Option(help: ArgumentHelp("The model, to turn kohya's flat names back into paths.", valueName: "model"))
+  var base: String?
+
+  @Option(help: "What kohya's names begin with.")
+  var kohyaPrefix = "lora_unet_"
+
+  @Flag(help: "Convert the rest where something has no place in the other format.")
+  var allowLoss = false
+
+  @OptionGroup var writing: WritingOptions
+  @OptionGroup var output: OutputOptions
+
+  func run() throws {
+    try output.prepare()
+    let adapter = try StoredAdapter(contentsOf: URL(fileURLWithPath: adapter))
+    var target = try writing.url(beside: adapter.url, suffix: to.rawValue)
+    // A PEFT or mlx-lm adapter is a directory, a kohya adapter a file.
+    if writing.path == nil {
+      target = to == .kohya ? target.appendingPathExtension("safetensors") : target.deletingPathExtension()
+    }
+    var conversion = Conversion(to: to)
+    conversion.allowsLoss = allowLoss
+    conversion.kohyaPrefix = kohyaPrefix
+    let base = try base.map { try Checkpoint(URL(fileURLWithPath: $0)) }
+    let verdict =
+      writing.dryRun ? conversion.verdict(on: adapter) : try conversion.convert(adapter, to: target, base: base)
+    print("\(adapter.format.rawValue) → \(to.rawValue): \(verdict.isLossless ? "lossless" : "LOSSY")")
+    for item in verdict.lost { print("  lost: \(item)") }
+    for item in verdict.changed { print("  in another form, with the same effect: \(item)") }
+    print(writing.dryRun ? "\nNothing was written (--dry-run)." : "\nThe adapter: \(target.path)")
+    try output.write(
+      json: [
+        "output": writing.dryRun ? .null : .string(target.path), "lossless": .bool(verdict.isLossless),
+        "lost": .array(verdict.lost.map(JSON.string)), "changed": .array(verdict.changed.map(JSON.string)),
+      ] as JSON)
+  }
+}

@@ -1,0 +1,62 @@
+import ArgumentParser
+import Foundation
+import LoRAKit
+
+/// `lora inspect`: what a file or a directory is, and what is odd about it.
+struct InspectCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "inspect",
+    abstract: "Show an adapter's or a checkpoint's format, modules, ranks, scales, norms, and what is odd.",
+    discussion: """
+      An adapter may be a PEFT directory, an mlx-lm directory or a kohya file; a checkpoint a safetensors file, an \
+      index of shards, or a model's directory.
+
+      EXAMPLES
+        lora inspect my-adapter/
+        lora inspect my-adapter/ --report adapter.html
+        lora inspect model.safetensors --values
+      """)
+
+  @Argument(help: ArgumentHelp("An adapter, a checkpoint, or a directory of either.", valueName: "path"))
+  var path: String
+
+  @Flag(help: "Read all numbers of a checkpoint too, to find NaN and infinity.")
+  var values = false
+
+  @Option(help: ArgumentHelp("Write a report with charts, one HTML file.", valueName: "path"))
+  var report: String?
+
+  @OptionGroup var output: OutputOptions
+
+  func run() throws {
+    try output.prepare(alsoWriting: report)
+    let url = URL(fileURLWithPath: path)
+    var results: [JSON.Member] = []
+    var findings: [Finding] = []
+    let isAdapter = StoredAdapter.recognises(url) || FileManager.default.fileExists(atPath: url.appendingPathComponent("adapter_config.json").path)
+    if isAdapter {
+      let inspection = try withProgress("inspecting", isQuiet: output.quiet) {
+        try AdapterInspection(StoredAdapter(contentsOf: url), progress: $0)
+      }
+      let summary = AdapterSummary(inspection)
+      print(summary.text)
+      findings += inspection.findings
+      results.append(JSON.Member("adapter", summary.json))
+      if let report { try OutputFile.write(summary.report.html, to: URL(fileURLWithPath: report)) }
+    }
+    // A directory may hold a base model beside an adapter.
+    if let checkpoint = isAdapter ? try? Checkpoint(url) : try Checkpoint(url), !isAdapter || checkpoint.directory != nil {
+      let inspection = try withProgress("reading", unit: "bytes", isQuiet: output.quiet || !values) {
+        try CheckpointInspection(checkpoint, readsValues: values, progress: $0)
+      }
+      let summary = CheckpointSummary(inspection)
+      if isAdapter { print("") }
+      print(summary.text)
+      findings += inspection.findings
+      results.append(JSON.Member("checkpoint", summary.json))
+      if let report, !isAdapter { try OutputFile.write(summary.report.html, to: URL(fileURLWithPath: report)) }
+    }
+    printFindings(findings)
+    try output.write(json: JSON.object(results))
+  }
+}

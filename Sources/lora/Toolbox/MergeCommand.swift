@@ -1,0 +1,97 @@
+import ArgumentParser
+import Foundation
+import LoRAKit
+
+/// `lora merge`: base + adapters → a checkpoint.
+struct MergeCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "merge",
+    abstract: "Add adapters to a model's weights, shard by shard, in little memory.",
+    discussion: """
+      Arithmetic is in float32, rounded once to the output's format. A model's directory is written with its other \
+      files. An adapter that would act only in part is refused.
+
+      EXAMPLES
+        lora merge my-model/ my-adapter/ -o merged/
+        lora merge my-model/ style/:0.7 facts/:0.3 -o merged/ --dtype bf16
+      """)
+
+  @Argument(help: ArgumentHelp("The model: a directory, an index or a file.", valueName: "base"))
+  var base: String
+
+  @Argument(help: ArgumentHelp("Adapters, each with a weight if it is not 1: path:0.7.", valueName: "adapter"))
+  var adapters: [WeightedAdapter]
+
+  @Option(help: "Format of the output. Default: each tensor's own.")
+  var dtype: FormatArgument?
+
+  @Flag(help: "Store tied embeddings apart, so that one of the two can change.")
+  var untie = false
+
+  @OptionGroup var writing: WritingOptions
+  @OptionGroup var output: OutputOptions
+
+  func validate() throws {
+    if adapters.isEmpty { throw ValidationError("Name at least one adapter.") }
+  }
+
+  func run() throws {
+    try output.prepare()
+    let base = try Checkpoint(URL(fileURLWithPath: base))
+    let target = try writing.url(beside: base.url, suffix: "merged")
+    var options = Merge.Options()
+    options.format = dtype?.format
+    options.unties = untie
+    let merge = try Merge(base: base, adapters: adapters.map { try $0.open() }, options: options)
+    let report =
+      writing.dryRun
+      ? merge.plan
+      : try withProgress("merging", unit: "bytes", isQuiet: output.quiet) { try merge.run(to: target, progress: $0) }
+    try MergeSummary(report, verb: "merged").show(output)
+  }
+}
+
+/// `lora unmerge`: a merged checkpoint − adapters → the base again.
+struct UnmergeCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "unmerge",
+    abstract: "Subtract adapters from weights that they were merged into.",
+    discussion: """
+      What rounding lost in the merge stays lost. DoRA's normalisation and weights that were replaced whole can't be \
+      undone: they are listed, and refused unless --allow-partial leaves them as they are.
+
+      EXAMPLE
+        lora unmerge merged/ my-adapter/ -o restored/
+      """)
+
+  @Argument(help: ArgumentHelp("The merged model: a directory, an index or a file.", valueName: "merged"))
+  var merged: String
+
+  @Argument(help: ArgumentHelp("The adapters, with the weights of the merge.", valueName: "adapter"))
+  var adapters: [WeightedAdapter]
+
+  @Flag(help: "Leave what can't be subtracted as it is.")
+  var allowPartial = false
+
+  @OptionGroup var writing: WritingOptions
+  @OptionGroup var output: OutputOptions
+
+  func validate() throws {
+    if adapters.isEmpty { throw ValidationError("Name at least one adapter.") }
+  }
+
+  func run() throws {
+    try output.prepare()
+    let merged = try Checkpoint(URL(fileURLWithPath: merged))
+    let target = try writing.url(beside: merged.url, suffix: "unmerged")
+    var options = Merge.Options()
+    options.subtracts = true
+    options.allowsPartialSubtraction = allowPartial
+    let merge = try Merge(base: merged, adapters: adapters.map { try $0.open() }, options: options)
+    let report =
+      writing.dryRun
+      ? merge.plan
+      : try withProgress("unmerging", unit: "bytes", isQuiet: output.quiet) { try merge.run(to: target, progress: $0) }
+    try MergeSummary(report, verb: "subtracted").show(output)
+  }
+}

@@ -1,0 +1,53 @@
+import ArgumentParser
+import Foundation
+import LoRAKit
+
+/// Runs work with a progress bar that follows the library's reports. Ctrl-C ends it after the part at hand, with
+/// nothing left behind.
+func withProgress<Result>(
+  _ label: String, unit: String = "", isQuiet: Bool, _ work: (@escaping OperationProgress.Handler) throws -> Result
+) throws -> Result {
+  let progress = ToolProgress(label: label, unit: unit, isQuiet: isQuiet)
+  do {
+    let result = try work { try progress.report($0) }
+    progress.finish()
+    return result
+  } catch is CancellationError {
+    progress.abandon()
+    comment("Stopped; nothing was written.", isQuiet: false)
+    throw ExitCode(130)
+  } catch {
+    progress.abandon()
+    throw error
+  }
+}
+
+/// A bar that is made with the first report, when the total is known. Reports come one at a time, from any thread.
+private final class ToolProgress: @unchecked Sendable {
+  private let label: String
+  private let unit: String
+  private let isQuiet: Bool
+  private let interruption = Interruption()
+  private let lock = NSLock()
+  private var bar: ProgressBar?
+  private var done = 0
+
+  init(label: String, unit: String, isQuiet: Bool) {
+    self.label = label
+    self.unit = unit
+    self.isQuiet = isQuiet
+  }
+
+  func report(_ progress: OperationProgress) throws {
+    if interruption.isRequested { throw CancellationError() }
+    lock.withLock {
+      let bar = bar ?? ProgressBar(label, total: progress.total, unit: unit, isQuiet: isQuiet)
+      self.bar = bar
+      bar.advance(by: progress.done - done, note: progress.item)
+      done = progress.done
+    }
+  }
+
+  func finish() { lock.withLock { bar?.finish() } }
+  func abandon() { lock.withLock { bar?.abandon() } }
+}

@@ -1,0 +1,85 @@
+import ArgumentParser
+import Foundation
+import LoRAKit
+
+/// What every command that writes a checkpoint or an adapter takes.
+struct WritingOptions: ParsableArguments {
+  @Option(name: [.customShort("o"), .customLong("output")], help: ArgumentHelp("Where to write.", valueName: "path"))
+  var path: String?
+
+  @Flag(help: "Say what would be done, and write nothing.")
+  var dryRun = false
+
+  @Flag(help: "Replace what is there.")
+  var force = false
+
+  /// Where to write: what was asked for, or a name beside `source`.
+  func url(beside source: URL, suffix: String) throws -> URL {
+    let url = path.map { URL(fileURLWithPath: $0) } ?? Self.named(source, suffix)
+    guard force || dryRun || !FileManager.default.fileExists(atPath: url.path) else {
+      throw OutputPathError(description: "\(url.path): exists already; --force replaces it, -o writes elsewhere")
+    }
+    return url
+  }
+
+  /// "model.safetensors" → "model-merged.safetensors", "adapter" → "adapter-merged".
+  private static func named(_ source: URL, _ suffix: String) -> URL {
+    let stem = source.deletingPathExtension().lastPathComponent
+    let name = source.pathExtension == "safetensors" ? "\(stem)-\(suffix).safetensors" : "\(source.lastPathComponent)-\(suffix)"
+    return source.standardizedFileURL.deletingLastPathComponent().appendingPathComponent(name)
+  }
+}
+
+/// A number format by its usual names.
+enum FormatArgument: String, CaseIterable, ExpressibleByArgument {
+  case f32, f16, bf16, f64
+
+  var format: NumberFormat {
+    switch self {
+    case .f32: .f32
+    case .f16: .f16
+    case .bf16: .bf16
+    case .f64: .f64
+    }
+  }
+}
+
+/// "20MB", "1.5 GB", "4096": bytes, with thousands of 1000.
+struct ByteCount: ExpressibleByArgument {
+  let bytes: Int
+
+  init?(argument: String) {
+    let units = [("kb", 1e3), ("mb", 1e6), ("gb", 1e9), ("b", 1)]
+    let text = argument.lowercased().trimmingCharacters(in: .whitespaces)
+    let unit = units.first { text.hasSuffix($0.0) } ?? ("", 1)
+    let number = text.dropLast(unit.0.count).trimmingCharacters(in: .whitespaces)
+    guard let value = Double(number), value >= 1, value * unit.1 < 1e18 else { return nil }
+    bytes = Int(value * unit.1)
+  }
+}
+
+/// "path:0.7": an adapter with a weight, 1 where none is given.
+struct WeightedAdapter: ExpressibleByArgument {
+  let url: URL
+  let weight: Double
+
+  init?(argument: String) {
+    guard !argument.isEmpty else { return nil }
+    // Only what follows the last colon, and only if it is a number: paths may hold colons.
+    if let colon = argument.lastIndex(of: ":"), let weight = Double(argument[argument.index(after: colon)...]),
+      colon > argument.startIndex
+    {
+      guard weight.isFinite else { return nil }
+      self.init(url: URL(fileURLWithPath: String(argument[..<colon])), weight: weight)
+    } else {
+      self.init(url: URL(fileURLWithPath: argument), weight: 1)
+    }
+  }
+
+  private init(url: URL, weight: Double) {
+    self.url = url
+    self.weight = weight
+  }
+
+  func open() throws -> (adapter: StoredAdapter, weight: Double) { (try StoredAdapter(contentsOf: url), weight) }
+}
