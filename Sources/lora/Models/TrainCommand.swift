@@ -92,13 +92,13 @@ struct TrainClassifyCommand: ParsableCommand {
           let loss = zip(predictions, evaluation.labels).reduce(0) { $0 + Double($1.0.loss(of: $1.1)) }
           return (Double(right) / Double(evaluation.count), loss / Double(evaluation.count))
         }
-      }, scoreName: "accuracy"
-    ) { indices in
-      classifier.model(TokenRows(indices.map { encodings[$0] })).crossEntropy(indices.map { examples.labels[$0] })
-    }
+      }, scoreName: "accuracy",
+      loss: { indices in
+        classifier.model(TokenRows(indices.map { encodings[$0] })).crossEntropy(indices.map { examples.labels[$0] })
+      })
     try run.write(
       base: model.folder,
-      configuration: training.configuration(
+      configuration: try training.configuration(
         model: model.model, task: "SEQ_CLS", modulesToSave: ["classifier", "score"]),
       labels: classifier.labels, metrics: metrics)
     if let best = outcome.best {
@@ -214,13 +214,13 @@ struct TrainLMCommand: ParsableCommand {
           let loss = evaluation.score(by: decoder).loss
           return (-loss, loss)
         }
-      }, scoreName: "loss"
-    ) { indices in
-      let (tokens, targets) = examples.batch(indices)
-      return decoder.loss(tokens, targets: targets)
-    }
+      },
+      loss: { indices in
+        let (tokens, targets) = examples.batch(indices)
+        return decoder.loss(tokens, targets: targets)
+      })
     try run.write(
-      base: model.folder, configuration: training.configuration(model: model.model, task: "CAUSAL_LM"), labels: nil,
+      base: model.folder, configuration: try training.configuration(model: model.model, task: "CAUSAL_LM"), labels: nil,
       metrics: metrics)
     if let best = outcome.best, let base {
       print("base loss  \(base.text())")

@@ -55,7 +55,7 @@ struct TrainingRun {
 
   func train(
     examples: Int, weight: (Int) -> Float = { _ in 1 }, keeping: StateKeeping?,
-    evaluate: (() throws -> (score: Double, loss: Double))?, scoreName: String, loss: ([Int]) throws -> Tensor
+    evaluate: (() throws -> (score: Double, loss: Double))?, scoreName: String? = nil, loss: ([Int]) throws -> Tensor
   ) throws -> (outcome: FineTuning.Outcome, metrics: String) {
     let interruption = Interruption()
     let bar = ProgressBar("training", total: plan.totalSteps(examples: examples), unit: " steps", isQuiet: isQuiet)
@@ -86,7 +86,8 @@ struct TrainingRun {
               step: evaluation.step, evaluationScore: evaluation.score, evaluationLoss: evaluation.loss))
           bar.abandon()
           comment(
-            "step \(evaluation.step): \(scoreName) \(abs(evaluation.score).text()), loss \(evaluation.loss.text())",
+            "step \(evaluation.step): " + (scoreName.map { "\($0) \(evaluation.score.text()), " } ?? "")
+              + "loss \(evaluation.loss.text())",
             isQuiet: isQuiet)
         }, evaluate: evaluate, loss: loss)
       bar.finish()
