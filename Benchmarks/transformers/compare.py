@@ -131,7 +131,11 @@ def main():
     parser.add_argument("--steps", type=int, default=7)
     parser.add_argument("--json")
     parser.add_argument("--peft", help=argparse.SUPPRESS)
+    parser.add_argument("--make", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    # Work with torch is done by processes of their own: a process counts the peak of the one that started it as its own.
+    if options.make:
+        return make_model(SHAPES[options.shape], options.make)
     if options.peft:
         request = json.loads(options.peft)
         return peft_side(request["folder"], SHAPES[options.shape], request["ids"], options.steps)
@@ -140,10 +144,11 @@ def main():
     for name in [options.shape] if options.shape else SHAPES:
         shape = SHAPES[name]
         with tempfile.TemporaryDirectory() as folder:
-            make_model(shape, folder)
+            itself = [sys.executable, __file__, options.lora, "--shape", name, "--steps", str(options.steps)]
+            run(itself + ["--make", folder])
             data, ids = make_data(shape, folder)
             request = json.dumps({"folder": folder, "ids": ids})
-            text, _ = run([sys.executable, __file__, options.lora, "--shape", name, "--steps", str(options.steps), "--peft", request])
+            text, _ = run(itself + ["--peft", request])
             peft = json.loads(text.splitlines()[-1])
             ours = lora_side(options.lora, folder, shape, data, options.steps)
         # A decoder's first loss does not depend on what is drawn at the start; a classifier's new head does.
