@@ -88,21 +88,22 @@ package final class OutputFile: @unchecked Sendable {
   }
 
   /// Writes a small file whole. What is there and no regular file (a terminal, a pipe) is written to as it is.
-  package static func write(_ text: String, to url: URL) throws {
+  package static func write(_ data: Data, to url: URL) throws {
     var information = stat()
     if stat(url.path, &information) == 0, information.st_mode & S_IFMT != S_IFREG {
       do {
-        try FileHandle(forWritingTo: url).write(contentsOf: Data(text.utf8))
+        try FileHandle(forWritingTo: url).write(contentsOf: data)
       } catch {
         throw CheckpointError(.inputOutput, file: url.path, "can't be written: \(error.localizedDescription)")
       }
       return
     }
     let file = try OutputFile(url)
-    var text = text
-    try text.withUTF8 { try file.write(UnsafeRawBufferPointer($0), at: 0) }
-    try file.commit(byteCount: text.utf8.count)
+    try data.withUnsafeBytes { try file.write($0, at: 0) }
+    try file.commit(byteCount: data.count)
   }
+
+  package static func write(_ text: String, to url: URL) throws { try write(Data(text.utf8), to: url) }
 }
 
 /// Makes a rename in a directory last. Some file systems can't; the rename itself is whole in any case.
