@@ -2,7 +2,7 @@
 
     python peers.py extract-svd_lowrank | extract-full_svd | merge-peft | merge-streaming | resize-full FOLDER OUT
 
-Imports are not timed. Memory is the peak resident set, mapped file pages included.
+The slow ones do a part: full SVDs of one layer of 24, resizing of one module of 8. Imports are not timed. Memory is the peak resident set, mapped file pages included.
 """
 import json
 import os
@@ -26,7 +26,7 @@ def extract(decompose):
     tensors, change, residual = {}, 0.0, 0.0
     with safe_open(f"{folder}/base/model.safetensors", "pt") as base, safe_open(f"{folder}/tuned/model.safetensors", "pt") as tuned:
         for name in base.keys():
-            if name.split(".")[-2] not in LINEAR:
+            if name.split(".")[-2] not in LINEAR or (task == "extract-full_svd" and ".layers.1." not in name):
                 continue
             difference = tuned.get_tensor(name).float() - base.get_tensor(name).float()
             u, s, v = decompose(difference)
@@ -74,7 +74,7 @@ def resize_full():
     os.makedirs(out, exist_ok=True)
     result = {}
     with safe_open(f"{folder}/adapter64/adapter_model.safetensors", "pt") as adapter:
-        for key in [k for k in adapter.keys() if ".lora_A." in k]:
+        for key in [k for k in adapter.keys() if ".lora_A." in k][:1]:
             product = adapter.get_tensor(key.replace("lora_A", "lora_B")) @ adapter.get_tensor(key)
             u, s, vh = torch.linalg.svd(product, full_matrices=False)
             root = s[:RANK].sqrt()

@@ -158,9 +158,10 @@ struct ExtractionPlan: Sendable {
     let allHaveBias = modules.allSatisfy { $0.kind == .linear && $0.biases != nil }
     hasLoRABias = keepsVectors && !biases.isEmpty && allHaveBias
     replacesBiases = keepsVectors && !biases.isEmpty && !allHaveBias
+    let biasNames = Set(biases.map(\.tuned.name))
     var replacements: [StoredTensor] = []
     for vector in vectors {
-      let isBias = biases.contains { $0.tuned.name == vector.tuned.name }
+      let isBias = biasNames.contains(vector.tuned.name)
       if keepsVectors && isBias && hasLoRABias { continue }
       if keepsVectors && isBias {
         replacements.append(vector.tuned.renamed(prefix + vector.tuned.name))
@@ -201,9 +202,8 @@ struct ExtractionPlan: Sendable {
     report(.warning, "changes that no adapter can hold", misshapen)
     report(
       .warning, "biases and norms that changed and are not kept (keep them with --keep-vectors)", leftOut.map(\.name))
-    let lost = base.tensors.filter { tensor in
-      !tunedNames.contains(tensor.name) && !tunedNames.contains(where: { renaming($0) == tensor.name })
-    }
+    let counterparts = Set(tunedNames.map { renaming($0) })
+    let lost = base.tensors.filter { !counterparts.contains($0.name) }
     report(.note, "tensors that only the base has", lost.map(\.name))
     guard lost.count < base.tensorCount else {
       throw CheckpointError(

@@ -63,17 +63,17 @@ struct ModuleDifference {
   }
 
   func factors(rank: Int, options: Extraction.Options) throws -> LowRankFactors {
+    let oversampling = options.oversampling(rank: rank)
+    let powerIterations = options.powerIterations(rank: rank)
     switch form {
     case .matrix(let matrix):
-      // A small matrix is decomposed exactly: faster than sketching it.
-      if min(matrix.shape[0], matrix.shape[1]) <= rank + options.oversampling {
-        return try matrix.svd().truncated(to: rank)
-      }
+      // Where a sketch would be as wide as the matrix, the exact decomposition is faster.
+      if min(matrix.shape[0], matrix.shape[1]) <= rank + oversampling { return try matrix.svd().truncated(to: rank) }
       return try matrix.randomizedSVD(
-        rank: rank, oversampling: options.oversampling, powerIterations: options.powerIterations, seed: options.seed)
+        rank: rank, oversampling: oversampling, powerIterations: powerIterations, seed: options.seed)
     case .blocks(let blocks):
       return try blocks.randomizedSVD(
-        rank: rank, oversampling: options.oversampling, powerIterations: options.powerIterations, seed: options.seed)
+        rank: rank, oversampling: oversampling, powerIterations: powerIterations, seed: options.seed)
     }
   }
 
