@@ -81,7 +81,8 @@ extension StoredAdapter {
   ///   - configuration: what is known of it besides (task, base model, initialisation); ranks, targets and the kind of
   ///     adapter are filled in.
   public init(
-    of model: some Module, named name: String = "default", configuration: PEFTConfiguration = PEFTConfiguration(), url: URL
+    of model: some Module, named name: String = "default", configuration: PEFTConfiguration = PEFTConfiguration(),
+    url: URL
   ) throws {
     var configuration = configuration
     var modules: [StoredModule] = []
@@ -96,7 +97,8 @@ extension StoredAdapter {
       let dora = item.adapter as? DoRA
       guard let lora = dora?.lora ?? item.adapter as? LoRA else {
         throw CheckpointError(
-          .unsupported, file: url.path, "\(item.path) has a \(type(of: item.adapter)), which the PEFT format does not know")
+          .unsupported, file: url.path,
+          "\(item.path) has a \(type(of: item.adapter)), which the PEFT format does not know")
       }
       configuration.isRankStabilized = lora.scaling == .rankStabilized
       configuration.usesMagnitudes = dora != nil
