@@ -26,6 +26,7 @@ class SwiftKernel(Kernel):
 
     worker: Worker | None = None
     is_silent = False
+    is_shutting_down = False
 
     async def do_execute(
         self, code, silent, store_history=True, user_expressions=None, allow_stdin=False, *, cell_meta=None, cell_id=None
@@ -35,8 +36,10 @@ class SwiftKernel(Kernel):
             reply = self._running_worker().ask({"command": "execute", "code": code, "count": self.execution_count})
         except WorkerDied as death:
             self.worker = None
-            message = f"{death}. A new one has taken its place; nothing is defined in it, so run the cells again."
-            reply = _error("Worker died", message)
+            fate = "A new one has taken its place; nothing is defined in it, so run the cells again."
+            reply = _error("Worker died", f"{death}. {fate}")
+            if self.is_shutting_down:
+                reply = _error("Shut down", "The kernel was shut down while the cell ran.")
         except KernelProblem as problem:
             reply = _error("Kernel problem", str(problem))
         if reply["status"] == "ok":
@@ -78,6 +81,7 @@ class SwiftKernel(Kernel):
 
     async def do_shutdown(self, restart):
         # On the control thread, perhaps while a cell runs: the worker's end ends the wait for it.
+        self.is_shutting_down = True
         if self.worker:
             self.worker.stop()
         return {"status": "ok", "restart": restart}

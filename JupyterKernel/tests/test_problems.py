@@ -48,6 +48,23 @@ def test_a_file_that_cannot_be_written_is_told_and_costs_no_state(start):
     assert "could not write" in cell.error["evalue"] and "TMPDIR" in cell.error["evalue"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+def test_a_full_disk_is_told_however_the_compiler_fails_on_it(start, tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", small], capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    try:
+        notebook = start(TMPDIR=str(small))
+        ends = [notebook.run(f"struct Number{i} {{ var list = [{i}].map {{ $0 + 1 }} }}") for i in range(20)]
+        assert ends[0].status == "ok" and ends[-1].error["ename"] == "Disk error"
+        assert {end.error["ename"] for end in ends if end.error} == {"Disk error"}
+        assert "No space left on device" in ends[-1].error["evalue"]
+        notebook.close()
+    finally:
+        subprocess.run(["umount", "-l", small])
+
+
 def test_no_folder_for_temporary_files_is_told(start, tmp_path):
     nowhere = tmp_path / "file"
     nowhere.write_text("")

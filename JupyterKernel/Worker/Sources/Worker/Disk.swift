@@ -18,6 +18,16 @@ enum Disk {
     guard mkdir(folder.path, 0o755) == 0 || errno == EEXIST else { throw failure(writing: folder) }
   }
 
+  /// Throws if the disk is full, on which the compiler and the linker fail with other words, or with none.
+  static func demandSpace(for file: URL) throws {
+    var disk = statvfs()
+    guard statvfs(file.deletingLastPathComponent().path, &disk) == 0 else { return }
+    if UInt64(disk.f_bavail) * UInt64(disk.f_frsize) < 128 << 10 {
+      errno = ENOSPC
+      throw failure(writing: file)
+    }
+  }
+
   private static func failure(writing file: URL) -> CellFailure {
     CellFailure(
       name: "Disk error",

@@ -61,7 +61,7 @@ struct Magics {
     let words = try Self.words(argument)
     guard let path = words.first else { throw usage("%package PATH [Product …]") }
     let url = URL(fileURLWithPath: (path as NSString).expandingTildeInPath)
-    try session.packages.load(package: url, products: Array(words.dropFirst()), session: session)
+    try session.packages.load(package: url, products: Array(words.dropFirst()), with: session.toolchain)
   }
 
   private func include(_ argument: String, count: Int) throws {

@@ -31,17 +31,17 @@ struct PackageShelf {
   }
 
   /// Loads the packages that the kernel was installed with if the toolchain alone has no such module.
-  mutating func provide(module: String, session: Session) throws {
-    guard !unloaded.isEmpty, !session.toolchain.provides(module: module), module != "Notebook" else { return }
+  mutating func provide(module: String, with toolchain: Toolchain) throws {
+    guard !unloaded.isEmpty, !toolchain.provides(module: module), module != "Notebook" else { return }
     while let package = unloaded.first {
-      try load(package: package, products: [], session: session)
+      try load(package: package, products: [], with: toolchain)
       unloaded.removeFirst()
     }
   }
 
   /// - Parameter products: names of library products; empty for all of the package's.
-  mutating func load(package: URL, products: [String], session: Session) throws {
-    let build = try PackageBuild(package: package, products: products, cache: cache, toolchain: session.toolchain)
+  mutating func load(package: URL, products: [String], with toolchain: Toolchain) throws {
+    let build = try PackageBuild(package: package, products: products, cache: cache, toolchain: toolchain)
     if let loaded = loadedProducts[build.package] {
       let others = Set(try build.productNames()).subtracting(loaded)
       guard loaded.isEmpty || others.isEmpty else {

@@ -2,23 +2,21 @@
 /// when its variables have their values. Lines stay where they were.
 struct RewrittenCell {
   let text: String
-  /// Whether anything but the mark was added, so that the cell as written might compile where this one does not.
-  let showsValue: Bool
+  /// Whether it would mean something else without the rewriting.
   let awaits: Bool
   let hasVariables: Bool
 
   init(_ cell: ParsedCell) throws {
-    var edits: [(offset: Int, text: String)] = []
+    var edits: [Edit] = []
     let lastVariables = cell.items.lastIndex { if case .variables = $0.kind { true } else { false } }
     // Before code and not before a declaration, which a mark would part from its documentation.
     let marked = lastVariables.flatMap { last in cell.items.indices.first { $0 > last && cell.items[$0].kind.isCode } }
     let endsSilently = Self.endsWithSemicolon(cell.source)
-    var showsValue = false
 
     for (index, item) in cell.items.enumerated() {
       let isLast = index == cell.items.count - 1
       if index == marked {
-        edits.append((item.start, "_notebookDefined(); "))
+        edits.append(Edit(at: item.start, .marks, "_notebookDefined(); "))
       }
       var open = ""
       var close = ""
@@ -39,30 +37,24 @@ struct RewrittenCell {
       if isLast, !endsSilently, case .expression(isAssignment: false) = item.kind {
         open = "_notebookShow(" + open
         close = (close.isEmpty ? "\n" : close) + ")"
-        showsValue = true
       }
       guard !open.isEmpty else { continue }
-      edits.append((openOffset, open))
+      edits.append(Edit(at: openOffset, .opens, open))
       if isLast {
-        edits.append((item.end, close))
+        edits.append(Edit(at: item.end, .closes, close))
       } else {
         let line = 1 + cell.source[..<item.end].count { $0 == 0x0A }
-        edits.append((item.end, "\(close)\n#sourceLocation(file: \"main.swift\", line: \(line))\n"))
+        let resume = "\n#sourceLocation(file: \"main.swift\", line: \(line))\n"
+        edits.append(Edit(at: item.end, .closes, close + resume))
       }
     }
     if lastVariables != nil && marked == nil {
-      edits.append((cell.source.count, "\n_notebookDefined()"))
+      edits.append(Edit(at: cell.source.count, .marks, "\n_notebookDefined()"))
     }
 
     var bytes: [UInt8] = []
     var position = 0
-    // Stable: what closes an item comes before the mark and what opens the next one.
-    let ordered = edits.enumerated().sorted {
-      ($0.element.offset, Self.order($0.element.text), $0.offset) < (
-        $1.element.offset, Self.order($1.element.text), $1.offset
-      )
-    }
-    for (_, edit) in ordered {
+    for edit in edits.sorted() {
       bytes += cell.source[position..<edit.offset]
       bytes += Array(edit.text.utf8)
       position = edit.offset
@@ -70,13 +62,27 @@ struct RewrittenCell {
     bytes += cell.source[position...]
     bytes.append(0x0A)
     self.text = String(decoding: bytes, as: UTF8.self)
-    self.showsValue = showsValue
     self.awaits = cell.items.contains(where: \.awaits)
     self.hasVariables = lastVariables != nil
   }
 
-  private static func order(_ edit: String) -> Int {
-    edit == "\n_notebookDefined()" ? 1 : edit.hasPrefix("\n") ? 0 : 2
+  /// Text to insert; at one offset, what closes an item comes first, and what opens the next one last.
+  private struct Edit: Comparable {
+    enum Place: Int { case closes, marks, opens }
+
+    let offset: Int
+    let place: Place
+    let text: String
+
+    init(at offset: Int, _ place: Place, _ text: String) {
+      self.offset = offset
+      self.place = place
+      self.text = text
+    }
+
+    static func < (left: Edit, right: Edit) -> Bool {
+      (left.offset, left.place.rawValue) < (right.offset, right.place.rawValue)
+    }
   }
 
   /// The offset of the `=` before a variable's initial value.

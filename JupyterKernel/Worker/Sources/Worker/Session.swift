@@ -92,31 +92,36 @@ final class Session {
     let ownImports = try self.imports(of: parsed)
     let rewritten = try RewrittenCell(parsed)
     try Disk.write(preamble(of: name, imports: ownImports), to: folder.appendingPathComponent("preamble.swift"))
-    try Disk.write(head + rewritten.text, to: main)
-
-    var compiled = try compile(folder, as: name)
-    if !compiled.succeeded && compiled.output.contains("must be declared public because it matches a requirement") {
-      // A type of another cell counts as public here, so that its new conformances would have to say `public`.
-      compiled = try compile(folder, as: name, ["-disable-access-control"])
-    }
-    if !compiled.succeeded {
-      // The errors of the cell as it was written have its own lines and columns.
-      try Disk.write(head + code + "\n", to: main)
-      let checked = try typecheck(folder, as: name)
-      let ownErrors = Diagnostics(output: checked.output)
-      guard checked.succeeded, !rewritten.awaits else {
-        let output = checked.succeeded ? compiled.output : checked.output
-        let told = checked.succeeded ? Diagnostics(output: output) : ownErrors
-        throw told.failure(title: title, source: code, output: output)
-      }
-      // Its last value can't be shown.
-      let plain = try compile(folder, as: name)
-      guard plain.succeeded else {
-        throw Diagnostics(output: plain.output).failure(title: title, source: code, output: plain.output)
-      }
-    }
+    try compile(rewritten, head: head, code: code, in: folder, as: name, title: title)
     try link(folder, as: name)
     try load(name, from: folder, title: title, source: code, imports: ownImports, hasVariables: rewritten.hasVariables)
+  }
+
+  /// Compiles the rewritten cell; where that fails, tells the errors of the cell as it was written.
+  private func compile(
+    _ rewritten: RewrittenCell, head: String, code: String, in folder: URL, as name: String, title: String
+  ) throws {
+    let main = folder.appendingPathComponent("main.swift")
+    var flags: [String] = []
+    try Disk.write(head + rewritten.text, to: main)
+    var compiled = try compile(folder, as: name, flags)
+    if !compiled.succeeded && compiled.output.contains("must be declared public because it matches a requirement") {
+      // A type of another cell counts as public here, so that its new conformances would have to say `public`.
+      flags = ["-disable-access-control"]
+      compiled = try compile(folder, as: name, flags)
+    }
+    if compiled.succeeded { return }
+
+    try Disk.write(head + code + "\n", to: main)
+    let checked = try frontend(["-typecheck"] + flags + sharedFlags(folder, as: name))
+    if !checked.succeeded {
+      throw Diagnostics(output: checked.output).failure(title: title, source: code, output: checked.output)
+    }
+    // The cell is sound, but its last value can't be shown: it is run without.
+    if !rewritten.awaits { compiled = try compile(folder, as: name, flags) }
+    if !compiled.succeeded {
+      throw Diagnostics(output: compiled.output).failure(title: title, source: code, output: compiled.output)
+    }
   }
 
   private func load(
@@ -164,7 +169,7 @@ final class Session {
     var result: [String] = []
     for item in cell.items {
       guard case .importDeclaration(let module) = item.kind else { continue }
-      try packages.provide(module: module, session: self)
+      try packages.provide(module: module, with: toolchain)
       let text = String(decoding: cell.source[item.start..<item.end], as: UTF8.self)
       guard let match = text.firstMatch(of: /import\s+[^\n;\/]+/) else { continue }
       result.append("@_exported " + match.0)
@@ -192,18 +197,17 @@ final class Session {
       + moduleFlags
   }
 
-  private func compile(_ folder: URL, as name: String, _ flags: [String] = []) throws -> Subprocess {
+  private func compile(_ folder: URL, as name: String, _ flags: [String]) throws -> Subprocess {
+    let object = folder.appendingPathComponent("\(name).o")
     // -assert-config Debug keeps the messages of failed preconditions, which -O drops.
-    try frontend(
+    let compiled = try frontend(
       ["-c"] + flags + sharedFlags(folder, as: name) + ["-O", "-gline-tables-only", "-enforce-exclusivity=unchecked"]
         + ["-assert-config", "Debug", "-entry-point-function-name", "\(name)_main"]
         + ["-emit-module-path", scratch.appendingPathComponent("\(name).swiftmodule").path]
         + ["-emit-module-doc-path", scratch.appendingPathComponent("\(name).swiftdoc").path]
-        + ["-o", folder.appendingPathComponent("\(name).o").path])
-  }
-
-  private func typecheck(_ folder: URL, as name: String) throws -> Subprocess {
-    try frontend(["-typecheck"] + sharedFlags(folder, as: name))
+        + ["-o", object.path])
+    if !compiled.succeeded || access(object.path, R_OK) != 0 { try Disk.demandSpace(for: object) }
+    return compiled
   }
 
   private func frontend(_ arguments: [String]) throws -> Subprocess {
@@ -211,15 +215,18 @@ final class Session {
   }
 
   private func link(_ folder: URL, as name: String) throws {
+    let object = folder.appendingPathComponent("\(name).o")
+    let library = folder.appendingPathComponent("\(name).so")
     let linked = try Subprocess.run(
       toolchain.program("ld.lld"),
-      ["-shared", "-o", folder.appendingPathComponent("\(name).so").path]
-        + [toolchain.registration.path, folder.appendingPathComponent("\(name).o").path]
+      ["-shared", "-o", library.path, toolchain.registration.path, object.path]
         + ["--wrap=exit", "--wrap=swift_errorInMain", "-rpath", toolchain.libraries.path]
         // Every library of the toolchain is offered; the linker keeps those that the cell needs.
         + ["--as-needed"] + toolchain.sharedLibraries)
     guard linked.succeeded else {
+      try Disk.demandSpace(for: library)
       throw Diagnostics(output: linked.output).failure(title: name, source: "", output: linked.output)
     }
+    unlink(object.path)
   }
 }
