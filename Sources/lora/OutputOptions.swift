@@ -69,3 +69,24 @@ func checkWritable(_ path: String) throws {
   }
   try? FileManager.default.removeItem(at: probe)
 }
+
+/// Throws where a folder can't be made, or files in it, at `path`.
+func checkFolderWritable(_ path: String) throws {
+  let url = URL(fileURLWithPath: path)
+  var isDirectory: ObjCBool = false
+  guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory) else {
+    return try checkWritable(path)
+  }
+  guard isDirectory.boolValue else { throw OutputPathError(description: "\(path): is a file; name a folder to write") }
+  try checkWritable(url.appendingPathComponent("config.json").path)
+}
+
+/// 27496 → "27 kB"
+func fileSize(_ bytes: Int) -> String {
+  switch bytes {
+  case ..<1000: "\(bytes) bytes"
+  case ..<1_000_000: "\(fixed(Double(bytes) / 1e3, 0)) kB"
+  case ..<1_000_000_000: "\(fixed(Double(bytes) / 1e6, 0)) MB"
+  default: "\(fixed(Double(bytes) / 1e9, 1)) GB"
+  }
+}

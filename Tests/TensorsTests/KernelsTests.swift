@@ -234,7 +234,7 @@ struct Function: CustomTestStringConvertible, Sendable {
     Function(operation: CK_ABS, name: "abs", range: -7...7, floor: 0) {
       abs($0)
     } slope: {
-      $0 < 0 ? -1 : 1
+      $0 == 0 ? 0 : $0 < 0 ? -1 : 1
     },
     Function(operation: CK_RECIPROCAL, name: "1/x", range: 0.01...40, floor: 0) {
       1 / $0

@@ -32,10 +32,10 @@ struct DigitsCommand: AsyncParsableCommand {
   @Option(help: "The digit to teach, 0 to 9. Default: the one that the base reads worst.")
   var digit: Int?
 
-  @Option(help: "Rank of both LoRA arms. Default: 1 for lora, 8 for lora-replay.")
+  @Option(help: "Rank of both LoRA arms. Default: 1.")
   var rank: Int?
 
-  @Option(help: "α of both LoRA arms: B A is multiplied by α/rank. Default: 1 for lora, 8 for lora-replay.")
+  @Option(help: "α of both LoRA arms: B A is multiplied by α/rank. Default: 1.")
   var alpha: Float?
 
   @Option(help: "Learning rate of every arm (Adam). Default: by arm.")
@@ -44,7 +44,7 @@ struct DigitsCommand: AsyncParsableCommand {
   @Option(help: "Steps of every arm.")
   var steps = 100
 
-  @Option(help: "Passes over the training images for the base. Default: 1 on MNIST, 4 on the sample.")
+  @Option(help: "Passes over the training images for the base. Default: 1 on MNIST, 3 on the sample.")
   var epochs: Int?
 
   @Option(help: "Images a step.")
@@ -61,6 +61,12 @@ struct DigitsCommand: AsyncParsableCommand {
 
   @Option(help: ArgumentHelp("Write a report with charts and pictures, one HTML file.", valueName: "path"))
   var report: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Write base.safetensors, config.json and the adapter (a PEFT folder, of lora-replay where it was trained).",
+      valueName: "folder"))
+  var save: String?
 
   @Option(help: ArgumentHelp("Keep the state of the base's training here, every 500 steps.", valueName: "path"))
   var checkpoint: String?
@@ -86,11 +92,15 @@ struct DigitsCommand: AsyncParsableCommand {
         "--rank \(rank): a number from 1 to \(min(hidden.0, hidden.1, 10)) is needed, the smaller side of the output "
           + "layer's weight [10, \(hidden.1)] or of a hidden one.")
     }
-    _ = try armList()
+    let arms = try armList()
+    if save != nil && !arms.contains(where: \.usesLoRA) {
+      throw ValidationError("--save: there is no adapter to save among the arms \(self.arms).")
+    }
   }
 
   func run() async throws {
     try output.prepare(alsoWriting: report, checkpoint)
+    if let save { try checkFolderWritable(save) }
     let (name, digits) = try await loadDigits()
     let experiment = DigitExperiment(train: digits.train, test: digits.test, settings: try settings(for: digits))
     let progress = DigitProgress(isQuiet: output.quiet)
@@ -110,6 +120,10 @@ struct DigitsCommand: AsyncParsableCommand {
     let summary = DigitSummary(dataset: name, experiment: experiment, result: result)
     print(summary.text)
     try output.write(json: summary.json)
+    if let save, let outcome = result.savable {
+      let sizes = try result.save(outcome, to: URL(fileURLWithPath: save))
+      print("\nSaved in \(save): the base, \(fileSize(sizes.base)), and the adapter, \(fileSize(sizes.adapter)).")
+    }
     if let report {
       try OutputFile.write(
         try DigitReport(dataset: name, experiment: experiment, result: result).html, to: URL(fileURLWithPath: report))
@@ -163,8 +177,10 @@ extension DigitsCommand {
   private func settings(for digits: MNIST) throws -> DigitExperiment.Settings {
     var settings = DigitExperiment.Settings()
     settings.hidden = try hiddenSizes()
-    // A small training set needs several passes before the base reads well.
-    settings.epochs = epochs ?? (digits.train.count >= 20_000 ? 1 : 4)
+    // A small training set needs several passes, and a falling rate, before the base reads well.
+    let isSmall = digits.train.count < 20_000
+    settings.epochs = epochs ?? (isSmall ? 3 : 1)
+    settings.baseSchedule = isSmall ? .linear : .constant
     settings.steps = steps
     settings.batchSize = batchSize
     settings.seed = seed
@@ -184,7 +200,8 @@ extension DigitsCommand {
     guard let path = checkpoint ?? resume else { return nil }
     return StateKeeping(
       url: URL(fileURLWithPath: path), everySteps: 500,
-      purpose: "digits, data \(dataset), hidden \(hidden), batch \(batchSize), seed \(seed)")
+      purpose: "digits, data \(dataset), hidden \(hidden), batch \(batchSize), "
+        + "epochs \(epochs.map(String.init) ?? "default"), seed \(seed)")
   }
 }
 
