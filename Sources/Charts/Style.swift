@@ -54,13 +54,13 @@ enum Style {
     .lora-figure.alone{padding:12px}
     .lora-figure .table{font-size:14px;overflow-x:auto;max-width:100%}
     .lora-figure table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:0}
-    .lora-figure table caption{text-align:left;font-weight:600;padding-bottom:.4em}
+    .lora-figure table caption{text-align:left;font-weight:600;padding-bottom:.4em;white-space:nowrap}
     .lora-figure th,.lora-figure td{padding:.4em .55em;border:0;border-bottom:1px solid var(--grid);text-align:right;\
     white-space:nowrap;background:none;color:var(--ink)}
     .lora-figure th:first-child,.lora-figure td:first-child{padding-left:0}
     .lora-figure th:last-child,.lora-figure td:last-child{padding-right:0}
     .lora-figure thead th{color:var(--muted);font-weight:600;border-bottom-color:var(--axis);vertical-align:bottom}
-    .lora-figure .leading{text-align:left}
+    .lora-figure .table :is(th,td).leading{text-align:left}
     .lora-figure tr.strong td{font-weight:650}
     .lora-figure .tiles-heading{font-weight:600;margin-bottom:.6em}
     .lora-figure .tiles{display:grid;gap:14px 12px}
