@@ -9,7 +9,8 @@ struct LoRACommand: AsyncParsableCommand {
     abstract: "Low-rank adaptation: understand it, train it, ship it.",
     version: "0.1.0",
     subcommands: [
-      DigitsCommand.self, TrainCommand.self, EvaluateCommand.self, ClassifyCommand.self, EmbedCommand.self,
+      DigitsCommand.self, SVDCommand.self, TrainCommand.self, EvaluateCommand.self, ClassifyCommand.self,
+      EmbedCommand.self,
       GenerateCommand.self, LogitsCommand.self, InspectCommand.self, CheckCommand.self, MergeCommand.self,
       UnmergeCommand.self, ExtractCommand.self, ResizeCommand.self, CombineCommand.self, ConvertCommand.self,
       DiffCommand.self,

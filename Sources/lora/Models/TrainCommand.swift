@@ -92,13 +92,13 @@ struct TrainClassifyCommand: ParsableCommand {
           let loss = zip(predictions, evaluation.labels).reduce(0) { $0 + Double($1.0.loss(of: $1.1)) }
           return (Double(right) / Double(evaluation.count), loss / Double(evaluation.count))
         }
-      }, scoreName: "accuracy"
-    ) { indices in
-      classifier.model(TokenRows(indices.map { encodings[$0] })).crossEntropy(indices.map { examples.labels[$0] })
-    }
+      }, scoreName: "accuracy",
+      loss: { indices in
+        classifier.model(TokenRows(indices.map { encodings[$0] })).crossEntropy(indices.map { examples.labels[$0] })
+      })
     try run.write(
       base: model.folder,
-      configuration: training.configuration(
+      configuration: try training.configuration(
         model: model.model, task: "SEQ_CLS", modulesToSave: ["classifier", "score"]),
       labels: classifier.labels, metrics: metrics)
     if let best = outcome.best {
@@ -152,12 +152,21 @@ struct TrainLMCommand: ParsableCommand {
   @OptionGroup var output: OutputOptions
 
   struct Result: Encodable {
-    var base_loss: Double?
+    var baseLoss: Double?
     var loss: Double?
     var step: Int?
     var steps: Int
     var trained: Int
     var seconds: Double
+
+    enum CodingKeys: String, CodingKey {
+      case baseLoss = "base_loss"
+      case loss
+      case step
+      case steps
+      case trained
+      case seconds
+    }
   }
 
   func validate() throws {
@@ -205,13 +214,13 @@ struct TrainLMCommand: ParsableCommand {
           let loss = evaluation.score(by: decoder).loss
           return (-loss, loss)
         }
-      }, scoreName: "loss"
-    ) { indices in
-      let (tokens, targets) = examples.batch(indices)
-      return decoder.loss(tokens, targets: targets)
-    }
+      },
+      loss: { indices in
+        let (tokens, targets) = examples.batch(indices)
+        return decoder.loss(tokens, targets: targets)
+      })
     try run.write(
-      base: model.folder, configuration: training.configuration(model: model.model, task: "CAUSAL_LM"), labels: nil,
+      base: model.folder, configuration: try training.configuration(model: model.model, task: "CAUSAL_LM"), labels: nil,
       metrics: metrics)
     if let best = outcome.best, let base {
       print("base loss  \(base.text())")
@@ -220,7 +229,7 @@ struct TrainLMCommand: ParsableCommand {
     print("steps      \(outcome.losses.count) in \(outcome.seconds.text(1)) s")
     try output.write(
       json: Result(
-        base_loss: base, loss: outcome.best?.loss, step: outcome.best?.step, steps: outcome.losses.count,
+        baseLoss: base, loss: outcome.best?.loss, step: outcome.best?.step, steps: outcome.losses.count,
         trained: trained, seconds: outcome.seconds))
     if let report = training.report { try write(report: report, outcome, base: base) }
   }

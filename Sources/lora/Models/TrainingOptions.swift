@@ -139,8 +139,8 @@ struct TrainingOptions: ParsableArguments {
   }
 
   /// The adapter's configuration for Python peft.
-  func configuration(model: String, task: String, modulesToSave: [String] = []) -> PEFTConfiguration {
-    var configuration = PEFTConfiguration()
+  func configuration(model: String, task: String, modulesToSave: [String] = []) throws -> PEFTConfiguration {
+    var configuration = try PEFTConfiguration(["peft_type": "LORA", "lora_dropout": .number(Double(dropout))])
     configuration.baseModel = model
     configuration.taskType = task
     configuration.modulesToSave = modulesToSave

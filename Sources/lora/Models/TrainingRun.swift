@@ -14,15 +14,15 @@ struct TrainingRun {
   private struct StepMetrics: Encodable {
     var step: Int
     var loss: Float
-    var learning_rate: Float
-    var gradient_norm: Float?
+    var learningRate: Float
+    var gradientNorm: Float?
     var seconds: Double
   }
 
   private struct EvaluationMetrics: Encodable {
     var step: Int
-    var evaluation_score: Double
-    var evaluation_loss: Double
+    var evaluationScore: Double
+    var evaluationLoss: Double
   }
 
   /// Says what will be trained, and refuses what can't fit into the memory.
@@ -55,12 +55,13 @@ struct TrainingRun {
 
   func train(
     examples: Int, weight: (Int) -> Float = { _ in 1 }, keeping: StateKeeping?,
-    evaluate: (() throws -> (score: Double, loss: Double))?, scoreName: String, loss: ([Int]) throws -> Tensor
+    evaluate: (() throws -> (score: Double, loss: Double))?, scoreName: String? = nil, loss: ([Int]) throws -> Tensor
   ) throws -> (outcome: FineTuning.Outcome, metrics: String) {
     let interruption = Interruption()
     let bar = ProgressBar("training", total: plan.totalSteps(examples: examples), unit: " steps", isQuiet: isQuiet)
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys]
+    encoder.keyEncodingStrategy = .convertToSnakeCase
     var lines: [String] = []
     var seen = 0
     let start = Date()
@@ -74,18 +75,19 @@ struct TrainingRun {
         onStep: { report in
           record(
             StepMetrics(
-              step: report.step, loss: report.loss, learning_rate: report.learningRate,
-              gradient_norm: report.gradientNorm, seconds: Date().timeIntervalSince(start)))
+              step: report.step, loss: report.loss, learningRate: report.learningRate,
+              gradientNorm: report.gradientNorm, seconds: Date().timeIntervalSince(start)))
           bar.advance(by: report.step - seen, note: "loss \(report.loss.text())")
           seen = report.step
         },
         onEvaluation: { evaluation in
           record(
             EvaluationMetrics(
-              step: evaluation.step, evaluation_score: evaluation.score, evaluation_loss: evaluation.loss))
+              step: evaluation.step, evaluationScore: evaluation.score, evaluationLoss: evaluation.loss))
           bar.abandon()
           comment(
-            "step \(evaluation.step): \(scoreName) \(abs(evaluation.score).text()), loss \(evaluation.loss.text())",
+            "step \(evaluation.step): " + (scoreName.map { "\($0) \(evaluation.score.text()), " } ?? "")
+              + "loss \(evaluation.loss.text())",
             isQuiet: isQuiet)
         }, evaluate: evaluate, loss: loss)
       bar.finish()

@@ -1,4 +1,5 @@
-"""Makes decompositions.json: small matrices with what NumPy says of them, computed in float64.
+"""Makes decompositions.json, small matrices with what NumPy says of them, computed in float64, and the array files
+*.npy, which all hold the 3 x 4 matrix of the numbers 0.5, 1.5, ... 11.5 row by row.
 
     python make.py        # needs numpy
 """
@@ -47,3 +48,14 @@ cases = [
 with open(Path(__file__).parent / "decompositions.json", "w") as file:
     json.dump(cases, file, indent=1)
     file.write("\n")
+
+ramp = (np.arange(12) + 0.5).reshape(3, 4)
+for name, dtype, order, version in [
+    ("float32", "<f4", "C", (1, 0)),
+    ("float64-fortran", "<f8", "F", (2, 0)),
+    ("float64", "<f8", "C", (3, 0)),
+    ("float32-big-endian", ">f4", "C", (1, 0)),
+    ("float16-fortran", "<f2", "F", (1, 0)),
+]:
+    with open(Path(__file__).parent / f"{name}.npy", "wb") as file:
+        np.lib.format.write_array(file, np.asarray(ramp, dtype=dtype, order=order), version=version)

@@ -1,0 +1,141 @@
+import ArgumentParser
+import Foundation
+import LoRAKit
+
+/// `lora svd`: how much of a matrix a few numbers hold, shown and measured.
+struct SVDCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "svd",
+    abstract: "Singular values and low-rank approximations of matrices and pictures.",
+    discussion: """
+      A picture (PNG, PGM, PPM) is rebuilt at each rank and written as PNG. A checkpoint (safetensors) or an array \
+      (NumPy's .npy) is measured, matrix by matrix: its rank, its stable rank, the rank that keeps 90, 99 and 99.9% of \
+      its energy (the sum of its squared elements), and what is lost at the rank that is asked for. Without a file, a \
+      sample picture is used.
+
+      EXAMPLES
+        lora svd --demo --report report.html
+        lora svd photo.png --rank 5,20,50
+        lora svd photo.png --energy 0.99 --output pictures/
+        lora svd model.safetensors --tensor 'attention.*weight' --rank 16 --json spectra.json
+      """)
+
+  @Argument(help: "A picture, a safetensors file or folder, or a NumPy file. Default: a sample picture.")
+  var file: String?
+
+  @Flag(help: "Tell the story: a matrix of rank 2, a noisy one, a picture.")
+  var demo = false
+
+  @Option(help: "Ranks to keep, separated by commas. Default: 5,20,50 for pictures, 16 for matrices.")
+  var rank: String?
+
+  @Option(help: "Shares of the energy to keep instead, as in 0.9,0.99: each matrix at the smallest rank that does.")
+  var energy: String?
+
+  @Option(help: ArgumentHelp("Only tensors in whose name this regular expression occurs.", valueName: "pattern"))
+  var tensor: String?
+
+  @Option(help: ArgumentHelp("Where the pictures are written. Default: the current folder.", valueName: "folder"))
+  var output: String?
+
+  @Option(help: ArgumentHelp("Write a report with charts and pictures, one HTML file.", valueName: "path"))
+  var report: String?
+
+  @Option(help: "Seed of the demonstration's matrices.")
+  var seed: UInt64 = 0
+
+  @OptionGroup var common: OutputOptions
+
+  func validate() throws {
+    _ = try keeping()
+    if demo, file != nil { throw ValidationError("--demo takes no file.") }
+    if demo, rank != nil || energy != nil { throw ValidationError("--demo chooses its ranks itself.") }
+    if let tensor {
+      if demo || file == nil { throw ValidationError("--tensor needs a safetensors file.") }
+      do { _ = try Regex(tensor) } catch {
+        throw ValidationError("--tensor \(tensor): is no regular expression: \(error)")
+      }
+    }
+  }
+
+  func run() async throws {
+    try common.prepare(alsoWriting: report)
+    if let output { try checkFolder(output) }
+    let result: SVDResult
+    if demo {
+      result = try SVDDemonstration(seed: seed).run()
+    } else {
+      switch try SVDInput(file: file, tensor: tensor) {
+      case .picture(let picture, let name):
+        result = try SVDPictureStudy(name: name, picture: picture, keeping: try keeping() ?? .ranks([5, 20, 50]))
+          .run(writesPictures: true)
+      case .matrices(let matrices, let name, let skipped):
+        result = try SVDMatrixStudy(
+          name: name, matrices: matrices, skipped: skipped, keeping: try keeping(), isQuiet: common.quiet
+        ).run()
+      }
+    }
+    print(result.text)
+    let folder = URL(fileURLWithPath: output ?? ".", isDirectory: true)
+    for (name, picture) in result.pictures {
+      try OutputFile.write(picture.png, to: folder.appendingPathComponent(name))
+    }
+    if !result.pictures.isEmpty {
+      let names = result.pictures.map { output == nil ? $0.name : folder.appendingPathComponent($0.name).relativePath }
+      comment("\nWritten: \(names.joined(separator: ", "))", isQuiet: common.quiet)
+    }
+    try common.write(json: result.json)
+    if let report {
+      try OutputFile.write(result.report.html, to: URL(fileURLWithPath: report))
+      comment("\nThe report: \(report)", isQuiet: common.quiet)
+    }
+  }
+
+  /// What `--rank` or `--energy` asks for; `nil` where neither does.
+  private func keeping() throws -> Keeping? {
+    func list<Value>(_ name: String, _ text: String, _ parse: (String) -> Value?) throws -> [Value] {
+      try text.split(separator: ",", omittingEmptySubsequences: false).map {
+        let part = $0.trimmingCharacters(in: .whitespaces)
+        guard let value = parse(part) else { throw ValidationError("--\(name) \(text): '\(part)' will not do.") }
+        return value
+      }
+    }
+    if rank != nil, energy != nil { throw ValidationError("--rank and --energy: one of the two.") }
+    if let rank {
+      let ranks = try list("rank", rank) { Int($0) }
+      guard ranks.allSatisfy({ $0 >= 1 }) else {
+        throw ValidationError("--rank \(rank): numbers of at least 1 are needed, separated by commas.")
+      }
+      return .ranks(ranks)
+    }
+    if let energy {
+      let shares = try list("energy", energy) { Double($0) }
+      guard shares.allSatisfy({ $0 > 0 && $0 <= 1 }) else {
+        throw ValidationError("--energy \(energy): shares above 0 and up to 1 are needed, separated by commas.")
+      }
+      return .energies(shares)
+    }
+    return nil
+  }
+
+  private func checkFolder(_ path: String) throws {
+    var isDirectory: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue else {
+      throw OutputPathError(description: "\(path): is no folder; create it first")
+    }
+    try checkWritable(URL(fileURLWithPath: path).appendingPathComponent("picture.png").path)
+  }
+}
+
+/// What a study gives to print and to write.
+struct SVDResult {
+  let text: String
+  let json: Spectra
+  let report: Report
+  /// Pictures to write, by file name.
+  var pictures: [(name: String, picture: Picture)] = []
+
+  struct Spectra: Encodable {
+    let matrices: [MatrixSummary]
+  }
+}

@@ -1,0 +1,92 @@
+import Foundation
+import LoRAKit
+
+/// Why a file can't be decomposed.
+struct SVDInputError: Error, CustomStringConvertible {
+  let description: String
+
+  init(_ description: String) { self.description = description }
+}
+
+/// What is to be decomposed.
+enum SVDInput {
+  case picture(Picture, name: String)
+  /// - Parameter skipped: How many tensors are no matrices.
+  case matrices([NamedMatrix], name: String, skipped: Int)
+
+  /// A matrix that is read when it is needed.
+  struct NamedMatrix {
+    let name: String
+    let shape: [Int]
+    let read: () throws -> Tensor
+  }
+
+  /// Decides by a file's first bytes what it is.
+  ///
+  /// - Parameters:
+  ///   - file: `nil` is the sample picture.
+  ///   - tensor: A regular expression that must occur in a tensor's name.
+  init(file: String?, tensor: String?) throws {
+    guard let file else {
+      self = .picture(.sample(), name: "sample")
+      return
+    }
+    let url = URL(fileURLWithPath: file)
+    var isDirectory: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory) else {
+      throw SVDInputError("\(file): there is no such file")
+    }
+    if isDirectory.boolValue || file.hasSuffix(".safetensors") || file.hasSuffix(".index.json") {
+      self = try Self.tensors(of: try Checkpoint(url), file: file, pattern: tensor)
+      return
+    }
+    if tensor != nil { throw SVDInputError("\(file): --tensor chooses among the tensors of a safetensors file") }
+    if NumPyFile.recognises(url) {
+      let array = try NumPyFile(url)
+      guard array.shape.count == 2, !array.shape.contains(0) else {
+        throw SVDInputError("\(file): holds an array of shape \(array.shape), which is not a matrix")
+      }
+      let name = url.deletingPathExtension().lastPathComponent
+      self = .matrices(
+        [NamedMatrix(name: name, shape: array.shape) { try array.tensor() }], name: url.lastPathComponent, skipped: 0)
+      return
+    }
+    let data: Data
+    do { data = try Data(contentsOf: url) } catch { throw SVDInputError("\(file): can't be read") }
+    if data.starts(with: [0xFF, 0xD8]) {
+      throw SVDInputError("\(file): is a JPEG picture; PNG, PGM and PPM are read. Convert it first")
+    }
+    guard Picture.recognises(data) else {
+      throw SVDInputError("\(file): is no picture (PNG, PGM, PPM), no safetensors and no NumPy file")
+    }
+    do {
+      self = .picture(try Picture(contentsOf: data), name: url.deletingPathExtension().lastPathComponent)
+    } catch let error as PictureError {
+      throw SVDInputError("\(file): \(error.description)")
+    }
+  }
+
+  private static func tensors(of checkpoint: Checkpoint, file: String, pattern: String?) throws -> SVDInput {
+    let regex = try pattern.map { try Regex($0) }
+    let chosen = try checkpoint.tensors.filter { tensor in
+      try regex.map { try $0.firstMatch(in: tensor.name) != nil } ?? true
+    }
+    guard !chosen.isEmpty else {
+      let names = checkpoint.tensors.map { "  \($0.name) \($0.shape)" }
+      throw SVDInputError(
+        names.isEmpty
+          ? "\(file): holds no tensors"
+          : "\(file): no tensor's name matches '\(pattern ?? "")'. There are:\n" + names.joined(separator: "\n"))
+    }
+    let matrices = chosen.filter { $0.shape.count == 2 && $0.count > 0 && $0.format.isConvertible }
+    guard !matrices.isEmpty else {
+      let found = chosen.map { "  \($0.name) \($0.shape) \($0.format.rawValue)" }
+      throw SVDInputError(
+        "\(file): none of these is a matrix of F32, F16, BF16 or F64 numbers:\n" + found.joined(separator: "\n"))
+    }
+    return .matrices(
+      matrices.map { tensor in
+        NamedMatrix(name: tensor.name, shape: tensor.shape) { try tensor.sharedTensor() }
+      }, name: URL(fileURLWithPath: file).lastPathComponent, skipped: chosen.count - matrices.count)
+  }
+}
