@@ -39,7 +39,7 @@ let package = Package(
     .target(
       name: "Training",
       dependencies: ["Networks", "Checkpoints", "CKernels", .product(name: "Logging", package: "swift-log")]),
-    .target(name: "Charts", dependencies: ["Tensors", "CPNG"]),
+    .target(name: "Charts", dependencies: ["LinearAlgebra", "Checkpoints", "Datasets", "Training", "CPNG"]),
     .target(name: "LoRAKit", dependencies: ["Models", "Datasets", "Training", "Charts"]),
 
     // The command line.
