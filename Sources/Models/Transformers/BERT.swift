@@ -52,6 +52,8 @@ public final class BERT: Module {
   let encoder: Encoder
   let pooler: Pooler?
   public let configuration: BERTConfiguration
+  /// Whether layers are computed again for the gradient instead of being kept: less memory, more time.
+  public var recomputes = false
 
   init(_ weights: Weights, _ configuration: BERTConfiguration) {
     self.configuration = configuration
@@ -70,7 +72,11 @@ public final class BERT: Module {
       tokens.longest <= configuration.positions,
       "BERT: a text of \(tokens.longest) tokens, but there are \(configuration.positions) positions")
     var states = [embeddings(tokens)]
-    for layer in encoder.layer { states.append(layer(states.last!, tokens.packing)) }
+    for layer in encoder.layer {
+      states.append(
+        recomputes
+          ? layer.recomputing(states.last!) { layer($0, tokens.packing) } : layer(states.last!, tokens.packing))
+    }
     return states
   }
 

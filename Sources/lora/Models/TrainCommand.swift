@@ -65,6 +65,7 @@ struct TrainClassifyCommand: ParsableCommand {
     let evaluation = try eval.map { try columns.read(URL(fileURLWithPath: $0), labels: examples.labelNames) }
     let classifier = try TextClassifier(
       model: model.folder, labels: examples.labelNames, maximumLength: length, seed: training.seed)
+    classifier.model.bert.recomputes = training.recompute
     let encodings = classifier.encode(examples.texts)
     reportCut(
       encodings.count { $0.removedCount > 0 }, of: examples.count, to: classifier.maximumLength, isQuiet: output.quiet)
@@ -176,6 +177,8 @@ struct TrainLMCommand: ParsableCommand {
   func run() throws {
     try output.prepare(alsoWriting: training.report, training.checkpoint)
     let generator = try TextGenerator(model: model.folder)
+    let decoder = generator.model
+    decoder.recomputes = training.recompute
     guard length <= generator.model.positions else {
       throw InputError("--length \(length): the model reads \(generator.model.positions) tokens at most")
     }
@@ -192,7 +195,6 @@ struct TrainLMCommand: ParsableCommand {
     }
     let examples = try windows(data)
     let evaluation = try eval.map(windows)
-    let decoder = generator.model
     let base = evaluation.map { $0.score(by: decoder).loss }
     if let base { comment("The base's loss on \(eval!): \(base.text())", isQuiet: output.quiet) }
     let recipe = training.recipe(defaultTargets: decoder is GPT2 ? ["c_attn"] : ["q_proj", "v_proj"])

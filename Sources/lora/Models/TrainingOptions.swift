@@ -43,6 +43,9 @@ struct TrainingOptions: ParsableArguments {
   @Option(help: "Parts in which a batch is worked on, to save memory.")
   var accumulation = 1
 
+  @Flag(help: "Compute each layer again for the gradient instead of keeping it: less memory, more time.")
+  var recompute = false
+
   @Option(help: "Learning rate (AdamW) at its highest. Default: 1e-3 for adapters, 5e-5 with --full.")
   var learningRate: Float?
 

@@ -35,10 +35,13 @@ struct TrainingRun {
     let trained = all.filter { $0.parameter.isTrainable }
     let count = trained.reduce(0) { $0 + $1.parameter.original.count }
     let total = all.reduce(0) { $0 + $1.parameter.original.count }
+    // With recomputation one layer at a time is whole, and of the others the input is kept.
+    let kept =
+      options.recompute ? 13 * hidden + 4 * intermediate + layers * hidden : layers * (12 * hidden + 4 * intermediate)
     // Weights; gradient, two moments and the best values of what is trained; per layer the token vectors that the
     // gradient needs; the blocks of logits.
     let bytes =
-      4 * (total + 4 * count + rows * layers * (12 * hidden + 4 * intermediate) + 2 * min(rows, 128) * outputs)
+      4 * (total + 4 * count + rows * kept + 2 * min(rows, 128) * outputs)
     let modules = model.attachedAdapters.count { !($0.adapter is Replacement) }
     let kind =
       recipe.method == .full
