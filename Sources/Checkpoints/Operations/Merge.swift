@@ -285,19 +285,28 @@ public struct Merge: Sendable {
     }
     guard let source = base.directory else { return }
     let files = FileManager.default
-    for name in try files.contentsOfDirectory(atPath: source.path).sorted() {
-      // Weights in other formats would contradict the merged ones.
-      guard !name.hasPrefix("."),
-        ![".safetensors", ".bin", ".pt", ".pth", ".index.json", ".gguf", ".onnx", ".h5"]
-          .contains(where: name.hasSuffix), !name.hasPrefix("adapter_")
-      else { continue }
+    for name in try files.contentsOfDirectory(atPath: source.path).sorted() where !name.hasPrefix(".") {
+      let file = source.appendingPathComponent(name)
+      guard !Self.holdsWeights(file), !name.hasPrefix("adapter_") else { continue }
       let target = directory.appendingPathComponent(name)
       if name == "config.json", let configuration = base.configuration {
         try OutputFile.write(merged(configuration).pretty + "\n", to: target)
       } else {
-        try files.copyItem(at: source.appendingPathComponent(name).resolvingSymlinksInPath(), to: target)
+        try files.copyItem(at: file.resolvingSymlinksInPath(), to: target)
       }
     }
+  }
+
+  /// Whether a file, or one below a directory, is weights: those of another format would contradict the merged ones.
+  private static func holdsWeights(_ url: URL) -> Bool {
+    if isDirectory(url) {
+      let names = FileManager.default.enumerator(atPath: url.path)?.compactMap { $0 as? String } ?? []
+      return names.contains { holdsWeights(URL(fileURLWithPath: $0)) }
+    }
+    let suffixes = [
+      ".safetensors", ".bin", ".pt", ".pth", ".index.json", ".gguf", ".onnx", ".onnx_data", ".h5", ".msgpack",
+    ]
+    return suffixes.contains(where: url.lastPathComponent.hasSuffix)
   }
 
   /// The model's configuration as it has to be after the merge.

@@ -14,7 +14,8 @@ struct ModuleDifference {
 
   private enum Form {
     case matrix(Tensor)
-    case blocks(RowBlocks)
+    /// With what reads a block.
+    case blocks(RowBlocks, (Range<Int>) -> Tensor)
   }
 
   private let form: Form
@@ -40,9 +41,10 @@ struct ModuleDifference {
       form = .matrix(matrix)
     } else {
       let step = max(1, (1 << 21) / columns)
-      let blocks = RowBlocks(rows: rows, columns: columns, blockRows: step) { range in
+      let read = { (range: Range<Int>) in
         Tensor(shape: [range.count, columns]) { _ = module.readDifference(rows: range, into: $0) }
       }
+      let blocks = RowBlocks(rows: rows, columns: columns, blockRows: step, read)
       for start in stride(from: 0, to: rows, by: step) {
         let range = start..<min(start + step, rows)
         withScratch(range.count * columns) { block in
@@ -50,7 +52,7 @@ struct ModuleDifference {
           difference += ck_sum_of_squares(block.baseAddress!, block.count)
         }
       }
-      form = .blocks(blocks)
+      form = .blocks(blocks, read)
     }
     module.base.release()
     module.tuned.release()
@@ -71,7 +73,7 @@ struct ModuleDifference {
       if min(matrix.shape[0], matrix.shape[1]) <= rank + oversampling { return try matrix.svd().truncated(to: rank) }
       return try matrix.randomizedSVD(
         rank: rank, oversampling: oversampling, powerIterations: powerIterations, seed: options.seed)
-    case .blocks(let blocks):
+    case .blocks(let blocks, _):
       return try blocks.randomizedSVD(
         rank: rank, oversampling: oversampling, powerIterations: powerIterations, seed: options.seed)
     }
@@ -94,10 +96,36 @@ struct ModuleDifference {
     let kept = factors.singularValues.reversed().reduce(0) { $0 + Double($1) * Double($1) }
     let rest = squareNorm - kept
     if rest > 1e-4 * squareNorm { return rest.squareRoot() }
-    // The difference of the squares has lost its digits: measure it.
-    guard case .matrix(let matrix) = form else { return max(rest, 0).squareRoot() }
-    return (matrix - factors.reconstructed()).norm
+    // The difference of the squares has lost its digits: measure it, in blocks of rows.
+    let right = factors.vTransposed
+    let left = factors.left().b
+    return rows.reduce(0) { sum, range in
+      let difference = read(range)
+      return sum + (difference - left.sliced(axis: 0, range).matmul(right)).norm.squared
+    }.squareRoot()
   }
+
+  /// Ranges of rows that together make up the matrix.
+  private var rows: [Range<Int>] {
+    let (count, columns) =
+      switch form {
+      case .matrix(let matrix): (matrix.shape[0], matrix.shape[1])
+      case .blocks(let blocks, _): (blocks.rows, blocks.columns)
+      }
+    let step = max(1, (1 << 20) / columns)
+    return stride(from: 0, to: count, by: step).map { $0..<min($0 + step, count) }
+  }
+
+  private func read(_ rows: Range<Int>) -> Tensor {
+    switch form {
+    case .matrix(let matrix): matrix.sliced(axis: 0, rows)
+    case .blocks(_, let read): read(rows)
+    }
+  }
+}
+
+extension Double {
+  fileprivate var squared: Double { self * self }
 }
 
 extension ExtractionPlan.Module {

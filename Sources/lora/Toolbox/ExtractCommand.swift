@@ -82,6 +82,10 @@ struct ExtractCommand: ParsableCommand {
       print("\(extraction.moduleCount) modules changed and would get factors.")
       printFindings(extraction.findings)
       print("\nNothing was written (--dry-run).")
+      try output.write(
+        json: [
+          "output": .null, "modules": .integer(extraction.moduleCount), "findings": json(extraction.findings),
+        ] as JSON)
       return
     }
     let report = try withProgress("extracting", unit: "modules", isQuiet: output.quiet) {
