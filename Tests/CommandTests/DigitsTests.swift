@@ -100,6 +100,10 @@ struct DigitsTests {
     let other = try CommandRun(arguments + ["--resume", state.path, "--seed", "7"])
     #expect(other.exitCode == 1)
     #expect(other.errors.contains("another run"))
+    try Data("no state".utf8).write(to: state)
+    let noState = try CommandRun(arguments + ["--resume", state.path])
+    #expect(noState.exitCode == 1)
+    #expect(noState.errors.contains(state.path))
   }
 
   @Test(
