@@ -24,10 +24,18 @@ public struct ImageGrid: Figure {
 
   public let title: String
   public let tiles: [Tile]
+  /// The least width of a tile, in pixels; a row has as many as fit.
+  public let tileWidth: Int
 
-  public init(title: String, tiles: [Tile]) {
+  public init(title: String, tiles: [Tile], tileWidth: Int = 88) {
     self.title = title
     self.tiles = tiles
+    self.tileWidth = tileWidth
+  }
+
+  public var plainText: String {
+    let lines = tiles.map { tile in tile.captions.map(\.text).joined(separator: ", ") }
+    return ([title, "\(tiles.count) pictures"] + lines).filter { !$0.isEmpty }.joined(separator: "\n")
   }
 
   public var html: String {
@@ -51,7 +59,9 @@ public struct ImageGrid: Figure {
           })
     }
     let heading = title.isEmpty ? [] : [Markup("div", ["class": "tiles-heading"], text: title)]
-    let grid = tiles.isEmpty ? Markup("div", text: "None.") : Markup("div", ["class": "tiles"], content)
+    let columns = "grid-template-columns:repeat(auto-fill,minmax(\(tileWidth)px,1fr))"
+    let grid =
+      tiles.isEmpty ? Markup("div", text: "None.") : Markup("div", ["class": "tiles", "style": columns], content)
     return (heading + [grid]).map(\.source).joined()
   }
 }

@@ -1,4 +1,3 @@
-import CKernels
 import COpenBLAS
 
 /// The few LAPACK routines that are used, as Swift functions over row-major memory.
@@ -39,7 +38,7 @@ enum LAPACK {
     diagonal: UnsafeMutablePointer<Float>, superdiagonal: UnsafeMutablePointer<Float>, count k: Int,
     vectors: (u: UnsafeMutablePointer<Float>, vt: UnsafeMutablePointer<Float>)?
   ) throws {
-    useThreads()
+    useOneThread()
     var (order, info) = (Int32(k), Int32(0))
     var (shape, job) = (letter("U"), letter(vectors == nil ? "N" : "I"))
     let work = Scratch(vectors == nil ? 4 * k : 3 * k * k + 4 * k)
@@ -66,7 +65,7 @@ enum LAPACK {
 
   /// Calls `body` twice: with a count of −1, when it writes the count it wants, and with that much memory.
   private static func withWorkspace(_ body: (UnsafeMutablePointer<Float>, inout Int32) -> Void) {
-    useThreads()
+    useOneThread()
     var wanted: Float = 0
     var count: Int32 = -1
     body(&wanted, &count)
@@ -78,10 +77,11 @@ enum LAPACK {
 
   private static func letter(_ character: Unicode.Scalar) -> CChar { CChar(character.value) }
 
-  /// As many threads as the kernels use.
-  private static func useThreads() {
+  /// One thread: OpenBLAS' products give other bits with another number of threads, and nearly all the work that could
+  /// be shared is done by the kernels.
+  private static func useOneThread() {
     #if !canImport(Darwin)
-      openblas_set_num_threads(ck_thread_count())
+      openblas_set_num_threads(1)
     #endif
   }
 }

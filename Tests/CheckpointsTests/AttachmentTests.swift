@@ -23,7 +23,9 @@ struct Trap: CustomTestStringConvertible, Sendable {
     Trap(
       testDescription: "a module is not in the base", message: "base does not have",
       rename: { $0.replacingOccurrences(of: "layers.1.self_attn.q_proj", with: "layers.7.self_attn.q_proj") }),
-    Trap(testDescription: "B is missing", message: "A without B", rename: { $0.contains("layers.0.self_attn.q_proj.lora_B") ? nil : $0 }),
+    Trap(
+      testDescription: "B is missing", message: "A without B",
+      rename: { $0.contains("layers.0.self_attn.q_proj.lora_B") ? nil : $0 }),
     Trap(
       testDescription: "a target has no weights", message: "targets and that have no weights",
       rename: { $0.contains("layers.0.self_attn.q_proj") ? nil : $0 }),
@@ -33,9 +35,12 @@ struct Trap: CustomTestStringConvertible, Sendable {
     Trap(
       testDescription: "the rank is not the configuration's", message: "rank is not",
       configure: { $0["rank_pattern"] = ["q_proj": 2] }),
-    Trap(testDescription: "a tensor of no known part", message: "ignores in silence", rename: {
-      $0.contains("layers.0.self_attn.q_proj.lora_A") ? $0.replacingOccurrences(of: "lora_A.weight", with: "alpha") : $0
-    }),
+    Trap(
+      testDescription: "a tensor of no known part", message: "ignores in silence",
+      rename: {
+        $0.contains("layers.0.self_attn.q_proj.lora_A")
+          ? $0.replacingOccurrences(of: "lora_A.weight", with: "alpha") : $0
+      }),
     Trap(
       testDescription: "DoRA without magnitudes", message: "no magnitudes", configure: { $0["use_dora"] = true }),
     Trap(
@@ -56,7 +61,8 @@ struct Trap: CustomTestStringConvertible, Sendable {
       try SafetensorsWriter.write(
         file.tensors.compactMap { tensor in trap.rename(tensor.name).map(tensor.renamed) },
         to: directory.appendingPathComponent("adapter_model.safetensors"))
-      var json = try JSON(parsing: String(contentsOf: source.appendingPathComponent("adapter_config.json"), encoding: .utf8))
+      var json = try JSON(
+        parsing: String(contentsOf: source.appendingPathComponent("adapter_config.json"), encoding: .utf8))
       trap.configure(&json)
       try json.pretty.write(
         to: directory.appendingPathComponent("adapter_config.json"), atomically: true, encoding: .utf8)
@@ -94,7 +100,8 @@ struct Trap: CustomTestStringConvertible, Sendable {
       let base = directory.appendingPathComponent("base")
       try FileManager.default.createDirectory(at: base, withIntermediateDirectories: true)
       try SafetensorsWriter.write(
-        example.base().tensors.filter { $0.name != "lm_head.weight" }, to: base.appendingPathComponent("model.safetensors"))
+        example.base().tensors.filter { $0.name != "lm_head.weight" },
+        to: base.appendingPathComponent("model.safetensors"))
       var configuration = try example.base().configuration!
       configuration["tie_word_embeddings"] = true
       try configuration.pretty.write(to: base.appendingPathComponent("config.json"), atomically: true, encoding: .utf8)
@@ -131,15 +138,19 @@ struct Trap: CustomTestStringConvertible, Sendable {
       let broken = directory.appendingPathComponent("broken.safetensors")
       #expect(throws: CheckpointError.self) { try Merge(base: base, adapters: [(adapter, weight: 1)]).run(to: broken) }
       #expect(
-        try FileManager.default.contentsOfDirectory(atPath: directory.path).sorted() == ["base.safetensors", "out.safetensors"])
+        try FileManager.default.contentsOfDirectory(atPath: directory.path).sorted() == [
+          "base.safetensors", "out.safetensors",
+        ])
     }
   }
 
-  @Test("Real adapters fit their bases, and merging gives what its parts say", .enabled(if: sharedData != nil), arguments: [
-    ("peft-minilm-sst2", "all-MiniLM-L6-v2"), ("peft-minilm-sst2-dora", "all-MiniLM-L6-v2"),
-    ("peft-minilm-sst2-rslora", "all-MiniLM-L6-v2"), ("peft-stories260k-shakespeare", "stories260K"),
-    ("peft-stories260k-shakespeare-dora", "stories260K"), ("peft-stories260k-shakespeare-rslora", "stories260K"),
-  ])
+  @Test(
+    "Real adapters fit their bases, and merging gives what its parts say", .enabled(if: sharedData != nil),
+    arguments: [
+      ("peft-minilm-sst2", "all-MiniLM-L6-v2"), ("peft-minilm-sst2-dora", "all-MiniLM-L6-v2"),
+      ("peft-minilm-sst2-rslora", "all-MiniLM-L6-v2"), ("peft-stories260k-shakespeare", "stories260K"),
+      ("peft-stories260k-shakespeare-dora", "stories260K"), ("peft-stories260k-shakespeare-rslora", "stories260K"),
+    ])
   func realAdapters(_ name: String, _ model: String) throws {
     let data = try #require(sharedData)
     let adapter = try StoredAdapter(contentsOf: data.appendingPathComponent("adapters/\(name)"))
@@ -160,7 +171,9 @@ struct Trap: CustomTestStringConvertible, Sendable {
           expected = Tensor(shape: weight.shape) { buffer in
             for i in 0..<weight.shape[0] {
               let norm = rows[i * columns..<(i + 1) * columns].reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
-              for j in 0..<columns { buffer[i * columns + j] = magnitude.scalars[i] * Float(Double(rows[i * columns + j]) / norm) }
+              for j in 0..<columns {
+                buffer[i * columns + j] = magnitude.scalars[i] * Float(Double(rows[i * columns + j]) / norm)
+              }
             }
           }
         }

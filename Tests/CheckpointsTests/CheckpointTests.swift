@@ -9,7 +9,10 @@ import Testing
       [StoredTensor(name: "a.weight", randomTensor([4, 6], seed: 1))],
       to: directory.appendingPathComponent("model-00001-of-00002.safetensors"))
     try SafetensorsWriter.write(
-      [StoredTensor(name: "b.weight", randomTensor([6, 4], seed: 2), as: .bf16), StoredTensor(name: "c", Tensor([1, 2]))],
+      [
+        StoredTensor(name: "b.weight", randomTensor([6, 4], seed: 2), as: .bf16),
+        StoredTensor(name: "c", Tensor([1, 2])),
+      ],
       to: directory.appendingPathComponent("model-00002-of-00002.safetensors"))
     let text =
       index
@@ -32,13 +35,15 @@ import Testing
     }
   }
 
-  @Test("An index that does not agree with its shards is refused", arguments: [
-    #"{}"#, #"{"weight_map":{"a.weight":"model-00001-of-00002.safetensors"}}x"#,
-    #"{"weight_map":{"a.weight":"../model-00001-of-00002.safetensors"}}"#,
-    #"{"weight_map":{"a.weight":"model-00001-of-00002.safetensors","z":"model-00001-of-00002.safetensors"}}"#,
-    #"{"weight_map":{"a.weight":"model-00001-of-00002.safetensors","b.weight":"model-00002-of-00002.safetensors"}}"#,
-    #"{"weight_map":{"a.weight":"missing.safetensors"}}"#,
-  ])
+  @Test(
+    "An index that does not agree with its shards is refused",
+    arguments: [
+      #"{}"#, #"{"weight_map":{"a.weight":"model-00001-of-00002.safetensors"}}x"#,
+      #"{"weight_map":{"a.weight":"../model-00001-of-00002.safetensors"}}"#,
+      #"{"weight_map":{"a.weight":"model-00001-of-00002.safetensors","z":"model-00001-of-00002.safetensors"}}"#,
+      #"{"weight_map":{"a.weight":"model-00001-of-00002.safetensors","b.weight":"model-00002-of-00002.safetensors"}}"#,
+      #"{"weight_map":{"a.weight":"missing.safetensors"}}"#,
+    ])
   func disagreement(_ index: String) throws {
     try withTemporaryDirectory { directory in
       try makeShards(directory, index: index)
@@ -64,7 +69,8 @@ import Testing
         url: directory, configuration: configuration,
         modules: [
           StoredModule(
-            path: "a", kind: .linear, a: StoredTensor(name: "a", a), b: StoredTensor(name: "b", b), alpha: 3, scale: 1.5)
+            path: "a", kind: .linear, a: StoredTensor(name: "a", a), b: StoredTensor(name: "b", b), alpha: 3, scale: 1.5
+          )
         ])
       let output = directory.appendingPathComponent("out")
       let before = try Checkpoint(base)

@@ -3,9 +3,11 @@ import LoRAKit
 import Testing
 
 @Suite struct ConversionTests {
-  @Test("To another format and back, factors are the same bit for bit and scales equal", arguments: [
-    StoredAdapter.Format.mlx, .kohya,
-  ])
+  @Test(
+    "To another format and back, factors are the same bit for bit and scales equal",
+    arguments: [
+      StoredAdapter.Format.mlx, .kohya,
+    ])
   func thereAndBack(_ format: StoredAdapter.Format) throws {
     try withTemporaryDirectory { directory in
       let original = try PEFTCase.named("llama").adapter()
@@ -55,10 +57,12 @@ import Testing
     }
   }
 
-  @Test("What the other format has no place for stops the conversion, unless loss is allowed", arguments: [
-    ("llama-dora", StoredAdapter.Format.kohya), ("bert-head", .kohya), ("bert-head", .mlx), ("bert-biases", .mlx),
-    ("llama-embedding", .kohya), ("convolutions", .mlx),
-  ])
+  @Test(
+    "What the other format has no place for stops the conversion, unless loss is allowed",
+    arguments: [
+      ("llama-dora", StoredAdapter.Format.kohya), ("bert-head", .kohya), ("bert-head", .mlx), ("bert-biases", .mlx),
+      ("llama-embedding", .kohya), ("convolutions", .mlx),
+    ])
   func lossy(_ name: String, _ format: StoredAdapter.Format) throws {
     try withTemporaryDirectory { directory in
       let adapter = try PEFTCase.named(name).adapter()

@@ -66,7 +66,8 @@ import Testing
   func residual() throws {
     try withTemporaryDirectory { directory in
       let (base, tuned) = try makeSpectra(in: directory)
-      let report = try Extraction(base: base, tuned: tuned, rank: .fixed(3)).run(to: directory.appendingPathComponent("x"))
+      let report = try Extraction(base: base, tuned: tuned, rank: .fixed(3)).run(
+        to: directory.appendingPathComponent("x"))
       // Of 1 + 1/4 + 1/16 + … = 4/3 (to rank 10), what is left after three terms: 1/64 of it.
       #expect(report.modules.allSatisfy { abs($0.relativeResidual - 0.125) < 0.001 })
       #expect(abs(report.shareOfChange - 63.0 / 64) < 1e-4)
@@ -98,7 +99,8 @@ import Testing
       #expect(adapter.modules.map(\.path) == ["m.b", "m.c"])
       #expect(adapter.findings == [])
       #expect(throws: CheckpointError.self) {
-        try Extraction(base: base, tuned: tuned, rank: .budget(bytes: 100)).run(to: directory.appendingPathComponent("y"))
+        try Extraction(base: base, tuned: tuned, rank: .budget(bytes: 100)).run(
+          to: directory.appendingPathComponent("y"))
       }
     }
   }
@@ -127,7 +129,8 @@ import Testing
         to: directory.appendingPathComponent("base.safetensors"))
       try SafetensorsWriter.write(
         [
-          StoredTensor(name: "model.embed_tokens.weight", .concatenated([weight, randomTensor([2, 4], seed: 3)], axis: 0)),
+          StoredTensor(
+            name: "model.embed_tokens.weight", .concatenated([weight, randomTensor([2, 4], seed: 3)], axis: 0)),
           StoredTensor(name: "model.q.weight", map * 2),
         ], to: directory.appendingPathComponent("tuned.safetensors"))
       let extraction = try Extraction(

@@ -32,7 +32,9 @@ struct Mutator {
       case 5: bytes.removeSubrange(position...)
       default:
         // The header's length.
-        if bytes.count >= 8 { bytes[Int.random(in: 0..<8, using: &generator)] = UInt8.random(in: 0...255, using: &generator) }
+        if bytes.count >= 8 {
+          bytes[Int.random(in: 0..<8, using: &generator)] = UInt8.random(in: 0...255, using: &generator)
+        }
       }
     }
     return bytes
@@ -43,9 +45,11 @@ struct Mutator {
   @Test("60,000 mutated safetensors files are read or refused, and what is read lies within the file")
   func headers() throws {
     let names = ["llama", "bert-biases", "convolutions-dora"]
-    let seeds = try names.map {
-      [UInt8](try Data(contentsOf: PEFTCase.named($0).folder.appendingPathComponent("adapter/adapter_model.safetensors")))
-    } + [safetensorsFile(header: SafetensorsTests.good, data: [UInt8](repeating: 1, count: 9))]
+    let seeds =
+      try names.map {
+        [UInt8](
+          try Data(contentsOf: PEFTCase.named($0).folder.appendingPathComponent("adapter/adapter_model.safetensors")))
+      } + [safetensorsFile(header: SafetensorsTests.good, data: [UInt8](repeating: 1, count: 9))]
     var mutator = Mutator(seed: 1)
     var accepted = 0
     for index in 0..<60_000 {

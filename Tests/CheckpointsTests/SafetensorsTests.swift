@@ -17,7 +17,8 @@ func safetensorsFile(header: String, data: [UInt8] = [], length: UInt64? = nil) 
       let b = randomTensor([7], seed: 2)
       try SafetensorsWriter.write(
         [
-          StoredTensor(name: "b", b, as: .bf16), StoredTensor(name: "a", a), StoredTensor(name: "empty", .zeros([0, 4])),
+          StoredTensor(name: "b", b, as: .bf16), StoredTensor(name: "a", a),
+          StoredTensor(name: "empty", .zeros([0, 4])),
           StoredTensor(name: "scalar", Tensor(2.5), as: .f64), StoredTensor(name: "é\"\\\n", b, as: .f16),
         ], to: url, metadata: [.init("format", "pt"), .init("note", "ü\n\"")])
       let file = try SafetensorsFile(url)
@@ -57,7 +58,8 @@ func safetensorsFile(header: String, data: [UInt8] = [], length: UInt64? = nil) 
     #expect(try y.tensor().isIdentical(to: x.tensor().transposed()))
   }
 
-  static let good = #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[],"data_offsets":[8,9]}}"#
+  static let good =
+    #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[],"data_offsets":[8,9]}}"#
 
   static let malformed: [(String, [UInt8])] = {
     let nine = [UInt8](repeating: 0, count: 9)
@@ -87,19 +89,22 @@ func safetensorsFile(header: String, data: [UInt8] = [], length: UInt64? = nil) 
       (
         "a hole",
         safetensorsFile(
-          header: #"{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[5,9]}}"#,
+          header:
+            #"{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[5,9]}}"#,
           data: nine)
       ),
       (
         "an overlap",
         safetensorsFile(
-          header: #"{"a":{"dtype":"U8","shape":[6],"data_offsets":[0,6]},"b":{"dtype":"U8","shape":[4],"data_offsets":[5,9]}}"#,
+          header:
+            #"{"a":{"dtype":"U8","shape":[6],"data_offsets":[0,6]},"b":{"dtype":"U8","shape":[4],"data_offsets":[5,9]}}"#,
           data: nine)
       ),
       (
         "a name twice",
         safetensorsFile(
-          header: #"{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"a":{"dtype":"U8","shape":[5],"data_offsets":[4,9]}}"#,
+          header:
+            #"{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"a":{"dtype":"U8","shape":[5],"data_offsets":[4,9]}}"#,
           data: nine)
       ),
       ("metadata that is no text", safetensorsFile(header: #"{"__metadata__":{"a":1}}"#)),
@@ -131,8 +136,11 @@ func safetensorsFile(header: String, data: [UInt8] = [], length: UInt64? = nil) 
   func unaligned() throws {
     try withTemporaryDirectory { directory in
       let url = directory.appendingPathComponent("x.safetensors")
-      let header = #"{"u":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"x":{"dtype":"F32","shape":[2],"data_offsets":[3,11]}}"#
-      let numbers = [Float(1.5), -2].flatMap { withUnsafeBytes(of: $0) { Array($0) } }
+      let header =
+        #"{"u":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"x":{"dtype":"F32","shape":[2],"data_offsets":[3,11]}}"#
+      let numbers: [UInt8] = [Float(1.5).bitPattern, Float(-2).bitPattern].flatMap { bits in
+        withUnsafeBytes(of: bits.littleEndian) { Array($0) }
+      }
       try Data(safetensorsFile(header: header, data: [1, 2, 3] + numbers)).write(to: url)
       #expect(try SafetensorsFile(url)["x"]?.tensor().scalars == [1.5, -2])
     }
@@ -158,7 +166,10 @@ func safetensorsFile(header: String, data: [UInt8] = [], length: UInt64? = nil) 
     try withTemporaryDirectory { directory in
       let url = directory.appendingPathComponent("x.safetensors")
       let writer = try SafetensorsWriter(
-        to: url, expecting: [TensorInfo(name: "a", format: .f32, shape: [1000, 1000]), TensorInfo(name: "b", format: .f32, shape: [9])])
+        to: url,
+        expecting: [
+          TensorInfo(name: "a", format: .f32, shape: [1000, 1000]), TensorInfo(name: "b", format: .f32, shape: [9]),
+        ])
       let tensor = try StoredTensor(name: "a", randomTensor([2, 3], seed: 5))
       try writer.append(tensor)
       try writer.finish()

@@ -4,7 +4,8 @@ import Testing
 
 /// An adapter in memory for modules of the given shapes.
 func makeAdapter(
-  _ shapes: [(path: String, outputs: Int, inputs: Int, rank: Int, alpha: Double)], rslora: Bool = false, seed: UInt64 = 1
+  _ shapes: [(path: String, outputs: Int, inputs: Int, rank: Int, alpha: Double)], rslora: Bool = false,
+  seed: UInt64 = 1
 ) throws -> StoredAdapter {
   var configuration = PEFTConfiguration()
   configuration.isRankStabilized = rslora
@@ -179,7 +180,9 @@ func update(_ module: StoredModule) throws -> Tensor {
 @Suite struct InspectionTests {
   @Test("What is odd is found: zero B, unused rank, NaN")
   func oddities() throws {
-    var adapter = try makeAdapter([("zero", 8, 9, 2, 2), ("half", 8, 9, 4, 2), ("nan", 8, 9, 2, 2), ("good", 8, 9, 2, 2)])
+    var adapter = try makeAdapter([
+      ("zero", 8, 9, 2, 2), ("half", 8, 9, 4, 2), ("nan", 8, 9, 2, 2), ("good", 8, 9, 2, 2),
+    ])
     for index in adapter.modules.indices {
       let module = adapter.modules[index]
       switch module.path {
@@ -195,7 +198,9 @@ func update(_ module: StoredModule) throws -> Tensor {
       }
     }
     let inspection = try AdapterInspection(adapter)
-    func subjects(_ text: String) -> [String] { inspection.findings.first { $0.message.contains(text) }?.subjects ?? [] }
+    func subjects(_ text: String) -> [String] {
+      inspection.findings.first { $0.message.contains(text) }?.subjects ?? []
+    }
     #expect(subjects("no effect") == ["zero"])
     #expect(subjects("fewer directions") == ["half: 2 of 4"])
     #expect(subjects("NaN") == ["nan"])

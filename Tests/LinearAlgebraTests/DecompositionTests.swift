@@ -82,6 +82,25 @@ import Testing
     #expect(relativeDifference(try (a * factor).qr().r / factor, try a.qr().r) < 4e-6)
   }
 
+  @Test(
+    "The number of threads does not show in the result, bit for bit",
+    arguments: [[512, 384], [300, 300], [900, 200]])
+  func threads(_ shape: [Int]) throws {
+    var generator = SeededGenerator(seed: 6)
+    let a = Tensor.normal(shape, using: &generator)
+    let before = Threads.count
+    defer { Threads.count = before }
+    let results = try [1, 2, 3].map { count in
+      Threads.count = count
+      return try a.svd()
+    }
+    for other in results.dropFirst() {
+      #expect(other.singularValues == results[0].singularValues)
+      #expect(other.u.isIdentical(to: results[0].u))
+      #expect(other.vTransposed.isIdentical(to: results[0].vTransposed))
+    }
+  }
+
   @Test("The pseudo-inverse satisfies Penrose's equations on a matrix without full rank")
   func penrose() throws {
     let a = try matrix([4, 2, 1], rows: 9, columns: 6)

@@ -3,6 +3,7 @@
 //
 //     swift run -c release --package-path Benchmarks svd-bench                     # ours alone
 //     swift run -c release --package-path Benchmarks svd-bench --python python3    # and svd_peers.py with that Python
+//     swift run -c release --package-path Benchmarks svd-bench --only "4096 × 4096"  # cases with this in their title
 //
 // Every result is checked before its time counts: an exact decomposition by its residual and the orthogonality of its
 // vectors, a randomised one by its error over the least possible, which is known since the matrices are made from their
@@ -14,28 +15,31 @@ import LoRAKit
 struct SVDBench {
   static func main() throws {
     let arguments = CommandLine.arguments
-    let python = arguments.firstIndex(of: "--python").flatMap { $0 + 1 < arguments.count ? arguments[$0 + 1] : nil }
-    let isQuick = arguments.contains("--quick")
+    func option(_ name: String) -> String? {
+      arguments.firstIndex(of: name).flatMap { $0 + 1 < arguments.count ? arguments[$0 + 1] : nil }
+    }
+    let python = option("--python")
+    func isWanted(_ title: String) -> Bool { option("--only").map(title.contains) ?? true }
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("svd-bench-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: folder) }
 
     print("Threads: \(Threads.count)\n")
-    for exact in ExactCase.all where !isQuick || exact.rows * exact.columns <= 1 << 20 {
+    for exact in ExactCase.all where isWanted(exact.title) {
       let matrix = exact.matrix()
       let ours = try exact.measure(matrix)
       let peers = try python.map { try Peers.measure($0, exact.peerArguments, matrix, in: folder) } ?? []
       print(exact.title)
       Line.show([ours] + peers)
     }
-    for sketch in RandomizedCase.all where !isQuick || sketch.size <= 1024 {
+    for sketch in RandomizedCase.all where isWanted(sketch.title) {
       let matrix = try sketch.matrix()
       let ours = try sketch.measure(matrix)
       let peers = try python.map { try Peers.measure($0, sketch.peerArguments, matrix, in: folder) } ?? []
       print(sketch.title)
       Line.show(ours + peers)
     }
-    try ProductCase.run()
+    if isWanted(ProductCase.title) { try ProductCase.run() }
   }
 }
 
@@ -137,9 +141,9 @@ struct RandomizedCase {
     return (u * Tensor(spectrum.values(size))).matmul(v, transposeOther: true)
   }
 
-  /// With one, two and three power iterations.
+  /// With one to four power iterations.
   func measure(_ matrix: Tensor) throws -> [Line] {
-    try (1...3).map { iterations in
+    try (1...4).map { iterations in
       var result: LowRankFactors?
       let seconds = try median(of: 7) {
         result = try matrix.randomizedSVD(rank: rank, powerIterations: iterations)
@@ -155,6 +159,8 @@ struct RandomizedCase {
 
 /// The decomposition of a product of factors against that of the product formed.
 enum ProductCase {
+  static let title = "B A of 2048 × 2048, rank 16"
+
   static func run() throws {
     var generator = SeededGenerator(seed: 3)
     let b = Tensor.normal([2048, 16], using: &generator)
@@ -164,7 +170,7 @@ enum ProductCase {
     let whole = try median(of: 3) { formed = try b.matmul(a).svd().singularValues }
     let difference = zip(factored, formed).map { abs($0 - $1) }.max()! / formed[0]
     precondition(difference < 1e-5, "singular values differ by \(difference)")
-    print("B A of 2048 × 2048, rank 16")
+    print(title)
     Line.show([
       Line(
         name: "svd(ofProduct: b, a)", seconds: seconds, check: String(format: "values agree to %.1e", difference)),

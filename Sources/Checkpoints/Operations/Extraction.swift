@@ -64,7 +64,9 @@ public struct Extraction: Sendable {
     let limits = plan.modules.enumerated().map { index, module in
       ranks?[index] ?? min(rank.limit(options.maximumRank), module.rows, module.columns)
     }
-    let expected = zip(plan.modules, limits).flatMap { module, limit in module.peftTensors(rank: max(limit, 1), format: options.format, hasBias: plan.hasLoRABias) }
+    let expected = zip(plan.modules, limits).flatMap { module, limit in
+      module.peftTensors(rank: max(limit, 1), format: options.format, hasBias: plan.hasLoRABias)
+    }
     let replacements = plan.replacements.map { tensor in
       plan.modules.contains { $0.path == tensor.info.modulePath }
         ? tensor.renamed(tensor.info.modulePath + ".base_layer." + lastComponent(tensor.name)) : tensor
@@ -72,7 +74,8 @@ public struct Extraction: Sendable {
     let writer = try PEFTWriter(
       to: directory, expecting: expected + replacements.map { $0.renamed(PEFTFormat.prefix + $0.name).info },
       reserves: rank.isKnown)
-    let output = InOrder<(module: StoredModule?, outcome: ExtractionReport.Module)>(count: plan.modules.count) { result in
+    let output = InOrder<(module: StoredModule?, outcome: ExtractionReport.Module)>(count: plan.modules.count) {
+      result in
       if let module = result.module { try writer.append(module) }
     }
     try forEachModule { index, module in
@@ -151,7 +154,8 @@ public struct Extraction: Sendable {
       stored,
       ExtractionReport.Module(
         path: module.path, rank: factors.rank, norm: difference.squareNorm.squareRoot(),
-        relativeChange: difference.baseSquareNorm > 0 ? (difference.squareNorm / difference.baseSquareNorm).squareRoot() : .infinity,
+        relativeChange: difference.baseSquareNorm > 0
+          ? (difference.squareNorm / difference.baseSquareNorm).squareRoot() : .infinity,
         residual: residual, parameterCount: factors.parameterCount)
     )
   }

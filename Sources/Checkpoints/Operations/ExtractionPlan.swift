@@ -137,7 +137,9 @@ struct ExtractionPlan: Sendable {
         if let output = tied.untied { tiedOutput = output }
         findings.append(
           Finding(
-            .note, "the tied embedding changed: it is kept whole, for the input and the output layer (ensure_weight_tying)", [tensor.name]))
+            .note,
+            "the tied embedding changed: it is kept whole, for the input and the output layer (ensure_weight_tying)",
+            [tensor.name]))
         continue
       }
       let isEmbedding = tensor.shape.count == 2 && architecture.isEmbedding(modulePath)
@@ -145,7 +147,9 @@ struct ExtractionPlan: Sendable {
         Module(
           path: modulePath, kind: tensor.shape.count == 4 ? .convolution : isEmbedding ? .embedding : .linear,
           base: original, tuned: tensor, isTransposed: isEmbedding || architecture.isConv1D(modulePath),
-          biases: (tuned[tensor.info.modulePath + ".bias"]).flatMap { bias in base[renaming(bias.name)].map { ($0, bias) } }))
+          biases: (tuned[tensor.info.modulePath + ".bias"]).flatMap { bias in
+            base[renaming(bias.name)].map { ($0, bias) }
+          }))
     }
 
     // Biases and norms.
@@ -186,7 +190,8 @@ struct ExtractionPlan: Sendable {
     }
     if renaming != .none { findings.append(Finding(.note, "the two checkpoints' names differ: \(renaming)")) }
     if !prefix.isEmpty {
-      findings.append(Finding(.note, "the adapter's paths begin with \"\(prefix)\", as in the class \(architecture.className ?? "")"))
+      findings.append(
+        Finding(.note, "the adapter's paths begin with \"\(prefix)\", as in the class \(architecture.className ?? "")"))
     }
     report(.note, "tensors that only the fine-tune has: kept whole (modules_to_save)", added)
     report(
@@ -196,11 +201,14 @@ struct ExtractionPlan: Sendable {
     report(.warning, "changes that no adapter can hold", misshapen)
     report(
       .warning, "biases and norms that changed and are not kept (keep them with --keep-vectors)", leftOut.map(\.name))
-    let lost = base.tensors.filter { tensor in !tunedNames.contains(tensor.name) && !tunedNames.contains(where: { renaming($0) == tensor.name }) }
+    let lost = base.tensors.filter { tensor in
+      !tunedNames.contains(tensor.name) && !tunedNames.contains(where: { renaming($0) == tensor.name })
+    }
     report(.note, "tensors that only the base has", lost.map(\.name))
     guard lost.count < base.tensorCount else {
       throw CheckpointError(
-        .mismatch, file: tuned.url.path, "has no tensor in common with \(base.url.path): these are no versions of one model")
+        .mismatch, file: tuned.url.path,
+        "has no tensor in common with \(base.url.path): these are no versions of one model")
     }
     self.modules = modules.sorted { isOrdered($0.path, $1.path) }
     self.replacements = replacements.sorted { isOrdered($0.name, $1.name) }
@@ -234,13 +242,17 @@ struct ExtractionPlan: Sendable {
     for name in names {
       for index in name.indices where name[index] == "." {
         let prefix = String(name[...index])
-        if base[String(name.dropFirst(prefix.count))] != nil { counts["-" + prefix, default: (.dropping(prefix), 0)].count += 1 }
+        if base[String(name.dropFirst(prefix.count))] != nil {
+          counts["-" + prefix, default: (.dropping(prefix), 0)].count += 1
+        }
       }
     }
     for tensor in base.tensors {
       for index in tensor.name.indices where tensor.name[index] == "." {
         let prefix = String(tensor.name[...index])
-        if tuned[String(tensor.name.dropFirst(prefix.count))] != nil { counts["+" + prefix, default: (.adding(prefix), 0)].count += 1 }
+        if tuned[String(tensor.name.dropFirst(prefix.count))] != nil {
+          counts["+" + prefix, default: (.adding(prefix), 0)].count += 1
+        }
       }
     }
     return counts.values.max { $0.count < $1.count }?.renaming ?? .none

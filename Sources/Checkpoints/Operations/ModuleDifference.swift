@@ -31,7 +31,8 @@ struct ModuleDifference {
         let step = max(1, (1 << 17) / columns)
         for start in stride(from: 0, to: rows, by: step) {
           let range = start..<min(start + step, rows)
-          let block = UnsafeMutableBufferPointer(rebasing: buffer[range.lowerBound * columns..<range.upperBound * columns])
+          let block = UnsafeMutableBufferPointer(
+            rebasing: buffer[range.lowerBound * columns..<range.upperBound * columns])
           base += module.readDifference(rows: range, into: block)
         }
       }
@@ -56,7 +57,8 @@ struct ModuleDifference {
     squareNorm = difference
     baseSquareNorm = base
     guard difference.isFinite else {
-      throw CheckpointError(.number, file: "", "\(module.path): a weight holds NaN or infinity, or the difference overflows")
+      throw CheckpointError(
+        .number, file: "", "\(module.path): a weight holds NaN or infinity, or the difference overflows")
     }
   }
 

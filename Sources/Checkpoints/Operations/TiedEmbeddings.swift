@@ -21,7 +21,8 @@ struct TiedEmbeddings {
     let className = base.configuration?["architectures"]?.strings?.first
     let isGenerative =
       className.map { name in
-        ["LMHeadModel", "ForCausalLM", "ForMaskedLM", "ForConditionalGeneration", "ForPreTraining"].contains(where: name.hasSuffix)
+        ["LMHeadModel", "ForCausalLM", "ForMaskedLM", "ForConditionalGeneration", "ForPreTraining"].contains(
+          where: name.hasSuffix)
       }
     switch base.configuration?["tie_word_embeddings"]?.bool {
     case let tied?: areTied = tied && input != nil && isGenerative ?? true
