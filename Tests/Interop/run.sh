@@ -10,5 +10,6 @@ if ! [ -x "$python" ]; then
   .venv-interop/bin/pip install -q torch peft transformers safetensors tokenizers numpy
 fi
 "$python" Tests/Interop/interop.py .build/release/lora
+"$python" Tests/Interop/trained.py .build/release/lora
 case $python in /*) ;; *) python=$PWD/$python ;; esac
 LORA_PYTHON="$python" swift test -c release --filter TokenizerInteropTests

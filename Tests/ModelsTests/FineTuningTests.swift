@@ -105,6 +105,74 @@ struct FineTuningTests {
     }
   }
 
+  /// The adapter as a PEFT folder holds it, on a fresh copy of its model.
+  private func again(_ model: some Module, _ name: String) throws -> (any LanguageModel, StoredAdapter) {
+    let temporary = try TemporaryFolder()
+    let url = temporary.file("adapter")
+    try StoredAdapter(of: model, url: url).write(peft: url)
+    let fresh = try languageModel(contentsOf: folder.appendingPathComponent(name))
+    let stored = try StoredAdapter(peft: url)
+    try stored.attach(to: fresh)
+    return (fresh, stored)
+  }
+
+  @Test(
+    "PiSSA and OLoRA start without effect from the weight's own part, and are written for the untouched base",
+    arguments: [FineTuningRecipe.Method.pissa, .olora], ["tiny-llama", "tiny-gpt2"])
+  func principalStarts(method: FineTuningRecipe.Method, name: String) throws {
+    let model = try languageModel(contentsOf: folder.appendingPathComponent(name))
+    let rows = TokenRows(ids: [[3, 17, 5, 29, 8]])
+    let before = model.logits(rows)
+    var recipe = FineTuningRecipe()
+    (recipe.method, recipe.rank, recipe.alpha) = (method, 3, 5)
+    var generator = SeededGenerator(seed: 4)
+    try recipe.prepare(model, using: &generator)
+    #expect((model.logits(rows) - before).norm < 1e-5 * before.norm)
+    let item = try #require(model.attachedAdapters.first)
+    let lora = try #require(item.adapter as? LoRA)
+    let weight = item.weight.layout == .outputsByInputs ? item.weight.original : item.weight.original.transposed()
+    let product = lora.b.original.matmul(lora.a.original)
+    if method == .pissa {
+      // s B A is the best approximation of rank 3 (Eckart and Young).
+      let best = try weight.svd().truncated(to: 3).reconstructed()
+      #expect((product * lora.scale - best).norm < 1e-4 * best.norm)
+    } else {
+      // Q's columns are orthonormal, and B A is the projection of W's first columns.
+      let gram = lora.b.original.matmul(lora.b.original, transposeSelf: true)
+      #expect((gram - .identity(3)).norm < 1e-5)
+      #expect((product.sliced(axis: 1, 0..<3) - weight.sliced(axis: 1, 0..<3)).norm < 1e-4 * weight.norm)
+    }
+    // One step of training, and the adapter has an effect that survives the way through a PEFT folder.
+    let trainer = Trainer(SGD(model.trainableParameters, learningRate: 0.05))
+    try trainer.step { model.loss(rows) }
+    let adapted = model.logits(rows)
+    #expect((adapted - before).norm > 1e-3 * before.norm)
+    let (fresh, stored) = try again(model, name)
+    #expect((fresh.logits(rows) - adapted).norm < 1e-4 * adapted.norm)
+    #expect(stored.configuration.rank == 6 && stored.configuration.alpha == 10)
+  }
+
+  @Test("bias modes train the biases that they name", arguments: [PEFTConfiguration.Bias.none, .loraOnly, .all])
+  func biases(mode: PEFTConfiguration.Bias) throws {
+    let model = try languageModel(contentsOf: folder.appendingPathComponent("tiny-llama"))
+    let rows = TokenRows(ids: [[3, 17, 5, 29, 8]])
+    var recipe = FineTuningRecipe()
+    (recipe.rank, recipe.targets, recipe.bias) = (2, .names(["q_proj", "v_proj"]), mode)
+    var generator = SeededGenerator(seed: 4)
+    try recipe.prepare(model, using: &generator)
+    let trained = model.attachedAdapters.compactMap { $0.adapter is Replacement ? $0.path : nil }
+    switch mode {
+    case .none: #expect(trained.isEmpty)
+    case .loraOnly:
+      #expect(trained.count == 4 && trained.allSatisfy { $0.hasSuffix("q_proj.bias") || $0.hasSuffix("v_proj.bias") })
+    case .all: #expect(trained.count == 14)  // seven linear maps in each of two layers
+    }
+    try Trainer(SGD(model.trainableParameters, learningRate: 0.1)).step { model.loss(rows) }
+    let (fresh, stored) = try again(model, "tiny-llama")
+    #expect(stored.configuration.bias == mode && stored.configuration.modulesToSave.isEmpty)
+    #expect((fresh.logits(rows) - model.logits(rows)).norm < 1e-5 * model.logits(rows).norm)
+  }
+
   @Test("windows cover a text once, and of a completion only its own tokens are predicted")
   func windows() throws {
     let tokenizer = try tokenizer("metaspace")

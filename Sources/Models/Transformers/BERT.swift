@@ -81,9 +81,12 @@ public final class BERT: Module {
   }
 
   /// tanh(W h + b) of each text's first token, [texts, hidden], from the token vectors.
+  ///
+  /// - Precondition: the encoder has a pooler; some are stored without.
   public func pooled(_ hidden: Tensor, _ tokens: TokenRows) -> Tensor {
+    guard let pooler else { preconditionFailure("pooled: this encoder has no pooler") }
     let first = hidden.rows(at: (0..<tokens.packing.count).map { tokens.packing[$0].lowerBound })
-    return pooler.map { $0.dense(first).tanh() } ?? first
+    return pooler.dense(first).tanh()
   }
 
   /// Each text's mean token vector, scaled to length 1, [texts, hidden]: a sentence embedding.
