@@ -1,7 +1,6 @@
 import CKernels
 import Testing
 
-
 // The oracle throughout is the same formula in double precision, written as plainly as it goes.
 
 /// A small generator of its own, so that these tests depend on nothing but the kernels.
