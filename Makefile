@@ -3,14 +3,20 @@
 SWIFT ?= swift
 PYTHON ?= python3
 LORA = .build/release/lora
+JUPYTER = .venv/bin/jupyter
 
-.PHONY: help demo build test bench lint format clean dependencies
+.PHONY: help demo build test bench notebooks test-notebooks test-kernel test-interop notebook-kernel lint format clean \
+  dependencies
 
 help:
 	@echo "make demo            install what is missing, build, run the digit experiment"
 	@echo "make test            build and run all tests"
 	@echo "make build           build $(LORA)"
-	@echo "make bench           time it; with PYTHON=<a Python with torch and peft> against its peers"
+	@echo "make notebooks       set up JupyterLab and a Swift kernel in .venv, open the notebooks"
+	@echo "make test-notebooks  run every notebook from top to bottom"
+	@echo "make test-kernel     the tests of the notebook kernel"
+	@echo "make test-interop    against Python's safetensors, peft and tokenizers, in a virtual environment of their own"
+	@echo "make bench           time it; with PYTHON=<a Python with torch, peft, scikit-learn> against its peers"
 	@echo "make lint            check the format of all sources"
 	@echo "make clean           remove what was built"
 
@@ -21,20 +27,44 @@ build: dependencies
 	$(SWIFT) build -c release
 
 demo: build
-	$(LORA) digits --report report.html
+	$(LORA) digits --report report.html --save digits
 
 test: dependencies
 	$(SWIFT) build -c release --build-tests
 	$(SWIFT) test -c release --skip-build
 
-bench: build
-	Benchmarks/run.sh
+bench: dependencies
+	PYTHON=$(PYTHON) Benchmarks/run.sh
+
+$(JUPYTER):
+	@Scripts/install-dependencies.sh --python
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install -q -r JupyterKernel/requirements.txt
+
+# Builds the kernel's worker and the library for cells; nothing is done where both are current.
+notebook-kernel: dependencies $(JUPYTER)
+	cd JupyterKernel && ../.venv/bin/python -m swift_kernel install --sys-prefix --name swift-lora \
+	  --display-name "Swift (LoRA)" --package ..
+
+notebooks: notebook-kernel
+	$(JUPYTER) lab --notebook-dir Notebooks
+
+test-notebooks: notebook-kernel
+	JupyterKernel/execute-notebooks Notebooks $(JUPYTER)
+
+test-kernel: dependencies $(JUPYTER)
+	cd JupyterKernel && ../.venv/bin/python -m pytest -q tests
+
+test-interop: build
+	Tests/Interop/run.sh
 
 lint:
-	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests Benchmarks
+	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources \
+	  JupyterKernel/Worker
 
 format:
-	$(SWIFT) format --in-place --recursive Package.swift Sources Tests Benchmarks
+	$(SWIFT) format --in-place --recursive Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources \
+	  JupyterKernel/Worker
 
 clean:
-	rm -rf .build Benchmarks/.build
+	rm -rf .build .venv Benchmarks/.build

@@ -15,9 +15,7 @@ let package = Package(
     .executable(name: "lora", targets: ["lora"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
-    .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
-    .package(url: "https://github.com/apple/swift-numerics", from: "1.0.3"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
   ],
   targets: [
     // System libraries and C.
@@ -36,10 +34,8 @@ let package = Package(
     .target(name: "Checkpoints", dependencies: ["Adapters"]),
     .target(name: "Models", dependencies: ["Checkpoints"]),
     .target(name: "Datasets", dependencies: ["Tensors", "CKernels", "CZlib"], resources: [.copy("Resources")]),
-    .target(
-      name: "Training",
-      dependencies: ["Networks", "Checkpoints", "CKernels", .product(name: "Logging", package: "swift-log")]),
-    .target(name: "Charts", dependencies: ["Tensors", "CPNG"]),
+    .target(name: "Training", dependencies: ["Networks", "Checkpoints", "CKernels"]),
+    .target(name: "Charts", dependencies: ["LinearAlgebra", "Checkpoints", "Datasets", "Training", "CPNG"]),
     .target(name: "LoRAKit", dependencies: ["Models", "Datasets", "Training", "Charts"]),
 
     // The command line.
@@ -49,10 +45,7 @@ let package = Package(
     .testTarget(name: "CommandTests", dependencies: ["lora", "LoRAKit", "TestSupport"]),
   ]
     + testedFloors.map { floor in
-      .testTarget(
-        name: "\(floor)Tests",
-        dependencies: ["LoRAKit", "TestSupport", .product(name: "Numerics", package: "swift-numerics")],
-        resources: [])
+      .testTarget(name: "\(floor)Tests", dependencies: ["LoRAKit", "TestSupport"])
     } + [.target(name: "TestSupport", path: "Tests/TestSupport")],
   swiftLanguageModes: [.v6]
 )

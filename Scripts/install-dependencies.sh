@@ -1,11 +1,28 @@
 #!/usr/bin/env bash
 # Makes sure that what the package builds on is here: a Swift toolchain, OpenBLAS, zlib and libpng.
 # Installs the libraries with apt-get (as root or through sudo) or brew; elsewhere says what is missing.
+# With --python: that Python can make virtual environments.
 set -euo pipefail
 
 swift=${SWIFT:-swift}
 if ! command -v "$swift" >/dev/null; then
   echo "No Swift toolchain: install Swift 6 from https://www.swift.org/install and put it on the PATH." >&2
+  exit 1
+fi
+
+install_debian() {
+  if [ "$(id -u)" = 0 ]; then sudo=; elif command -v sudo >/dev/null; then sudo=sudo; else return 1; fi
+  echo "Installing $*" >&2
+  # The lists may be old or not there yet.
+  $sudo apt-get install -y "$@" >/dev/null 2>&1 || { $sudo apt-get update >/dev/null && $sudo apt-get install -y "$@" >/dev/null; }
+}
+
+# For the notebooks: Python, with what makes virtual environments.
+if [ "${1:-}" = --python ]; then
+  python=${PYTHON:-python3}
+  "$python" -c 'import ensurepip, venv' 2>/dev/null && exit 0
+  command -v apt-get >/dev/null && install_debian python3 python3-venv && exit 0
+  echo "Notebooks need Python 3.10 or newer with its venv module: install it and run this again." >&2
   exit 1
 fi
 
@@ -29,14 +46,8 @@ fi
 if [ "$(uname)" = Darwin ] && command -v brew >/dev/null; then
   exec brew install pkg-config zlib libpng
 fi
-if command -v apt-get >/dev/null; then
-  packages="pkg-config libopenblas-dev zlib1g-dev libpng-dev"
-  if [ "$(id -u)" = 0 ]; then sudo=; elif command -v sudo >/dev/null; then sudo=sudo; else sudo=none; fi
-  if [ "$sudo" != none ]; then
-    echo "Installing $packages" >&2
-    $sudo apt-get install -y $packages >/dev/null || { $sudo apt-get update >/dev/null && $sudo apt-get install -y $packages >/dev/null; }
-    exit 0
-  fi
+if command -v apt-get >/dev/null && install_debian pkg-config libopenblas-dev zlib1g-dev libpng-dev; then
+  exit 0
 fi
 echo "Missing: $(echo $needed | tr '\n' ' ')" >&2
 echo "Install the development files of OpenBLAS, zlib and libpng, and pkg-config, and run this again." >&2

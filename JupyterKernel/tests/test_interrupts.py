@@ -99,6 +99,18 @@ def test_a_restart_forgets_everything_and_leaves_no_worker_behind(start):
     assert not os.path.exists(f"/proc/{worker}/exe")
 
 
+def test_a_killed_kernel_leaves_no_running_cell_behind(start):
+    notebook = start()
+    worker = int(notebook.run("import Foundation\nInt(getpid())").value)
+    notebook.client.execute("while true {}")
+    time.sleep(1)
+    notebook.manager.signal_kernel(9)
+    deadline = time.monotonic() + 5
+    while os.path.exists(f"/proc/{worker}/exe") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not os.path.exists(f"/proc/{worker}/exe")
+
+
 def test_a_running_cell_does_not_hold_up_a_shutdown(start):
     notebook = start()
     notebook.run("1")

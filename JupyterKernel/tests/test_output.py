@@ -35,6 +35,12 @@ def test_text_and_displays_keep_their_order(notebook):
     assert seen == ["a\n", "1", "b\n", "2", "c\n", "3"]
 
 
+def test_long_text_comes_before_the_display_that_follows_it(notebook):
+    cell = notebook.run('print(String(repeating: "x", count: 300_000))\ndisplay(1)')
+    kinds = [kind for kind, *_ in cell.messages if kind in ("stream", "display_data")]
+    assert kinds[-1] == "display_data" and len(cell.stdout) == 300_001
+
+
 def test_a_display_with_the_same_name_is_updated_in_place(notebook):
     cell = notebook.run('for i in 1...2 { display(.html("<b>\\(i)</b>"), id: "bar") }')
     kinds = [(kind, content["transient"]) for kind, content, _ in cell.messages if "display" in kind]

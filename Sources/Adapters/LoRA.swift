@@ -20,7 +20,16 @@ public final class LoRA: Adapter, RowParametrization {
   public let name: String
   public var isEnabled = true
   public let dropout: Dropout?
+  /// What B A counts from, where not from zero.
+  public let origin: Origin?
   private let layout: Parameter.Layout
+
+  /// The factors of an adapter that starts from a part of the weight itself (PiSSA, OLoRA): the layer sees
+  /// W + s (B A − B₀ A₀), so a new adapter has no effect, and what is stored stays untouched.
+  public struct Origin: Sendable {
+    public let a: Tensor  // [rank, inputs]
+    public let b: Tensor  // [outputs, rank]
+  }
 
   public var rank: Int { a.shape[0] }
   /// s: what B A is multiplied by.
@@ -29,11 +38,15 @@ public final class LoRA: Adapter, RowParametrization {
   /// An adapter with given factors.
   public init(
     a: Parameter, b: Parameter, alpha: Float, scaling: Scaling = .standard, layout: Parameter.Layout = .outputsByInputs,
-    dropout: Dropout? = nil, name: String = "default"
+    dropout: Dropout? = nil, origin: Origin? = nil, name: String = "default"
   ) {
     precondition(
       a.shape.count == 2 && b.shape.count == 2 && a.shape[0] == b.shape[1] && a.shape[0] > 0,
       "LoRA: factors A \(a.shape) and B \(b.shape) do not fit; A is [rank, inputs], B [outputs, rank]")
+    precondition(
+      origin == nil || origin!.a.shape == a.shape && origin!.b.shape == b.shape,
+      "LoRA: the origin's factors \(origin!.a.shape) and \(origin!.b.shape) are not A's and B's \(a.shape), \(b.shape)")
+    self.origin = origin
     self.a = a
     self.b = b
     self.alpha = alpha
@@ -78,24 +91,31 @@ public final class LoRA: Adapter, RowParametrization {
 
   /// ΔW = s B A, in the layout of the adapted weight.
   public var delta: Tensor {
-    layout == .outputsByInputs
-      ? b.value.matmul(a.value) * scale
-      : a.value.matmul(b.value, transposeSelf: true, transposeOther: true) * scale
+    let product = product(a.value, b.value)
+    return (origin.map { product - self.product($0.a, $0.b) } ?? product) * scale
+  }
+
+  private func product(_ a: Tensor, _ b: Tensor) -> Tensor {
+    layout == .outputsByInputs ? b.matmul(a) : a.matmul(b, transposeSelf: true, transposeOther: true)
   }
 
   public func value(of original: Tensor) -> Tensor { original + delta }
 
   public func adjust(output: Tensor, input: Tensor, weight: () -> Tensor) -> Tensor {
     let input = a.value.isTracked ? dropout?.apply(to: input) ?? input : input
-    return output.adding(input.linear(a.value).linear(b.value), scaledBy: scale)
+    let adapted = output.adding(input.linear(a.value).linear(b.value), scaledBy: scale)
+    return origin.map { adapted.adding(input.linear($0.a).linear($0.b), scaledBy: -scale) } ?? adapted
   }
 
   public func adjust(rows: Tensor, at indices: [Int]) -> Tensor {
-    rows.adding(a.value.transposed().rows(at: indices).linear(b.value), scaledBy: scale)
+    let adapted = rows.adding(a.value.transposed().rows(at: indices).linear(b.value), scaledBy: scale)
+    return origin.map { adapted.adding($0.a.transposed().rows(at: indices).linear($0.b), scaledBy: -scale) } ?? adapted
   }
 
   public func copy() -> LoRA {
     LoRA(
-      a: a.copy(), b: b.copy(), alpha: alpha, scaling: scaling, layout: layout, dropout: dropout?.copy(), name: name)
+      a: a.copy(), b: b.copy(), alpha: alpha, scaling: scaling, layout: layout, dropout: dropout?.copy(),
+      origin: origin,
+      name: name)
   }
 }

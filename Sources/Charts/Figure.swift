@@ -1,14 +1,19 @@
 // What can be shown: a Figure as HTML, a Chart as SVG.
 
 /// Anything that a report or a notebook shows.
-public protocol Figure: NotebookDisplayable, Sendable {
+///
+/// A notebook kernel finds the content in `playgroundDescription`: a dictionary from MIME types to text.
+public protocol Figure: CustomPlaygroundDisplayConvertible, Sendable {
   /// A fragment of HTML that relies on the report's style sheet.
   var html: String { get }
+  /// What it says, in words and numbers, where no picture can be shown.
+  var plainText: String { get }
 }
 
 extension Figure {
-  public var notebookRepresentations: [(mimeType: String, content: String)] {
-    [("text/html", "<style>\(Style.charts)\(Style.figures)</style><div class=\"lora-figure alone\">\(html)</div>")]
+  public var playgroundDescription: Any {
+    let page = "<style>\(Style.charts)\(Style.figures)</style><div class=\"lora-figure alone\">\(html)</div>"
+    return ["text/html": page, "text/plain": plainText]
   }
 }
 
@@ -21,7 +26,11 @@ extension Chart {
   /// One SVG file that needs nothing else, for light and dark surroundings.
   public var svg: String { drawing.standalone }
   public var html: String { drawing.fragment }
-  public var notebookRepresentations: [(mimeType: String, content: String)] { [("image/svg+xml", svg)] }
+  public var plainText: String {
+    let drawing = drawing
+    return drawing.title.isEmpty ? drawing.description : "\(drawing.title)\n\(drawing.description)"
+  }
+  public var playgroundDescription: Any { ["image/svg+xml": svg, "text/plain": plainText] }
 }
 
 /// SVG content with its size in pixels, its heading and a description for those who can't see it.

@@ -88,11 +88,12 @@ public struct LineChart: Chart {
 
   private var description: String {
     let lines = series.map { series -> String in
+      let name = series.name.isEmpty ? "" : "\(series.name): "
       let values = series.points.map(\.y).filter(\.isFinite)
       guard let first = values.first, let last = values.last, let low = values.min(), let high = values.max() else {
-        return "\(series.name): no values"
+        return "\(name)no values"
       }
-      return "\(series.name): \(values.count) values from \(shortText(first)) to \(shortText(last)), "
+      return "\(name)\(values.count) values from \(shortText(first)) to \(shortText(last)), "
         + "between \(shortText(low)) and \(shortText(high))"
     }
     return "Lines" + (xLabel.map { " over \($0)" } ?? "") + ". " + lines.joined(separator: "; ") + "."

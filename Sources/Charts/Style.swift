@@ -13,13 +13,21 @@ enum Style {
   static let warm = RGB(226, 88, 34)
   static let cold = RGB(40, 122, 214)
 
+  private static let light = """
+    --surface:#fff;--ink:#1b1f24;--muted:#57606a;--grid:#e3e7ec;--axis:#8c959f;--s0:#092f7d;--s1:#db720a;\
+    --s2:#229e5f;--s3:#a653da;--s4:#634505;--s5:#7a1c34;--s6:#888f99;--s7:#156681;--good:#08735c;--bad:#b42318
+    """
+  private static let dark = """
+    --surface:#14181d;--ink:#e8ebef;--muted:#a3adb8;--grid:#2a3038;--axis:#66707b;--s0:#447ffc;--s1:#e27510;\
+    --s2:#b3f1ca;--s3:#ad6fba;--s4:#fadd87;--s5:#ef3767;--s6:#98a0a9;--s7:#75d6ef;--good:#48c9a4;--bad:#ff8f85
+    """
+
+  /// Light or dark as the reader prefers; in JupyterLab, whose pages say so, as its theme is.
   static let charts = """
-    .lora-chart,.lora-figure{--surface:#fff;--ink:#1b1f24;--muted:#57606a;--grid:#e3e7ec;--axis:#8c959f;\
-    --s0:#092f7d;--s1:#db720a;--s2:#229e5f;--s3:#a653da;--s4:#634505;--s5:#7a1c34;--s6:#888f99;--s7:#156681;\
-    --good:#08735c;--bad:#b42318}
-    @media (prefers-color-scheme:dark){.lora-chart,.lora-figure{--surface:#14181d;--ink:#e8ebef;--muted:#a3adb8;\
-    --grid:#2a3038;--axis:#66707b;--s0:#447ffc;--s1:#e27510;--s2:#b3f1ca;--s3:#ad6fba;--s4:#fadd87;--s5:#ef3767;\
-    --s6:#98a0a9;--s7:#75d6ef;--good:#48c9a4;--bad:#ff8f85}}
+    .lora-chart,.lora-figure{\(light)}
+    @media (prefers-color-scheme:dark){.lora-chart,.lora-figure{\(dark)}}
+    [data-jp-theme-light=true] :is(.lora-chart,.lora-figure){\(light)}
+    [data-jp-theme-light=false] :is(.lora-chart,.lora-figure){\(dark)}
     .lora-chart{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;font-size:13px}
     .lora-chart text{fill:var(--ink);font-variant-numeric:tabular-nums}
     .lora-chart .heading{font-size:15px;font-weight:600}
@@ -46,16 +54,16 @@ enum Style {
     .lora-figure.alone{padding:12px}
     .lora-figure .table{font-size:14px;overflow-x:auto;max-width:100%}
     .lora-figure table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:0}
-    .lora-figure table caption{text-align:left;font-weight:600;padding-bottom:.4em}
+    .lora-figure table caption{text-align:left;font-weight:600;padding-bottom:.4em;white-space:nowrap}
     .lora-figure th,.lora-figure td{padding:.4em .55em;border:0;border-bottom:1px solid var(--grid);text-align:right;\
     white-space:nowrap;background:none;color:var(--ink)}
     .lora-figure th:first-child,.lora-figure td:first-child{padding-left:0}
     .lora-figure th:last-child,.lora-figure td:last-child{padding-right:0}
     .lora-figure thead th{color:var(--muted);font-weight:600;border-bottom-color:var(--axis);vertical-align:bottom}
-    .lora-figure .leading{text-align:left}
+    .lora-figure .table :is(th,td).leading{text-align:left}
     .lora-figure tr.strong td{font-weight:650}
     .lora-figure .tiles-heading{font-weight:600;margin-bottom:.6em}
-    .lora-figure .tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(88px,1fr));gap:14px 12px}
+    .lora-figure .tiles{display:grid;gap:14px 12px}
     .lora-figure .tile img{display:block;width:100%;height:auto;image-rendering:pixelated;border-radius:6px}
     .lora-figure .tile div{margin-top:.35em;font-size:12px;line-height:1.35;text-align:center}
     .lora-figure .good{color:var(--good)}.lora-figure .bad{color:var(--bad)}

@@ -1,6 +1,6 @@
 /// Rows and columns of text, for a report, a notebook or a terminal.
 public struct Table: Figure {
-  public struct Column: Sendable, ExpressibleByStringLiteral {
+  public struct Column: Sendable, ExpressibleByStringInterpolation {
     public let name: String
     /// Text starts on the left; numbers end on the right.
     public let isText: Bool

@@ -135,20 +135,30 @@ private struct RangeSketch<Operator: LinearOperator> {
     }
   }
 
-  /// Adds the part of x, [rows, k], that lies outside the range found so far.
+  /// Adds the part of x, [rows, k], that lies outside the range found so far; k is no more than the room left.
+  ///
+  /// Two passes make it orthogonal to the basis, since one leaves what rounding has left ("twice is enough": Parlett,
+  /// The Symmetric Eigenvalue Problem, section 6.9), but only where it is new: of columns that lie within the basis,
+  /// because the range is exhausted, a pass leaves rounding errors or nothing. R's diagonal tells what a pass left, as
+  /// the block's columns had norm 1; further passes follow, with random columns in the place of what vanished.
   private mutating func append(_ x: Tensor) throws {
-    var block = x
-    if basis.isEmpty {
-      block = try x.orthonormalised()
-    } else {
-      // Twice, since once leaves what rounding has left ("twice is enough": Parlett, The Symmetric Eigenvalue Problem,
-      // section 6.9).
-      for _ in 0..<2 { block = try basis.reduce(block) { $0.removing($1) }.orthonormalised() }
+    var block = try (basis.isEmpty ? x : outsideOfBasis(x)).orthonormalised()
+    var pass = 1
+    while !basis.isEmpty {
+      let qr = try MatrixInput(outsideOfBasis(block), "randomizedSVD").householderQR()
+      let left = (0..<qr.q.shape[1]).map { qr.r[$0, $0] }
+      block = qr.q
+      pass += 1
+      if left.allSatisfy({ $0 > 0.5 }) || pass == 10 { break }
+      let kept = Tensor(left.map { $0 > 0.01 ? 1 : 0 })
+      block = block * kept + .normal(block.shape, using: &generator) * (1 - kept)
     }
     basis.append(block)
     images.append(matrix.transposedTimes(block))
     residuals = residuals?.removing(block)
   }
+
+  private func outsideOfBasis(_ x: Tensor) -> Tensor { basis.reduce(x) { $0.removing($1) } }
 
   /// NaN or infinity in a row of the matrix shows in that row of every product.
   private func checkFinite(_ product: Tensor) throws {

@@ -71,8 +71,6 @@ public struct DigitExperiment {
     public var steps = 100
     public var batchSize = 10
     public var baseLearningRate: Float = 1e-3
-    /// Constant, as in the notebooks; falling, a base that has seen few images ends steadier.
-    public var baseSchedule = Schedule.Shape.constant
     public var seed: UInt64 = 0
     /// Nil: the digit that the base reads worst.
     public var digit: Int?
@@ -182,9 +180,7 @@ extension DigitExperiment {
     let model = DigitClassifier(inputs: train.pixelCount, hidden: settings.hidden, using: &generator)
     var sampler = ShuffledBatches(Array(0..<train.count), batchSize: settings.batchSize, seed: generator.next())
     let total = sampler.batchesPerEpoch * settings.epochs
-    let trainer = Trainer(
-      Adam(model.trainableParameters, learningRate: settings.baseLearningRate),
-      schedule: Schedule(settings.baseSchedule, learningRate: settings.baseLearningRate, totalSteps: total))
+    let trainer = Trainer(Adam(model.trainableParameters, learningRate: settings.baseLearningRate))
     if let resumeFrom {
       try TrainingState.restore(
         trainer, of: model, sampler: &sampler, purpose: keeping?.purpose ?? "", from: resumeFrom)

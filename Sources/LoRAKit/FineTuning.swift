@@ -8,7 +8,7 @@ import Training
 /// What is trained on a base model: an adapter of some kind, or every parameter.
 public struct FineTuningRecipe: Sendable {
   public enum Method: String, Sendable, CaseIterable {
-    case lora, rslora, dora, full
+    case lora, rslora, dora, pissa, olora, full
   }
 
   public var method = Method.lora
@@ -19,6 +19,8 @@ public struct FineTuningRecipe: Sendable {
   public var targets: Targets = .allLinear
   /// Modules that are trained whole beside the adapter (a new classifier), by path.
   public var wholeModules: [String] = []
+  /// Which biases are trained beside the adapter.
+  public var bias = PEFTConfiguration.Bias.none
   /// What B's learning rate is multiplied by (LoRA+, Hayou et al. 2024).
   public var rateRatio: Float = 1
 
@@ -35,15 +37,28 @@ public struct FineTuningRecipe: Sendable {
     let attached = try model.attach(
       configuration, to: targets, excluding: targets == .allLinear && !last.isEmpty ? .names(last) : nil,
       using: &generator)
-    if method == .dora {
-      for item in attached {
-        try item.weight.remove(item.adapter)
-        try item.weight.parametrize(by: DoRA(item.adapter as! LoRA, for: item.weight))
-      }
+    for item in attached {
+      guard let lora = item.adapter as? LoRA, let better = try refined(lora, item.weight) else { continue }
+      try item.weight.remove(lora)
+      try item.weight.parametrize(by: better)
     }
+    let adapted = Set(attached.map(\.path))
     for item in model.parameters {
       let path = item.name.split(separator: ".").dropLast().joined(separator: ".")
-      if wholePaths.contains(path) { try item.parameter.parametrize(by: Replacement(of: item.parameter)) }
+      let isTrainedBias = item.name.hasSuffix(".bias") && (bias == .all || bias == .loraOnly && adapted.contains(path))
+      if wholePaths.contains(path) || isTrainedBias {
+        try item.parameter.parametrize(by: Replacement(of: item.parameter))
+      }
+    }
+  }
+
+  /// What the method puts in a plain LoRA's place.
+  private func refined(_ lora: LoRA, _ weight: Parameter) throws -> (any Adapter)? {
+    switch method {
+    case .lora, .rslora, .full: nil
+    case .dora: DoRA(lora, for: weight)
+    case .pissa: try lora.starting(from: .pissa, of: weight)
+    case .olora: try lora.starting(from: .olora, of: weight)
     }
   }
 

@@ -73,7 +73,7 @@ public final class TextClassifier {
         .missing, file: adapter.url.path,
         "has no classifier and no \(labelsName), and the model has no classifier either")
     }
-    return own?.count == count ? own! : (0..<count).map { "LABEL_\($0)" }
+    return own?.count == count ? own! : (0..<count).map { "\($0)" }
   }
 
   /// The texts' tokens, cut to the maximum length.
@@ -104,7 +104,7 @@ public final class TextClassifier {
 /// Indices of the encodings in batches of at most about `rows` tokens, longest first.
 func batches(of encodings: [Encoding], rows: Int) -> [[Int]] {
   var batches: [[Int]] = []
-  var filled = Int.max
+  var filled = 0
   for index in encodings.indices.sorted(by: { encodings[$0].ids.count > encodings[$1].ids.count }) {
     let length = encodings[index].ids.count
     if filled + length > rows || batches.isEmpty {

@@ -10,7 +10,7 @@ package enum Operation: String, CaseIterable, Sendable {
   case sum, max
   case reshape, permute, slice, concatenate, rows
   case softmax, logSoftmax, layerNorm, rmsNorm, dropout, crossEntropy
-  case linearCrossEntropy, attention, rotary
+  case linearCrossEntropy, attention, rotary, recompute
 }
 
 /// The derivative rules, all in one place. `dy` is the gradient of an operation's output, `dx` that of an input.
@@ -223,5 +223,22 @@ package enum Derivative {
   // y = x turned                    dx = dy turned back
   static func rotary(_ table: RotaryTable, _ positions: [Int32]) -> Pullback {
     { dy in dy.turned(table, positions, back: true) }
+  }
+
+  /// What a recomputed function keeps. It runs on the thread that differentiates.
+  struct Recomputed: @unchecked Sendable {
+    let input: Tensor
+    /// What a gradient is asked for besides the input.
+    let leaves: [Node]
+    let function: (Tensor) -> Tensor
+  }
+
+  // y = f(x; leaves)                dx, dleaves = the gradients of Σ dy · f(x; leaves), computed anew
+  static func recomputed(_ saved: Recomputed) -> JointPullback {
+    JointPullback { dy in
+      let leaf = saved.input.asLeaf
+      let again = (saved.function(leaf) * dy).sum()
+      return again.gradients(at: saved.leaves + [leaf.node!])
+    }
   }
 }

@@ -70,6 +70,13 @@ extension Tensor {
 
   /// The gradients of this scalar with respect to `leaves`; nil where it does not depend on one.
   package func gradients(at leaves: [Tensor]) -> [Tensor?] {
+    let found = gradients(at: leaves.compactMap(\.node))
+    var next = found.makeIterator()
+    return leaves.map { $0.node == nil ? nil : next.next()! }
+  }
+
+  /// The same for the leaves' nodes.
+  func gradients(at leaves: [Node]) -> [Tensor?] {
     precondition(count == 1, "gradients: only a scalar has gradients, found shape \(shape)")
     guard let root = node else { return leaves.map { _ in nil } }
 
@@ -96,7 +103,7 @@ extension Tensor {
         }
       }
     }
-    return leaves.map { leaf in leaf.node.flatMap { gradients[ObjectIdentifier($0)] } }
+    return leaves.map { gradients[ObjectIdentifier($0)] }
   }
 }
 

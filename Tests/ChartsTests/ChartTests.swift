@@ -109,8 +109,6 @@ struct ChartTests {
     #expect(markup.all("title").count == 1)
     #expect(markup.text.contains("LoRA: 2 values from 3 to 1, between 1 and 3"))
     #expect(chart.svg.contains("prefers-color-scheme:dark"))
-    #expect(chart.notebookRepresentations.map(\.mimeType) == ["image/svg+xml"])
-    #expect(chart.notebookRepresentations[0].content == chart.svg)
   }
 
   @Test("Confusions are counted by true row and predicted column")

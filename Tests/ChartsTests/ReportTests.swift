@@ -79,7 +79,6 @@ struct TableTests {
     #expect(markup.all("th").count == 2)
     #expect(markup.all("tr", class: "strong").count == 1)
     #expect(markup.text.contains("LoRA & replay"))
-    #expect(table.notebookRepresentations[0].mimeType == "text/html")
     #expect(ParsedMarkup(Table(columns: [], rows: []).html).isWellFormed)
   }
 }

@@ -35,3 +35,39 @@ import Testing
     }
   }
 }
+
+extension PEFTDirectoryTests {
+  @Test("Weights in a pickle are refused, with how to convert them; a missing configuration is named")
+  func legacy() throws {
+    try withTemporaryDirectory { directory in
+      try Data([0x80]).write(to: directory.appendingPathComponent("adapter_model.bin"))
+      let error = #expect(throws: CheckpointError.self) { try StoredAdapter(contentsOf: directory) }
+      #expect(error?.message.contains("pickle") == true)
+      let source = PEFTCase.named("llama").folder.appendingPathComponent("adapter/adapter_model.safetensors")
+      try FileManager.default.copyItem(at: source, to: directory.appendingPathComponent("adapter_model.safetensors"))
+      let missing = #expect(throws: CheckpointError.self) { try StoredAdapter(contentsOf: directory) }
+      #expect(missing?.message.contains("adapter_config.json") == true)
+    }
+  }
+
+  @Test("An adapter that is not named default lies in a folder of its name; of several, one has to be named")
+  func named() throws {
+    try withTemporaryDirectory { directory in
+      let source = PEFTCase.named("llama").folder.appendingPathComponent("adapter")
+      try FileManager.default.copyItem(at: source, to: directory.appendingPathComponent("style"))
+      #expect(try StoredAdapter(contentsOf: directory).modules.count == 4)
+      try FileManager.default.copyItem(at: source, to: directory.appendingPathComponent("facts"))
+      let error = #expect(throws: CheckpointError.self) { try StoredAdapter(contentsOf: directory) }
+      #expect(error?.message.contains("facts, style") == true)
+    }
+  }
+
+  @Test("A field that peft does not know is kept and reported")
+  func unknownFields() throws {
+    let json: JSON = ["peft_type": "LORA", "r": 4, "target_modules": ["q"], "from_the_future": ["x": 1]]
+    let configuration = try PEFTConfiguration(json)
+    #expect(configuration.unknownFields == ["from_the_future"])
+    #expect(configuration.json["from_the_future"] == ["x": 1])
+    #expect(configuration.json["velora_config"] == .some(.null))
+  }
+}

@@ -13,24 +13,26 @@ private struct Result: Decodable, Equatable {
   }
   struct Arm: Decodable, Equatable {
     let name: String
-    let trainable_parameters: Int
+    let trainableParameters: Int
     let steps: Int
     let accuracy: Double
     let errors: [Int]
-    let target_errors: Int
+    let targetErrors: Int
   }
   let dataset: Dataset
   let parameters: Int
-  let target_digit: Int
+  let targetDigit: Int
   let seed: Int
   let arms: [Arm]
-  let base_unchanged: Bool
-  let disabled_equals_base: Bool
+  let baseUnchanged: Bool
+  let disabledEqualsBase: Bool
 }
 
 private func run(_ arguments: [String], json: URL) throws -> (CommandRun, Result) {
   let run = try CommandRun(arguments + ["--json", json.path])
-  return (run, try JSONDecoder().decode(Result.self, from: Data(contentsOf: json)))
+  let decoder = JSONDecoder()
+  decoder.keyDecodingStrategy = .convertFromSnakeCase
+  return (run, try decoder.decode(Result.self, from: Data(contentsOf: json)))
 }
 
 @Suite("lora digits")
@@ -46,18 +48,18 @@ struct DigitsTests {
     #expect(result.parameters == 19_410)
     #expect(result.arms.map(\.name) == ["base", "lora", "full", "lora-replay", "full-replay"])
     // Rank 2 on [24, 784], [16, 24], [10, 16]: 2·(808 + 40 + 26)
-    #expect(result.arms.map(\.trainable_parameters) == [19_410, 1748, 19_410, 1748, 19_410])
+    #expect(result.arms.map(\.trainableParameters) == [19_410, 1748, 19_410, 1748, 19_410])
     #expect(result.arms.map(\.steps) == [400, 20, 20, 20, 20])
-    #expect(result.base_unchanged && result.disabled_equals_base)
+    #expect(result.baseUnchanged && result.disabledEqualsBase)
     let base = result.arms[0]
     #expect(base.accuracy > 0.8, "the base learns")
-    #expect(base.errors[result.target_digit] == base.errors.max())
+    #expect(base.errors[result.targetDigit] == base.errors.max())
     for arm in result.arms {
-      #expect(arm.target_errors == arm.errors[result.target_digit])
+      #expect(arm.targetErrors == arm.errors[result.targetDigit])
       #expect(abs(arm.accuracy - (1 - Double(arm.errors.reduce(0, +)) / 1000)) < 1e-9)
       #expect(run.output.contains("\(arm.name) "))
     }
-    #expect(result.arms[2].target_errors < base.target_errors, "training on the digit alone repairs it")
+    #expect(result.arms[2].targetErrors < base.targetErrors, "training on the digit alone repairs it")
     #expect(run.output.contains("bit for bit"))
     let html = try String(contentsOf: report, encoding: .utf8)
     #expect(html.contains("<svg") && html.hasSuffix("</html>\n"))
@@ -98,6 +100,10 @@ struct DigitsTests {
     let other = try CommandRun(arguments + ["--resume", state.path, "--seed", "7"])
     #expect(other.exitCode == 1)
     #expect(other.errors.contains("another run"))
+    try Data("no state".utf8).write(to: state)
+    let noState = try CommandRun(arguments + ["--resume", state.path])
+    #expect(noState.exitCode == 1)
+    #expect(noState.errors.contains(state.path))
   }
 
   @Test(

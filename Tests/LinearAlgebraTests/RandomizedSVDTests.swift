@@ -33,6 +33,20 @@ import Testing
     }
   }
 
+  @Test(
+    "Iterations that go on when the range is exhausted, even up to the smaller side, do no harm",
+    arguments: [[64, 784], [784, 64], [64, 64], [40, 300]], [false, true])
+  func exhaustedRange(_ shape: [Int], hasZeroRows: Bool) throws {
+    let (rows, columns) = (shape[0], shape[1])
+    var a = try matrix((0..<16).map { 1 / Float($0 + 1) }, rows: hasZeroRows ? 16 : rows, columns: columns)
+    if hasZeroRows { a = Tensor.concatenated([a, Tensor.zeros([rows - 16, columns])], axis: 0) }
+    for (oversampling, powerIterations) in [(8, 2), (24, 2), (0, 4)] {
+      let found = try a.randomizedSVD(rank: 16, oversampling: oversampling, powerIterations: powerIterations)
+      #expect(departureFromOrthonormal(found.u) < 2e-5)
+      #expect(found.relativeFrobeniusError(against: a) < 1e-5)
+    }
+  }
+
   @Test("A rank of the smaller side gives the whole matrix", arguments: [[12, 7], [7, 12], [1, 9], [9, 1]])
   func wholeMatrix(_ shape: [Int]) throws {
     let k = min(shape[0], shape[1])

@@ -116,6 +116,12 @@ extension Operation {
           },
         ]
       }
+    case .recompute:
+      [
+        Example([[3, 4], [2, 4]]) { inputs in inputs[0].recomputing { $0.linear(inputs[1]).gelu() * 0.5 } },
+        // The outcome depends on the input inside and outside.
+        Example([[3, 4]]) { inputs in inputs[0].recomputing { $0.exp() * inputs[0] } + inputs[0] },
+      ]
     case .rotary:
       [
         Example([[3, 2, 4]]) {

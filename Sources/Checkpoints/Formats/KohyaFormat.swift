@@ -14,7 +14,8 @@ enum KohyaFormat {
 
   static func read(_ file: SafetensorsFile) throws -> StoredAdapter {
     var paths: [String: String] = [:]
-    if let text = file.metadata.first(where: { $0.key == pathsKey })?.value.string, let json = try? JSON(parsing: text) {
+    if let text = file.metadata.first(where: { $0.key == pathsKey })?.value.string, let json = try? JSON(parsing: text)
+    {
       for member in json.members { paths[member.key] = member.value.string }
     }
     var parts: [String: [String: StoredTensor]] = [:]
@@ -26,7 +27,8 @@ enum KohyaFormat {
     var unknown: [String] = []
     for (stem, parts) in parts {
       if parts["lora_mid.weight"] != nil || parts["dora_scale"] != nil {
-        throw CheckpointError(.unsupported, file: file.url.path, "\(stem): lora_mid and dora_scale (LyCORIS) are not read")
+        throw CheckpointError(
+          .unsupported, file: file.url.path, "\(stem): lora_mid and dora_scale (LyCORIS) are not read")
       }
       guard let a = parts["lora_down.weight"], let b = parts["lora_up.weight"] else {
         unknown += parts.values.map(\.name)
@@ -46,7 +48,8 @@ enum KohyaFormat {
       var alpha = Double(rank)
       if let tensor = parts["alpha"] {
         guard tensor.count == 1, tensor.format.isConvertible else {
-          throw CheckpointError(.malformed, file: file.url.path, "\(stem).alpha has shape \(tensor.shape), expected one number")
+          throw CheckpointError(
+            .malformed, file: file.url.path, "\(stem).alpha has shape \(tensor.shape), expected one number")
         }
         alpha = Double(try tensor.tensor().scalars[0])
       }
@@ -81,13 +84,15 @@ enum KohyaFormat {
       // A path without a dot is a flat name already, with the prefix that it came with.
       let stem = module.path.contains(".") ? prefix + flat(module.path) : module.path
       guard !paths.contains(where: { $0.key == stem }) else {
-        throw CheckpointError(.mismatch, file: adapter.url.path, "\(module.path) and another module both become \(stem)")
+        throw CheckpointError(
+          .mismatch, file: adapter.url.path, "\(module.path) and another module both become \(stem)")
       }
       paths.append(JSON.Member(stem, .string(module.path)))
       tensors.append(module.a.renamed(stem + ".lora_down.weight"))
       tensors.append(module.b.renamed(stem + ".lora_up.weight"))
       tensors.append(
-        try StoredTensor(name: stem + ".alpha", Tensor(shape: [], scalars: [Float(module.scale * Double(module.rank))])))
+        try StoredTensor(name: stem + ".alpha", Tensor(shape: [], scalars: [Float(module.scale * Double(module.rank))]))
+      )
     }
     let ranks = adapter.modules.map(\.rank)
     try SafetensorsWriter.write(

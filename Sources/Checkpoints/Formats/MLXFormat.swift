@@ -17,10 +17,13 @@ enum MLXFormat {
   static func read(_ directory: URL) throws -> StoredAdapter {
     let configurationFile = directory.appendingPathComponent(PEFTFormat.configurationName)
     let json = try readJSON(configurationFile)
-    func fail(_ message: String) -> CheckpointError { CheckpointError(.malformed, file: configurationFile.path, message) }
+    func fail(_ message: String) -> CheckpointError {
+      CheckpointError(.malformed, file: configurationFile.path, message)
+    }
     let type = json["fine_tune_type"]?.string ?? (json["use_dora"]?.bool == true ? "dora" : "lora")
     guard type == "lora" || type == "dora" else {
-      throw CheckpointError(.unsupported, file: configurationFile.path, "fine_tune_type is \"\(type)\", expected lora or dora")
+      throw CheckpointError(
+        .unsupported, file: configurationFile.path, "fine_tune_type is \"\(type)\", expected lora or dora")
     }
     guard let parameters = json["lora_parameters"], let rank = parameters["rank"]?.integer, rank > 0 else {
       throw fail("has no lora_parameters with a rank")
@@ -40,10 +43,12 @@ enum MLXFormat {
         unknown += parts.values.map(\.name)
         continue
       }
-      guard a.shape.count == 2, b.shape.count == 2, a.shape[1] == b.shape[0], a.format.isConvertible, b.format.isConvertible
+      guard a.shape.count == 2, b.shape.count == 2, a.shape[1] == b.shape[0], a.format.isConvertible,
+        b.format.isConvertible
       else {
         throw CheckpointError(
-          .malformed, file: file.url.path, "\(path): lora_a \(a.shape) and lora_b \(b.shape) are no pair; expected [in, r] and [r, out]")
+          .malformed, file: file.url.path,
+          "\(path): lora_a \(a.shape) and lora_b \(b.shape) are no pair; expected [in, r] and [r, out]")
       }
       unknown += parts.filter { !["lora_a", "lora_b", "m"].contains($0.key) }.map(\.value.name)
       let isEmbedding = ["embed_tokens", "wte", "word_embeddings"].contains(lastComponent(path))
@@ -74,7 +79,9 @@ enum MLXFormat {
     if !convolutions.isEmpty { lost.append("\(convolutions.count) convolutions") }
     if adapter.modules.contains(where: { $0.bias != nil }) { lost.append("biases of B") }
     if !adapter.replacements.isEmpty { lost.append("\(adapter.replacements.count) weights saved whole") }
-    if adapter.modules.contains(where: { $0.magnitude != nil }), adapter.modules.contains(where: { $0.magnitude == nil }) {
+    if adapter.modules.contains(where: { $0.magnitude != nil }),
+      adapter.modules.contains(where: { $0.magnitude == nil })
+    {
       lost.append("DoRA for some modules only")
     }
     let ranks = Set(adapter.modules.map(\.rank))

@@ -82,6 +82,8 @@ public struct Attachment: Sendable {
             .error, "a saved weight has not the base's shape",
             ["\(tensor.name): \(tensor.shape), base \(original.shape)"])
         }
+      } else if placed.name == tied.untied?.name {
+        replacements.append((placed, true))
       } else if matcher.isSaved(tensor.info.modulePath) {
         // A head that the base checkpoint lacks, for example a classifier on an encoder.
         replacements.append((placed, true))
@@ -95,14 +97,24 @@ public struct Attachment: Sendable {
 
     findings += Self.unfulfilled(adapter, base: base, matcher: matcher, renaming: renaming)
     findings += Self.unsupported(adapter.configuration)
-    let changed = (placements.map(\.weight.name) + replacements.map(\.tensor.name)).filter(tied.contains)
-    isUntied = unties && !changed.isEmpty
-    if !changed.isEmpty && !unties {
-      findings.append(
-        Finding(
-          .error,
-          "the base ties its input embedding and its output layer (tie_word_embeddings): changing one tensor changes "
-            + "both. Untie them to merge (--untie)", changed))
+    // A pair that is replaced by one and the same tensor stays a pair.
+    if let output = tied.untied?.name, let input = tied.input?.name,
+      let one = replacements.first(where: { $0.tensor.name == input })?.tensor,
+      let other = replacements.first(where: { $0.tensor.name == output })?.tensor, one.hasSameBytes(as: other),
+      !placements.contains(where: { tied.contains($0.weight.name) })
+    {
+      replacements.removeAll { $0.tensor.name == output }
+      isUntied = false
+    } else {
+      let changed = (placements.map(\.weight.name) + replacements.map(\.tensor.name)).filter(tied.contains)
+      isUntied = unties && !changed.isEmpty
+      if !changed.isEmpty && !unties {
+        findings.append(
+          Finding(
+            .error,
+            "the base ties its input embedding and its output layer (tie_word_embeddings): changing one tensor changes "
+              + "both. Untie them to merge (--untie)", changed))
+      }
     }
     self.placements = placements
     self.replacements = replacements

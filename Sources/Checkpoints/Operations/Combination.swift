@@ -71,7 +71,9 @@ public struct Combination: Sendable {
     let modules = results.map(\.module)
     configuration.setRanks(of: modules)
     let paths = Set(modules.map(\.path))
-    if !adapters.allSatisfy({ Set($0.adapter.modules.map(\.path)) == paths && $0.adapter.configuration.targets == configuration.targets }) {
+    if !adapters.allSatisfy({
+      Set($0.adapter.modules.map(\.path)) == paths && $0.adapter.configuration.targets == configuration.targets
+    }) {
       configuration.setTargets(Array(paths))
     }
     configuration.modulesToSave = adapters.reduce(into: []) { names, member in
@@ -97,7 +99,8 @@ public struct Combination: Sendable {
     }
     if let method = adapter.configuration.baseChangingInitialization {
       throw CheckpointError(
-        .unsupported, file: adapter.url.path, "init_lora_weights is \"\(method)\": it is no update of the untouched base")
+        .unsupported, file: adapter.url.path,
+        "init_lora_weights is \"\(method)\": it is no update of the untouched base")
     }
   }
 
@@ -109,10 +112,13 @@ public struct Combination: Sendable {
   private func combine(_ group: Group) throws -> (module: StoredModule, outcome: Outcome) {
     let first = group.members[0].module
     for (module, _) in group.members.dropFirst()
-    where module.kind != first.kind || module.outputs != first.outputs || module.a.shape.dropFirst() != first.a.shape.dropFirst() {
+    where module.kind != first.kind || module.outputs != first.outputs
+      || module.a.shape.dropFirst() != first.a.shape.dropFirst()
+    {
       throw CheckpointError(
         .mismatch, file: module.a.name,
-        "\(group.path): BA is \([first.outputs, first.inputs]) in one adapter and \([module.outputs, module.inputs]) in another")
+        "\(group.path): BA is \([first.outputs, first.inputs]) in one adapter and \([module.outputs, module.inputs]) in another"
+      )
     }
     let terms = try group.members.map { member in
       let (a, b) = try member.module.factors()
@@ -137,19 +143,24 @@ public struct Combination: Sendable {
           "\(group.path): ranks \(terms.map { $0.a.shape[0] }) differ; \(method.rawValue) adds A to A and B to B. Resize "
             + "one, or combine exactly")
       }
-      a = mixed(terms.map(\.a), terms.map { $0.coefficient.magnitude.squareRoot() * ($0.coefficient < 0 ? -1 : 1) }, group.path + ".A")
+      a = mixed(
+        terms.map(\.a), terms.map { $0.coefficient.magnitude.squareRoot() * ($0.coefficient < 0 ? -1 : 1) },
+        group.path + ".A")
       b = mixed(terms.map(\.b), terms.map { $0.coefficient.magnitude.squareRoot() }, group.path + ".B")
     }
     // The difference of two products is a product of twice the rank.
     let error =
       method == .exact
       ? 0
-      : try svd(ofProduct: .concatenated([b, -exactB], axis: 1), .concatenated([a, exactA], axis: 0)).spectrum.frobeniusNorm
+      : try svd(ofProduct: .concatenated([b, -exactB], axis: 1), .concatenated([a, exactA], axis: 0)).spectrum
+        .frobeniusNorm
     let newRank = a.shape[0]
     let module = StoredModule(
       path: group.path, kind: first.kind,
-      a: try StoredTensor(name: first.a.name, a.reshaped([newRank] + first.a.shape.dropFirst()), as: widest(group, \.a)),
-      b: try StoredTensor(name: first.b.name, b.reshaped([first.outputs, newRank] + first.b.shape.dropFirst(2)), as: widest(group, \.b)),
+      a: try StoredTensor(
+        name: first.a.name, a.reshaped([newRank] + first.a.shape.dropFirst()), as: widest(group, \.a)),
+      b: try StoredTensor(
+        name: first.b.name, b.reshaped([first.outputs, newRank] + first.b.shape.dropFirst(2)), as: widest(group, \.b)),
       bias: try combinedBias(group), alpha: Double(newRank), scale: 1)
     return (
       module,
@@ -218,7 +229,8 @@ public struct Combination: Sendable {
 
   private func keepRandom(_ values: [Float], name: String) -> [Float] {
     guard density < 1 else { return values }
-    var generator = SeededGenerator(seed: name.utf8.reduce(seed &+ 0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 })
+    var generator = SeededGenerator(
+      seed: name.utf8.reduce(seed &+ 0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 })
     return values.map { Double.random(in: 0..<1, using: &generator) < density ? $0 / Float(density) : 0 }
   }
 

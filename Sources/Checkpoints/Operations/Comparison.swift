@@ -60,7 +60,8 @@ public struct AdapterComparison: Sendable {
     guard first.outputs == second.outputs, first.inputs == second.inputs else {
       throw CheckpointError(
         .mismatch, file: "",
-        "\(first.path): BA is \([first.outputs, first.inputs]) in one adapter and \([second.outputs, second.inputs]) in the other")
+        "\(first.path): BA is \([first.outputs, first.inputs]) in one adapter and \([second.outputs, second.inputs]) in the other"
+      )
     }
     let x = try first.factors()
     let y = try second.factors()

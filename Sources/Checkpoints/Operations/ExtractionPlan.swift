@@ -68,6 +68,8 @@ struct ExtractionPlan: Sendable {
   let hasLoRABias: Bool
   /// Whether biases of adapted modules are kept whole.
   let replacesBiases: Bool
+  /// Whether a saved input embedding stays tied to the output layer.
+  let tiesWeights: Bool
   /// Changed tensors that are not kept, and by how much they changed.
   let leftOut: [(name: String, norm: Double)]
   let findings: [Finding]
@@ -80,9 +82,9 @@ struct ExtractionPlan: Sendable {
     architecture = ModelArchitecture(tuned.configuration == nil ? base : tuned)
     baseName = base.url.lastPathComponent
     let architecture = architecture
-    let names = Set(tuned.tensors.map(\.name))
+    let tunedNames = Set(tuned.tensors.map(\.name))
     let renaming = Self.renaming(from: tuned, to: base)
-    let prefix = architecture.missingPrefix(names: Array(names))
+    let prefix = architecture.missingPrefix(names: Array(tunedNames))
     let tied = TiedEmbeddings(tuned)
     let heads = architecture.taskHeads
     var findings: [Finding] = []
@@ -90,6 +92,7 @@ struct ExtractionPlan: Sendable {
     var saved: [String: [StoredTensor]] = [:]
     var leftOut: [(name: String, norm: Double)] = []
     var vectors: [(base: StoredTensor, tuned: StoredTensor)] = []
+    var tiedOutput: StoredTensor?
     var added: [String] = []
     var grown: [String] = []
     var misshapen: [String] = []
@@ -111,6 +114,7 @@ struct ExtractionPlan: Sendable {
         if tensor.shape.count == 2, original.shape.count == 2, tensor.shape[1] == original.shape[1] {
           grown.append("\(tensor.name): \(original.shape) → \(tensor.shape)")
           save(tensor)
+          if tied.contains(tensor.name), let output = tied.untied { tiedOutput = output }
         } else {
           misshapen.append("\(tensor.name): \(original.shape) → \(tensor.shape)")
         }
@@ -128,12 +132,14 @@ struct ExtractionPlan: Sendable {
       }
       let modulePath = path(tensor)
       if tied.contains(tensor.name) {
-        // Both ends of a tied pair change; two whole copies say so without doubt.
+        // Both ends of a tied pair change; peft wants the tensor under both names.
         save(tensor)
-        if let output = tied.untied { saved[output.info.modulePath, default: []].append(output) }
+        if let output = tied.untied { tiedOutput = output }
         findings.append(
           Finding(
-            .note, "the tied embedding changed: it is kept whole, for the input and for the output layer", [tensor.name]))
+            .note,
+            "the tied embedding changed: it is kept whole, for the input and the output layer (ensure_weight_tying)",
+            [tensor.name]))
         continue
       }
       let isEmbedding = tensor.shape.count == 2 && architecture.isEmbedding(modulePath)
@@ -141,7 +147,9 @@ struct ExtractionPlan: Sendable {
         Module(
           path: modulePath, kind: tensor.shape.count == 4 ? .convolution : isEmbedding ? .embedding : .linear,
           base: original, tuned: tensor, isTransposed: isEmbedding || architecture.isConv1D(modulePath),
-          biases: (tuned[tensor.info.modulePath + ".bias"]).flatMap { bias in base[renaming(bias.name)].map { ($0, bias) } }))
+          biases: (tuned[tensor.info.modulePath + ".bias"]).flatMap { bias in
+            base[renaming(bias.name)].map { ($0, bias) }
+          }))
     }
 
     // Biases and norms.
@@ -150,9 +158,10 @@ struct ExtractionPlan: Sendable {
     let allHaveBias = modules.allSatisfy { $0.kind == .linear && $0.biases != nil }
     hasLoRABias = keepsVectors && !biases.isEmpty && allHaveBias
     replacesBiases = keepsVectors && !biases.isEmpty && !allHaveBias
+    let biasNames = Set(biases.map(\.tuned.name))
     var replacements: [StoredTensor] = []
     for vector in vectors {
-      let isBias = biases.contains { $0.tuned.name == vector.tuned.name }
+      let isBias = biasNames.contains(vector.tuned.name)
       if keepsVectors && isBias && hasLoRABias { continue }
       if keepsVectors && isBias {
         replacements.append(vector.tuned.renamed(prefix + vector.tuned.name))
@@ -164,10 +173,17 @@ struct ExtractionPlan: Sendable {
       }
     }
     // What `modules_to_save` names is looked for in every module that the name matches, so all of them are kept.
-    modulesToSave = Self.names(saving: Array(saved.keys), besides: adapted)
+    var names = Self.names(saving: Array(saved.keys), besides: adapted)
+    if let tiedOutput, !names.contains("embed_tokens") {
+      // peft recognises tied modules by these two names only: "embed_tokens" and "lm_head".
+      names.append(tiedOutput.info.modulePath)
+    }
+    modulesToSave = names
     for tensor in tuned.tensors where modulesToSave.contains(where: { Self.matches($0, path(tensor)) }) {
       if !saved[path(tensor), default: []].contains(where: { $0.name == tensor.name }) { save(tensor) }
     }
+    if let tiedOutput { replacements.append(tiedOutput) }
+    tiesWeights = tiedOutput != nil
     replacements += saved.flatMap { path, tensors in tensors.map { $0.renamed(path + "." + lastComponent($0.name)) } }
 
     func report(_ severity: Finding.Severity, _ message: String, _ subjects: [String]) {
@@ -175,7 +191,8 @@ struct ExtractionPlan: Sendable {
     }
     if renaming != .none { findings.append(Finding(.note, "the two checkpoints' names differ: \(renaming)")) }
     if !prefix.isEmpty {
-      findings.append(Finding(.note, "the adapter's paths begin with \"\(prefix)\", as in the class \(architecture.className ?? "")"))
+      findings.append(
+        Finding(.note, "the adapter's paths begin with \"\(prefix)\", as in the class \(architecture.className ?? "")"))
     }
     report(.note, "tensors that only the fine-tune has: kept whole (modules_to_save)", added)
     report(
@@ -185,11 +202,13 @@ struct ExtractionPlan: Sendable {
     report(.warning, "changes that no adapter can hold", misshapen)
     report(
       .warning, "biases and norms that changed and are not kept (keep them with --keep-vectors)", leftOut.map(\.name))
-    let lost = base.tensors.filter { tensor in !names.contains(tensor.name) && !names.contains(where: { renaming($0) == tensor.name }) }
+    let counterparts = Set(tunedNames.map { renaming($0) })
+    let lost = base.tensors.filter { !counterparts.contains($0.name) }
     report(.note, "tensors that only the base has", lost.map(\.name))
     guard lost.count < base.tensorCount else {
       throw CheckpointError(
-        .mismatch, file: tuned.url.path, "has no tensor in common with \(base.url.path): these are no versions of one model")
+        .mismatch, file: tuned.url.path,
+        "has no tensor in common with \(base.url.path): these are no versions of one model")
     }
     self.modules = modules.sorted { isOrdered($0.path, $1.path) }
     self.replacements = replacements.sorted { isOrdered($0.name, $1.name) }
@@ -207,6 +226,7 @@ struct ExtractionPlan: Sendable {
     configuration.modulesToSave = modulesToSave
     configuration.hasLoRABias = hasLoRABias
     configuration.bias = replacesBiases ? .loraOnly : .none
+    configuration.ensuresWeightTying = tiesWeights
     configuration.taskType = architecture.taskType
     configuration.baseModel = baseName
     let linear = self.modules.filter { $0.kind == .linear }
@@ -222,13 +242,17 @@ struct ExtractionPlan: Sendable {
     for name in names {
       for index in name.indices where name[index] == "." {
         let prefix = String(name[...index])
-        if base[String(name.dropFirst(prefix.count))] != nil { counts["-" + prefix, default: (.dropping(prefix), 0)].count += 1 }
+        if base[String(name.dropFirst(prefix.count))] != nil {
+          counts["-" + prefix, default: (.dropping(prefix), 0)].count += 1
+        }
       }
     }
     for tensor in base.tensors {
       for index in tensor.name.indices where tensor.name[index] == "." {
         let prefix = String(tensor.name[...index])
-        if tuned[String(tensor.name.dropFirst(prefix.count))] != nil { counts["+" + prefix, default: (.adding(prefix), 0)].count += 1 }
+        if tuned[String(tensor.name.dropFirst(prefix.count))] != nil {
+          counts["+" + prefix, default: (.adding(prefix), 0)].count += 1
+        }
       }
     }
     return counts.values.max { $0.count < $1.count }?.renaming ?? .none

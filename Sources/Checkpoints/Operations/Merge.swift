@@ -37,7 +37,9 @@ public struct Merge: Sendable {
   /// Plans the merge of adapters, each with a weight.
   ///
   /// - Throws: ``CheckpointError`` that lists what matched and what did not, where an adapter would act only in part.
-  public init(base: Checkpoint, adapters: [(adapter: StoredAdapter, weight: Double)], options: Options = Options()) throws {
+  public init(base: Checkpoint, adapters: [(adapter: StoredAdapter, weight: Double)], options: Options = Options())
+    throws
+  {
     precondition(!adapters.isEmpty, "Merge: no adapters")
     self.base = base
     self.options = options
@@ -66,11 +68,13 @@ public struct Merge: Sendable {
         if !lost.isEmpty {
           let finding = Finding(
             options.allowsPartialSubtraction ? .warning : .error,
-            "can't be restored: DoRA's division by the norm and replaced weights leave no trace of what was there", lost)
+            "can't be restored: DoRA's division by the norm and replaced weights leave no trace of what was there", lost
+          )
           guard options.allowsPartialSubtraction else {
             throw CheckpointError(
               .unsupported, file: adapter.url.path,
-              "\(finding.message): \(lost.prefix(8).joined(separator: ", "))\(lost.count > 8 ? " and \(lost.count - 8) more" : "")")
+              "\(finding.message): \(lost.prefix(8).joined(separator: ", "))\(lost.count > 8 ? " and \(lost.count - 8) more" : "")"
+            )
           }
           notes.append(finding)
         }
@@ -214,7 +218,9 @@ public struct Merge: Sendable {
     }
   }
 
-  private func perform(_ job: Job, writer: SafetensorsWriter, account: MergeAccount) throws -> (bytes: Int, name: String) {
+  private func perform(_ job: Job, writer: SafetensorsWriter, account: MergeAccount) throws -> (
+    bytes: Int, name: String
+  ) {
     switch job {
     case .bytes(let range, let tensor, let place):
       try tensor.withBytes {
@@ -239,7 +245,8 @@ public struct Merge: Sendable {
           guard overflows == 0 else {
             throw CheckpointError(
               .number, file: base.url.path,
-              "\(tensor.name): \(overflows) or more numbers are beyond the range of \(format.rawValue); choose bf16 or f32")
+              "\(tensor.name): \(overflows) or more numbers are beyond the range of \(format.rawValue); choose bf16 or f32"
+            )
           }
           try writer.write(UnsafeRawBufferPointer(bytes), at: place + rows.lowerBound * change.columns * size)
           guard !change.parts.isEmpty else { return }
@@ -278,18 +285,28 @@ public struct Merge: Sendable {
     }
     guard let source = base.directory else { return }
     let files = FileManager.default
-    for name in try files.contentsOfDirectory(atPath: source.path).sorted() {
-      // Weights in other formats would contradict the merged ones.
-      guard !name.hasPrefix("."), ![".safetensors", ".bin", ".pt", ".pth", ".index.json", ".gguf", ".onnx", ".h5"]
-        .contains(where: name.hasSuffix), !name.hasPrefix("adapter_")
-      else { continue }
+    for name in try files.contentsOfDirectory(atPath: source.path).sorted() where !name.hasPrefix(".") {
+      let file = source.appendingPathComponent(name)
+      guard !Self.holdsWeights(file), !name.hasPrefix("adapter_") else { continue }
       let target = directory.appendingPathComponent(name)
       if name == "config.json", let configuration = base.configuration {
         try OutputFile.write(merged(configuration).pretty + "\n", to: target)
       } else {
-        try files.copyItem(at: source.appendingPathComponent(name).resolvingSymlinksInPath(), to: target)
+        try files.copyItem(at: file.resolvingSymlinksInPath(), to: target)
       }
     }
+  }
+
+  /// Whether a file, or one below a directory, is weights: those of another format would contradict the merged ones.
+  private static func holdsWeights(_ url: URL) -> Bool {
+    if isDirectory(url) {
+      let names = FileManager.default.enumerator(atPath: url.path)?.compactMap { $0 as? String } ?? []
+      return names.contains { holdsWeights(URL(fileURLWithPath: $0)) }
+    }
+    let suffixes = [
+      ".safetensors", ".bin", ".pt", ".pth", ".index.json", ".gguf", ".onnx", ".onnx_data", ".h5", ".msgpack",
+    ]
+    return suffixes.contains(where: url.lastPathComponent.hasSuffix)
   }
 
   /// The model's configuration as it has to be after the merge.
@@ -298,7 +315,9 @@ public struct Merge: Sendable {
     if isUntied { configuration["tie_word_embeddings"] = false }
     if let format = options.format {
       let names: [NumberFormat: String] = [.f16: "float16", .bf16: "bfloat16", .f32: "float32", .f64: "float64"]
-      for key in ["torch_dtype", "dtype"] where configuration[key] != nil { configuration[key] = names[format].map(JSON.string) }
+      for key in ["torch_dtype", "dtype"] where configuration[key] != nil {
+        configuration[key] = names[format].map(JSON.string)
+      }
     }
     return configuration
   }

@@ -14,7 +14,8 @@ struct ModuleDifference {
 
   private enum Form {
     case matrix(Tensor)
-    case blocks(RowBlocks)
+    /// With what reads a block.
+    case blocks(RowBlocks, (Range<Int>) -> Tensor)
   }
 
   private let form: Form
@@ -31,7 +32,8 @@ struct ModuleDifference {
         let step = max(1, (1 << 17) / columns)
         for start in stride(from: 0, to: rows, by: step) {
           let range = start..<min(start + step, rows)
-          let block = UnsafeMutableBufferPointer(rebasing: buffer[range.lowerBound * columns..<range.upperBound * columns])
+          let block = UnsafeMutableBufferPointer(
+            rebasing: buffer[range.lowerBound * columns..<range.upperBound * columns])
           base += module.readDifference(rows: range, into: block)
         }
       }
@@ -39,9 +41,10 @@ struct ModuleDifference {
       form = .matrix(matrix)
     } else {
       let step = max(1, (1 << 21) / columns)
-      let blocks = RowBlocks(rows: rows, columns: columns, blockRows: step) { range in
+      let read = { (range: Range<Int>) in
         Tensor(shape: [range.count, columns]) { _ = module.readDifference(rows: range, into: $0) }
       }
+      let blocks = RowBlocks(rows: rows, columns: columns, blockRows: step, read)
       for start in stride(from: 0, to: rows, by: step) {
         let range = start..<min(start + step, rows)
         withScratch(range.count * columns) { block in
@@ -49,29 +52,30 @@ struct ModuleDifference {
           difference += ck_sum_of_squares(block.baseAddress!, block.count)
         }
       }
-      form = .blocks(blocks)
+      form = .blocks(blocks, read)
     }
     module.base.release()
     module.tuned.release()
     squareNorm = difference
     baseSquareNorm = base
     guard difference.isFinite else {
-      throw CheckpointError(.number, file: "", "\(module.path): a weight holds NaN or infinity, or the difference overflows")
+      throw CheckpointError(
+        .number, file: "", "\(module.path): a weight holds NaN or infinity, or the difference overflows")
     }
   }
 
   func factors(rank: Int, options: Extraction.Options) throws -> LowRankFactors {
+    let oversampling = options.oversampling(rank: rank)
+    let powerIterations = options.powerIterations(rank: rank)
     switch form {
     case .matrix(let matrix):
-      // A small matrix is decomposed exactly: faster than sketching it.
-      if min(matrix.shape[0], matrix.shape[1]) <= rank + options.oversampling {
-        return try matrix.svd().truncated(to: rank)
-      }
+      // Where a sketch would be as wide as the matrix, the exact decomposition is faster.
+      if min(matrix.shape[0], matrix.shape[1]) <= rank + oversampling { return try matrix.svd().truncated(to: rank) }
       return try matrix.randomizedSVD(
-        rank: rank, oversampling: options.oversampling, powerIterations: options.powerIterations, seed: options.seed)
-    case .blocks(let blocks):
+        rank: rank, oversampling: oversampling, powerIterations: powerIterations, seed: options.seed)
+    case .blocks(let blocks, _):
       return try blocks.randomizedSVD(
-        rank: rank, oversampling: options.oversampling, powerIterations: options.powerIterations, seed: options.seed)
+        rank: rank, oversampling: oversampling, powerIterations: powerIterations, seed: options.seed)
     }
   }
 
@@ -92,10 +96,36 @@ struct ModuleDifference {
     let kept = factors.singularValues.reversed().reduce(0) { $0 + Double($1) * Double($1) }
     let rest = squareNorm - kept
     if rest > 1e-4 * squareNorm { return rest.squareRoot() }
-    // The difference of the squares has lost its digits: measure it.
-    guard case .matrix(let matrix) = form else { return max(rest, 0).squareRoot() }
-    return (matrix - factors.reconstructed()).norm
+    // The difference of the squares has lost its digits: measure it, in blocks of rows.
+    let right = factors.vTransposed
+    let left = factors.left().b
+    return rows.reduce(0) { sum, range in
+      let difference = read(range)
+      return sum + (difference - left.sliced(axis: 0, range).matmul(right)).norm.squared
+    }.squareRoot()
   }
+
+  /// Ranges of rows that together make up the matrix.
+  private var rows: [Range<Int>] {
+    let (count, columns) =
+      switch form {
+      case .matrix(let matrix): (matrix.shape[0], matrix.shape[1])
+      case .blocks(let blocks, _): (blocks.rows, blocks.columns)
+      }
+    let step = max(1, (1 << 20) / columns)
+    return stride(from: 0, to: count, by: step).map { $0..<min($0 + step, count) }
+  }
+
+  private func read(_ rows: Range<Int>) -> Tensor {
+    switch form {
+    case .matrix(let matrix): matrix.sliced(axis: 0, rows)
+    case .blocks(_, let read): read(rows)
+    }
+  }
+}
+
+extension Double {
+  fileprivate var squared: Double { self * self }
 }
 
 extension ExtractionPlan.Module {

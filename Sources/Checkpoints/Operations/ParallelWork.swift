@@ -70,7 +70,8 @@ final class ProgressCounter: @unchecked Sendable {
 }
 
 /// Float32 numbers from the kernels' pool, for the time of a closure: large blocks are not paged in anew each time.
-func withScratch<Result>(_ count: Int, _ body: (UnsafeMutableBufferPointer<Float>) throws -> Result) rethrows -> Result {
+func withScratch<Result>(_ count: Int, _ body: (UnsafeMutableBufferPointer<Float>) throws -> Result) rethrows -> Result
+{
   let bytes = max(count, 1) * MemoryLayout<Float>.stride
   let block = ck_allocate(bytes)!
   defer { ck_deallocate(block, bytes) }

@@ -53,7 +53,8 @@ public struct Resizing: Sendable {
   ) throws -> (module: StoredModule, outcome: Outcome) {
     let (a, b) = try module.factors()
     guard a.isFinite && b.isFinite else {
-      throw CheckpointError(.number, file: "", "\(module.path): A or B holds NaN or infinity, so it has no singular values")
+      throw CheckpointError(
+        .number, file: "", "\(module.path): A or B holds NaN or infinity, so it has no singular values")
     }
     let decomposition = try svd(ofProduct: b, a)
     let spectrum = decomposition.spectrum
@@ -93,7 +94,8 @@ public struct Resizing: Sendable {
     let inputs = a.shape[1]
     let outputs = b.shape[0]
     // One seed for each module, so that the result does not depend on the order of work.
-    var generator = SeededGenerator(seed: path.utf8.reduce(seed &+ 0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 })
+    var generator = SeededGenerator(
+      seed: path.utf8.reduce(seed &+ 0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 })
     let bound = 1 / Float(inputs).squareRoot()
     let rows = Tensor(shape: [rank - old, inputs]) { buffer in
       for i in buffer.indices { buffer[i] = Float.random(in: -bound...bound, using: &generator) }

@@ -17,16 +17,17 @@ struct TiedEmbeddings {
     let hasOutput = base.tensors.contains { tensor in
       Self.outputNames.contains { tensor.name.hasSuffix("\($0).weight") }
     }
+    // Only models that end in a vocabulary have the two; an encoder's configuration may say "tied" all the same.
+    let className = base.configuration?["architectures"]?.strings?.first
+    let isGenerative =
+      className.map { name in
+        ["LMHeadModel", "ForCausalLM", "ForMaskedLM", "ForConditionalGeneration", "ForPreTraining"].contains(
+          where: name.hasSuffix)
+      }
     switch base.configuration?["tie_word_embeddings"]?.bool {
-    case let tied?: areTied = tied && input != nil
-    case nil:
-      // transformers' default is to tie; GPT-2 and others leave it out.
-      let isGenerative =
-        base.configuration?["architectures"]?.strings?.contains {
-          $0.hasSuffix("LMHeadModel") || $0.hasSuffix("ForCausalLM")
-        }
-        ?? false
-      areTied = isGenerative && !hasOutput && input != nil
+    case let tied?: areTied = tied && input != nil && isGenerative ?? true
+    // transformers' default is to tie; GPT-2 and others leave it out.
+    case nil: areTied = isGenerative == true && !hasOutput && input != nil
     }
   }
 

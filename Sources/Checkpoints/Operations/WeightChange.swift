@@ -42,7 +42,9 @@ final class WeightChange: @unchecked Sendable {
   /// W for the rows `range`, and W + Δ in the same place afterwards.
   ///
   /// - Returns: ‖W‖² and ‖Δ‖² of the block.
-  func apply(to block: UnsafeMutableBufferPointer<Float>, rows range: Range<Int>) throws -> (weight: Double, update: Double) {
+  func apply(to block: UnsafeMutableBufferPointer<Float>, rows range: Range<Int>) throws -> (
+    weight: Double, update: Double
+  ) {
     let prepared = try prepare()
     defer { finish(range.count) }
     weight.read(range.lowerBound * columns..<range.upperBound * columns, into: block)
@@ -140,7 +142,8 @@ private struct PreparedPart {
 
   init(_ part: WeightChange.Part, weight: StoredTensor, rows: Int, columns: Int) throws {
     switch part {
-    case .product(let module, let coefficient, let isTransposed), .magnitude(let module, let coefficient, let isTransposed):
+    case .product(let module, let coefficient, let isTransposed),
+      .magnitude(let module, let coefficient, let isTransposed):
       (a, b) = try module.factors()
       self.isTransposed = isTransposed
       self.coefficient = Float(coefficient)
@@ -158,7 +161,8 @@ private struct PreparedPart {
       let magnitude = try module.magnitude!.tensor()
       kind = .magnitude(
         magnitude,
-        columnNorms: isTransposed ? Self.columnNorms(weight, a: a, b: b, scale: scale, rows: rows, columns: columns) : nil)
+        columnNorms: isTransposed
+          ? Self.columnNorms(weight, a: a, b: b, scale: scale, rows: rows, columns: columns) : nil)
     }
   }
 

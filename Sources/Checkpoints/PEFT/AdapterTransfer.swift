@@ -66,8 +66,8 @@ extension StoredAdapter {
     guard problems.isEmpty, !links.isEmpty else {
       throw CheckpointError(
         .mismatch, file: url.path,
-        "does not fit the model; nothing was attached. \(links.count) of \(modules.count + replacements.count) parts have "
-          + "their place.\(problems.prefix(12).map { "\n  \($0)" }.joined())"
+        "does not fit the model; nothing was attached. \(links.count) of \(modules.count + replacements.count) parts "
+          + "have their place.\(problems.prefix(12).map { "\n  \($0)" }.joined())"
           + (problems.count > 12 ? "\n  and \(problems.count - 12) more" : ""))
     }
     for link in links { link.place.parameter.attach(link.adapter) }
@@ -81,7 +81,8 @@ extension StoredAdapter {
   ///   - configuration: what is known of it besides (task, base model, initialisation); ranks, targets and the kind of
   ///     adapter are filled in.
   public init(
-    of model: some Module, named name: String = "default", configuration: PEFTConfiguration = PEFTConfiguration(), url: URL
+    of model: some Module, named name: String = "default", configuration: PEFTConfiguration = PEFTConfiguration(),
+    url: URL
   ) throws {
     var configuration = configuration
     var modules: [StoredModule] = []
@@ -96,26 +97,43 @@ extension StoredAdapter {
       let dora = item.adapter as? DoRA
       guard let lora = dora?.lora ?? item.adapter as? LoRA else {
         throw CheckpointError(
-          .unsupported, file: url.path, "\(item.path) has a \(type(of: item.adapter)), which the PEFT format does not know")
+          .unsupported, file: url.path,
+          "\(item.path) has a \(type(of: item.adapter)), which the PEFT format does not know")
       }
       configuration.isRankStabilized = lora.scaling == .rankStabilized
       configuration.usesMagnitudes = dora != nil
       if item.weight.layout == .inputsByOutputs && !embeddings.contains(ObjectIdentifier(item.weight)) {
         configuration.isFanInFanOut = true
       }
+      let (a, b, alpha) = lora.portableFactors
       modules.append(
         StoredModule(
           path: item.path, kind: embeddings.contains(ObjectIdentifier(item.weight)) ? .embedding : .linear,
-          a: try StoredTensor(name: "a", lora.a.original), b: try StoredTensor(name: "b", lora.b.original),
-          magnitude: try dora.map { try StoredTensor(name: "m", $0.magnitude.original) }, alpha: Double(lora.alpha),
+          a: try StoredTensor(name: "a", a), b: try StoredTensor(name: "b", b),
+          magnitude: try dora.map { try StoredTensor(name: "m", $0.magnitude.original) }, alpha: alpha,
           scale: Double(lora.scale)))
     }
     guard !modules.isEmpty else { throw AttachmentError.noMatch(targets: [name], candidates: model.adapterNames) }
     configuration.setRanks(of: modules)
     configuration.setTargets(modules.map(\.path), among: model.adaptableWeights.map(\.path))
-    let saved = Set(replacements.map(\.info.modulePath)).map(lastComponent)
-    configuration.modulesToSave = Array(Set(configuration.modulesToSave + saved)).sorted()
+    // A module with its weight is saved whole; a bias alone is one of the bias modes.
+    let whole = Set(replacements.filter { $0.name.hasSuffix(".weight") }.map(\.info.modulePath))
+    configuration.modulesToSave = Array(Set(configuration.modulesToSave + whole.map(lastComponent))).sorted()
+    let biased = Set(replacements.map(\.info.modulePath)).subtracting(whole)
+    if !biased.isEmpty { configuration.bias = biased.isSubset(of: modules.map(\.path)) ? .loraOnly : .all }
     self.init(url: url, configuration: configuration, modules: modules, replacements: replacements)
+  }
+}
+
+extension LoRA {
+  /// Factors and α that mean the same on the untouched base: where B A counts from B₀ A₀, A′ = [A; A₀] and
+  /// B′ = [B, −B₀], with α so that the scale stays.
+  fileprivate var portableFactors: (a: Tensor, b: Tensor, alpha: Double) {
+    guard let origin else { return (a.original, b.original, Double(alpha)) }
+    return (
+      .concatenated([a.original, origin.a], axis: 0), .concatenated([b.original, -origin.b], axis: 1),
+      Double(alpha) * (scaling == .standard ? 2 : 2.0.squareRoot())
+    )
   }
 }
 

@@ -47,6 +47,8 @@ public struct PEFTConfiguration: Equatable, Sendable {
   public var targets: Selection?
   public var excluded: Selection?
   public var modulesToSave: [String] = []
+  /// A saved module that is tied to another (input embedding and output layer) stays tied to it.
+  public var ensuresWeightTying = false
   public var layersToTransform: [Int] = []
   public var layersPatterns: [String] = []
   /// The first key that matches counts.
@@ -99,6 +101,7 @@ extension PEFTConfiguration {
     targets = try reader.read("target_modules", Selection.init, "a list of names or a pattern")
     excluded = try reader.read("exclude_modules", Selection.init, "a list of names or a pattern")
     modulesToSave = try reader.read("modules_to_save", \.strings, "a list of names") ?? []
+    ensuresWeightTying = try reader.read("ensure_weight_tying", \.bool, "true or false") ?? false
     layersToTransform =
       try reader.read("layers_to_transform", { Self.list($0, \.integer) }, "an integer or a list of them") ?? []
     layersPatterns = try reader.read("layers_pattern", { Self.list($0, \.string) }, "a string or a list of them") ?? []
@@ -153,6 +156,7 @@ extension PEFTConfiguration {
     if Self.list(json["layers_pattern"]!, \.string) ?? [] != layersPatterns {
       json["layers_pattern"] = layersPatterns.isEmpty ? .null : .array(layersPatterns.map(JSON.string))
     }
+    json["ensure_weight_tying"] = .bool(ensuresWeightTying)
     json["rank_pattern"] = .object(rankExceptions.map { JSON.Member($0.key, .integer($0.value)) })
     json["alpha_pattern"] = .object(alphaExceptions.map { JSON.Member($0.key, Self.number($0.value)) })
     json["lora_dropout"] = .number(dropout)

@@ -69,7 +69,12 @@ public struct TargetMatcher: Sendable {
   /// The entries of a list of targets that match none of `paths`.
   func unusedTargets(among paths: [String]) -> [String] {
     guard case .names(let names)? = configuration.targets else { return [] }
-    return names.filter { name in !paths.contains { $0 == name || $0.hasSuffix("." + name) } }
+    var endings: Set<String> = []
+    for path in paths {
+      endings.insert(path)
+      for index in path.indices where path[index] == "." { endings.insert(String(path[path.index(after: index)...])) }
+    }
+    return names.filter { !endings.contains($0) }
   }
 }
 

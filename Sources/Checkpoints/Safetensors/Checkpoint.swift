@@ -71,7 +71,8 @@ public struct Checkpoint: Sendable {
     if exists(single) { return (single, nil, url) }
     let names = try FileManager.default.contentsOfDirectory(atPath: url.path).filter { $0.hasSuffix(".safetensors") }
     // `lora digits --save` writes base.safetensors beside an adapter.
-    let candidates = names.filter { !$0.hasPrefix("adapter") }
+    let isAdapter = names.contains { $0.hasPrefix("adapter") }
+    let candidates = names.filter { isAdapter ? $0 == "base.safetensors" : true }
     if candidates.count == 1 { return (url.appendingPathComponent(candidates[0]), nil, url) }
     throw CheckpointError(
       .missing, file: url.path,

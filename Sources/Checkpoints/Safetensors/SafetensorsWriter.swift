@@ -19,6 +19,9 @@ public final class SafetensorsWriter: @unchecked Sendable {
   private var dataLength = 0
   private var written = 0
 
+  /// Pieces of at least this many bytes go to the disk while others are worked on.
+  private static let syncedEarly = 1 << 19
+
   /// What Python's `transformers` and `peft` write and ask for.
   public static let pythonMetadata = [JSON.Member("format", "pt")]
 
@@ -47,6 +50,7 @@ public final class SafetensorsWriter: @unchecked Sendable {
   /// Writes bytes at a place given by ``place(_:)``, or within it.
   public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
     try file.write(bytes, at: headerLength + offset)
+    if bytes.count >= Self.syncedEarly { file.startSync(headerLength + offset..<headerLength + offset + bytes.count) }
     lock.withLock { written += bytes.count }
   }
 

@@ -110,7 +110,8 @@ public struct StoredTensor: @unchecked Sendable {
 
   /// The whole tensor as float32, without a copy where it is stored so: the numbers then stay in the mapped file.
   package func sharedTensor() throws -> Tensor {
-    guard format == .f32, let start = bytes.baseAddress, Int(bitPattern: start) % MemoryLayout<Float>.alignment == 0 else {
+    guard format == .f32, let start = bytes.baseAddress, Int(bitPattern: start) % MemoryLayout<Float>.alignment == 0
+    else {
       return try tensor()
     }
     return Tensor(shape: shape, borrowing: start.assumingMemoryBound(to: Float.self), owner: owner)
@@ -139,7 +140,8 @@ private final class OwnedBytes {
   let bytes: UnsafeMutableRawBufferPointer
 
   init(count: Int) {
-    bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: max(count, 1), alignment: 64)
+    let block = UnsafeMutableRawBufferPointer.allocate(byteCount: max(count, 1), alignment: 64)
+    bytes = UnsafeMutableRawBufferPointer(rebasing: block[..<count])
   }
 
   deinit { bytes.deallocate() }

@@ -6,15 +6,13 @@ package indirect enum TokenDecoder: Sendable {
   case wordPiece(prefix: [UInt8], cleanup: Bool)
   case byteFallback
   case fuse
-  case strip(UInt8Character, start: Int, stop: Int)
+  /// Takes a character (in UTF-8) off the beginning and the end, at most so many times.
+  case strip([UInt8], start: Int, stop: Int)
   case replace(TextPattern, with: [UInt8])
   case metaspace(replacement: [UInt8], prepended: Bool)
   case suffix([UInt8])
   /// Where the file has no decoder: a space between the tokens.
   case spaced
-
-  /// One character in UTF-8.
-  package typealias UInt8Character = [UInt8]
 
   package init(_ component: TokenizerComponent) throws {
     switch component.type {

@@ -7,6 +7,9 @@ extension Tokenizer {
   /// The roles of special tokens come from `tokenizer_config.json` beside it, where there is one.
   /// - Throws: `TokenizerError` where the file is missing, damaged, or asks for something not supported.
   public init(contentsOf url: URL) throws {
+    guard FileManager.default.fileExists(atPath: url.path) else {
+      throw TokenizerError(file: url.path, "does not exist")
+    }
     var file = url
     var isFolder: ObjCBool = false
     if FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder), isFolder.boolValue {

@@ -52,6 +52,8 @@ public final class BERT: Module {
   let encoder: Encoder
   let pooler: Pooler?
   public let configuration: BERTConfiguration
+  /// Whether layers are computed again for the gradient instead of being kept: less memory, more time.
+  public var recomputes = false
 
   init(_ weights: Weights, _ configuration: BERTConfiguration) {
     self.configuration = configuration
@@ -70,14 +72,21 @@ public final class BERT: Module {
       tokens.longest <= configuration.positions,
       "BERT: a text of \(tokens.longest) tokens, but there are \(configuration.positions) positions")
     var states = [embeddings(tokens)]
-    for layer in encoder.layer { states.append(layer(states.last!, tokens.packing)) }
+    for layer in encoder.layer {
+      states.append(
+        recomputes
+          ? layer.recomputing(states.last!) { layer($0, tokens.packing) } : layer(states.last!, tokens.packing))
+    }
     return states
   }
 
   /// tanh(W h + b) of each text's first token, [texts, hidden], from the token vectors.
+  ///
+  /// - Precondition: the encoder has a pooler; some are stored without.
   public func pooled(_ hidden: Tensor, _ tokens: TokenRows) -> Tensor {
+    guard let pooler else { preconditionFailure("pooled: this encoder has no pooler") }
     let first = hidden.rows(at: (0..<tokens.packing.count).map { tokens.packing[$0].lowerBound })
-    return pooler.map { $0.dense(first).tanh() } ?? first
+    return pooler.dense(first).tanh()
   }
 
   /// Each text's mean token vector, scaled to length 1, [texts, hidden]: a sentence embedding.

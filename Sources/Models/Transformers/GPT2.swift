@@ -43,6 +43,7 @@ public struct GPT2Configuration: Sendable {
 public final class GPT2: LanguageModel {
   let transformer: Transformer
   public let configuration: GPT2Configuration
+  public var recomputes = false
 
   package init(_ checkpoint: Checkpoint, _ json: ModelConfiguration) throws {
     configuration = try GPT2Configuration(json)
@@ -59,7 +60,9 @@ public final class GPT2: LanguageModel {
   }
   public var outputWeight: Tensor { transformer.wte.weight.value }
 
-  public func hiddenStates(_ tokens: TokenRows, cache: KeyValueCache?) -> Tensor { transformer(tokens, cache) }
+  public func hiddenStates(_ tokens: TokenRows, cache: KeyValueCache?) -> Tensor {
+    transformer(tokens, cache, recomputes && cache == nil)
+  }
 
   // MARK: Parts, under the names of transformers
 
@@ -76,10 +79,14 @@ public final class GPT2: LanguageModel {
       finalNorm = LayerNorm(weights["ln_f"], size: shape.hidden, epsilon: shape.epsilon)
     }
 
-    func callAsFunction(_ tokens: TokenRows, _ cache: KeyValueCache?) -> Tensor {
+    func callAsFunction(_ tokens: TokenRows, _ cache: KeyValueCache?, _ recomputes: Bool) -> Tensor {
       let first = cache?.count ?? 0
       var x = wte(tokens.ids) + wpe(tokens.packing.positions.map { $0 + first })
-      for (index, layer) in h.enumerated() { x = layer(x, tokens.packing, cache, index) }
+      for (index, layer) in h.enumerated() {
+        x =
+          recomputes
+          ? layer.recomputing(x) { layer($0, tokens.packing, nil, index) } : layer(x, tokens.packing, cache, index)
+      }
       cache?.advance(by: tokens.ids.count)
       return finalNorm(x)
     }

@@ -13,6 +13,8 @@ public protocol LanguageModel: Module {
   /// The token vectors that logits are made of, [rows, hidden]. With a cache there is one sequence, whose earlier
   /// tokens are in the cache; those given are added to it.
   func hiddenStates(_ tokens: TokenRows, cache: KeyValueCache?) -> Tensor
+  /// Whether layers are computed again for the gradient instead of being kept: less memory, more time.
+  var recomputes: Bool { get set }
   /// What a token vector is multiplied by to give logits, [vocabulary, hidden].
   var outputWeight: Tensor { get }
 }

@@ -116,6 +116,7 @@ public final class Llama: LanguageModel {
   let model: Decoder
   let outputProjection: Linear?
   public let configuration: LlamaConfiguration
+  public var recomputes = false
 
   package init(_ checkpoint: Checkpoint, _ json: ModelConfiguration) throws {
     let configuration = try LlamaConfiguration(json)
@@ -141,7 +142,9 @@ public final class Llama: LanguageModel {
   }
   public var outputWeight: Tensor { (outputProjection?.weight ?? model.embedTokens.weight).value }
 
-  public func hiddenStates(_ tokens: TokenRows, cache: KeyValueCache?) -> Tensor { model(tokens, cache) }
+  public func hiddenStates(_ tokens: TokenRows, cache: KeyValueCache?) -> Tensor {
+    model(tokens, cache, recomputes && cache == nil)
+  }
 
   // MARK: Parts, under the names of transformers
 
@@ -158,13 +161,15 @@ public final class Llama: LanguageModel {
       frequencies = shape.frequencies
     }
 
-    func callAsFunction(_ tokens: TokenRows, _ cache: KeyValueCache?) -> Tensor {
+    func callAsFunction(_ tokens: TokenRows, _ cache: KeyValueCache?, _ recomputes: Bool) -> Tensor {
       let first = cache?.count ?? 0
       let place = Place(
         packing: tokens.packing, positions: tokens.packing.positions.map { $0 + first },
         rotary: RotaryTable(frequencies: frequencies, positions: first..<(first + tokens.longest)), cache: cache)
       var x = embedTokens(tokens.ids)
-      for (index, layer) in layers.enumerated() { x = layer(x, place, index) }
+      for (index, layer) in layers.enumerated() {
+        x = recomputes ? layer.recomputing(x) { layer($0, place, index) } : layer(x, place, index)
+      }
       cache?.advance(by: tokens.ids.count)
       return norm(x)
     }

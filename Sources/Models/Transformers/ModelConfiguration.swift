@@ -90,7 +90,7 @@ package struct ModelConfiguration {
     return activation
   }
 
-  /// The classes of a sequence classifier: `id2label` in order, or `num_labels` without names.
+  /// The classes of a sequence classifier: `id2label` in order; numbers where they have no names.
   func labels() throws -> [String]? {
     if let value = found("id2label") {
       let pairs = try value.members.map { member -> (Int, String) in
@@ -102,9 +102,10 @@ package struct ModelConfiguration {
       guard pairs.map(\.0) == Array(0..<pairs.count) else {
         throw malformed("id2label", value, expected: "the class numbers from 0 without gaps")
       }
-      return pairs.map(\.1)
+      // transformers' names for classes without names.
+      return pairs.map { $0.1 == "LABEL_\($0.0)" ? "\($0.0)" : $0.1 }
     }
-    return found("num_labels") == nil ? nil : (0..<(try integer("num_labels"))).map { "LABEL_\($0)" }
+    return found("num_labels") == nil ? nil : (0..<(try integer("num_labels"))).map { "\($0)" }
   }
 }
 

@@ -184,8 +184,7 @@ extension DigitReport {
     let ordered = fixed.filter { labels[$0] == digit } + fixed.filter { labels[$0] != digit }
     let tiles = ordered.prefix(32).map { index in
       ImageGrid.Tile(
-        Picture(
-          width: experiment.test.width, height: experiment.test.height, pixels: experiment.test.pixels(at: index)),
+        Picture(experiment.test, at: index),
         captions: [.init("base \(before[index])", .bad), .init("LoRA \(after[index])", .good)])
     }
     return .init(

@@ -16,24 +16,38 @@ struct DigitSummary {
 
     struct Arm: Encodable {
       let name: String
-      let trainable_parameters: Int
+      let trainableParameters: Int
       let steps: Int
       let seconds: Double
       let accuracy: Double
       let errors: [Int]
-      let target_errors: Int
+      let targetErrors: Int
       let rank: Int?
       let alpha: Float?
-      let learning_rate: Float
+      let learningRate: Float
+
+      enum CodingKeys: String, CodingKey {
+        case name, steps, seconds, accuracy, errors, rank, alpha
+        case trainableParameters = "trainable_parameters"
+        case targetErrors = "target_errors"
+        case learningRate = "learning_rate"
+      }
     }
 
     let dataset: Dataset
     let parameters: Int
-    let target_digit: Int
+    let targetDigit: Int
     let seed: UInt64
     let arms: [Arm]
-    let base_unchanged: Bool
-    let disabled_equals_base: Bool
+    let baseUnchanged: Bool
+    let disabledEqualsBase: Bool
+
+    enum CodingKeys: String, CodingKey {
+      case dataset, parameters, seed, arms
+      case targetDigit = "target_digit"
+      case baseUnchanged = "base_unchanged"
+      case disabledEqualsBase = "disabled_equals_base"
+    }
   }
 
   var parameterCount: Int { result.base.parameters.reduce(0) { $0 + $1.parameter.original.count } }
@@ -41,21 +55,21 @@ struct DigitSummary {
   var json: JSON {
     let digit = result.digit
     let base = JSON.Arm(
-      name: "base", trainable_parameters: parameterCount, steps: result.baseLosses.count, seconds: result.baseSeconds,
+      name: "base", trainableParameters: parameterCount, steps: result.baseLosses.count, seconds: result.baseSeconds,
       accuracy: result.baseTest.accuracy, errors: result.baseTest.errors,
-      target_errors: result.baseTest.errors[digit], rank: nil, alpha: nil,
-      learning_rate: experiment.settings.baseLearningRate)
+      targetErrors: result.baseTest.errors[digit], rank: nil, alpha: nil,
+      learningRate: experiment.settings.baseLearningRate)
     let arms = result.outcomes.map { outcome in
       JSON.Arm(
-        name: outcome.arm.rawValue, trainable_parameters: outcome.trainableCount, steps: outcome.steps,
+        name: outcome.arm.rawValue, trainableParameters: outcome.trainableCount, steps: outcome.steps,
         seconds: outcome.seconds, accuracy: outcome.test.accuracy, errors: outcome.test.errors,
-        target_errors: outcome.test.errors[digit], rank: outcome.arm.usesLoRA ? outcome.recipe.rank : nil,
-        alpha: outcome.arm.usesLoRA ? outcome.recipe.alpha : nil, learning_rate: outcome.recipe.learningRate)
+        targetErrors: outcome.test.errors[digit], rank: outcome.arm.usesLoRA ? outcome.recipe.rank : nil,
+        alpha: outcome.arm.usesLoRA ? outcome.recipe.alpha : nil, learningRate: outcome.recipe.learningRate)
     }
     return JSON(
       dataset: .init(name: dataset, train: experiment.train.count, test: experiment.test.count),
-      parameters: parameterCount, target_digit: digit, seed: experiment.settings.seed, arms: [base] + arms,
-      base_unchanged: result.baseUnchanged, disabled_equals_base: result.disabledEqualsBase)
+      parameters: parameterCount, targetDigit: digit, seed: experiment.settings.seed, arms: [base] + arms,
+      baseUnchanged: result.baseUnchanged, disabledEqualsBase: result.disabledEqualsBase)
   }
 
   /// The heads and rows of the table.

@@ -44,7 +44,7 @@ struct DigitsCommand: AsyncParsableCommand {
   @Option(help: "Steps of every arm.")
   var steps = 100
 
-  @Option(help: "Passes over the training images for the base. Default: 1 on MNIST, 3 on the sample.")
+  @Option(help: "Passes over the training images for the base. Default: 1 on MNIST, 4 on the sample.")
   var epochs: Int?
 
   @Option(help: "Images a step.")
@@ -177,10 +177,10 @@ extension DigitsCommand {
   private func settings(for digits: MNIST) throws -> DigitExperiment.Settings {
     var settings = DigitExperiment.Settings()
     settings.hidden = try hiddenSizes()
-    // A small training set needs several passes, and a falling rate, before the base reads well.
+    // A small training set needs several passes, at a lower rate, before the base reads well: see docs/digits.md.
     let isSmall = digits.train.count < 20_000
-    settings.epochs = epochs ?? (isSmall ? 3 : 1)
-    settings.baseSchedule = isSmall ? .linear : .constant
+    settings.epochs = epochs ?? (isSmall ? 4 : 1)
+    settings.baseLearningRate = isSmall ? 5e-4 : 1e-3
     settings.steps = steps
     settings.batchSize = batchSize
     settings.seed = seed

@@ -21,7 +21,7 @@ struct EmbedCommand: ParsableCommand {
   var adapter: String?
 
   @Option(help: "The most tokens of a text that are read. Default: as many as the model can.")
-  var maximumLength: Int?
+  var length: Int?
 
   @Flag(help: "Print the cosines between all texts instead.")
   var cosines = false
@@ -35,16 +35,14 @@ struct EmbedCommand: ParsableCommand {
   }
 
   func validate() throws {
-    if let maximumLength, maximumLength < 3 {
-      throw ValidationError("--maximum-length \(maximumLength): at least 3 is needed.")
-    }
+    if let length, length < 3 { throw ValidationError("--length \(length): at least 3 is needed.") }
   }
 
   func run() throws {
     try output.prepare()
     let texts = try input.read()
     let embedder = try SentenceEmbedder(
-      model: model.folder, adapter: adapter.map { URL(fileURLWithPath: $0) }, maximumLength: maximumLength)
+      model: model.folder, adapter: adapter.map { URL(fileURLWithPath: $0) }, maximumLength: length)
     let bar = ProgressBar("embedding", total: texts.count, isQuiet: output.quiet || texts.count < 200)
     let (vectors, cut) = embedder.embed(texts) { bar.advance(by: $0) }
     if texts.count >= 200 { bar.finish() }

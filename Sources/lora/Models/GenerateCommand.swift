@@ -102,5 +102,8 @@ struct GenerateCommand: ParsableCommand {
     try output.write(json: results)
   }
 
-  private static func show(_ text: String) { FileHandle.standardOutput.write(Data(text.utf8)) }
+  private static func show(_ text: String) {
+    print(text, terminator: "")
+    fflush(nil)
+  }
 }

@@ -65,6 +65,7 @@ struct TrainClassifyCommand: ParsableCommand {
     let evaluation = try eval.map { try columns.read(URL(fileURLWithPath: $0), labels: examples.labelNames) }
     let classifier = try TextClassifier(
       model: model.folder, labels: examples.labelNames, maximumLength: length, seed: training.seed)
+    classifier.model.bert.recomputes = training.recompute
     let encodings = classifier.encode(examples.texts)
     reportCut(
       encodings.count { $0.removedCount > 0 }, of: examples.count, to: classifier.maximumLength, isQuiet: output.quiet)
@@ -92,13 +93,13 @@ struct TrainClassifyCommand: ParsableCommand {
           let loss = zip(predictions, evaluation.labels).reduce(0) { $0 + Double($1.0.loss(of: $1.1)) }
           return (Double(right) / Double(evaluation.count), loss / Double(evaluation.count))
         }
-      }, scoreName: "accuracy"
-    ) { indices in
-      classifier.model(TokenRows(indices.map { encodings[$0] })).crossEntropy(indices.map { examples.labels[$0] })
-    }
+      }, scoreName: "accuracy",
+      loss: { indices in
+        classifier.model(TokenRows(indices.map { encodings[$0] })).crossEntropy(indices.map { examples.labels[$0] })
+      })
     try run.write(
       base: model.folder,
-      configuration: training.configuration(
+      configuration: try training.configuration(
         model: model.model, task: "SEQ_CLS", modulesToSave: ["classifier", "score"]),
       labels: classifier.labels, metrics: metrics)
     if let best = outcome.best {
@@ -152,12 +153,21 @@ struct TrainLMCommand: ParsableCommand {
   @OptionGroup var output: OutputOptions
 
   struct Result: Encodable {
-    var base_loss: Double?
+    var baseLoss: Double?
     var loss: Double?
     var step: Int?
     var steps: Int
     var trained: Int
     var seconds: Double
+
+    enum CodingKeys: String, CodingKey {
+      case baseLoss = "base_loss"
+      case loss
+      case step
+      case steps
+      case trained
+      case seconds
+    }
   }
 
   func validate() throws {
@@ -167,6 +177,8 @@ struct TrainLMCommand: ParsableCommand {
   func run() throws {
     try output.prepare(alsoWriting: training.report, training.checkpoint)
     let generator = try TextGenerator(model: model.folder)
+    let decoder = generator.model
+    decoder.recomputes = training.recompute
     guard length <= generator.model.positions else {
       throw InputError("--length \(length): the model reads \(generator.model.positions) tokens at most")
     }
@@ -183,7 +195,6 @@ struct TrainLMCommand: ParsableCommand {
     }
     let examples = try windows(data)
     let evaluation = try eval.map(windows)
-    let decoder = generator.model
     let base = evaluation.map { $0.score(by: decoder).loss }
     if let base { comment("The base's loss on \(eval!): \(base.text())", isQuiet: output.quiet) }
     let recipe = training.recipe(defaultTargets: decoder is GPT2 ? ["c_attn"] : ["q_proj", "v_proj"])
@@ -205,13 +216,13 @@ struct TrainLMCommand: ParsableCommand {
           let loss = evaluation.score(by: decoder).loss
           return (-loss, loss)
         }
-      }, scoreName: "loss"
-    ) { indices in
-      let (tokens, targets) = examples.batch(indices)
-      return decoder.loss(tokens, targets: targets)
-    }
+      },
+      loss: { indices in
+        let (tokens, targets) = examples.batch(indices)
+        return decoder.loss(tokens, targets: targets)
+      })
     try run.write(
-      base: model.folder, configuration: training.configuration(model: model.model, task: "CAUSAL_LM"), labels: nil,
+      base: model.folder, configuration: try training.configuration(model: model.model, task: "CAUSAL_LM"), labels: nil,
       metrics: metrics)
     if let best = outcome.best, let base {
       print("base loss  \(base.text())")
@@ -220,7 +231,7 @@ struct TrainLMCommand: ParsableCommand {
     print("steps      \(outcome.losses.count) in \(outcome.seconds.text(1)) s")
     try output.write(
       json: Result(
-        base_loss: base, loss: outcome.best?.loss, step: outcome.best?.step, steps: outcome.losses.count,
+        baseLoss: base, loss: outcome.best?.loss, step: outcome.best?.step, steps: outcome.losses.count,
         trained: trained, seconds: outcome.seconds))
     if let report = training.report { try write(report: report, outcome, base: base) }
   }

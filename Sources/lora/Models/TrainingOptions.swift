@@ -10,7 +10,11 @@ struct TrainingOptions: ParsableArguments {
       "The folder to write: an adapter as Python peft reads it, with metrics.jsonl.", valueName: "folder"))
   var outputFolder: String
 
-  @Option(help: "lora, rslora (scale α/√r) or dora (direction and magnitude).")
+  @Option(
+    help: """
+      lora, rslora (scale α/√r), dora (direction and magnitude apart), pissa or olora (starting from the weight's own \
+      principal or orthogonal part).
+      """)
   var method = FineTuningRecipe.Method.lora
 
   @Flag(help: "Train every parameter instead of an adapter, and write a whole model.")
@@ -28,6 +32,9 @@ struct TrainingOptions: ParsableArguments {
   @Option(help: "Probability with which an element of an adapter's input is dropped.")
   var dropout: Float = 0
 
+  @Option(help: "Biases to train too: none, lora_only (those of adapted modules) or all.")
+  var bias = PEFTConfiguration.Bias.none
+
   @Option(help: "What B's learning rate is multiplied by (LoRA+).")
   var rateRatio: Float = 1
 
@@ -42,6 +49,9 @@ struct TrainingOptions: ParsableArguments {
 
   @Option(help: "Parts in which a batch is worked on, to save memory.")
   var accumulation = 1
+
+  @Flag(help: "Compute each layer again for the gradient instead of keeping it: less memory, more time.")
+  var recompute = false
 
   @Option(help: "Learning rate (AdamW) at its highest. Default: 1e-3 for adapters, 5e-5 with --full.")
   var learningRate: Float?
@@ -106,6 +116,7 @@ struct TrainingOptions: ParsableArguments {
     recipe.alpha = alpha ?? Float(2 * rank)
     recipe.dropout = dropout
     recipe.rateRatio = rateRatio
+    recipe.bias = bias
     recipe.wholeModules = wholeModules
     switch targets {
     case nil: recipe.targets = .names(defaultTargets)
@@ -135,12 +146,13 @@ struct TrainingOptions: ParsableArguments {
       purpose:
         "train \(recipe), model \(model), data \(data), length \(length), batch \(batchSize ?? 0)/\(accumulation), "
         + "epochs \(epochs), steps \(steps ?? 0), rate \(learningRate ?? 0), \(schedule.rawValue), warm-up \(warmUp), "
-        + "decay \(weightDecay), clipping \(clipping), dropout \(dropout), ratio \(rateRatio), seed \(seed)")
+        + "decay \(weightDecay), clipping \(clipping), dropout \(dropout), bias \(bias.rawValue), ratio \(rateRatio), seed \(seed)"
+    )
   }
 
   /// The adapter's configuration for Python peft.
-  func configuration(model: String, task: String, modulesToSave: [String] = []) -> PEFTConfiguration {
-    var configuration = PEFTConfiguration()
+  func configuration(model: String, task: String, modulesToSave: [String] = []) throws -> PEFTConfiguration {
+    var configuration = try PEFTConfiguration(["peft_type": "LORA", "lora_dropout": .number(Double(dropout))])
     configuration.baseModel = model
     configuration.taskType = task
     configuration.modulesToSave = modulesToSave
@@ -150,3 +162,4 @@ struct TrainingOptions: ParsableArguments {
 
 extension FineTuningRecipe.Method: ExpressibleByArgument {}
 extension Schedule.Shape: ExpressibleByArgument {}
+extension PEFTConfiguration.Bias: ExpressibleByArgument {}

@@ -14,15 +14,15 @@ struct TrainingRun {
   private struct StepMetrics: Encodable {
     var step: Int
     var loss: Float
-    var learning_rate: Float
-    var gradient_norm: Float?
+    var learningRate: Float
+    var gradientNorm: Float?
     var seconds: Double
   }
 
   private struct EvaluationMetrics: Encodable {
     var step: Int
-    var evaluation_score: Double
-    var evaluation_loss: Double
+    var evaluationScore: Double
+    var evaluationLoss: Double
   }
 
   /// Says what will be trained, and refuses what can't fit into the memory.
@@ -35,10 +35,13 @@ struct TrainingRun {
     let trained = all.filter { $0.parameter.isTrainable }
     let count = trained.reduce(0) { $0 + $1.parameter.original.count }
     let total = all.reduce(0) { $0 + $1.parameter.original.count }
+    // With recomputation one layer at a time is whole, and of the others the input is kept.
+    let kept =
+      options.recompute ? 13 * hidden + 4 * intermediate + layers * hidden : layers * (12 * hidden + 4 * intermediate)
     // Weights; gradient, two moments and the best values of what is trained; per layer the token vectors that the
     // gradient needs; the blocks of logits.
     let bytes =
-      4 * (total + 4 * count + rows * layers * (12 * hidden + 4 * intermediate) + 2 * min(rows, 128) * outputs)
+      4 * (total + 4 * count + rows * kept + 2 * min(rows, 128) * outputs)
     let modules = model.attachedAdapters.count { !($0.adapter is Replacement) }
     let kind =
       recipe.method == .full
@@ -55,12 +58,13 @@ struct TrainingRun {
 
   func train(
     examples: Int, weight: (Int) -> Float = { _ in 1 }, keeping: StateKeeping?,
-    evaluate: (() throws -> (score: Double, loss: Double))?, scoreName: String, loss: ([Int]) throws -> Tensor
+    evaluate: (() throws -> (score: Double, loss: Double))?, scoreName: String? = nil, loss: ([Int]) throws -> Tensor
   ) throws -> (outcome: FineTuning.Outcome, metrics: String) {
     let interruption = Interruption()
     let bar = ProgressBar("training", total: plan.totalSteps(examples: examples), unit: " steps", isQuiet: isQuiet)
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys]
+    encoder.keyEncodingStrategy = .convertToSnakeCase
     var lines: [String] = []
     var seen = 0
     let start = Date()
@@ -74,18 +78,19 @@ struct TrainingRun {
         onStep: { report in
           record(
             StepMetrics(
-              step: report.step, loss: report.loss, learning_rate: report.learningRate,
-              gradient_norm: report.gradientNorm, seconds: Date().timeIntervalSince(start)))
+              step: report.step, loss: report.loss, learningRate: report.learningRate,
+              gradientNorm: report.gradientNorm, seconds: Date().timeIntervalSince(start)))
           bar.advance(by: report.step - seen, note: "loss \(report.loss.text())")
           seen = report.step
         },
         onEvaluation: { evaluation in
           record(
             EvaluationMetrics(
-              step: evaluation.step, evaluation_score: evaluation.score, evaluation_loss: evaluation.loss))
+              step: evaluation.step, evaluationScore: evaluation.score, evaluationLoss: evaluation.loss))
           bar.abandon()
           comment(
-            "step \(evaluation.step): \(scoreName) \(abs(evaluation.score).text()), loss \(evaluation.loss.text())",
+            "step \(evaluation.step): " + (scoreName.map { "\($0) \(evaluation.score.text()), " } ?? "")
+              + "loss \(evaluation.loss.text())",
             isQuiet: isQuiet)
         }, evaluate: evaluate, loss: loss)
       bar.finish()

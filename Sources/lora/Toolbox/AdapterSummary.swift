@@ -41,17 +41,19 @@ struct AdapterSummary {
       ("base model", adapter.configuration.baseModel ?? "not named"),
       (
         "modules",
-        names.sorted { $0.key < $1.key }.map { $0.key + ($0.value.count > 1 ? " ×\($0.value.count)" : "") }.joined(separator: ", ")
+        names.sorted { $0.key < $1.key }.map { $0.key + ($0.value.count > 1 ? " ×\($0.value.count)" : "") }.joined(
+          separator: ", ")
       ),
       ("parameters", "\(grouped(adapter.parameterCount)), \(byteText(adapter.byteCount)) as \(formats)"),
     ]
     if !adapter.replacements.isEmpty {
       let parameters = adapter.replacements.reduce(0) { $0 + $1.count }
-      lines.append((
-        "saved whole",
-        "\(adapter.replacements.prefix(6).map(\.name).joined(separator: ", "))\(adapter.replacements.count > 6 ? ", …" : "") "
-          + "(\(grouped(parameters)) parameters)"
-      ))
+      lines.append(
+        (
+          "saved whole",
+          "\(adapter.replacements.prefix(6).map(\.name).joined(separator: ", "))\(adapter.replacements.count > 6 ? ", …" : "") "
+            + "(\(grouped(parameters)) parameters)"
+        ))
     }
     return lines
   }
@@ -98,7 +100,7 @@ struct AdapterSummary {
             .init(byteText(adapter.byteCount), formats), .init(short(inspection.normOfUpdate), "‖scale·BA‖ in all"),
           ]),
           .figure(Table(columns: [.text("what"), .text("found")], rows: headlines.map { [$0.0, $0.1] })),
-        ]),
+        ])
     ]
     if !inspection.findings.isEmpty {
       sections.append(

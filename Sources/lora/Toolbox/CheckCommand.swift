@@ -33,9 +33,12 @@ struct CheckCommand: ParsableCommand {
     }
     print("\(attachment.placements.count) of \(adapter.modules.count) modules have their place in the base.")
     if !adapter.replacements.isEmpty {
-      print("\(attachment.replacements.count) of \(adapter.replacements.count) weights that are saved whole have theirs.")
+      print(
+        "\(attachment.replacements.count) of \(adapter.replacements.count) weights that are saved whole have theirs.")
     }
-    for (pair, placements) in formats.sorted(by: { $0.key < $1.key }) { print("formats: \(pair), \(placements.count) modules") }
+    for (pair, placements) in formats.sorted(by: { $0.key < $1.key }) {
+      print("formats: \(pair), \(placements.count) modules")
+    }
     let transposed = attachment.placements.filter { $0.isTransposed && $0.module.kind == .linear }.count
     if transposed > 0 { print("\(transposed) weights are stored as [in, out] (Conv1D).") }
     printFindings(attachment.findings)
@@ -46,7 +49,9 @@ struct CheckCommand: ParsableCommand {
           attachment.placements.map { ["module": .string($0.module.path), "weight": .string($0.weight.name)] }),
         "findings": json(attachment.findings),
       ] as JSON)
-    print(attachment.isComplete ? "\nThe adapter fits." : "\nThe adapter does not fit: it would act in part, wrongly or not at all.")
+    print(
+      attachment.isComplete
+        ? "\nThe adapter fits." : "\nThe adapter does not fit: it would act in part, wrongly or not at all.")
     if !attachment.isComplete { throw ExitCode.failure }
   }
 }

@@ -11,15 +11,19 @@ struct CheckpointSummary {
   }
 
   private var title: String {
-    let type = checkpoint.configuration?["architectures"]?.strings?.first ?? checkpoint.configuration?["model_type"]?.string
+    let type =
+      checkpoint.configuration?["architectures"]?.strings?.first ?? checkpoint.configuration?["model_type"]?.string
     return "\(checkpoint.url.path)\(type.map { " (\($0))" } ?? "")"
   }
 
   private var formats: TextTable {
     var table = TextTable(head: ["format", "tensors", "parameters", "bytes"])
-    table.rows = inspection.formats.map { [$0.format.rawValue, "\($0.tensors)", grouped($0.parameters), byteText($0.bytes)] }
+    table.rows = inspection.formats.map {
+      [$0.format.rawValue, "\($0.tensors)", grouped($0.parameters), byteText($0.bytes)]
+    }
     table.foot = [
-      "\(checkpoint.shards.count == 1 ? "1 file" : "\(checkpoint.shards.count) shards")", grouped(checkpoint.tensorCount),
+      "\(checkpoint.shards.count == 1 ? "1 file" : "\(checkpoint.shards.count) shards")",
+      grouped(checkpoint.tensorCount),
       grouped(inspection.parameterCount), byteText(checkpoint.byteCount),
     ]
     return table
@@ -36,7 +40,8 @@ struct CheckpointSummary {
   var json: JSON {
     [
       "tensors": .integer(checkpoint.tensorCount), "parameters": .integer(inspection.parameterCount),
-      "bytes": .integer(checkpoint.byteCount), "shards": .array(checkpoint.shards.map { .string($0.url.lastPathComponent) }),
+      "bytes": .integer(checkpoint.byteCount),
+      "shards": .array(checkpoint.shards.map { .string($0.url.lastPathComponent) }),
       "metadata": .object(checkpoint.shards.first?.metadata ?? []),
       "formats": .object(
         inspection.formats.map {

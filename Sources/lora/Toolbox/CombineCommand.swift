@@ -43,7 +43,9 @@ struct CombineCommand: ParsableCommand {
       if rank < 1 { throw ValidationError("--rank \(rank): a number of at least 1 is needed.") }
       if method != .svd { throw ValidationError("--rank is for --method svd only.") }
     }
-    if !(density > 0 && density <= 1) { throw ValidationError("--density \(density): a share above 0 and up to 1 is needed.") }
+    if !(density > 0 && density <= 1) {
+      throw ValidationError("--density \(density): a share above 0 and up to 1 is needed.")
+    }
   }
 
   func run() throws {

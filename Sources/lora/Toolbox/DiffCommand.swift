@@ -31,7 +31,8 @@ struct DiffCommand: ParsableCommand {
     case (true, true): try compareAdapters(urls.0, urls.1)
     case (false, false): try compareCheckpoints(urls.0, urls.1)
     default:
-      throw CheckpointError(.mismatch, file: second, "one of the two is an adapter, the other is not; compare like with like")
+      throw CheckpointError(
+        .mismatch, file: second, "one of the two is an adapter, the other is not; compare like with like")
     }
   }
 
@@ -96,7 +97,9 @@ struct DiffCommand: ParsableCommand {
     print(
       "\(comparison.tensors.count - differing.count) tensors are the same bit for bit, \(differing.count) differ; "
         + "relative difference in all \(short(comparison.relativeDifference)).")
-    for (label, names) in [("only in the first", comparison.onlyInFirst), ("only in the second", comparison.onlyInSecond)]
+    for (label, names) in [
+      ("only in the first", comparison.onlyInFirst), ("only in the second", comparison.onlyInSecond),
+    ]
     where !names.isEmpty { print("\n\(label): \(names.joined(separator: ", "))") }
     try output.write(
       json: [

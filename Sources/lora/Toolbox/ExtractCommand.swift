@@ -41,8 +41,8 @@ struct ExtractCommand: ParsableCommand {
   @Option(help: "Format of the factors.")
   var dtype = FormatArgument.f32
 
-  @Option(help: "Pairs of products that sharpen the randomised decomposition.")
-  var powerIterations = 2
+  @Option(help: "Pairs of products that sharpen the randomised decomposition. Default: 2 to 4, by rank.")
+  var powerIterations: Int?
 
   @Option(help: "Seed of the randomised decomposition.")
   var seed: UInt64 = 0
@@ -59,7 +59,7 @@ struct ExtractCommand: ParsableCommand {
       throw ValidationError("--energy \(energy): a share above 0 and up to 1 is needed.")
     }
     if maxRank < 1 { throw ValidationError("--max-rank \(maxRank): a number of at least 1 is needed.") }
-    if !(0...20).contains(powerIterations) {
+    if let powerIterations, !(0...20).contains(powerIterations) {
       throw ValidationError("--power-iterations \(powerIterations): a number from 0 to 20 is needed.")
     }
   }
@@ -82,6 +82,10 @@ struct ExtractCommand: ParsableCommand {
       print("\(extraction.moduleCount) modules changed and would get factors.")
       printFindings(extraction.findings)
       print("\nNothing was written (--dry-run).")
+      try output.write(
+        json: [
+          "output": .null, "modules": .integer(extraction.moduleCount), "findings": json(extraction.findings),
+        ] as JSON)
       return
     }
     let report = try withProgress("extracting", unit: "modules", isQuiet: output.quiet) {

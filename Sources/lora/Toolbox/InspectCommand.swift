@@ -33,7 +33,9 @@ struct InspectCommand: ParsableCommand {
     let url = URL(fileURLWithPath: path)
     var results: [JSON.Member] = []
     var findings: [Finding] = []
-    let isAdapter = StoredAdapter.recognises(url) || FileManager.default.fileExists(atPath: url.appendingPathComponent("adapter_config.json").path)
+    let isAdapter =
+      StoredAdapter.recognises(url)
+      || FileManager.default.fileExists(atPath: url.appendingPathComponent("adapter_config.json").path)
     if isAdapter {
       let inspection = try withProgress("inspecting", isQuiet: output.quiet) {
         try AdapterInspection(StoredAdapter(contentsOf: url), progress: $0)
@@ -45,7 +47,9 @@ struct InspectCommand: ParsableCommand {
       if let report { try OutputFile.write(summary.report.html, to: URL(fileURLWithPath: report)) }
     }
     // A directory may hold a base model beside an adapter.
-    if let checkpoint = isAdapter ? try? Checkpoint(url) : try Checkpoint(url), !isAdapter || checkpoint.directory != nil {
+    if let checkpoint = isAdapter ? try? Checkpoint(url) : try Checkpoint(url),
+      !isAdapter || checkpoint.directory != nil
+    {
       let inspection = try withProgress("reading", unit: "bytes", isQuiet: output.quiet || !values) {
         try CheckpointInspection(checkpoint, readsValues: values, progress: $0)
       }

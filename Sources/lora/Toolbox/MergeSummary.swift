@@ -20,7 +20,8 @@ struct MergeSummary {
     }
     print(
       "\(report.changedTensors) tensors \(report.output == nil ? "would change" : "changed"), \(report.copiedTensors) "
-        + "copied\(report.addedTensors.isEmpty ? "" : ", \(report.addedTensors.count) added"), \(byteText(report.byteCount)).")
+        + "copied\(report.addedTensors.isEmpty ? "" : ", \(report.addedTensors.count) added"), \(byteText(report.byteCount))."
+    )
     printFindings(report.findings)
     print(report.output.map { "\nThe result: \($0.path)" } ?? "\nNothing was written (--dry-run).")
     try output.write(json: json)

@@ -27,6 +27,8 @@ private final class ToolProgress: @unchecked Sendable {
   private let label: String
   private let unit: String
   private let isQuiet: Bool
+  /// Bytes are counted in megabytes.
+  private let scale: Int
   private let interruption = Interruption()
   private let lock = NSLock()
   private var bar: ProgressBar?
@@ -34,17 +36,18 @@ private final class ToolProgress: @unchecked Sendable {
 
   init(label: String, unit: String, isQuiet: Bool) {
     self.label = label
-    self.unit = unit
+    scale = unit == "bytes" ? 1_000_000 : 1
+    self.unit = unit == "bytes" ? " MB" : unit.isEmpty ? "" : " " + unit
     self.isQuiet = isQuiet
   }
 
   func report(_ progress: OperationProgress) throws {
     if interruption.isRequested { throw CancellationError() }
     lock.withLock {
-      let bar = bar ?? ProgressBar(label, total: progress.total, unit: unit, isQuiet: isQuiet)
+      let bar = bar ?? ProgressBar(label, total: progress.total / scale, unit: unit, isQuiet: isQuiet)
       self.bar = bar
-      bar.advance(by: progress.done - done, note: progress.item)
-      done = progress.done
+      bar.advance(by: progress.done / scale - done, note: progress.item)
+      done = progress.done / scale
     }
   }
 

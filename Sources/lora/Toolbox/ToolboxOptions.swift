@@ -25,7 +25,8 @@ struct WritingOptions: ParsableArguments {
   /// "model.safetensors" → "model-merged.safetensors", "adapter" → "adapter-merged".
   private static func named(_ source: URL, _ suffix: String) -> URL {
     let stem = source.deletingPathExtension().lastPathComponent
-    let name = source.pathExtension == "safetensors" ? "\(stem)-\(suffix).safetensors" : "\(source.lastPathComponent)-\(suffix)"
+    let name =
+      source.pathExtension == "safetensors" ? "\(stem)-\(suffix).safetensors" : "\(source.lastPathComponent)-\(suffix)"
     return source.standardizedFileURL.deletingLastPathComponent().appendingPathComponent(name)
   }
 }

@@ -90,3 +90,14 @@ for ids in IDS:
             "ids": ids, "segments": segments[0].tolist(), "hidden": rounded(hidden.last_hidden_state[0]),
             "logits": rounded(model(tensor, token_type_ids=segments).logits[0])})
 save("tiny-bert", model, {"cases": cases, "parameters": [name for name, _ in model.named_parameters()]})
+
+# Bases for the commands: small models for the tokenizers of make_tokenizers.py, with weights only (no reference).
+model = randomize(BertModel(BertConfig(
+    vocab_size=300, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=40)), 7)
+save("small-encoder", model, {})
+model = randomize(LlamaForCausalLM(LlamaConfig(
+    vocab_size=464, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+    max_position_embeddings=48, tie_word_embeddings=True, bos_token_id=1, eos_token_id=2)), 8)
+save("small-decoder", model, {})
+for name in ["small-encoder", "small-decoder"]:
+    os.remove(os.path.join(here, name, "reference.json"))

@@ -28,7 +28,7 @@ static pthread_t cell_thread;
 static sigjmp_buf cell_start;
 static volatile sig_atomic_t cell_is_running, interrupt_requested, is_awaiting, is_critical;
 static notebook_outcome outcome;
-static uintptr_t stack_low;
+static uintptr_t stack_low, stack_high;
 
 // MARK: Where cells and packages have their code
 
@@ -90,6 +90,14 @@ static uintptr_t program_counter(const ucontext_t *context) {
 #endif
 }
 
+static uintptr_t stack_pointer(const ucontext_t *context) {
+#if defined(__x86_64__)
+  return (uintptr_t)context->uc_mcontext.gregs[REG_RSP];
+#else
+  return (uintptr_t)context->uc_mcontext.sp;
+#endif
+}
+
 static void record_frames(const ucontext_t *context) {
   uintptr_t counter = program_counter(context);
   void *addresses[notebook_frame_limit];
@@ -139,18 +147,45 @@ static void on_trap(int number, siginfo_t *info, void *context) {
 // A jump out of the cell's own code leaves no lock of a library locked. After an interrupt a timer asks every
 // millisecond where the thread is; the longer the cell goes on, the less the guard asks for.
 enum {
-  patience_for_blocked = 50,     // milliseconds at one and the same instruction: a call that waits
+  patience_for_blocked = 300,    // milliseconds at one and the same instruction: a call that waits
   patience_for_packages = 400,   // until it may leave Swift code of a package
-  patience_at_all = 2000,        // until it leaves whatever is running
+  patience_at_all = 4000,        // until it leaves whatever is running
 };
-
-static volatile int waited, stood_still;
-static volatile uintptr_t last_counter;
 
 static void set_timer(long microseconds) {
   struct itimerval timer = {{0, microseconds}, {0, microseconds}};
   setitimer(ITIMER_REAL, &timer, NULL);
 }
+
+// Where a function that the cell called returns to, once `leave_at_return` has run.
+#if defined(__x86_64__)
+__asm__(".text\n.globl notebook_returned_to_cell\nnotebook_returned_to_cell:\n  call notebook_leave_interrupted\n");
+#else
+__asm__(".text\n.globl notebook_returned_to_cell\nnotebook_returned_to_cell:\n  bl notebook_leave_interrupted\n");
+#endif
+extern char notebook_returned_to_cell[];
+
+_Noreturn void notebook_leave_interrupted(void) {
+  set_timer(0);
+  leave(notebook_interrupted, SIGINT);
+}
+
+// A cell that spends its time in libraries is hardly ever met in its own code: it is left when the library's function
+// returns to it. Its return addresses lie within functions, so that no other word of the stack has their value.
+static void leave_at_return(uintptr_t stack_pointer) {
+  void *addresses[notebook_frame_limit];
+  int count = backtrace(addresses, notebook_frame_limit);
+  for (int i = 0; i < count; i++) {
+    const code_range *range = code_at((uintptr_t)addresses[i]);
+    if (!range || !range->is_cell) continue;
+    for (uintptr_t *word = (uintptr_t *)(stack_pointer & ~(uintptr_t)7); (uintptr_t)word < stack_high; word++)
+      if (*word == (uintptr_t)addresses[i]) *word = (uintptr_t)notebook_returned_to_cell;
+    return;
+  }
+}
+
+static volatile int waited, stood_still;
+static volatile uintptr_t last_counter;
 
 static bool is_interrupt_point(uintptr_t counter) {
   const code_range *range = code_at(counter);
@@ -186,7 +221,10 @@ static void on_interrupt(int number, siginfo_t *info, void *context) {
     set_timer(0);
     leave(notebook_interrupted, SIGINT);
   }
-  if (number == SIGINT) set_timer(1000);
+  if (number == SIGINT) {
+    leave_at_return(stack_pointer(context));
+    set_timer(1000);
+  }
 }
 
 bool notebook_interrupt_requested(void) { return interrupt_requested; }
@@ -219,6 +257,7 @@ void notebook_guard_install(void) {
     pthread_attr_destroy(&attributes);
   }
   stack_low = (uintptr_t)low;
+  stack_high = stack_low + size;
   const size_t alternate_size = 256 * 1024;
   stack_t alternate = {.ss_sp = malloc(alternate_size), .ss_size = alternate_size};
   sigaltstack(&alternate, NULL);

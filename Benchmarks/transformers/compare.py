@@ -1,0 +1,169 @@
+"""Training and generation by `lora` against PyTorch with peft, on the same machine in the same run.
+
+    python compare.py LORA [--shape NAME] [--steps N] [--json PATH]
+
+LORA is the release build's executable. Python needs torch, transformers, peft and tokenizers. Models with random weights of each
+shape are written to a temporary folder; both sides train the same LoRA (r 8 on queries and values) on batches of the same size, and a
+check makes sure that both see the same loss at the first step. Prints medians and peak memory.
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+here = os.path.dirname(os.path.abspath(__file__))
+TOKENIZER = os.path.join(here, "..", "..", "Tests", "Fixtures", "models", "tokenizer-gpt2.json")
+
+SHAPES = {
+    "minilm-16x64": dict(kind="bert", batch=16, length=64),
+    "minilm-16x128": dict(kind="bert", batch=16, length=128),
+    "llama-15m-8x256": dict(kind="llama", batch=8, length=256, hidden=288, layers=6, heads=6, key_heads=6, intermediate=768, vocabulary=32000),
+    "llama-135m-1x256": dict(kind="llama", batch=1, length=256, hidden=576, layers=30, heads=9, key_heads=3, intermediate=1536, vocabulary=49152),
+}
+
+
+def make_model(shape, folder):
+    """Writes a folder with random weights and a tokenizer; the text's tokens are all below 420."""
+    import torch
+    import transformers
+    torch.manual_seed(1)
+    if shape["kind"] == "bert":
+        config = transformers.BertConfig(
+            vocab_size=30522, hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536,
+            hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+        model = transformers.BertForSequenceClassification(config)
+    else:
+        config = transformers.LlamaConfig(
+            vocab_size=shape["vocabulary"], hidden_size=shape["hidden"], num_hidden_layers=shape["layers"],
+            num_attention_heads=shape["heads"], num_key_value_heads=shape["key_heads"], intermediate_size=shape["intermediate"],
+            max_position_embeddings=2048, tie_word_embeddings=True)
+        model = transformers.LlamaForCausalLM(config)
+    model.save_pretrained(folder)
+    with open(TOKENIZER) as source, open(os.path.join(folder, "tokenizer.json"), "w") as target:
+        target.write(source.read())
+
+
+def make_data(shape, folder):
+    """One line of so many tokens, repeated: every batch is the same."""
+    import random
+    from tokenizers import Tokenizer
+    tokenizer = Tokenizer.from_file(TOKENIZER)
+    random.seed(2)
+    letters = "bcdfghjklmnpqrstvwxz"
+    text = "".join(random.choice(letters) for _ in range(8 * shape["length"]))
+    # A beginning that has exactly the wanted length.
+    end = next(end for end in range(len(text)) if len(tokenizer.encode(text[:end]).ids) == shape["length"])
+    line = text[:end]
+    ids = tokenizer.encode(line).ids
+    if shape["kind"] == "bert":
+        path = os.path.join(folder, "data.tsv")
+        with open(path, "w") as file:
+            file.write("text\tlabel\n" + "".join(f"{line}\t{index % 2}\n" for index in range(shape["batch"])))
+    else:
+        path = os.path.join(folder, "data.jsonl")
+        with open(path, "w") as file:
+            file.write((json.dumps({"text": line}) + "\n") * shape["batch"])
+    return path, ids
+
+
+def peft_side(folder, shape, ids, steps):
+    """Runs in a process of its own, so that its peak memory is its own."""
+    import resource
+    import torch
+    import transformers
+    from peft import LoraConfig, get_peft_model
+    torch.manual_seed(3)
+    bare = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    batch = torch.tensor([ids] * shape["batch"])
+    if shape["kind"] == "bert":
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2)
+        config = LoraConfig(r=8, lora_alpha=16, target_modules=["query", "value"], task_type="SEQ_CLS")
+        labels = torch.tensor([index % 2 for index in range(shape["batch"])])
+    else:
+        model = transformers.AutoModelForCausalLM.from_pretrained(folder)
+        config = LoraConfig(r=8, lora_alpha=16, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
+        labels = batch
+    model = get_peft_model(model, config)
+    model.train()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    times, losses = [], []
+    for _ in range(steps):
+        start = time.perf_counter()
+        loss = model(input_ids=batch, labels=labels).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+        times.append(time.perf_counter() - start)
+    print(json.dumps({"times": times, "losses": losses, "bare": bare, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
+
+
+def run(command):
+    """Runs a command and returns its output and its peak memory in KB."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    output, errors = process.stdout.read(), process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"{' '.join(command)} failed:\n{errors}")
+    return output, usage.ru_maxrss
+
+
+def lora_side(lora, folder, shape, data, steps):
+    output = os.path.join(folder, "adapter")
+    kind = "classify" if shape["kind"] == "bert" else "lm"
+    _, peak = run([
+        lora, "train", kind, "--model", folder, "--data", data, "--length", str(shape["length"]), "--batch-size",
+        str(shape["batch"]), "--steps", str(steps), "--clipping", "0", "--schedule", "constant", "--warm-up", "0", "-o", output,
+        "--quiet"])
+    rows = [json.loads(line) for line in open(os.path.join(output, "metrics.jsonl"))]
+    ends = [0.0] + [row["seconds"] for row in rows]
+    return {"times": [b - a for a, b in zip(ends, ends[1:])], "losses": [row["loss"] for row in rows], "peak": peak}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("lora")
+    parser.add_argument("--shape", choices=SHAPES)
+    parser.add_argument("--steps", type=int, default=7)
+    parser.add_argument("--json")
+    parser.add_argument("--peft", help=argparse.SUPPRESS)
+    parser.add_argument("--make", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    # Work with torch is done by processes of their own: a process counts the peak of the one that started it as its own.
+    if options.make:
+        return make_model(SHAPES[options.shape], options.make)
+    if options.peft:
+        request = json.loads(options.peft)
+        return peft_side(request["folder"], SHAPES[options.shape], request["ids"], options.steps)
+    results = {}
+    print(f"{'shape':<18}{'peft s/step':>12}{'lora s/step':>12}{'ratio':>7}{'peft MB':>9}{'lora MB':>9}{'share':>7}")
+    for name in [options.shape] if options.shape else SHAPES:
+        shape = SHAPES[name]
+        with tempfile.TemporaryDirectory() as folder:
+            itself = [sys.executable, __file__, options.lora, "--shape", name, "--steps", str(options.steps)]
+            run(itself + ["--make", folder])
+            data, ids = make_data(shape, folder)
+            request = json.dumps({"folder": folder, "ids": ids})
+            text, _ = run(itself + ["--peft", request])
+            peft = json.loads(text.splitlines()[-1])
+            ours = lora_side(options.lora, folder, shape, data, options.steps)
+        # A decoder's first loss does not depend on what is drawn at the start; a classifier's new head does.
+        if shape["kind"] == "llama" and abs(peft["losses"][0] - ours["losses"][0]) > 1e-3:
+            sys.exit(f"{name}: the first losses differ: {peft['losses'][0]} and {ours['losses'][0]}")
+        seconds = [statistics.median(side["times"][1:]) for side in (peft, ours)]
+        megabytes = [side["peak"] / 1024 for side in (peft, ours)]
+        results[name] = {"peft_seconds": seconds[0], "lora_seconds": seconds[1], "peft_mb": megabytes[0], "lora_mb": megabytes[1]}
+        print(
+            f"{name:<18}{seconds[0]:>12.3f}{seconds[1]:>12.3f}{seconds[0] / seconds[1]:>7.2f}{megabytes[0]:>9.0f}{megabytes[1]:>9.0f}"
+            f"{megabytes[1] / megabytes[0]:>7.2f}", flush=True)
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump(results, file, indent=2)
+
+
+if __name__ == "__main__":
+    main()

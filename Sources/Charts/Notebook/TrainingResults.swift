@@ -1,0 +1,22 @@
+// How training and its results look in a notebook.
+import Training
+
+extension Trainer: CustomPlaygroundDisplayConvertible {
+  /// The loss of every step so far.
+  public var playgroundDescription: Any {
+    LineChart(
+      title: "Loss", series: [.init("", losses)], xLabel: "step", yLabel: "loss", yScale: .logarithmic,
+      smoothing: max(1, losses.count / 40), width: 560, height: 280
+    ).playgroundDescription
+  }
+}
+
+extension ClassificationResult: CustomPlaygroundDisplayConvertible {
+  public var playgroundDescription: Any {
+    let accuracy = decimalText(100 * accuracy, decimals: 2)
+    return ConfusionMatrix(
+      title: "\(accuracy)% right, \(errors.reduce(0, +)) errors", classes: (0..<classCount).map(String.init),
+      counts: confusion
+    ).playgroundDescription
+  }
+}

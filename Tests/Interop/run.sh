@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Checks `lora` against Python's safetensors, peft and tokenizers, in a virtual environment of its own (.venv-interop).
+# INTEROP_PYTHON names another Python that has them already.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+python=${INTEROP_PYTHON:-.venv-interop/bin/python}
+if ! [ -x "$python" ]; then
+  python3 -m venv .venv-interop
+  .venv-interop/bin/pip install -q torch peft transformers safetensors tokenizers numpy
+fi
+"$python" Tests/Interop/interop.py .build/release/lora
+"$python" Tests/Interop/trained.py .build/release/lora
+case $python in /*) ;; *) python=$PWD/$python ;; esac
+LORA_PYTHON="$python" swift test -c release --filter TokenizerInteropTests
