@@ -125,7 +125,7 @@ void ck_householder_panel(ptrdiff_t rows, int columns, float *panel, float *tau)
 
 // MARK: Reduction to bidiagonal form
 
-enum { ROWS_AT_ONCE = 4, CHUNKS = CK_BIDIAGONAL_CHUNKS, LEAST_CHUNK_ELEMENTS = 32768 };
+enum { ROWS_AT_ONCE = 4, CHUNKS = CK_BIDIAGONAL_CHUNKS, LEAST_CHUNK_ELEMENTS = 8192 };
 
 static ptrdiff_t chunk_rows(ptrdiff_t rows, ptrdiff_t columns) {
   ptrdiff_t few = ck_larger((rows + CHUNKS - 1) / CHUNKS, LEAST_CHUNK_ELEMENTS / ck_larger(1, columns));

@@ -15,7 +15,7 @@ struct HouseholderReflectors {
   let tau: Scratch
 
   /// Reflections that are applied together: as many as keep a product of matrices busy.
-  private static let blockSize = 96
+  private static let blockSize = 64
 
   init(rows: Int, count: Int, offset: Int) {
     self.rows = rows
@@ -55,7 +55,7 @@ struct HouseholderReflectors {
     private let height: Int
     private let v: UnsafeMutablePointer<Float>
     private let vStride: Int
-    /// [size, size], upper triangular.
+    /// Tᵀ, [size, size], lower triangular.
     private let t: Scratch
 
     init(_ reflectors: HouseholderReflectors, _ range: Range<Int>) {
@@ -68,15 +68,15 @@ struct HouseholderReflectors {
       t = Scratch(zeros: size * size)
       let gram = Scratch(size * size)
       ck_gemm(true, false, size, size, height, 1, v, vStride, v, vStride, 0, gram.base, size)
-      // T[..<i, i] = −τᵢ T[..<i, ..<i] (VᵀV)[..<i, i], and τᵢ on the diagonal.
+      // T[..<i, i] = −τᵢ T[..<i, ..<i] (VᵀV)[..<i, i], and τᵢ on the diagonal; here as rows of Tᵀ.
       let tau = reflectors.tau.base + range.lowerBound
       for i in 0..<size {
-        for row in 0..<i {
-          var sum: Float = 0
-          for k in row..<i { sum += t.base[row * size + k] * gram.base[k * size + i] }
-          t.base[row * size + i] = -tau[i] * sum
+        let row = t.base + i * size
+        for k in 0..<i {
+          let (factor, other) = (-tau[i] * gram.base[i * size + k], t.base + k * size)
+          for column in 0...k { row[column] += factor * other[column] }
         }
-        t.base[i * size + i] = tau[i]
+        row[i] = tau[i]
       }
     }
 
@@ -86,7 +86,7 @@ struct HouseholderReflectors {
     ) {
       let (w, tw) = (work.base, work.base + size * columns)
       ck_gemm(true, false, size, columns, height, 1, v, vStride, c, stride, 0, w, columns)
-      ck_gemm(transposed, false, size, columns, size, 1, t.base, size, w, columns, 0, tw, columns)
+      ck_gemm(!transposed, false, size, columns, size, 1, t.base, size, w, columns, 0, tw, columns)
       ck_gemm(false, false, height, columns, size, -1, v, vStride, tw, columns, 1, c, stride)
     }
 
@@ -94,7 +94,7 @@ struct HouseholderReflectors {
     func applyTransposed(toRightOf c: UnsafeMutablePointer<Float>, stride: Int, height rows: Int, work: Scratch) {
       let (w, wt) = (work.base, work.base + size * rows)
       ck_gemm(false, false, rows, size, height, 1, c, stride, v, vStride, 0, w, size)
-      ck_gemm(false, true, rows, size, size, 1, w, size, t.base, size, 0, wt, size)
+      ck_gemm(false, false, rows, size, size, 1, w, size, t.base, size, 0, wt, size)
       ck_gemm(false, true, rows, height, size, -1, wt, size, v, vStride, 1, c, stride)
     }
   }

@@ -89,7 +89,7 @@ struct SVDPictureStudy {
       .init(
         "Side by side",
         [
-          .figure(ImageGrid(title: "", tiles: tiles + [original])),
+          .figure(ImageGrid(title: "", tiles: tiles + [original], tileWidth: 400)),
           .figure(
             table,
             caption: "The numbers of rank r in one channel are r (width + height). The error is relative, in the "
