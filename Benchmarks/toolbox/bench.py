@@ -7,6 +7,7 @@ Parts: extract, extract-full, merge, resize, inspect; all by default.
 Writes about 2.5 GB into FOLDER (default: a temporary one). Every number is the median of several runs, ours and the
 peer's in turn. Memory is the peak of anonymous pages (Linux: RssAnon), so without mapped file pages.
 """
+import atexit
 import json
 import os
 import shutil
@@ -19,6 +20,8 @@ import time
 here = os.path.dirname(os.path.abspath(__file__))
 lora = os.path.abspath(sys.argv[1])
 folder = sys.argv[2] if len(sys.argv) > 2 else tempfile.mkdtemp()
+if len(sys.argv) < 3:
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
 REPEATS = int(os.environ.get("REPEATS", "3"))
 # A library that is told another processor's kernels would not be a fair peer.
 environment = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS_")} | {"HF_HUB_OFFLINE": "1"}

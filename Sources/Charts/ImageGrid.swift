@@ -27,6 +27,7 @@ public struct ImageGrid: Figure {
   /// The least width of a tile, in pixels; a row has as many as fit.
   public let tileWidth: Int
 
+  /// - Parameter tileWidth: small pictures are enlarged to it, pixel by pixel; large ones are shown smoothly.
   public init(title: String, tiles: [Tile], tileWidth: Int = 88) {
     self.title = title
     self.tiles = tiles
@@ -48,6 +49,7 @@ public struct ImageGrid: Figure {
             [
               "src": tile.picture.dataURI, "width": tile.picture.width, "height": tile.picture.height,
               "alt": tile.captions.map(\.text).joined(separator: ", "),
+              "style": "image-rendering:\(tile.picture.width < tileWidth ? "pixelated" : "auto")",
             ])
         ]
           + tile.captions.map { caption in
@@ -59,7 +61,7 @@ public struct ImageGrid: Figure {
           })
     }
     let heading = title.isEmpty ? [] : [Markup("div", ["class": "tiles-heading"], text: title)]
-    let columns = "grid-template-columns:repeat(auto-fill,minmax(\(tileWidth)px,1fr))"
+    let columns = "grid-template-columns:repeat(auto-fill,minmax(min(\(tileWidth)px,100%),1fr))"
     let grid =
       tiles.isEmpty ? Markup("div", text: "None.") : Markup("div", ["class": "tiles", "style": columns], content)
     return (heading + [grid]).map(\.source).joined()

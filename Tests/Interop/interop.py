@@ -219,6 +219,30 @@ def formats(work):
         claim(f"… and other tensors are converted as torch does", torch.equal(out["t0.float32"], tensors["t0.float32"].to(dtype)))
 
 
+def real_adapters(work):
+    """The reference outputs of real adapters, where they lie beside the checkout, from merged models."""
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+    data = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "shared", "data")
+    if not os.path.isdir(data):
+        print("skip real adapters: no", data)
+        return
+    for base, kind, name in [
+        ("all-MiniLM-L6-v2", AutoModelForSequenceClassification, "peft-minilm-sst2"),
+        ("stories260K", AutoModelForCausalLM, "peft-stories260k-shakespeare"),
+    ]:
+        for variant in ["", "-dora", "-rslora"]:
+            folder = f"{data}/adapters/{name}{variant}"
+            lora("merge", f"{data}/models/{base}", folder, "-o", f"{work}/{name}{variant}")
+            model = kind.from_pretrained(f"{work}/{name}{variant}", attn_implementation="eager").eval()
+            reference = json.load(open(f"{folder}/reference.json"))
+            worst = 0.0
+            for example in reference.get("sentences") or reference["prompts"]:
+                logits = model(input_ids=torch.tensor([example["input_ids"]])).logits[0].detach()
+                expected = torch.tensor(example.get("adapter_logits") or example["adapter_last_logits"])
+                worst = max(worst, float(((logits if logits.ndim == 1 else logits[-1]) - expected).abs().max()))
+            claim(f"{name}{variant}: merged, it gives the reference logits", worst < 1e-4, worst)
+
+
 def main():
     torch.set_num_threads(2)
     for name, (build, options) in models.CASES.items():
@@ -242,6 +266,8 @@ def main():
             convert(name, models.llama, options, work)
     with tempfile.TemporaryDirectory() as work:
         formats(work)
+    with tempfile.TemporaryDirectory() as work:
+        real_adapters(work)
     print(f"\n{len(failures)} failures")
     sys.exit(1 if failures else 0)
 
