@@ -36,17 +36,20 @@ test: dependencies
 bench: dependencies
 	PYTHON=$(PYTHON) Benchmarks/run.sh
 
-$(JUPYTER):
+$(JUPYTER): JupyterKernel/requirements.txt
 	@Scripts/install-dependencies.sh --python
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install -q -r JupyterKernel/requirements.txt
+	.venv/bin/pip install --quiet --disable-pip-version-check -r JupyterKernel/requirements.txt
+	@touch $@
 
 # Builds the kernel's worker and the library for cells; nothing is done where both are current.
 notebook-kernel: dependencies $(JUPYTER)
 	cd JupyterKernel && ../.venv/bin/python -m swift_kernel install --sys-prefix --name swift-lora \
 	  --display-name "Swift (LoRA)" --package ..
 
+# JupyterLab shows the figures of notebooks that it trusts.
 notebooks: notebook-kernel
+	$(JUPYTER) trust Notebooks/*.ipynb
 	$(JUPYTER) lab --notebook-dir Notebooks
 
 test-notebooks: notebook-kernel
