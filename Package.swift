@@ -28,7 +28,9 @@ let package = Package(
 
     // The library.
     .target(name: "Tensors", dependencies: ["CKernels"]),
-    .target(name: "LinearAlgebra", dependencies: ["Tensors", "COpenBLAS"]),
+    .target(
+      name: "LinearAlgebra", dependencies: ["Tensors", "COpenBLAS"],
+      linkerSettings: [.linkedFramework("Accelerate", .when(platforms: [.macOS]))]),
     .target(name: "Networks", dependencies: ["Tensors"]),
     .target(name: "Adapters", dependencies: ["Networks", "LinearAlgebra"]),
     .target(name: "Checkpoints", dependencies: ["Adapters"]),
