@@ -169,7 +169,8 @@ struct SVDTests {
       (["model.safetensors", "--rank", "2,9"], "a.weight: rank 9"),
       (["model.safetensors", "--tensor", "c"], "a.weight [4, 6]"),
       (["model.safetensors", "--tensor", "bias"], "a.bias [4]"),
-      (["good.png", "--output", "absent"], "is no folder"), (["good.png", "--report", "absent/r.html"], "no folder"),
+      (["good.png", "--output", "text.txt"], "is a file"), (["good.png", "--output", "absent/out"], "no folder"),
+      (["good.png", "--report", "absent/r.html"], "no folder"),
     ])
   func badInput(_ arguments: [String], _ message: String) throws {
     let folder = try TemporaryFolder()

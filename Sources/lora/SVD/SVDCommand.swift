@@ -49,6 +49,7 @@ struct SVDCommand: AsyncParsableCommand {
   func validate() throws {
     _ = try keeping()
     if demo, file != nil { throw ValidationError("--demo takes no file.") }
+    if demo, output != nil { throw ValidationError("--demo shows its picture in the --report; it writes no others.") }
     if demo, rank != nil || energy != nil { throw ValidationError("--demo chooses its ranks itself.") }
     if let tensor {
       if demo || file == nil { throw ValidationError("--tensor needs a safetensors file.") }
@@ -60,7 +61,7 @@ struct SVDCommand: AsyncParsableCommand {
 
   func run() async throws {
     try common.prepare(alsoWriting: report)
-    if let output { try checkFolder(output) }
+    if let output { try checkFolderWritable(output) }
     let result: SVDResult
     if demo {
       result = try SVDDemonstration(seed: seed).run()
@@ -77,6 +78,7 @@ struct SVDCommand: AsyncParsableCommand {
     }
     print(result.text)
     let folder = URL(fileURLWithPath: output ?? ".", isDirectory: true)
+    if output != nil { try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true) }
     for (name, picture) in result.pictures {
       try OutputFile.write(picture.png, to: folder.appendingPathComponent(name))
     }
@@ -116,14 +118,6 @@ struct SVDCommand: AsyncParsableCommand {
       return .energies(shares)
     }
     return nil
-  }
-
-  private func checkFolder(_ path: String) throws {
-    var isDirectory: ObjCBool = false
-    guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue else {
-      throw OutputPathError(description: "\(path): is no folder; create it first")
-    }
-    try checkWritable(URL(fileURLWithPath: path).appendingPathComponent("picture.png").path)
   }
 }
 
