@@ -78,7 +78,6 @@ struct SVDTests {
   @Test("--energy chooses the smallest rank, and --output the folder")
   func energy() throws {
     let folder = try TemporaryFolder()
-    try FileManager.default.createDirectory(at: folder.file("out"), withIntermediateDirectories: false)
     let values = try Picture.sample(width: 64, height: 48).matrices[0].spectrum()
     try Picture(matrices: [Picture.sample(width: 64, height: 48).matrices[0]]).png.write(to: folder.file("a.png"))
     let json = folder.file("a.json")
