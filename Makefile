@@ -50,7 +50,7 @@ notebook-kernel: dependencies $(JUPYTER)
 # JupyterLab shows the figures of notebooks that it trusts.
 notebooks: notebook-kernel
 	$(JUPYTER) trust Notebooks/*.ipynb
-	$(JUPYTER) lab --notebook-dir Notebooks
+	$(JUPYTER) lab --notebook-dir Notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 test-notebooks: notebook-kernel
 	JupyterKernel/execute-notebooks Notebooks $(JUPYTER)
