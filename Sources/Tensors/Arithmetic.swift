@@ -5,12 +5,16 @@ import CKernels
 
 extension Tensor {
   package func mapped(_ operation: ck_unary_op) -> Tensor {
-    Tensor(shape: shape) { ck_unary(operation, pointer, $0.baseAddress, count) }
+    let x = widened
+    return Tensor(shape: shape) { ck_unary(operation, x.pointer, $0.baseAddress, count) }
   }
 
   /// outputGradient · f′(self)
   package func mappedGradient(_ operation: ck_unary_op, _ outputGradient: Tensor) -> Tensor {
-    Tensor(shape: shape) { ck_unary_gradient(operation, pointer, outputGradient.pointer, $0.baseAddress, count) }
+    let x = widened
+    return Tensor(shape: shape) {
+      ck_unary_gradient(operation, x.pointer, outputGradient.pointer, $0.baseAddress, count)
+    }
   }
 
   private func unary(_ operation: Operation, _ kernel: ck_unary_op) -> Tensor {
@@ -39,7 +43,8 @@ extension Tensor {
 
   /// scale · self + offset
   public func affine(scale: Float, offset: Float) -> Tensor {
-    Tensor(shape: shape) { ck_affine(pointer, scale, offset, $0.baseAddress, count) }
+    let x = widened
+    return Tensor(shape: shape) { ck_affine(x.pointer, scale, offset, $0.baseAddress, count) }
       .recorded(.affine, self, Derivative.affine(scale: scale))
   }
 
@@ -75,9 +80,10 @@ extension Tensor {
   /// self + scale · other, for equal shapes, in one pass.
   public func adding(_ other: Tensor, scaledBy scale: Float) -> Tensor {
     precondition(shape == other.shape, "adding: shapes \(shape) and \(other.shape) differ")
+    let (x, y) = (widened, other.widened)
     return Tensor(shape: shape) { out in
-      out.baseAddress!.update(from: pointer, count: count)
-      ck_accumulate(other.pointer, scale, out.baseAddress, count)
+      out.baseAddress!.update(from: x.pointer, count: count)
+      ck_accumulate(y.pointer, scale, out.baseAddress, count)
     }.recorded(.addScaled, self, Derivative.affine(scale: 1), other, Derivative.affine(scale: scale))
   }
 
@@ -91,22 +97,23 @@ extension Tensor {
   /// Adds in place where nobody else holds this value's memory.
   mutating func accumulate(_ other: Tensor) {
     precondition(shape == other.shape, "accumulate: shapes \(shape) and \(other.shape) differ")
-    let count = count
+    let (count, other) = (count, other.widened)
     updateInPlace { ck_accumulate(other.pointer, 1, $0, count) }
   }
 
   /// a op b with broadcasting, unrecorded.
   package func combined(_ operation: ck_binary_op, _ other: Tensor) -> Tensor {
+    let (a, b) = (widened, other.widened)
     if shape == other.shape {
       return Tensor(shape: shape) { out in
-        ck_binary(operation, 1, [count], pointer, [1], other.pointer, [1], out.baseAddress)
+        ck_binary(operation, 1, [count], a.pointer, [1], b.pointer, [1], out.baseAddress)
       }
     }
     let shape = Tensor.broadcastShape(self.shape, other.shape, operation: "elementwise operation")
     return Tensor(shape: shape) { out in
       ck_binary(
-        operation, Int32(shape.count), shape, pointer, broadcastStrides(to: shape), other.pointer,
-        other.broadcastStrides(to: shape), out.baseAddress)
+        operation, Int32(shape.count), shape, a.pointer, a.broadcastStrides(to: shape), b.pointer,
+        b.broadcastStrides(to: shape), out.baseAddress)
     }
   }
 

@@ -52,13 +52,14 @@ extension Tensor {
       "attention: with causal attention no sequence has more queries (\(queries.lengths)) than keys (\(keys.lengths))")
     let tracked = [query, key, value].map(\.isTracked)
     let saved = Derivative.Attention(
-      query: query.detached, key: key.detached, value: value.detached, queries: queries, keys: keys, isCausal: isCausal,
+      query: query.widened.detached, key: key.widened.detached, value: value.widened.detached, queries: queries,
+      keys: keys, isCausal: isCausal,
       wanted: tracked)
     let logSums = tracked.contains(true) ? Storage(count: query.shape[0] * query.shape[1]) : nil
     let output = Tensor(shape: query.shape) {
       ck_attention(
         queries.starts, keys.starts, queries.count, saved.heads, saved.keyHeads, saved.size, saved.scale, isCausal,
-        query.pointer, key.pointer, value.pointer, $0.baseAddress, logSums?.base)
+        saved.query.pointer, saved.key.pointer, saved.value.pointer, $0.baseAddress, logSums?.base)
     }
     guard let logSums else { return output }
     let gradients = Derivative.attention(saved, output, Tensor(storage: logSums, shape: [logSums.count]))

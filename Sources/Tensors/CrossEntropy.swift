@@ -13,8 +13,9 @@ extension Tensor {
     let index = targets.map(Int32.init)
     let counted = Float(Swift.max(1, targets.count { $0 != ignored }))
     let gradient = isTracked ? Storage(count: count) : nil
+    let logits = widened
     let losses = Tensor(shape: [targets.count]) {
-      ck_cross_entropy_rows(pointer, index, Int32(ignored), $0.baseAddress, gradient?.base, shape[0], shape[1])
+      ck_cross_entropy_rows(logits.pointer, index, Int32(ignored), $0.baseAddress, gradient?.base, shape[0], shape[1])
     }
     let loss = losses.sum() / counted
     guard let gradient else { return loss }

@@ -87,6 +87,7 @@ package enum Derivative {
   // y = max x                       dx = dy at the first largest element, else 0
   static func max(_ x: Tensor, axis: Int) -> Pullback {
     let (outer, length, inner) = x.extents(around: axis)
+    let x = x.widened
     return { dy in
       Tensor(shape: x.shape) { dx in
         dx.initialize(repeating: 0)

@@ -24,18 +24,19 @@ extension Tensor {
     let weightGradient = weight.isTracked ? Tensor.zeros(weight.shape) : nil
     let logits = Storage(count: block * classes)
     let slopes = inputGradient != nil || weightGradient != nil ? Storage(count: block * classes) : nil
+    let inputRows = widened
     let losses = Tensor(shape: [targets.count]) { losses in
       index.withUnsafeBufferPointer { index in
         for start in stride(from: 0, to: targets.count, by: block) {
           let rows = Swift.min(block, targets.count - start)
-          let x = pointer + start * inputs
-          ck_gemm(false, true, rows, classes, inputs, 1, x, inputs, weight.pointer, inputs, 0, logits.base, classes)
+          let x = inputRows.pointer + start * inputs
+          multiply(false, true, rows, classes, inputs, x, inputs, weight.storage, inputs, logits.base, classes)
           ck_cross_entropy_rows(
             logits.base, index.baseAddress! + start, Int32(-1), losses.baseAddress! + start, slopes?.base, rows, classes
           )
           if let inputGradient, let slopes {
-            ck_gemm(
-              false, false, rows, inputs, classes, 1, slopes.base, classes, weight.pointer, inputs, 0,
+            multiply(
+              false, false, rows, inputs, classes, slopes.base, classes, weight.storage, inputs,
               inputGradient.base + start * inputs, inputs)
           }
           if let weightGradient, let slopes {

@@ -1,5 +1,17 @@
 import CKernels
 
+/// c = op(a) op(b), the arguments as `ck_gemm` has them, with b as it is stored: bfloat16 is widened block by block.
+func multiply(
+  _ transposeA: Bool, _ transposeB: Bool, _ m: Int, _ n: Int, _ k: Int, _ a: UnsafePointer<Float>, _ lda: Int,
+  _ b: Storage, _ ldb: Int, _ c: UnsafeMutablePointer<Float>?, _ ldc: Int
+) {
+  if let narrow = b.narrow {
+    ck_gemm_bf16(transposeA, transposeB, m, n, k, 1, a, lda, narrow, ldb, 0, c, ldc)
+  } else {
+    ck_gemm(transposeA, transposeB, m, n, k, 1, a, lda, b.base, ldb, 0, c, ldc)
+  }
+}
+
 extension Tensor {
   /// op(self) · op(other), where op transposes the last two axes if asked.
   ///
@@ -29,16 +41,22 @@ extension Tensor {
     precondition(
       k == otherK && (batchA == batchB || batchA.isEmpty || batchB.isEmpty),
       "matmul: shapes \(shape)\(transposeSelf ? "ᵀ" : "") and \(other.shape)\(transposeOther ? "ᵀ" : "") do not fit")
+    // Kernels take bfloat16 on the right: A B = (Bᵀ Aᵀ)ᵀ.
+    if storage.isNarrow && rank == 2 && other.rank == 2 {
+      return other.widened.product(self, !transposeOther, !transposeSelf).transposed()
+    }
     let batch = batchA.isEmpty ? batchB : batchA
     let batchCount = batch.reduce(1, *)
+    let a = widened
+    let b = batchCount == 1 ? other : other.widened
     return Tensor(shape: batch + [m, n]) { out in
       if batchCount == 1 {
-        ck_gemm(
-          transposeSelf, transposeOther, m, n, k, 1, pointer, columnsA, other.pointer, columnsB, 0, out.baseAddress, n)
+        multiply(
+          transposeSelf, transposeOther, m, n, k, a.pointer, columnsA, b.storage, columnsB, out.baseAddress, n)
       } else {
         ck_gemm_batched(
-          batchCount, transposeSelf, transposeOther, m, n, k, 1, pointer, columnsA,
-          batchA.isEmpty ? 0 : rowsA * columnsA, other.pointer, columnsB, batchB.isEmpty ? 0 : rowsB * columnsB, 0,
+          batchCount, transposeSelf, transposeOther, m, n, k, 1, a.pointer, columnsA,
+          batchA.isEmpty ? 0 : rowsA * columnsA, b.pointer, columnsB, batchB.isEmpty ? 0 : rowsB * columnsB, 0,
           out.baseAddress, n, m * n)
       }
     }
@@ -57,7 +75,8 @@ extension Tensor {
     let product = product(weight, false, true)
     let result =
       bias.map { bias in
-        Tensor(shape: product.shape) {
+        let bias = bias.widened
+        return Tensor(shape: product.shape) {
           ck_add_rows(product.pointer, bias.pointer, false, $0.baseAddress, product.shape[0], product.shape[1])
         }
       } ?? product

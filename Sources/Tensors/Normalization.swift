@@ -11,7 +11,8 @@ extension Tensor {
 
   private func softmaxRows(log: Bool) -> Tensor {
     let (rows, columns) = rowExtents
-    return Tensor(shape: shape) { ck_softmax_rows(log, pointer, $0.baseAddress, rows, columns) }
+    let x = widened
+    return Tensor(shape: shape) { ck_softmax_rows(log, x.pointer, $0.baseAddress, rows, columns) }
   }
 
   /// exp(x) / Σ exp(x) over the last axis.
@@ -33,12 +34,13 @@ extension Tensor {
       weight.shape == [columns] && bias.shape == [columns],
       "layerNorm: input \(shape), weight \(weight.shape), bias \(bias.shape) do not fit")
     let (mean, deviation) = (Storage(count: rows), Storage(count: rows))
+    let (x, scale, offset) = (widened.detached, weight.widened.detached, bias.widened)
     let y = Tensor(shape: shape) {
       ck_layer_norm(
-        pointer, weight.pointer, bias.pointer, epsilon, $0.baseAddress, mean.base, deviation.base, rows, columns)
+        x.pointer, scale.pointer, offset.pointer, epsilon, $0.baseAddress, mean.base, deviation.base, rows, columns)
     }
     let saved = Derivative.Normalized(
-      x: detached, weight: weight.detached, mean: Tensor(storage: mean, shape: [rows]),
+      x: x, weight: scale, mean: Tensor(storage: mean, shape: [rows]),
       reciprocalDeviation: Tensor(storage: deviation, shape: [rows]))
     return y.recorded(.layerNorm, [self, weight, bias]) { Derivative.layerNorm(saved, input: $0) }
   }
@@ -48,11 +50,12 @@ extension Tensor {
     let (rows, columns) = rowExtents
     precondition(weight.shape == [columns], "rmsNorm: input \(shape) and weight \(weight.shape) do not fit")
     let deviation = Storage(count: rows)
+    let (x, scale) = (widened.detached, weight.widened.detached)
     let y = Tensor(shape: shape) {
-      ck_rms_norm(pointer, weight.pointer, epsilon, $0.baseAddress, deviation.base, rows, columns)
+      ck_rms_norm(x.pointer, scale.pointer, epsilon, $0.baseAddress, deviation.base, rows, columns)
     }
     let saved = Derivative.Normalized(
-      x: detached, weight: weight.detached, mean: nil, reciprocalDeviation: Tensor(storage: deviation, shape: [rows]))
+      x: x, weight: scale, mean: nil, reciprocalDeviation: Tensor(storage: deviation, shape: [rows]))
     return y.recorded(.rmsNorm, [self, weight]) { Derivative.rmsNorm(saved, input: $0) }
   }
 

@@ -18,7 +18,8 @@ extension Tensor {
     for axis in shape.indices.dropLast().reversed() { strides[axis] = strides[axis + 1] * shape[axis + 1] }
     let newShape = order.map { shape[$0] }
     let newStrides = order.map { strides[$0] }
-    return Tensor(shape: newShape) { ck_permute(Int32(rank), newShape, pointer, newStrides, $0.baseAddress) }
+    let x = widened
+    return Tensor(shape: newShape) { ck_permute(Int32(rank), newShape, x.pointer, newStrides, $0.baseAddress) }
       .recorded(.permute, self, Derivative.permute(order))
   }
 
@@ -36,10 +37,11 @@ extension Tensor {
     let (outer, length, inner) = extents(around: axis)
     var newShape = shape
     newShape[axis] = range.count
+    let x = widened
     return Tensor(shape: newShape) { out in
       for i in 0..<outer {
         (out.baseAddress! + i * range.count * inner).update(
-          from: pointer + (i * length + range.lowerBound) * inner, count: range.count * inner)
+          from: x.pointer + (i * length + range.lowerBound) * inner, count: range.count * inner)
       }
     }.recorded(.slice, self, Derivative.slice(from: shape, axis: axis, range))
   }
@@ -48,6 +50,7 @@ extension Tensor {
   public static func concatenated(_ parts: [Tensor], axis: Int) -> Tensor {
     precondition(!parts.isEmpty, "concatenated: no tensors")
     let axis = parts[0].resolved(axis: axis, "concatenated")
+    let elements = parts.map(\.widened)
     var shape = parts[0].shape
     shape[axis] = 0
     for part in parts {
@@ -61,7 +64,7 @@ extension Tensor {
     var starts: [Int] = []
     let result = Tensor(shape: shape) { out in
       var start = 0
-      for part in parts {
+      for part in elements {
         let size = part.shape[axis] * inner
         for i in 0..<outer {
           (out.baseAddress! + (i * length + start) * inner).update(from: part.pointer + i * size, count: size)
@@ -82,8 +85,15 @@ extension Tensor {
     precondition(
       indices.allSatisfy { $0 >= 0 && $0 < shape[0] }, "rows: an index lies outside 0..<\(shape[0])")
     let index = indices.map(Int32.init)
-    return Tensor(shape: [index.count, shape[1]]) {
-      ck_gather_rows(pointer, index, $0.baseAddress, index.count, shape[1])
+    let columns = shape[1]
+    return Tensor(shape: [index.count, columns]) { out in
+      if let table = storage.narrow {
+        for (place, row) in indices.enumerated() {
+          ck_bf16_to_f32(table + row * columns, out.baseAddress! + place * columns, columns)
+        }
+      } else {
+        ck_gather_rows(pointer, index, out.baseAddress, index.count, columns)
+      }
     }.recorded(.rows, self, Derivative.rows(index, of: shape))
   }
 }

@@ -18,12 +18,14 @@ extension Tensor {
     let (outer, length, inner) = extents(around: axis)
     var shape = shape
     if keepingAxis { shape[axis] = 1 } else { shape.remove(at: axis) }
-    return Tensor(shape: shape) { ck_reduce(operation, pointer, $0.baseAddress, outer, length, inner) }
+    let x = widened
+    return Tensor(shape: shape) { ck_reduce(operation, x.pointer, $0.baseAddress, outer, length, inner) }
   }
 
   /// The sum of all elements.
   public func sum() -> Tensor {
-    Tensor(shape: []) { ck_reduce(CK_SUM, pointer, $0.baseAddress, 1, count, 1) }
+    let x = widened
+    return Tensor(shape: []) { ck_reduce(CK_SUM, x.pointer, $0.baseAddress, 1, count, 1) }
       .recorded(.sum, self, Derivative.sum(from: shape, keptShape: shape.map { _ in 1 }))
   }
 
@@ -53,7 +55,8 @@ extension Tensor {
   public func argmaxRows() -> [Int] {
     precondition(rank == 2, "argmaxRows: a matrix is needed, found shape \(shape)")
     var index = [Int32](repeating: 0, count: shape[0])
-    ck_argmax_rows(pointer, &index, shape[0], shape[1])
+    let x = widened
+    ck_argmax_rows(x.pointer, &index, shape[0], shape[1])
     return index.map(Int.init)
   }
 }

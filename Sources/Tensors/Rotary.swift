@@ -51,9 +51,10 @@ extension Tensor {
   }
 
   func turned(_ table: RotaryTable, _ tableRows: [Int32], back: Bool) -> Tensor {
-    Tensor(shape: shape) {
+    let x = widened
+    return Tensor(shape: shape) {
       ck_rotary(
-        pointer, tableRows, table.cosines.pointer, table.sines.pointer, back, $0.baseAddress, shape[0], shape[1],
+        x.pointer, tableRows, table.cosines.pointer, table.sines.pointer, back, $0.baseAddress, shape[0], shape[1],
         shape[2])
     }
   }

@@ -1,6 +1,7 @@
 import CKernels
 
-/// A dense, row-major array of float32 of any rank: a value, never changed once made.
+/// A dense, row-major array of float32 of any rank: a value, never changed once made. (One that borrows its memory may
+/// keep bfloat16 there, each number of which is a float32.)
 ///
 /// ```swift
 /// let x = Tensor(shape: [2, 3], scalars: [1, 2, 3, 4, 5, 6])
@@ -53,6 +54,13 @@ public struct Tensor: Sendable {
     self.init(storage: Storage(borrowing: base, count: shape.reduce(1, *), owner: owner), shape: shape)
   }
 
+  /// The same with elements of bfloat16, which stay so: half the memory. Matrix products and `rows` widen them as they
+  /// go; any other operation widens a copy, and so does the first change.
+  public init(shape: [Int], borrowingBFloat16 base: UnsafePointer<UInt16>, owner: AnyObject) {
+    self.init(
+      storage: Storage(borrowingBFloat16: base, count: shape.reduce(1, *), owner: owner), shape: shape)
+  }
+
   public static func full(_ shape: [Int], _ value: Float) -> Tensor {
     Tensor(shape: shape) { $0.initialize(repeating: value) }
   }
@@ -78,7 +86,7 @@ public struct Tensor: Sendable {
   /// The only element.
   public var item: Float {
     precondition(count == 1, "item: a tensor of shape \(shape) has \(count) elements, not one")
-    return storage.base[0]
+    return storage[0]
   }
 
   /// The element at one position; slow, for looking.
@@ -89,25 +97,31 @@ public struct Tensor: Sendable {
       precondition(index >= 0 && index < length, "subscript: position \(position) lies outside shape \(shape)")
       offset = offset * length + index
     }
-    return storage.base[offset]
+    return storage[offset]
   }
 
   public func withUnsafeBufferPointer<Result>(_ body: (UnsafeBufferPointer<Float>) throws -> Result) rethrows -> Result
   {
-    defer { withExtendedLifetime(storage) {} }
-    return try body(UnsafeBufferPointer(start: storage.base, count: storage.count))
+    let floats = widened.storage
+    defer { withExtendedLifetime(floats) {} }
+    return try body(UnsafeBufferPointer(start: floats.base, count: floats.count))
   }
 
-  /// Read access for kernels; `storage` outlives every synchronous use.
+  /// The same value with its elements in memory as float32: a copy where they are bfloat16. What hands `pointer` to a
+  /// kernel asks for it first.
+  package var widened: Tensor {
+    storage.isNarrow ? Tensor(storage: storage.copied(), shape: shape, node: node) : self
+  }
+
+  /// Bytes of memory that the elements take.
+  public var byteCount: Int { count * (storage.isNarrow ? MemoryLayout<UInt16>.stride : MemoryLayout<Float>.stride) }
+
+  /// Read access for kernels; `storage` outlives every synchronous use. The elements must be float32 (`widened`).
   package var pointer: UnsafePointer<Float> { UnsafePointer(storage.base) }
 
   /// Lets an optimizer write the elements. Copies first where anybody else holds them.
   package mutating func updateInPlace(_ body: (UnsafeMutablePointer<Float>) -> Void) {
-    if storage.isBorrowed || !isKnownUniquelyReferenced(&storage) {
-      let copy = Storage(count: storage.count)
-      copy.base.update(from: storage.base, count: storage.count)
-      storage = copy
-    }
+    if storage.isBorrowed || !isKnownUniquelyReferenced(&storage) { storage = storage.copied() }
     body(storage.base)
   }
 
@@ -117,14 +131,16 @@ public struct Tensor: Sendable {
   /// Whether every element is the same bit for bit, and the shape too.
   public func isIdentical(to other: Tensor) -> Bool {
     guard shape == other.shape else { return false }
-    return (0..<count).allSatisfy { storage.base[$0].bitPattern == other.storage.base[$0].bitPattern }
+    return withUnsafeBufferPointer { a in
+      other.withUnsafeBufferPointer { b in a.indices.allSatisfy { a[$0].bitPattern == b[$0].bitPattern } }
+    }
   }
 
   /// False where an element is infinite or not a number.
-  public var isFinite: Bool { ck_all_finite(pointer, count) }
+  public var isFinite: Bool { withUnsafeBufferPointer { ck_all_finite($0.baseAddress, $0.count) } }
 
   /// The Frobenius norm √Σx², summed in double precision.
-  public var norm: Double { ck_sum_of_squares(pointer, count).squareRoot() }
+  public var norm: Double { withUnsafeBufferPointer { ck_sum_of_squares($0.baseAddress, $0.count) }.squareRoot() }
 }
 
 extension Tensor: CustomStringConvertible {

@@ -108,13 +108,18 @@ public struct StoredTensor: @unchecked Sendable {
     return Tensor(shape: shape) { read(0..<count, into: $0) }
   }
 
-  /// The whole tensor as float32, without a copy where it is stored so: the numbers then stay in the mapped file.
+  /// The whole tensor, without a copy where it is stored as float32, or is a matrix stored as bfloat16: the numbers then
+  /// stay in the mapped file as they are. (Vectors are small, and no product widens them as it goes.)
   package func sharedTensor() throws -> Tensor {
-    guard format == .f32, let start = bytes.baseAddress, Int(bitPattern: start) % MemoryLayout<Float>.alignment == 0
-    else {
-      return try tensor()
+    guard let start = bytes.baseAddress else { return try tensor() }
+    func isAligned(to size: Int) -> Bool { Int(bitPattern: start) % size == 0 }
+    switch format {
+    case .f32 where isAligned(to: 4):
+      return Tensor(shape: shape, borrowing: start.assumingMemoryBound(to: Float.self), owner: owner)
+    case .bf16 where shape.count == 2 && isAligned(to: 2):
+      return Tensor(shape: shape, borrowingBFloat16: start.assumingMemoryBound(to: UInt16.self), owner: owner)
+    default: return try tensor()
     }
-    return Tensor(shape: shape, borrowing: start.assumingMemoryBound(to: Float.self), owner: owner)
   }
 
   /// Starts reading a range of its bytes from disk.

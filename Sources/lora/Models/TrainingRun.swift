@@ -38,10 +38,12 @@ struct TrainingRun {
     // With recomputation one layer at a time is whole, and of the others the input is kept.
     let kept =
       options.recompute ? 13 * hidden + 4 * intermediate + layers * hidden : layers * (12 * hidden + 4 * intermediate)
-    // Weights; gradient, two moments and the best values of what is trained; per layer the token vectors that the
-    // gradient needs; the blocks of logits.
-    let bytes =
-      4 * (total + 4 * count + rows * kept + 2 * min(rows, 128) * outputs)
+    // Weights, the frozen ones as they are stored; gradient, two moments and the best values of what is trained; per layer
+    // the token vectors that the gradient needs; the blocks of logits.
+    let weights = all.map(\.parameter).reduce(0) {
+      $0 + ($1.isTrainable ? 4 * $1.original.count : $1.original.byteCount)
+    }
+    let bytes = weights + 4 * (4 * count + rows * kept + 2 * min(rows, 128) * outputs)
     let modules = model.attachedAdapters.count { !($0.adapter is Replacement) }
     let kind =
       recipe.method == .full
