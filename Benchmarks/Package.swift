@@ -14,6 +14,7 @@ let package = Package(
   targets: [
     program("digits-bench"),
     program("digit-recipes"),
+    program("generation-bench"),
     program("kernel-bench"),
     program("svd-bench"),
   ],

@@ -8,7 +8,10 @@
 #include "functions.h"
 #include "lanes.h"
 
-enum { QUERIES = 64, KEYS = 64 };  // rows and columns of a block of scores; KEYS is a multiple of CK_LANES
+enum {
+  QUERIES = 64, KEYS = 64,  // rows and columns of a block of scores; KEYS is a multiple of CK_LANES
+  WORTH_A_TRANSPOSE = 8     // so many queries
+};
 
 struct attention {
   const int32_t *query_starts, *key_starts;
@@ -63,6 +66,8 @@ CK_INLINE void product(ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, const float *a
   }
   for (; i < m; i++) {
     ptrdiff_t j = 0;
+    for (; j + 2 * CK_LANES <= n; j += 2 * CK_LANES)
+      tile(1, 2, depth, a + i * a_row, a_row, a_step, b + j, ldb, c + i * ldc + j, ldc, adds);
     for (; j + CK_LANES <= n; j += CK_LANES)
       tile(1, 1, depth, a + i * a_row, a_row, a_step, b + j, ldb, c + i * ldc + j, ldc, adds);
   }
@@ -126,8 +131,15 @@ static CK_CLONES void forward_part(void *context, int part) {
     for (ptrdiff_t j0 = 0; j0 < keys; j0 += KEYS) {
       ptrdiff_t columns = ck_smaller(KEYS, keys - j0);
       if (visible(s, i0 + rows - 1, offset, j0, columns) == 0) break;
-      transpose_block(k + j0 * k_stride, k_stride, columns, size, transposed);
-      product(rows, KEYS, size, q + i0 * q_stride, q_stride, 1, transposed, KEYS, scores, KEYS, false);
+      const float *block = k + j0 * k_stride, *block_queries = q + i0 * q_stride;
+      if (rows < WORTH_A_TRANSPOSE) {  // a new token of a text that is being written
+        for (ptrdiff_t i = 0; i < rows; i++)
+          for (ptrdiff_t j = 0; j < columns; j++)
+            scores[i * KEYS + j] = ck_row_dot(block_queries + i * q_stride, block + j * k_stride, size);
+      } else {
+        transpose_block(block, k_stride, columns, size, transposed);
+        product(rows, KEYS, size, block_queries, q_stride, 1, transposed, KEYS, scores, KEYS, false);
+      }
       for (ptrdiff_t i = 0; i < rows; i++) {
         float *row = scores + i * KEYS;
         ptrdiff_t seen = visible(s, i0 + i, offset, j0, columns);

@@ -12,7 +12,8 @@ enum {
   MOST_FEW = 36,    // above, packing is cheaper
   LEAST_DEPTH = 48, // below, folding the lanes costs too much
   DEPTH = 1024,     // of a block along k: ten rows of x fit the first-level cache
-  WORTH_A_COPY = 64
+  WORTH_A_COPY = 64,
+  READING = 16      // multiplications that take as long as reading a float32 from memory
 };
 
 struct dots {
@@ -88,7 +89,8 @@ void ck_multiply_skinny(const struct ck_product *p) {
   const size_t bytes = (size_t)(s.few * (s.k + CK_MAXIMUM_LANES) + CK_MAXIMUM_LANES) * sizeof(float);
   float *copy = copies ? ck_allocate(bytes) : NULL;
   if (copies) pack_few(&s, s.x, !rows_are_few && p->half, !p->transpose_b, s.ldx, copy);
-  const double row = (double)s.few * (double)s.k;
+  // What a row of w costs, in multiplications; with few rows of x, reading it from memory is most of that.
+  const double row = (double)s.k * (double)(s.few + (s.half ? READING / 2 : READING));
   ck_for_ranges(s.many, (ptrdiff_t)(CK_PRODUCT_GRAIN / row) + 1, run_dots, &s);
   if (copies) ck_deallocate(copy, bytes);
 }

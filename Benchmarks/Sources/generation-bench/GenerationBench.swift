@@ -1,0 +1,254 @@
+// Tokens a second, against what memory allows: a token needs every weight once.
+//
+//     swift run -c release --package-path Benchmarks generation-bench                  # ours, against the floor
+//     swift run -c release --package-path Benchmarks generation-bench --python python3 # and generation_peers.py
+//     … --lora .build/release/lora        also the time from the program's start to its first token
+//     … --only BF16                       one number format
+//
+// The model has the shape of SmolLM-135M and random weights, the same ones in float32 and in bfloat16. The floor is the
+// time in which all threads together read the model's mapped bytes once and do nothing else; it is measured between
+// tokens. Checked: both formats give the same logits, and transformers the same greedy text.
+import CKernels
+import Foundation
+import LoRAKit
+
+@main
+struct GenerationBench {
+  static func main() throws {
+    let arguments = CommandLine.arguments
+    func option(_ name: String) -> String? {
+      arguments.firstIndex(of: name).flatMap { $0 + 1 < arguments.count ? arguments[$0 + 1] : nil }
+    }
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("generation-bench-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: folder) }
+    print("Threads: \(Threads.count)")
+    let formats = [NumberFormat.f32, .bf16].filter { format in option("--only").map { format.rawValue == $0 } ?? true }
+    var logits: [Tensor] = []
+    for format in formats {
+      let model = folder.appendingPathComponent(format.rawValue)
+      try RandomModel.write(as: format, to: model)
+      let ours = try Measurement(of: model)
+      logits.append(ours.logits)
+      print("\n\(format.rawValue), \(ours.byteCount >> 20) MiB")
+      ours.show()
+      if let lora = option("--lora") { print("  program start to first token: \(try firstToken(lora, model)) s") }
+      if let python = option("--python") { try Peers.measure(python, model, ours.text) }
+    }
+    if let a = logits.first, let b = logits.last, !((a - b).norm < 1e-4 * a.norm) {
+      print("The two formats disagree by \((a - b).norm / a.norm)")
+      exit(1)
+    }
+  }
+
+  /// Seconds of `lora generate --tokens 1`, the median of five.
+  private static func firstToken(_ lora: String, _ model: URL) throws -> String {
+    let times = try (0..<5).map { _ in
+      let start = Date()
+      _ = try output(
+        of: URL(fileURLWithPath: lora), ["generate", "--model", model.path, "--prompt", "a", "--tokens", "1"])
+      return Date().timeIntervalSince(start)
+    }
+    return String(format: "%.2f", median(times))
+  }
+}
+
+func median(_ times: [Double]) -> Double { times.sorted()[times.count / 2] }
+
+/// What a program prints to its standard output.
+func output(of program: URL, _ arguments: [String]) throws -> Data {
+  let process = Process()
+  (process.executableURL, process.arguments) = (program, arguments)
+  // Peers choose their own kernels.
+  process.environment = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("OPENBLAS_") }
+  let pipe = Pipe()
+  process.standardOutput = pipe
+  try process.run()
+  let output = pipe.fileHandleForReading.readDataToEndOfFile()
+  process.waitUntilExit()
+  guard process.terminationStatus == 0 else {
+    print("\(program.path) \(arguments.joined(separator: " ")) failed")
+    exit(1)
+  }
+  return output
+}
+
+/// The times of one model: bare, with an adapter attached, and with that adapter folded in.
+struct Measurement {
+  let byteCount: Int
+  /// Seconds for reading all bytes once.
+  let floor: Double
+  /// Seconds a token.
+  let base: Double, attached: Double, folded: Double
+  /// What follows the prompt by the base model.
+  let text: [Int]
+  let logits: Tensor
+
+  static let prompt = [1, 403, 407, 261, 378]
+  static let tokens = 200
+
+  init(of folder: URL) throws {
+    let checkpoint = try Checkpoint(folder)
+    byteCount = checkpoint.tensors.reduce(0) { $0 + $1.info.byteCount }
+    let reader = StreamingRead(checkpoint)
+    let model = try languageModel(contentsOf: folder)
+    text = Array(Measurement.continuation(model))
+    logits = model.nextLogits(Measurement.prompt, cache: KeyValueCache(for: model, capacity: 8))
+    // Floor and model in turn, so that what disturbs one disturbs the other.
+    func measure() -> (floor: Double, token: Double) {
+      var floors: [Double] = []
+      var tokens: [Double] = []
+      for _ in 0..<3 {
+        floors += (0..<5).map { _ in seconds { reader.run() } }
+        tokens += Measurement.tokenTimes(model)
+      }
+      return (median(floors), median(tokens))
+    }
+    (floor, base) = measure()
+    var generator = SeededGenerator(seed: 1)
+    try model.attach(
+      LoRAConfiguration(rank: 8, alpha: 16), to: .names(["q_proj", "v_proj"]), using: &generator)
+    attached = measure().token
+    model.foldAllAdapters()
+    folded = measure().token
+  }
+
+  private static func continuation(_ model: some LanguageModel) -> Continuation<SeededGenerator> {
+    Continuation(of: prompt, by: model, limit: tokens, using: SeededGenerator(seed: 0))
+  }
+
+  /// Seconds of each token but the first, which reads the prompt.
+  private static func tokenTimes(_ model: some LanguageModel) -> [Double] {
+    var continuation = continuation(model)
+    return (0..<tokens).map { _ in seconds { _ = continuation.next() } }.suffix(tokens - 1)
+  }
+
+  func show() {
+    func line(_ name: String, _ seconds: Double) {
+      let padded = name + String(repeating: " ", count: 34 - name.count)
+      print(
+        "  \(padded)"
+          + String(
+            format: "%7.1f tokens/s  %5.1f GB/s  %3.0f%% of the floor", 1 / seconds,
+            1e-9 * Double(byteCount) / seconds, 100 * floor / seconds))
+    }
+    line("reading the bytes (the floor)", floor)
+    line("base", base)
+    line("adapter attached (r 8, q and v)", attached)
+    line("adapter folded in", folded)
+  }
+}
+
+extension LanguageModel {
+  fileprivate func foldAllAdapters() { for item in attachedAdapters { item.weight.fold() } }
+}
+
+func seconds(_ body: () -> Void) -> Double {
+  let clock = ContinuousClock()
+  let start = clock.now
+  body()
+  let (seconds, attoseconds) = (clock.now - start).components
+  return Double(seconds) + Double(attoseconds) * 1e-18
+}
+
+/// Reads the bytes of all tensors with all threads, each its part of every tensor.
+final class StreamingRead: @unchecked Sendable {
+  private let tensors: [StoredTensor]
+  private let threads = Threads.count
+  private var sums: [SIMD16<UInt32>]
+
+  init(_ checkpoint: Checkpoint) {
+    tensors = checkpoint.tensors
+    sums = Array(repeating: .zero, count: threads)
+  }
+
+  func run() {
+    ck_parallel(
+      Int32(threads),
+      { context, part in
+        Unmanaged<StreamingRead>.fromOpaque(context!).takeUnretainedValue().read(Int(part))
+      }, Unmanaged.passUnretained(self).toOpaque())
+  }
+
+  private func read(_ part: Int) {
+    var sum: (SIMD16<UInt32>, SIMD16<UInt32>, SIMD16<UInt32>, SIMD16<UInt32>) = (.zero, .zero, .zero, .zero)
+    for tensor in tensors {
+      tensor.withBytes { bytes in
+        let size = bytes.count / threads / 256 * 256
+        let start = bytes.baseAddress! + part * size
+        for offset in stride(from: 0, to: size, by: 256) {
+          sum.0 ^= (start + offset).loadUnaligned(as: SIMD16<UInt32>.self)
+          sum.1 ^= (start + offset + 64).loadUnaligned(as: SIMD16<UInt32>.self)
+          sum.2 ^= (start + offset + 128).loadUnaligned(as: SIMD16<UInt32>.self)
+          sum.3 ^= (start + offset + 192).loadUnaligned(as: SIMD16<UInt32>.self)
+        }
+      }
+    }
+    sums[part] = sum.0 ^ sum.1 ^ sum.2 ^ sum.3
+  }
+}
+
+/// A model folder with random weights: hidden size 576, 30 layers, 9 heads over 3 key heads, 49,152 tokens, tied.
+enum RandomModel {
+  static func write(as format: NumberFormat, to folder: URL) throws {
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    let configuration: JSON = [
+      "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 49152, "hidden_size": 576,
+      "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3, "intermediate_size": 1536,
+      "max_position_embeddings": 2048, "rms_norm_eps": 1e-5, "tie_word_embeddings": true, "hidden_act": "silu",
+      "dtype": .string(format == .f32 ? "float32" : "bfloat16"),
+    ]
+    try Data(configuration.pretty.utf8).write(to: folder.appendingPathComponent("config.json"))
+    let tokenizer = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+      .appendingPathComponent("../../../Tests/Fixtures/models/tokenizer-gpt2.json").standardized
+    try FileManager.default.copyItem(at: tokenizer, to: folder.appendingPathComponent("tokenizer.json"))
+
+    var shapes: [(name: String, shape: [Int])] = [("model.embed_tokens.weight", [49152, 576])]
+    for layer in 0..<30 {
+      for (name, shape) in [
+        ("input_layernorm", [576]), ("self_attn.q_proj", [576, 576]), ("self_attn.k_proj", [192, 576]),
+        ("self_attn.v_proj", [192, 576]), ("self_attn.o_proj", [576, 576]), ("post_attention_layernorm", [576]),
+        ("mlp.gate_proj", [1536, 576]), ("mlp.up_proj", [1536, 576]), ("mlp.down_proj", [576, 1536]),
+      ] {
+        shapes.append(("model.layers.\(layer).\(name).weight", shape))
+      }
+    }
+    shapes.append(("model.norm.weight", [576]))
+    let infos = shapes.map { TensorInfo(name: $0.name, format: format, shape: $0.shape) }
+    let writer = try SafetensorsWriter(
+      to: folder.appendingPathComponent("model.safetensors"), expecting: infos,
+      metadata: SafetensorsWriter.pythonMetadata)
+    var generator = SeededGenerator(seed: 7)
+    for (name, shape) in shapes {
+      let values: Tensor =
+        shape.count == 1 ? .ones(shape) : .uniform(shape, from: -0.06, to: 0.06, using: &generator)
+      // Both formats hold numbers of bfloat16.
+      let rounded = try StoredTensor(name: name, values, as: .bf16)
+      try writer.append(format == .bf16 ? rounded : StoredTensor(name: name, rounded.tensor(), as: format))
+    }
+    try writer.finish()
+  }
+}
+
+/// transformers on the same folder.
+enum Peers {
+  private struct Line: Decodable {
+    var name: String
+    var tokensPerSecond: Double
+    var text: [Int]
+  }
+
+  static func measure(_ python: String, _ folder: URL, _ text: [Int]) throws {
+    let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+      .appendingPathComponent("../../generation_peers.py").standardized.path
+    let data = try output(
+      of: URL(fileURLWithPath: "/usr/bin/env"),
+      [python, script, folder.path, Measurement.prompt.map(String.init).joined(separator: ","), "\(text.count)"])
+    for line in try JSONDecoder().decode([Line].self, from: data) {
+      let same = zip(line.text, text).prefix { $0 == $1 }.count
+      print(
+        "  \(line.name)\(String(repeating: " ", count: 34 - line.name.count))"
+          + String(format: "%7.1f tokens/s", line.tokensPerSecond)
+          + "  the first \(same) of \(text.count) tokens are ours")
+    }
+  }
+}

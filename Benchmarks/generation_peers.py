@@ -1,0 +1,45 @@
+"""Greedy generation by transformers, for generation-bench: tokens a second, the median over single tokens.
+
+    python generation_peers.py FOLDER IDS TOKENS
+
+A token is timed from one call of the streamer to the next, which leaves out the first, that reads the prompt. Prints a JSON list.
+"""
+import json
+import statistics
+import sys
+import time
+
+import torch
+import transformers
+
+folder, prompt, tokens = sys.argv[1], [int(id) for id in sys.argv[2].split(",")], int(sys.argv[3])
+transformers.logging.set_verbosity_error()
+
+
+class Clock:
+    def __init__(self):
+        self.times = []
+
+    def put(self, _):
+        self.times.append(time.perf_counter())
+
+    def end(self):
+        pass
+
+
+lines = []
+for name in ["float32", "bfloat16"]:
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, name))
+    ids = torch.tensor([prompt])
+    gaps = []
+    for _ in range(3):
+        clock = Clock()
+        with torch.no_grad():
+            text = model.generate(
+                ids, attention_mask=torch.ones_like(ids), do_sample=False, min_new_tokens=tokens, max_new_tokens=tokens,
+                pad_token_id=0, streamer=clock)
+        # The first call gives the prompt, the second the first token.
+        gaps += [b - a for a, b in zip(clock.times[1:], clock.times[2:])]
+    lines.append({
+        "name": f"transformers, {name}", "tokensPerSecond": 1 / statistics.median(gaps), "text": text[0, len(prompt):].tolist()})
+print(json.dumps(lines))
