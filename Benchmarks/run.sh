@@ -2,13 +2,13 @@
 # Times the library and the tool; with a Python that has the peers (torch, peft, transformers, scikit-learn) in PYTHON,
 # the peers too, in the same run. Benchmarks/README.md says what each part measures.
 #
-#   Benchmarks/run.sh [digits] [svd] [toolbox] [transformers] [kernels]       default: all
+#   Benchmarks/run.sh [digits] [svd] [toolbox] [transformers] [generation] [kernels]       default: all
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 python=${PYTHON:-python3}
 swift=${SWIFT:-swift}
-parts=${*:-digits svd toolbox transformers kernels}
+parts=${*:-digits svd toolbox transformers generation kernels}
 # A library that is told to run another processor's kernels would be no fair peer.
 peer() { env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE "$python" "$@"; }
 has_peers=no
@@ -29,6 +29,12 @@ for part in $parts; do
     toolbox) if [ $has_peers = yes ]; then peer Benchmarks/toolbox/bench.py .build/release/lora; else echo "needs peers"; fi ;;
     transformers)
       if [ $has_peers = yes ]; then peer Benchmarks/transformers/compare.py .build/release/lora; else echo "needs peers"; fi ;;
+    generation)
+      if [ $has_peers = yes ]; then
+        $programs/generation-bench --lora .build/release/lora --python "$python"
+      else
+        $programs/generation-bench --lora .build/release/lora
+      fi ;;
     kernels) $programs/kernel-bench ;;
     *) echo "There is no part '$part'." >&2; exit 64 ;;
   esac

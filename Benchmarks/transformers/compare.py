@@ -4,11 +4,13 @@
 
 LORA is the release build's executable. Python needs torch, transformers, peft and tokenizers. Models with random weights of each
 shape are written to a temporary folder; both sides train the same LoRA (r 8 on queries and values) on batches of the same size, and a
-check makes sure that both see the same loss at the first step. Prints medians and peak memory.
+check makes sure that both see the same loss at the first step. Prints medians and peak memory; for decoders also those of `lora` with
+the base in bfloat16, and with layers computed again.
 """
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -43,8 +45,11 @@ def make_model(shape, folder):
             max_position_embeddings=2048, tie_word_embeddings=True)
         model = transformers.LlamaForCausalLM(config)
     model.save_pretrained(folder)
-    with open(TOKENIZER) as source, open(os.path.join(folder, "tokenizer.json"), "w") as target:
-        target.write(source.read())
+    shutil.copy(TOKENIZER, os.path.join(folder, "tokenizer.json"))
+    if shape["kind"] == "llama":
+        half = os.path.join(folder, "bf16")
+        model.to(torch.bfloat16).save_pretrained(half)
+        shutil.copy(TOKENIZER, os.path.join(half, "tokenizer.json"))
 
 
 def make_data(shape, folder):
@@ -112,13 +117,13 @@ def run(command):
     return output, usage.ru_maxrss
 
 
-def lora_side(lora, folder, shape, data, steps):
+def lora_side(lora, folder, shape, data, steps, *options):
     output = os.path.join(folder, "adapter")
     kind = "classify" if shape["kind"] == "bert" else "lm"
     _, peak = run([
         lora, "train", kind, "--model", folder, "--data", data, "--length", str(shape["length"]), "--batch-size",
         str(shape["batch"]), "--steps", str(steps), "--clipping", "0", "--schedule", "constant", "--warm-up", "0", "-o", output,
-        "--quiet"])
+        "--quiet", *options])
     rows = [json.loads(line) for line in open(os.path.join(output, "metrics.jsonl"))]
     ends = [0.0] + [row["seconds"] for row in rows]
     return {"times": [b - a for a, b in zip(ends, ends[1:])], "losses": [row["loss"] for row in rows], "peak": peak}
@@ -151,15 +156,23 @@ def main():
             text, _ = run(itself + ["--peft", request])
             peft = json.loads(text.splitlines()[-1])
             ours = lora_side(options.lora, folder, shape, data, options.steps)
+            # No peer trains on a base in bfloat16 with arithmetic in float32: these stand beside peft's float32.
+            others = {}
+            if shape["kind"] == "llama":
+                half = os.path.join(folder, "bf16")
+                others["  base in BF16"] = lora_side(options.lora, half, shape, data, options.steps)
+                others["  and --recompute"] = lora_side(options.lora, half, shape, data, options.steps, "--recompute")
         # A decoder's first loss does not depend on what is drawn at the start; a classifier's new head does.
         if shape["kind"] == "llama" and abs(peft["losses"][0] - ours["losses"][0]) > 1e-3:
             sys.exit(f"{name}: the first losses differ: {peft['losses'][0]} and {ours['losses'][0]}")
-        seconds = [statistics.median(side["times"][1:]) for side in (peft, ours)]
-        megabytes = [side["peak"] / 1024 for side in (peft, ours)]
-        results[name] = {"peft_seconds": seconds[0], "lora_seconds": seconds[1], "peft_mb": megabytes[0], "lora_mb": megabytes[1]}
-        print(
-            f"{name:<18}{seconds[0]:>12.3f}{seconds[1]:>12.3f}{seconds[0] / seconds[1]:>7.2f}{megabytes[0]:>9.0f}{megabytes[1]:>9.0f}"
-            f"{megabytes[1] / megabytes[0]:>7.2f}", flush=True)
+        peft_seconds, peft_mb = statistics.median(peft["times"][1:]), peft["peak"] / 1024
+        for title, side in {name: ours, **others}.items():
+            seconds, megabytes = statistics.median(side["times"][1:]), side["peak"] / 1024
+            results[title if side is ours else name + title] = {
+                "peft_seconds": peft_seconds, "lora_seconds": seconds, "peft_mb": peft_mb, "lora_mb": megabytes}
+            print(
+                f"{title:<18}{peft_seconds:>12.3f}{seconds:>12.3f}{peft_seconds / seconds:>7.2f}{peft_mb:>9.0f}{megabytes:>9.0f}"
+                f"{megabytes / peft_mb:>7.2f}", flush=True)
     if options.json:
         with open(options.json, "w") as file:
             json.dump(results, file, indent=2)

@@ -21,13 +21,14 @@ public struct SamplingOptions: Sendable, Equatable {
   public func draw(
     _ logits: Tensor, after ids: [Int], using generator: inout some RandomNumberGenerator
   ) -> Int {
+    if temperature <= 0 && repetitionPenalty == 1 { return logits.reshaped([1, logits.count]).argmaxRows()[0] }
     var scores = logits.scalars
     if repetitionPenalty != 1 {
       for id in Set(ids) {
         scores[id] = scores[id] > 0 ? scores[id] / repetitionPenalty : scores[id] * repetitionPenalty
       }
     }
-    let best = scores.indices.max { scores[$0] < scores[$1] }!
+    let best = Tensor(shape: [1, scores.count], scalars: scores).argmaxRows()[0]
     guard temperature > 0 else { return best }
     // Weights relative to the likeliest token, in order: each filter keeps a beginning of the list.
     var candidates = scores.indices.map { (id: $0, weight: exp((scores[$0] - scores[best]) / temperature)) }
