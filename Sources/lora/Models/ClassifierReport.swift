@@ -1,12 +1,23 @@
 import Foundation
 import LoRAKit
 
-/// A classifier's report: how it was trained, what it gets right, and the texts that it gets wrong.
+/// A classifier's report: how it was trained, what it gets right, the texts that it gets wrong, and which of its answers
+/// are others than those before.
 struct ClassifierReport {
+  /// What a result is compared with: the same texts, answered by the base or by another adapter.
+  struct Before {
+    /// In a sentence: "the base", "the adapter old".
+    let name: String
+    /// How it answers.
+    let description: String
+    let result: ClassificationResult
+  }
+
   let title: String
   let labels: [String]
   var losses: [Float] = []
   var evaluations: [FineTuningEvaluation] = []
+  var before: Before?
   /// How it was made.
   var footer: String?
 
@@ -22,6 +33,7 @@ struct ClassifierReport {
           ])
         ])
     ]
+    if let before { sections.append(changes(result, since: before, texts)) }
     if !losses.isEmpty { sections.append(curves) }
     // Many classes make an unreadable matrix; a table of the most frequent confusions then says more.
     if labels.count <= 30 {
@@ -31,15 +43,14 @@ struct ClassifierReport {
           [.figure(ConfusionMatrix(title: "Class against answer", classes: labels, counts: result.confusion))]))
     }
     sections.append(confusions(result))
-    let rows = wrong.prefix(50).map { [texts[$0], labels[result.labels[$0]], labels[result.predictions[$0]]] }
-    if !rows.isEmpty {
+    if !wrong.isEmpty {
       sections.append(
         .init(
           "Errors",
           [
-            .figure(
-              Table(columns: [.text("text"), .text("class"), .text("answer")], rows: rows),
-              caption: wrong.count > rows.count ? "The first \(rows.count) of \(wrong.count)." : nil)
+            table([.prose("text"), .text("class"), .text("answer")], of: wrong) {
+              [shortened(texts[$0]), labels[result.labels[$0]], labels[result.predictions[$0]]]
+            }
           ]))
     }
     return Report(
@@ -47,6 +58,44 @@ struct ClassifierReport {
       footer: footer
     ).html
   }
+
+  private func changes(
+    _ result: ClassificationResult, since before: Before, _ texts: [String]
+  ) -> Report.Section {
+    let (mended, broken) = result.changes(since: before.result)
+    let stayed = before.result.errors.reduce(0, +) - mended.count
+    var blocks: [Report.Block] = [
+      .prose(before.description),
+      .highlights([
+        .init(
+          "\((100 * before.result.accuracy).text(2))% → \((100 * result.accuracy).text(2))%",
+          "right answers, before and after"),
+        .init("\(mended.count)", "errors mended"), .init("\(broken.count)", "new errors"),
+        .init("\(stayed)", "errors that stayed"),
+      ]),
+    ]
+    for (title, indices) in [("Errors mended", mended), ("New errors", broken)] where !indices.isEmpty {
+      blocks.append(
+        table(title: title, [.prose("text"), .text("class"), .text("before"), .text("after")], of: indices) {
+          [
+            shortened(texts[$0]), labels[result.labels[$0]], labels[before.result.predictions[$0]],
+            labels[result.predictions[$0]],
+          ]
+        })
+    }
+    return .init("Against \(before.name)", blocks)
+  }
+
+  /// The first fifty of some texts, with the number of all where they are more.
+  private func table(
+    title: String? = nil, _ columns: [Table.Column], of indices: [Int], row: (Int) -> [String]
+  ) -> Report.Block {
+    .figure(
+      Table(title: title, columns: columns, rows: indices.prefix(50).map(row)),
+      caption: indices.count > 50 ? "The first 50 of \(grouped(indices.count))." : nil)
+  }
+
+  private func shortened(_ text: String) -> String { text.count > 300 ? text.prefix(300) + "…" : text }
 
   private var curves: Report.Section {
     var charts: [any Chart] = [

@@ -109,6 +109,12 @@ struct TrainingOptions: ParsableArguments {
     if full, targets != nil { throw ValidationError("--full trains every parameter; leave --targets out.") }
   }
 
+  /// As `OutputOptions.prepare`, for everything that training writes.
+  func prepare(_ output: OutputOptions) throws {
+    try output.prepare(alsoWriting: report, checkpoint)
+    try checkFolderWritable(outputFolder)
+  }
+
   func recipe(defaultTargets: [String], wholeModules: [String] = []) -> FineTuningRecipe {
     var recipe = FineTuningRecipe()
     recipe.method = full ? .full : method
@@ -138,13 +144,13 @@ struct TrainingOptions: ParsableArguments {
   }
 
   /// - Parameter data: names what is trained on, for the state's purpose.
-  func keeping(model: String, data: String, length: Int) -> StateKeeping? {
+  func keeping(model: String, data: String, length: Int, longTexts: LongTexts? = nil) -> StateKeeping? {
     guard let path = checkpoint ?? resume else { return nil }
     let recipe = full ? "full" : "\(method.rawValue) r \(rank) α \(alpha ?? Float(2 * rank)) on \(targets ?? "default")"
     return StateKeeping(
       url: URL(fileURLWithPath: path), everySteps: 100,
       purpose:
-        "train \(recipe), model \(model), data \(data), length \(length), batch \(batchSize ?? 0)/\(accumulation), "
+        "train \(recipe), model \(model), data \(data), length \(length)\(longTexts.map { " in \($0.rawValue)" } ?? ""), batch \(batchSize ?? 0)/\(accumulation), "
         + "epochs \(epochs), steps \(steps ?? 0), rate \(learningRate ?? 0), \(schedule.rawValue), warm-up \(warmUp), "
         + "decay \(weightDecay), clipping \(clipping), dropout \(dropout), bias \(bias.rawValue), ratio \(rateRatio), seed \(seed)"
     )

@@ -10,21 +10,6 @@ struct TrainingRun {
   let plan: FineTuningSchedule
   let isQuiet: Bool
 
-  /// One line of metrics.jsonl.
-  private struct StepMetrics: Encodable {
-    var step: Int
-    var loss: Float
-    var learningRate: Float
-    var gradientNorm: Float?
-    var seconds: Double
-  }
-
-  private struct EvaluationMetrics: Encodable {
-    var step: Int
-    var evaluationScore: Double
-    var evaluationLoss: Double
-  }
-
   /// Says what will be trained, and refuses what can't fit into the memory.
   ///
   /// - Parameters:
@@ -62,31 +47,16 @@ struct TrainingRun {
   ) throws -> (outcome: FineTuning.Outcome, metrics: String) {
     let interruption = Interruption()
     let bar = ProgressBar("training", total: plan.totalSteps(examples: examples), unit: " steps", isQuiet: isQuiet)
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys]
-    encoder.keyEncodingStrategy = .convertToSnakeCase
-    var lines: [String] = []
     var seen = 0
-    let start = Date()
-    func record(_ metrics: some Encodable) {
-      lines.append(String(decoding: (try? encoder.encode(metrics)) ?? Data(), as: UTF8.self))
-    }
     do {
       let outcome = try FineTuning(recipe, plan).run(
         model, examples: examples, weight: weight, keeping: keeping,
         resumeFrom: options.resume.map { URL(fileURLWithPath: $0) }, shouldStop: { interruption.isRequested },
         onStep: { report in
-          record(
-            StepMetrics(
-              step: report.step, loss: report.loss, learningRate: report.learningRate,
-              gradientNorm: report.gradientNorm, seconds: Date().timeIntervalSince(start)))
           bar.advance(by: report.step - seen, note: "loss \(report.loss.text())")
           seen = report.step
         },
         onEvaluation: { evaluation in
-          record(
-            EvaluationMetrics(
-              step: evaluation.step, evaluationScore: evaluation.score, evaluationLoss: evaluation.loss))
           bar.abandon()
           comment(
             "step \(evaluation.step): " + (scoreName.map { "\($0) \(evaluation.score.text()), " } ?? "")
@@ -94,13 +64,35 @@ struct TrainingRun {
             isQuiet: isQuiet)
         }, evaluate: evaluate, loss: loss)
       bar.finish()
-      return (outcome, lines.map { $0 + "\n" }.joined())
+      return (outcome, try TrainingRun.metrics(outcome.history))
     } catch let error as TrainingError {
       bar.abandon()
       guard case .interrupted(let step) = error else { throw error }
       let kept = keeping.map { "; go on with --resume \($0.url.path)" } ?? "; --checkpoint keeps the state for --resume"
       comment("Stopped after step \(step)\(kept)", isQuiet: false)
       throw ExitCode(130)
+    }
+  }
+
+  /// metrics.jsonl: a line for every step and, after it, one for its evaluation.
+  private static func metrics(_ history: FineTuningHistory) throws -> String {
+    struct Evaluation: Encodable {
+      var step: Int
+      var evaluationScore: Double
+      var evaluationLoss: Double
+    }
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys]
+    encoder.keyEncodingStrategy = .convertToSnakeCase
+    let evaluations = Dictionary(grouping: history.evaluations, by: \.step)
+    return try history.steps.reduce(into: "") { text, step in
+      var lines = [try encoder.encode(step)]
+      for item in evaluations[step.step] ?? [] {
+        lines.append(
+          try encoder.encode(
+            Evaluation(step: item.step, evaluationScore: item.score, evaluationLoss: item.loss)))
+      }
+      for line in lines { text += String(decoding: line, as: UTF8.self) + "\n" }
     }
   }
 
