@@ -58,7 +58,7 @@ public struct LabelledText: Equatable, Sendable {
     guard let format = format ?? Format(of: file) else {
       throw DatasetError(
         .wrongFormat, file: file, found: "the extension \"\(file.pathExtension)\"", expected: "tsv, csv or jsonl",
-        advice: "Say which format it is.")
+        advice: "Give it one of these extensions.")
     }
     let content = try LabelledText.decode(file)
     let records =

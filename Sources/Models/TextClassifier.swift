@@ -59,6 +59,11 @@ public final class TextClassifier {
     self.longTexts = longTexts
     hasOwnClassifier =
       try model.bert.configuration.labels == model.labels && Checkpoint(folder)["classifier.weight"] != nil
+    if let stored, !hasOwnClassifier, !stored.replacements.contains(where: { $0.name.hasSuffix("classifier.weight") }) {
+      throw CheckpointError(
+        .missing, file: stored.url.path,
+        "has no classifier, and the model has none for its classes; train one with `lora train classify`")
+    }
     try stored?.attach(to: model)
   }
 

@@ -23,17 +23,14 @@ struct ClassifierReport {
 
   func html(result: ClassificationResult, texts: [String]) -> String {
     let wrong = result.labels.indices.filter { result.labels[$0] != result.predictions[$0] }
-    var sections = [
-      Report.Section(
-        "Result",
-        [
-          .highlights([
-            .init("\((100 * result.accuracy).text(2))%", "right answers"),
-            .init("\(wrong.count)", "errors in \(result.labels.count) texts"),
-          ])
-        ])
+    var highlights: [Report.Highlight] = [
+      .init("\((100 * result.accuracy).text(2))%", "right answers"),
+      .init("\(wrong.count)", "errors in \(result.labels.count) texts"),
     ]
-    if let before { sections.append(changes(result, since: before, texts)) }
+    if let before {
+      highlights.append(.init("\((100 * before.result.accuracy).text(2))%", "right answers of \(before.name)"))
+    }
+    var sections = [Report.Section("Result", [.highlights(highlights)])]
     if !losses.isEmpty { sections.append(curves) }
     // Many classes make an unreadable matrix; a table of the most frequent confusions then says more.
     if labels.count <= 30 {
@@ -43,6 +40,7 @@ struct ClassifierReport {
           [.figure(ConfusionMatrix(title: "Class against answer", classes: labels, counts: result.confusion))]))
     }
     sections.append(confusions(result))
+    if let before { sections.append(changes(result, since: before, texts)) }
     if !wrong.isEmpty {
       sections.append(
         .init(
@@ -68,7 +66,7 @@ struct ClassifierReport {
       .prose(before.description),
       .highlights([
         .init(
-          "\((100 * before.result.accuracy).text(2))% → \((100 * result.accuracy).text(2))%",
+          "\((100 * before.result.accuracy).text(1))% → \((100 * result.accuracy).text(1))%",
           "right answers, before and after"),
         .init("\(mended.count)", "errors mended"), .init("\(broken.count)", "new errors"),
         .init("\(stayed)", "errors that stayed"),
@@ -86,13 +84,13 @@ struct ClassifierReport {
     return .init("Against \(before.name)", blocks)
   }
 
-  /// The first fifty of some texts, with the number of all where they are more.
+  /// The first thirty of some texts, with the number of all where they are more.
   private func table(
     title: String? = nil, _ columns: [Table.Column], of indices: [Int], row: (Int) -> [String]
   ) -> Report.Block {
     .figure(
-      Table(title: title, columns: columns, rows: indices.prefix(50).map(row)),
-      caption: indices.count > 50 ? "The first 50 of \(grouped(indices.count))." : nil)
+      Table(title: title, columns: columns, rows: indices.prefix(30).map(row)),
+      caption: indices.count > 30 ? "The first 30 of \(grouped(indices.count))." : nil)
   }
 
   private func shortened(_ text: String) -> String { text.count > 300 ? text.prefix(300) + "…" : text }

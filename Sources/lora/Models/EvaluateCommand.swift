@@ -171,9 +171,16 @@ struct ColumnOptions: ParsableArguments {
 
   /// - Parameter labels: the classes that are known; nil finds them.
   func read(_ file: URL, labels: [String]?) throws -> LabelledText {
-    let found = textColumn == nil || labelColumn == nil ? try LabelledColumns.find(in: file, hasHeader: !noHeader) : nil
+    var found: (text: LabelledText.Column, label: LabelledText.Column)?
+    if textColumn == nil || labelColumn == nil {
+      do {
+        found = try LabelledColumns.find(in: file, hasHeader: !noHeader)
+      } catch let error as DatasetError where error.kind == .wrongFormat {
+        throw InputError("\(error.description) (--text-column, --label-column)")
+      }
+    }
     func column(_ given: String?, _ found: LabelledText.Column?) -> LabelledText.Column {
-      given.map { name in Int(name).map { .position($0) } ?? .named(name) } ?? found!
+      given.map { name in Int(name).flatMap { $0 >= 0 ? .position($0) : nil } ?? .named(name) } ?? found!
     }
     return try LabelledText(
       contentsOf: file, text: column(textColumn, found?.text), label: column(labelColumn, found?.label),

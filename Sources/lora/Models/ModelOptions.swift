@@ -10,6 +10,13 @@ struct ModelOptions: ParsableArguments {
   var model: String
 
   var folder: URL { URL(fileURLWithPath: model) }
+
+  func validate() throws {
+    var isFolder: ObjCBool = false
+    if FileManager.default.fileExists(atPath: model, isDirectory: &isFolder), !isFolder.boolValue {
+      throw ValidationError("--model \(model): is a file; the folder that holds the model is needed.")
+    }
+  }
 }
 
 /// How much of a text is read.

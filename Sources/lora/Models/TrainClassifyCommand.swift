@@ -61,7 +61,7 @@ struct TrainClassifyCommand: ParsableCommand {
   }
 
   func run() throws {
-    try training.prepare(output)
+    try training.prepare(output, model: model.folder)
     let examples = try columns.read(URL(fileURLWithPath: data), labels: nil)
     guard examples.labelNames.count > 1 else {
       throw InputError(

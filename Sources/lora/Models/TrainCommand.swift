@@ -61,7 +61,7 @@ struct TrainLMCommand: ParsableCommand {
   }
 
   func run() throws {
-    try training.prepare(output)
+    try training.prepare(output, model: model.folder)
     let generator = try TextGenerator(model: model.folder)
     let decoder = generator.model
     decoder.recomputes = training.recompute

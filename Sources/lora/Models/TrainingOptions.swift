@@ -90,9 +90,11 @@ struct TrainingOptions: ParsableArguments {
     for (name, value) in [
       ("rank", rank), ("steps", steps ?? 1), ("batch-size", batchSize ?? 1), ("accumulation", accumulation),
       ("evaluate-every", evaluateEvery ?? 1), ("patience", patience ?? 1),
-    ] where value < 1 {
-      throw ValidationError("--\(name) \(value): a number of at least 1 is needed.")
+    ] {
+      if value < 1 { throw ValidationError("--\(name) \(value): a number of at least 1 is needed.") }
+      if value > 1_000_000_000 { throw ValidationError("--\(name) \(value): a number up to 1,000,000,000 is needed.") }
     }
+    if epochs > 1_000_000 { throw ValidationError("--epochs \(epochs): a number up to 1,000,000 is needed.") }
     for (name, value) in [
       ("alpha", alpha ?? 1), ("learning-rate", learningRate ?? 1), ("rate-ratio", rateRatio), ("epochs", Float(epochs)),
     ] where !(value.isFinite && value > 0) {
@@ -110,9 +112,17 @@ struct TrainingOptions: ParsableArguments {
   }
 
   /// As `OutputOptions.prepare`, for everything that training writes.
-  func prepare(_ output: OutputOptions) throws {
+  func prepare(_ output: OutputOptions, model: URL) throws {
     try output.prepare(alsoWriting: report, checkpoint)
-    try checkFolderWritable(outputFolder)
+    // The folders above it are made too.
+    var existing = URL(fileURLWithPath: outputFolder).standardizedFileURL
+    while !FileManager.default.fileExists(atPath: existing.path), existing.path != "/" {
+      existing.deleteLastPathComponent()
+    }
+    try checkFolderWritable(existing.path)
+    if full, URL(fileURLWithPath: outputFolder).resolvingSymlinksInPath() == model.resolvingSymlinksInPath() {
+      throw InputError("\(outputFolder): is the model that is read; name another folder to write")
+    }
   }
 
   func recipe(defaultTargets: [String], wholeModules: [String] = []) -> FineTuningRecipe {
