@@ -140,7 +140,7 @@ struct LongTextTests {
   func nearestClassMean() {
     // Means: (1, 0) of class 0, (1, 1)/√2 of class 1, whose direction alone counts.
     let nearest = NearestClassMean(
-      embeddings: [[1, 0], [1, 0], [0.6, 0.8], [0.8, 0.6]], labels: [0, 0, 1, 1], classCount: 2)
+      embeddings: [[1, 0], [1, 0], [1, 0], [0.6, 0.8], [0.8, 0.6]], labels: [0, 0, 0, 1, 1], classCount: 2)
     #expect([[1, 0.3], [0.5, 0.3], [0, 1]].map(nearest.label) == [0, 1, 1])
     let labels = [0, 1, 0, 0, 1, 0, 0, 0, 0]
     #expect(NearestClassMean.examples(of: labels, perClass: 3) == [0, 1, 3, 4, 6])

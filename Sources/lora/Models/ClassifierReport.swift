@@ -61,6 +61,7 @@ struct ClassifierReport {
     _ result: ClassificationResult, since before: Before, _ texts: [String]
   ) -> Report.Section {
     let (mended, broken) = result.changes(since: before.result)
+    let answersBefore = before.result.predictions
     let stayed = before.result.errors.reduce(0, +) - mended.count
     var blocks: [Report.Block] = [
       .prose(before.description),
@@ -72,13 +73,13 @@ struct ClassifierReport {
         .init("\(stayed)", "errors that stayed"),
       ]),
     ]
-    for (title, indices) in [("Errors mended", mended), ("New errors", broken)] where !indices.isEmpty {
+    // The right answer is the class, so a column for it would say nothing.
+    for (title, before, after, indices) in [
+      ("Errors mended", "before", "after, right", mended), ("New errors", "before, right", "after", broken),
+    ] where !indices.isEmpty {
       blocks.append(
-        table(title: title, [.prose("text"), .text("class"), .text("before"), .text("after")], of: indices) {
-          [
-            shortened(texts[$0]), labels[result.labels[$0]], labels[before.result.predictions[$0]],
-            labels[result.predictions[$0]],
-          ]
+        table(title: title, [.prose("text"), .text(before), .text(after)], of: indices) {
+          [shortened(texts[$0]), labels[answersBefore[$0]], labels[result.predictions[$0]]]
         })
     }
     return .init("Against \(before.name)", blocks)
