@@ -4,8 +4,8 @@
 public enum LongTexts: String, Sendable, CaseIterable {
   /// Its end is cut off.
   case cut
-  /// It is read in windows, each with the special tokens and each beginning halfway through the one before, so that any
-  /// passage of half a window lies whole in one of them.
+  /// It is read in windows, each with the special tokens, of which each shares a quarter of its own tokens with the one
+  /// before, so that any passage of that length lies whole in one of them.
   case windows
 }
 
@@ -44,7 +44,8 @@ public struct EncodedTexts: Sendable {
       throw TokenizerError(
         place: "post_processor", "adds \(specialCount) special tokens to a text, which leaves no room in \(length)")
     }
-    step = room - room / 2
+    let overlap = room / 4
+    step = room - overlap
     let encodings: [[Encoding]]
     switch longTexts {
     case .cut:
@@ -52,7 +53,7 @@ public struct EncodedTexts: Sendable {
       longCount = encodings.count { $0[0].removedCount > 0 }
       longWindowCount = 0
     case .windows:
-      encodings = tokenizer.encode(texts, inWindowsOf: length, overlap: room / 2)
+      encodings = tokenizer.encode(texts, inWindowsOf: length, overlap: overlap)
       longCount = encodings.count { $0.count > 1 }
       longWindowCount = encodings.reduce(0) { $0 + ($1.count > 1 ? $1.count : 0) }
     }

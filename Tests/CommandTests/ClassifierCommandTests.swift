@@ -29,7 +29,7 @@ struct ClassifierCommandTests {
     let train = ["train", "classify", "--model", place.encoder, "--data", data, "--eval", data, "--epochs", "20"]
     let options = ["--batch-size", "16", "--targets", "all-linear", "--learning-rate", "2e-2"]
     let run = try succeed(train + options + reading + ["-o", place.path("out"), "--json", place.path("t.json")])
-    // 21 own tokens; windows of 14, each 7 after the one before.
+    // 21 own tokens; windows of 14, each 11 after the one before.
     #expect(run.errors.contains("32 of 32 texts were longer than 16 tokens and were read in 64 windows."))
     // What tells the classes apart lies at the end alone.
     #expect(try #require(try object(place.path("t.json"))["accuracy"] as? Double) == 1)
@@ -143,6 +143,10 @@ struct ClassifierCommandTests {
     let whole = try metrics("whole")
     let resumed = try metrics("resumed")
     #expect(whole.count > 200 && whole == resumed)
+    // An evaluation stands after its step.
+    for (index, line) in whole.enumerated() where line["evaluation_score"] != nil {
+      #expect(line["step"] as? Int == whole[index - 1]["step"] as? Int)
+    }
     func report(_ name: String) throws -> String { try String(contentsOfFile: place.path(name), encoding: .utf8) }
     #expect(try report("whole.html") == report("resumed.html"))
   }

@@ -50,8 +50,8 @@ struct LongTextTests {
     let texts = ["a fox", long, "", " \t\u{0}", "the dog"]
     let windows = try EncodedTexts(texts, tokenizer: tokenizer, length: 12, longTexts: .windows)
     let own = tokenizer.encode(long, addingSpecialTokens: false).ids.count
-    // [CLS] and [SEP] leave room for 10 tokens, and each window begins 5 after the one before.
-    let expected = 1 + (own - 10 + 4) / 5
+    // [CLS] and [SEP] leave room for 10 tokens, and each window begins 8 after the one before.
+    let expected = 1 + (own - 10 + 7) / 8
     #expect(windows.count == 5 && windows.longCount == 1 && windows.longWindowCount == expected)
     #expect(windows.windows.map(\.count) == [1, expected, 1, 1, 1])
     #expect(windows.windows.last!.upperBound == windows.sequences.count)
@@ -69,7 +69,7 @@ struct LongTextTests {
       model: place.url, labels: ["a", "b", "c"], maximumLength: 12, longTexts: .windows, seed: 3)
     let texts = try classifier.encode(["a fox", long, "the dog"])
     let predictions = classifier.predict(texts, rows: 20)
-    let ids = classifier.tokenizer.encode([long], inWindowsOf: 12, overlap: 5)[0].map { $0.ids.map(Int.init) }
+    let ids = classifier.tokenizer.encode([long], inWindowsOf: 12, overlap: 2)[0].map { $0.ids.map(Int.init) }
     #expect(ids.count > 3)
     let each = ids.map { classifier.model(TokenRows(ids: [$0])).scalars }
     for label in 0..<3 {
@@ -96,13 +96,13 @@ struct LongTextTests {
     let place = try encoder()
     let embedder = try SentenceEmbedder(model: place.url, maximumLength: 12, longTexts: .windows)
     let found = try embedder.embed(["a fox", long])
-    let ids = embedder.tokenizer.encode([long], inWindowsOf: 12, overlap: 5)[0].map { $0.ids.map(Int.init) }
+    let ids = embedder.tokenizer.encode([long], inWindowsOf: 12, overlap: 2)[0].map { $0.ids.map(Int.init) }
     // The vectors of each token by its place in the text; [CLS] at −1, [SEP] at −2.
     var vectors: [Int: [[Float]]] = [:]
     for (window, ids) in ids.enumerated() {
       let hidden = embedder.model(TokenRows(ids: [ids]))
       for row in ids.indices {
-        let token = row == 0 ? -1 : row == ids.count - 1 ? -2 : 5 * window + row - 1
+        let token = row == 0 ? -1 : row == ids.count - 1 ? -2 : 8 * window + row - 1
         vectors[token, default: []].append(hidden.sliced(axis: 0, row..<(row + 1)).scalars)
       }
     }

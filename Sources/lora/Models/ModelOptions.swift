@@ -35,7 +35,7 @@ struct LongTextOptions: ParsableArguments {
   @Option(
     help: """
       What is done with texts of more tokens than --length or the model's positions: cut, or windows (read in windows \
-      that overlap by half, of which the mean counts).
+      that overlap by a quarter, of which the mean counts).
       """)
   var longTexts = LongTexts.cut
 }
