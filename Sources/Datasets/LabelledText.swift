@@ -80,7 +80,7 @@ public struct LabelledText: Equatable, Sendable {
         expected: "a label for every text", advice: "Give those texts a label, or remove them.")
     }
     let names = labelNames ?? LabelledText.names(of: records.map { $0.fields[1] })
-    let positions = Dictionary(uniqueKeysWithValues: names.enumerated().map { ($1, $0) })
+    let positions = Dictionary(names.enumerated().map { ($1, $0) }) { first, _ in first }
     let unseen = records.filter { positions[$0.fields[1]] == nil }
     guard unseen.isEmpty else {
       let found = LabelledText.names(of: unseen.map { $0.fields[1] }).prefix(5).map { name in

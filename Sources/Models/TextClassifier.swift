@@ -77,6 +77,9 @@ public final class TextClassifier {
         throw CheckpointError(
           .malformed, file: file.path, "is no list of \(count.map(String.init) ?? "the") class names")
       }
+      guard Set(labels).count == labels.count else {
+        throw CheckpointError(.malformed, file: file.path, "names a class twice: \(labels.joined(separator: ", "))")
+      }
       return labels
     }
     let own = try ModelConfiguration(Checkpoint(base)).labels()

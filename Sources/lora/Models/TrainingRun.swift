@@ -99,7 +99,20 @@ struct TrainingRun {
   /// Writes the adapter, or the whole model, with its metrics and classes, at once.
   func write(base: URL, configuration: PEFTConfiguration, labels: [String]?, metrics: String) throws {
     let url = URL(fileURLWithPath: options.outputFolder)
-    let output = try OutputDirectory(url)
+    do {
+      try write(
+        to: OutputDirectory(url), url, base: base, configuration: configuration, labels: labels, metrics: metrics)
+    } catch let error as CheckpointError where error.kind == .inputOutput && error.file.contains(".partial") {
+      // Not the file's passing name, which is gone.
+      throw CheckpointError(.inputOutput, file: url.path, error.message)
+    }
+    comment("Written: \(options.outputFolder)", isQuiet: isQuiet)
+  }
+
+  private func write(
+    to output: OutputDirectory, _ url: URL, base: URL, configuration: PEFTConfiguration, labels: [String]?,
+    metrics: String
+  ) throws {
     if recipe.method == .full {
       try writeModel(model, like: base, labels: labels, to: output.staging)
     } else {
@@ -111,7 +124,6 @@ struct TrainingRun {
     }
     try OutputFile.write(metrics, to: output.staging.appendingPathComponent("metrics.jsonl"))
     try output.commit()
-    comment("Written: \(options.outputFolder)", isQuiet: isQuiet)
   }
 }
 
