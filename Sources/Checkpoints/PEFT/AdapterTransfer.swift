@@ -26,7 +26,9 @@ extension StoredAdapter {
     if let method = configuration.baseChangingInitialization {
       problems.append("init_lora_weights is \"\(method)\", which also changed the base's weights")
     }
-    for tensor in replacements where !tensor.isFinite { problems.append("\(tensor.name) holds NaN or infinity") }
+    for tensor in replacements where tensor.format.isConvertible && !tensor.isFinite {
+      problems.append("\(tensor.name) holds NaN or infinity")
+    }
     if model.adapterNames.contains(name) { throw AttachmentError.nameTaken(name) }
     let places = ModelPlaces(model, adapterPaths: modules.map(\.path))
     var links: [(place: NamedParameter, path: String, adapter: any Adapter)] = []

@@ -128,6 +128,11 @@ struct TrainClassifyCommand: ParsableCommand {
       print("errors          \(changes.mended.count) mended, \(changes.broken.count) new")
       print("loss            \(best.loss.text())")
     }
+    if let before, let best = outcome.best, best.score < before.result.accuracy {
+      comment(
+        "The training has not reached what the base answers without it: train for more steps, or at another rate.",
+        isQuiet: output.quiet)
+    }
     print("steps           \(outcome.losses.count) in \(outcome.seconds.text(1)) s")
     try output.write(
       json: Result(
