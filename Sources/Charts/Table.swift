@@ -4,14 +4,19 @@ public struct Table: Figure {
     public let name: String
     /// Text starts on the left; numbers end on the right.
     public let isText: Bool
+    /// Whether a page may break the text into several lines.
+    public let wraps: Bool
 
-    public init(_ name: String, isText: Bool = false) {
+    public init(_ name: String, isText: Bool = false, wraps: Bool = false) {
       self.name = name
       self.isText = isText
+      self.wraps = wraps
     }
 
     public init(stringLiteral name: String) { self.init(name) }
     public static func text(_ name: String) -> Column { Column(name, isText: true) }
+    /// Text of any length.
+    public static func prose(_ name: String) -> Column { Column(name, isText: true, wraps: true) }
   }
 
   public let title: String?
@@ -37,7 +42,7 @@ public struct Table: Figure {
         switch (name, column.isText) {
         case ("th", true): Markup("th", ["scope": "col", "class": "leading"], text: text)
         case ("th", false): Markup("th", ["scope": "col"], text: text)
-        case (_, true): Markup("td", ["class": "leading"], text: text)
+        case (_, true): Markup("td", ["class": column.wraps ? "leading prose" : "leading"], text: text)
         default: Markup("td", text: text)
         }
       }

@@ -28,21 +28,7 @@ public enum LabelledColumns {
 
   /// The fields of the first line, or the keys of the first JSON object.
   private static func names(of file: URL) throws -> [String] {
-    let reader = try ByteReader(file)
-    var line: [UInt8] = []
-    reading: while line.count < 1 << 20 {
-      let chunk = try [UInt8](unsafeUninitializedCapacity: 1 << 14) { buffer, count in
-        count = try reader.read(into: UnsafeMutableRawBufferPointer(buffer))
-      }
-      guard !chunk.isEmpty else { break }
-      if let end = chunk.firstIndex(of: UInt8(ascii: "\n")) {
-        line += chunk[..<end]
-        break reading
-      }
-      line += chunk
-    }
-    if line.last == 0x0D { line.removeLast() }
-    if line.starts(with: [0xEF, 0xBB, 0xBF]) { line.removeFirst(3) }
+    let line = try firstLine(of: file)
     switch LabelledText.Format(of: file) {
     case .jsonLines:
       let object = try? JSONSerialization.jsonObject(with: Data(line)) as? [String: Any]
@@ -55,5 +41,28 @@ public enum LabelledColumns {
       return String(decoding: line, as: UTF8.self).split(separator: "\t", omittingEmptySubsequences: false).map(
         String.init)
     }
+  }
+
+  /// The first line that is not blank.
+  private static func firstLine(of file: URL) throws -> [UInt8] {
+    let reader = try ByteReader(file)
+    var content: [UInt8] = []
+    while content.count < 1 << 20 {
+      let chunk = try [UInt8](unsafeUninitializedCapacity: 1 << 14) { buffer, count in
+        count = try reader.read(into: UnsafeMutableRawBufferPointer(buffer))
+      }
+      content += chunk
+      if content.starts(with: [0xEF, 0xBB, 0xBF]) { content.removeFirst(3) }
+      var lines = content.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+      // The last one may go on.
+      if !chunk.isEmpty { lines.removeLast() }
+      if let line = lines.first(where: { line in line.contains { $0 != 0x0D && $0 != 0x20 } }) {
+        return Array(line.last == 0x0D ? line.dropLast() : line)
+      }
+      if chunk.isEmpty { break }
+    }
+    throw DatasetError(
+      .truncated, file: file, found: "no rows", expected: "at least one text with its label",
+      advice: "Check that this is the right file.")
   }
 }

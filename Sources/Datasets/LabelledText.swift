@@ -13,6 +13,8 @@ public struct LabelledText: Equatable, Sendable {
   public let labels: [Int]
   /// The classes: by number when all are whole numbers, else alphabetically.
   public let labelNames: [String]
+  /// For each text the line of the file that its row starts in, counted from 1.
+  public let lines: [Int]
 
   public var count: Int { texts.count }
 
@@ -56,7 +58,7 @@ public struct LabelledText: Equatable, Sendable {
     guard let format = format ?? Format(of: file) else {
       throw DatasetError(
         .wrongFormat, file: file, found: "the extension \"\(file.pathExtension)\"", expected: "tsv, csv or jsonl",
-        advice: "Say which format it is.")
+        advice: "Give it one of these extensions.")
     }
     let content = try LabelledText.decode(file)
     let records =
@@ -71,18 +73,29 @@ public struct LabelledText: Equatable, Sendable {
         .truncated, file: file, found: "no rows", expected: "at least one text with its label",
         advice: "Check that this is the right file.")
     }
-    let names = labelNames ?? LabelledText.names(of: records.map { $0.fields[1] })
-    let positions = Dictionary(uniqueKeysWithValues: names.enumerated().map { ($1, $0) })
-    texts = records.map { $0.fields[0] }
-    labels = try records.map { record in
-      guard let position = positions[record.fields[1]] else {
-        throw DatasetError(
-          .labelOutOfRange, file: file, found: "label \"\(record.fields[1])\" in line \(record.line.grouped)",
-          expected: names.count > 12 ? "one of \(names.count) known labels" : "one of \(names.joined(separator: ", "))",
-          advice: "Train and test with the same set of labels.")
-      }
-      return position
+    let unlabelled = records.filter { record in record.fields[1].allSatisfy(\.isWhitespace) }
+    guard unlabelled.isEmpty else {
+      throw DatasetError(
+        .wrongFormat, file: file, found: "no label in \(LabelledText.list(lines: unlabelled.map(\.line)))",
+        expected: "a label for every text", advice: "Give those texts a label, or remove them.")
     }
+    let names = labelNames ?? LabelledText.names(of: records.map { $0.fields[1] })
+    let positions = Dictionary(names.enumerated().map { ($1, $0) }) { first, _ in first }
+    let unseen = records.filter { positions[$0.fields[1]] == nil }
+    guard unseen.isEmpty else {
+      let found = LabelledText.names(of: unseen.map { $0.fields[1] }).prefix(5).map { name in
+        "label \"\(name)\" in \(LabelledText.list(lines: unseen.filter { $0.fields[1] == name }.map(\.line)))"
+      }
+      let more = Set(unseen.map { $0.fields[1] }).count - found.count
+      throw DatasetError(
+        .labelOutOfRange, file: file,
+        found: found.joined(separator: ", ") + (more > 0 ? " and \(more) more unknown labels" : ""),
+        expected: names.count > 12 ? "one of \(names.count) known labels" : "one of \(names.joined(separator: ", "))",
+        advice: "Train and test with the same set of labels.")
+    }
+    texts = records.map { $0.fields[0] }
+    labels = records.map { positions[$0.fields[1]]! }
+    lines = records.map(\.line)
     self.labelNames = names
   }
 
@@ -104,6 +117,12 @@ public struct LabelledText: Equatable, Sendable {
     throw DatasetError(
       .wrongFormat, file: file, found: "bytes that are not UTF-8 in line \((line + 1).grouped)", expected: "UTF-8 text",
       advice: "Convert the file, for example with iconv.")
+  }
+
+  /// [4] as "line 4", [4, 7] as "lines 4, 7"; of many the first few and how many more.
+  public static func list(lines: [Int]) -> String {
+    "line\(lines.count == 1 ? "" : "s") " + lines.prefix(5).map(\.grouped).joined(separator: ", ")
+      + (lines.count > 5 ? " and \((lines.count - 5).grouped) more" : "")
   }
 
   private static func names(of labels: [String]) -> [String] {

@@ -20,7 +20,8 @@ struct DelimitedRecords {
     return try rows.map { row in
       guard let last = positions.max(), last < row.fields.count else {
         throw DatasetError(
-          .wrongFormat, file: file, found: "\(row.fields.count) fields in line \(row.line.grouped)",
+          .wrongFormat, file: file,
+          found: "\(row.fields.count) field\(row.fields.count == 1 ? "" : "s") in line \(row.line.grouped)",
           expected: "at least \((positions.max() ?? 0) + 1)",
           advice: "Check that line's separators and quotes, or choose other columns.")
       }

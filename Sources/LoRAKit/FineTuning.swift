@@ -97,26 +97,19 @@ public struct FineTuningSchedule: Sendable {
   func stepsPerEpoch(_ examples: Int) -> Int { (examples + batchSize - 1) / batchSize }
 }
 
-/// What an evaluation found; `score` is to be as large as can be.
-public struct FineTuningEvaluation: Sendable, Equatable {
-  public var step: Int
-  public var score: Double
-  public var loss: Double
-
-  public init(step: Int, score: Double, loss: Double) { (self.step, self.score, self.loss) = (step, score, loss) }
-}
-
 /// A run of fine-tuning: batches, evaluations, the best parameters kept.
 public struct FineTuning {
   public let schedule: FineTuningSchedule
   public let recipe: FineTuningRecipe
 
   public struct Outcome: Sendable {
-    public var losses: [Float]
-    public var evaluations: [FineTuningEvaluation]
+    /// All steps and evaluations, those before an interruption too.
+    public var history: FineTuningHistory
     /// The evaluation whose parameters the model has now; nil where nothing was evaluated.
     public var best: FineTuningEvaluation?
     public var stoppedEarly: Bool
+    public var losses: [Float] { history.steps.map(\.loss) }
+    public var evaluations: [FineTuningEvaluation] { history.evaluations }
     public var seconds: Double
   }
 
@@ -132,9 +125,10 @@ public struct FineTuning {
   ///     a classifier.
   ///   - keeping: where a state is kept every so many steps, at the end and when stopped; the best parameters so far lie
   ///     beside it.
-  ///   - resumeFrom: a state to go on from.
+  ///   - resumeFrom: a state to go on from: the outcome is then that of a run without interruption, bit for bit.
   ///   - evaluate: is asked for a score and a loss; without it the last parameters stay.
   ///   - loss: the mean loss of some examples.
+  /// - Throws: `TrainingError` where the run diverges or is interrupted; the model is then left as it is.
   public func run(
     _ model: some Module, examples: Int, weight: (Int) -> Float = { _ in 1 }, keeping: StateKeeping? = nil,
     resumeFrom: URL? = nil, shouldStop: () -> Bool = { false }, onStep: (StepReport) -> Void = { _ in },
@@ -154,18 +148,34 @@ public struct FineTuning {
       clipping: schedule.clipping)
     var sampler = ShuffledBatches(Array(0..<examples), batchSize: schedule.batchSize, seed: schedule.seed)
     var best = BestParameters(parameters, file: keeping.map { $0.url.appendingPathExtension("best") })
-    var evaluations: [FineTuningEvaluation] = []
+    var history = FineTuningHistory()
     if let resumeFrom, let keeping {
-      try TrainingState.restore(trainer, of: model, sampler: &sampler, purpose: keeping.purpose, from: resumeFrom)
-      try best.restore(from: resumeFrom.appendingPathExtension("best"))
+      let notes = try TrainingState.restore(
+        trainer, of: model, sampler: &sampler, purpose: keeping.purpose, from: resumeFrom)
+      guard let restored = FineTuningHistory(notes), restored.steps.count == trainer.losses.count else {
+        throw CheckpointError(
+          .malformed, file: resumeFrom.path, "holds no history of its \(trainer.losses.count) steps")
+      }
+      history = restored
+      if history.best != nil { try best.restore(from: resumeFrom.appendingPathExtension("best")) }
+    }
+    let secondsBefore = history.seconds
+    /// Where a step has spoilt the parameters, the run has diverged though its losses were finite.
+    func checkParameters() throws {
+      guard parameters.allSatisfy({ $0.parameter.original.isFinite }) else {
+        throw TrainingError.diverged(
+          "the parameters are", step: trainer.losses.count, learningRate: trainer.optimizer.learningRate)
+      }
     }
     func keep() throws {
       guard let keeping else { return }
-      try TrainingState.save(trainer, of: model, sampler: sampler, purpose: keeping.purpose, to: keeping.url)
+      try checkParameters()
+      try TrainingState.save(
+        trainer, of: model, sampler: sampler, purpose: keeping.purpose, notes: history.text(), to: keeping.url)
     }
     let interval = schedule.evaluateEvery ?? schedule.stepsPerEpoch(examples)
-    var (sinceBest, stoppedEarly) = (0, false)
-    while trainer.losses.count < total, !stoppedEarly {
+    var isPatienceSpent: Bool { schedule.patience.map { history.evaluationsSinceBest >= $0 } ?? false }
+    while trainer.losses.count < total, !isPatienceSpent {
       let batch = sampler.next()
       let whole = batch.reduce(0) { $0 + weight($1) }
       let size = (batch.count + schedule.accumulation - 1) / schedule.accumulation
@@ -173,14 +183,19 @@ public struct FineTuning {
       let report = try trainer.step(shares: parts.map { $0.reduce(0) { $0 + weight($1) } / whole }) {
         try loss(parts[$0])
       }
+      history.append(report, seconds: secondsBefore + Date().timeIntervalSince(start))
       onStep(report)
       if let evaluate, report.step % interval == 0 || report.step == total {
+        try checkParameters()
         let (score, loss) = try evaluate()
+        guard score.isFinite, loss.isFinite else {
+          throw TrainingError.diverged(
+            "the loss on the evaluation data is", step: report.step, learningRate: report.learningRate)
+        }
         let evaluation = FineTuningEvaluation(step: report.step, score: score, loss: loss)
-        evaluations.append(evaluation)
+        history.evaluations.append(evaluation)
         onEvaluation(evaluation)
-        sinceBest = try best.offer(evaluation) ? 0 : sinceBest + 1
-        stoppedEarly = schedule.patience.map { sinceBest >= $0 } ?? false
+        if history.best == evaluation { try best.keep(evaluation) }
       }
       if shouldStop() {
         try keep()
@@ -188,11 +203,12 @@ public struct FineTuning {
       }
       if let keeping, report.step % keeping.everySteps == 0 { try keep() }
     }
+    try checkParameters()
     try keep()
     try best.putBack()
     return Outcome(
-      losses: trainer.losses, evaluations: evaluations, best: best.evaluation, stoppedEarly: stoppedEarly,
-      seconds: Date().timeIntervalSince(start))
+      history: history, best: best.evaluation, stoppedEarly: trainer.losses.count < total,
+      seconds: secondsBefore + Date().timeIntervalSince(start))
   }
 }
 
@@ -208,23 +224,31 @@ private struct BestParameters {
     self.file = file
   }
 
-  /// Keeps the parameters as they are now where the evaluation is better.
-  mutating func offer(_ new: FineTuningEvaluation) throws -> Bool {
-    if let evaluation, (new.score, -new.loss) <= (evaluation.score, -evaluation.loss) { return false }
+  /// Keeps the parameters as they are now.
+  mutating func keep(_ new: FineTuningEvaluation) throws {
     evaluation = new
     values = parameters.map(\.parameter.original)
-    if let file {
-      let tensors = try zip(parameters, values).map { try StoredTensor(name: $0.name, $1) }
-      let record = JSON.object([
-        .init("step", .integer(new.step)), .init("score", .number(new.score)), .init("loss", .number(new.loss)),
-      ])
-      try SafetensorsWriter.write(tensors, to: file, metadata: [.init("evaluation", .string(record.compact))])
-    }
-    return true
+    try write()
   }
 
+  private func write() throws {
+    guard let file, let evaluation else { return }
+    let tensors = try zip(parameters, values).map { try StoredTensor(name: $0.name, $1) }
+    let record = JSON.object([
+      .init("step", .integer(evaluation.step)), .init("score", .number(evaluation.score)),
+      .init("loss", .number(evaluation.loss)),
+    ])
+    try SafetensorsWriter.write(tensors, to: file, metadata: [.init("evaluation", .string(record.compact))])
+  }
+
+  /// Takes up what lies beside a state. It may be of a later evaluation than the state's last, where the run ended
+  /// without keeping its state; that evaluation will then come again.
   mutating func restore(from file: URL) throws {
-    guard FileManager.default.fileExists(atPath: file.path) else { return }
+    guard FileManager.default.fileExists(atPath: file.path) else {
+      throw CheckpointError(
+        .missing, file: file.path,
+        "is not there; it holds the best parameters so far and belongs to the state beside it")
+    }
     let stored = try SafetensorsFile(file)
     guard let text = stored.metadata.first(where: { $0.key == "evaluation" })?.value.string,
       let record = try? JSON(parsing: text), let step = record["step"]?.integer, let score = record["score"]?.number,
@@ -237,6 +261,7 @@ private struct BestParameters {
       return try tensor.tensor()
     }
     evaluation = FineTuningEvaluation(step: step, score: score, loss: loss)
+    if file.standardizedFileURL != self.file?.standardizedFileURL { try write() }
   }
 
   func putBack() throws {

@@ -7,14 +7,18 @@ import Tensors
 ///
 /// ```swift
 /// let classifier = try TextClassifier(model: folder, adapter: adapterFolder)
-/// let prediction = classifier.predict(["a moving film"])[0]
+/// let prediction = try classifier.predict(["a moving film"])[0]
 /// classifier.labels[prediction.label]
 /// ```
 public final class TextClassifier {
   public let model: BERTClassifier
   public let tokenizer: Tokenizer
-  /// The most tokens of a text that are read.
+  /// The most tokens that are read at once.
   public let maximumLength: Int
+  /// What is done with longer texts.
+  public let longTexts: LongTexts
+  /// Whether the model's folder has a classifier for these classes, beneath any adapter; else it was drawn at random.
+  public let hasOwnClassifier: Bool
   public var labels: [String] { model.labels }
 
   /// The file beside an adapter's weights that names its classes.
@@ -22,9 +26,8 @@ public final class TextClassifier {
 
   /// What the classifier says of one text.
   public struct Prediction: Sendable {
+    /// Of a text in several windows: the mean of theirs.
     public var logits: [Float]
-    /// How many tokens were cut off to keep to the maximum length.
-    public var removedCount: Int
     /// The likeliest class.
     public var label: Int { logits.indices.max { logits[$0] < logits[$1] }! }
     /// softmax of the logits.
@@ -43,7 +46,8 @@ public final class TextClassifier {
   ///   - maximumLength: at most, and by default, the model's positions.
   ///   - seed: of the new classifier.
   public init(
-    model folder: URL, adapter: URL? = nil, labels: [String]? = nil, maximumLength: Int? = nil, seed: UInt64 = 0
+    model folder: URL, adapter: URL? = nil, labels: [String]? = nil, maximumLength: Int? = nil,
+    longTexts: LongTexts = .cut, seed: UInt64 = 0
   ) throws {
     tokenizer = try Tokenizer(contentsOf: folder)
     let stored = try adapter.map { try StoredAdapter(peft: $0) }
@@ -52,6 +56,14 @@ public final class TextClassifier {
       contentsOf: folder, labels: labels ?? stored.map { try TextClassifier.labels(of: $0, base: folder) },
       using: &generator)
     self.maximumLength = min(maximumLength ?? .max, model.bert.configuration.positions)
+    self.longTexts = longTexts
+    hasOwnClassifier =
+      try model.bert.configuration.labels == model.labels && Checkpoint(folder)["classifier.weight"] != nil
+    if let stored, !hasOwnClassifier, !stored.replacements.contains(where: { $0.name.hasSuffix("classifier.weight") }) {
+      throw CheckpointError(
+        .missing, file: stored.url.path,
+        "has no classifier, and the model has none for its classes; train one with `lora train classify`")
+    }
     try stored?.attach(to: model)
   }
 
@@ -65,6 +77,9 @@ public final class TextClassifier {
         throw CheckpointError(
           .malformed, file: file.path, "is no list of \(count.map(String.init) ?? "the") class names")
       }
+      guard Set(labels).count == labels.count else {
+        throw CheckpointError(.malformed, file: file.path, "names a class twice: \(labels.joined(separator: ", "))")
+      }
       return labels
     }
     let own = try ModelConfiguration(Checkpoint(base)).labels()
@@ -76,75 +91,51 @@ public final class TextClassifier {
     return own?.count == count ? own! : (0..<count).map { "\($0)" }
   }
 
-  /// The texts' tokens, cut to the maximum length.
-  public func encode(_ texts: [String]) -> [Encoding] { tokenizer.encode(texts, maximumLength: maximumLength) }
+  /// The texts' tokens.
+  ///
+  /// - Throws: `NoTokensError` where a text has none.
+  public func encode(_ texts: [String]) throws -> EncodedTexts {
+    try EncodedTexts(texts, tokenizer: tokenizer, length: maximumLength, longTexts: longTexts)
+  }
 
-  /// What the classifier says of each text. Texts of similar length share a batch of about `rows` tokens.
+  /// What the classifier says of each text.
+  ///
+  /// - Parameter rows: about how many tokens are worked on at once.
   public func predict(
     _ texts: [String], rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in }
-  ) -> [Prediction] { predict(encode(texts), rows: rows, progress: progress) }
+  ) throws -> [Prediction] { predict(try encode(texts), rows: rows, progress: progress) }
 
   public func predict(
-    _ encodings: [Encoding], rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in }
+    _ texts: EncodedTexts, rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in }
   ) -> [Prediction] {
-    var predictions = [Prediction?](repeating: nil, count: encodings.count)
-    for batch in batches(of: encodings, rows: rows) {
-      let logits = model(TokenRows(batch.map { encodings[$0] })).scalars
+    let classCount = labels.count
+    var logits = [[Float]](repeating: [], count: texts.sequences.count)
+    texts.forEachBatch(rows: rows, progress: progress) { batch in
+      let found = model(TokenRows(batch.map { texts.sequences[$0] })).scalars
       for (place, index) in batch.enumerated() {
-        predictions[index] = Prediction(
-          logits: Array(logits[(place * labels.count)..<((place + 1) * labels.count)]),
-          removedCount: encodings[index].removedCount)
+        logits[index] = Array(found[(place * classCount)..<((place + 1) * classCount)])
       }
-      progress(batch.count)
     }
-    return predictions.map { $0! }
-  }
-}
-
-/// Indices of the encodings in batches of at most about `rows` tokens, longest first.
-func batches(of encodings: [Encoding], rows: Int) -> [[Int]] {
-  var batches: [[Int]] = []
-  var filled = 0
-  for index in encodings.indices.sorted(by: { encodings[$0].ids.count > encodings[$1].ids.count }) {
-    let length = encodings[index].ids.count
-    if filled + length > rows || batches.isEmpty {
-      batches.append([])
-      filled = 0
-    }
-    batches[batches.count - 1].append(index)
-    filled += length
-  }
-  return batches
-}
-
-/// Sentence embeddings (Reimers and Gurevych 2019): mean token vectors of length 1, whose products are cosines.
-public final class SentenceEmbedder {
-  public let model: BERT
-  public let tokenizer: Tokenizer
-  public let maximumLength: Int
-
-  /// - Parameter adapter: a PEFT folder; a classifier in it is left out.
-  public init(model folder: URL, adapter: URL? = nil, maximumLength: Int? = nil) throws {
-    tokenizer = try Tokenizer(contentsOf: folder)
-    model = try BERT(contentsOf: folder)
-    self.maximumLength = min(maximumLength ?? .max, model.configuration.positions)
-    try adapter.map { try StoredAdapter(peft: $0) }?.attach(to: model, skippingUnplacedWeights: true)
-  }
-
-  /// [texts, hidden], and how many texts were cut to the maximum length.
-  public func embed(
-    _ texts: [String], rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in }
-  ) -> (vectors: [[Float]], cutCount: Int) {
-    let encodings = tokenizer.encode(texts, maximumLength: maximumLength)
-    var vectors = [[Float]](repeating: [], count: texts.count)
-    let size = model.configuration.hidden
-    for batch in batches(of: encodings, rows: rows) {
-      let embeddings = model.sentenceEmbeddings(TokenRows(batch.map { encodings[$0] })).scalars
-      for (place, index) in batch.enumerated() {
-        vectors[index] = Array(embeddings[(place * size)..<((place + 1) * size)])
+    return texts.windows.map { range in
+      let sum = range.dropFirst().reduce(logits[range.lowerBound]) { sum, index in
+        zip(sum, logits[index]).map { $0 + $1 }
       }
-      progress(batch.count)
+      return Prediction(logits: range.count == 1 ? sum : sum.map { $0 / Float(range.count) })
     }
-    return (vectors, encodings.count { $0.removedCount > 0 })
+  }
+
+  /// Logits of some of the texts, [indices, classes], for training: the mean over each text's windows.
+  public func logits(of texts: EncodedTexts, at indices: [Int]) -> Tensor {
+    let logits = model(texts.rows(of: indices))  // [windows, classes]
+    guard logits.shape[0] > indices.count else { return logits }
+    var shares = [Float](repeating: 0, count: indices.count * logits.shape[0])
+    var column = 0
+    for (row, index) in indices.enumerated() {
+      for _ in texts.windows[index] {
+        shares[row * logits.shape[0] + column] = 1 / Float(texts.windows[index].count)
+        column += 1
+      }
+    }
+    return Tensor(shape: [indices.count, logits.shape[0]], scalars: shares).matmul(logits)
   }
 }

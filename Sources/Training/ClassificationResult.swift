@@ -32,4 +32,14 @@ public struct ClassificationResult: Sendable, Equatable {
     for (label, prediction) in zip(labels, predictions) { counts[label][prediction] += 1 }
     return counts
   }
+
+  /// The examples that another result got wrong and this one gets right, and the other way round, in their order.
+  public func changes(since before: ClassificationResult) -> (mended: [Int], broken: [Int]) {
+    precondition(labels == before.labels, "changes: the results are of different examples")
+    let wasRight = zip(labels, before.predictions).map { $0 == $1 }
+    let isRight = zip(labels, predictions).map { $0 == $1 }
+    return (
+      labels.indices.filter { !wasRight[$0] && isRight[$0] }, labels.indices.filter { wasRight[$0] && !isRight[$0] }
+    )
+  }
 }

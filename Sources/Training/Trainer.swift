@@ -15,13 +15,18 @@ public struct StepReport: Sendable {
 /// Why training can't go on.
 public enum TrainingError: Error, CustomStringConvertible {
   case notFinite(loss: Float, step: Int, learningRate: Float)
+  /// Something besides the loss is no finite number any more; `what` says what, with its verb.
+  case diverged(_ what: String, step: Int, learningRate: Float)
   case interrupted(step: Int)
 
   public var description: String {
     switch self {
     case .notFinite(let loss, let step, let rate):
-      "the loss became \(loss) at step \(step) (learning rate \(rate)): try a smaller --learning-rate, or a longer "
+      "the loss became \(loss.isNaN ? "NaN" : "\(loss)") at step \(step) (learning rate \(rate)): try a smaller --learning-rate, or a longer "
         + "warm-up"
+    case .diverged(let what, let step, let rate):
+      "\(what) not finite at step \(step) (learning rate \(rate)): try a smaller --learning-rate, or a "
+        + "longer warm-up"
     case .interrupted(let step): "interrupted after step \(step)"
     }
   }
@@ -47,7 +52,8 @@ public final class Trainer {
     self.clipping = clipping
   }
 
-  /// One step. Throws `TrainingError.notFinite`, before anything is changed, where the loss is not a finite number.
+  /// One step. Throws `TrainingError`, before anything is changed, where the loss or the gradient's norm is not a finite
+  /// number.
   @discardableResult
   public func step(_ loss: () throws -> Tensor) throws -> StepReport {
     try step(optimizer.parameters.valueAndGradients(loss))
@@ -85,6 +91,9 @@ public final class Trainer {
     var scale: Float = 1
     if let clipping {
       norm = Float(gradients.norm(over: optimizer.parameters))
+      guard norm!.isFinite else {
+        throw TrainingError.diverged("the gradients are", step: number, learningRate: optimizer.learningRate)
+      }
       // PyTorch's clip_grad_norm_ adds 1e-6 in the same place.
       scale = min(1, clipping / (norm! + 1e-6))
     }

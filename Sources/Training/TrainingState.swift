@@ -17,10 +17,14 @@ public struct TrainingState {
   }
 
   private static let metadataKey = "training_state"
+  private static let notesKey = "notes"
 
   /// Writes the state beside `url`, syncs and renames: what was there before stays until the new one is whole.
+  ///
+  /// - Parameter notes: what the caller wants to have back from `restore`.
   public static func save(
-    _ trainer: Trainer, of model: some Module, sampler: some BatchSampler, purpose: String, to url: URL
+    _ trainer: Trainer, of model: some Module, sampler: some BatchSampler, purpose: String, notes: String? = nil,
+    to url: URL
   ) throws {
     var tensors = [try StoredTensor(name: "losses", Tensor(trainer.losses))]
     for item in trainer.optimizer.parameters {
@@ -34,16 +38,18 @@ public struct TrainingState {
       purpose: purpose, step: trainer.losses.count, sampler: try JSONEncoder().encode(sampler),
       generators: Dictionary(uniqueKeysWithValues: generators))
     let text = String(decoding: try JSONEncoder().encode(record), as: UTF8.self)
-    try SafetensorsWriter.write(tensors, to: url, metadata: [.init(metadataKey, .string(text))])
+    let metadata = [(metadataKey, text)] + (notes.map { [(notesKey, $0)] } ?? [])
+    try SafetensorsWriter.write(tensors, to: url, metadata: metadata.map { .init($0.0, .string($0.1)) })
   }
 
-  /// Puts a saved state back.
+  /// Puts a saved state back, and returns the notes that were saved with it.
   ///
   /// Throws `CheckpointError` where the file is no training state, was made for another purpose, or holds other
   /// parameters; then nothing is changed.
+  @discardableResult
   public static func restore<Sampler: BatchSampler>(
     _ trainer: Trainer, of model: some Module, sampler: inout Sampler, purpose: String, from url: URL
-  ) throws {
+  ) throws -> String? {
     let file = try SafetensorsFile(url)
     guard let text = file.metadata.first(where: { $0.key == metadataKey })?.value.string,
       let record = try? JSONDecoder().decode(Record.self, from: Data(text.utf8)),
@@ -79,5 +85,6 @@ public struct TrainingState {
     }
     trainer.restore(losses: losses.scalars)
     sampler = restoredSampler
+    return file.metadata.first { $0.key == notesKey }?.value.string
   }
 }

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// A folder with a small model, its tokenizer, and labelled texts: whether the fox or the dog is named.
-private struct Workplace {
+struct Workplace {
   let folder: TemporaryFolder
   var encoder: String { folder.file("encoder").path }
   var decoder: String { folder.file("decoder").path }
@@ -38,13 +38,13 @@ private struct Workplace {
   }
 }
 
-private func json(_ path: String) throws -> Any {
+func json(_ path: String) throws -> Any {
   try JSONSerialization.jsonObject(with: Data(contentsOf: URL(fileURLWithPath: path)))
 }
 
-private func object(_ path: String) throws -> [String: Any] { try #require(try json(path) as? [String: Any]) }
+func object(_ path: String) throws -> [String: Any] { try #require(try json(path) as? [String: Any]) }
 
-private func succeed(_ arguments: [String]) throws -> CommandRun {
+func succeed(_ arguments: [String]) throws -> CommandRun {
   let run = try CommandRun(arguments)
   #expect(run.exitCode == 0, "\(run.errors)")
   return run
@@ -219,6 +219,6 @@ struct ModelCommandTests {
   func longTexts() throws {
     let place = try Workplace()
     let run = try succeed(["embed", "--model", place.encoder, String(repeating: "fox ", count: 100), "a fox"])
-    #expect(run.errors.contains("1 of 2 texts were longer than 40 tokens and were cut."))
+    #expect(run.errors.contains("1 of 2 texts was longer than 40 tokens and was cut;"))
   }
 }

@@ -53,7 +53,7 @@ struct LabelledTextTests {
     "Bad files are errors that name the line and what was found",
     arguments: [
       ("a.csv", "t,l\na,b\n\"open,c\n", "a quote in line 3 that never ends"),
-      ("a.csv", "t,l\na,b\nalone\n", "1 fields in line 3"),
+      ("a.csv", "t,l\na,b\nalone\n", "1 field in line 3"),
       ("a.csv", "text,label\na,b\n", "the columns text, label, expected a column \"t\""),
       ("a.csv", "t,l\n", "no rows"),
       ("a.csv", "", "no line that names"),

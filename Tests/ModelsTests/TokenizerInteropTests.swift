@@ -44,19 +44,7 @@ struct TokenizerInteropTests {
       : fixtures.appendingPathComponent("models/\(name).json")
     let lines = try TokenizerInteropTests.lines()
     #expect(lines.count > 100_000)
-    let input = FileManager.default.temporaryDirectory.appendingPathComponent("lines-\(UUID()).txt")
-    let output = FileManager.default.temporaryDirectory.appendingPathComponent("ids-\(UUID()).txt")
-    defer { for url in [input, output] { try? FileManager.default.removeItem(at: url) } }
-    try Data(lines.joined(separator: "\n").utf8).write(to: input)
-    try Data().write(to: output)
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: try #require(python))
-    process.arguments = [repositoryRoot.appendingPathComponent("Tests/Interop/tokenizer_ids.py").path, file.path]
-    process.standardInput = try FileHandle(forReadingFrom: input)
-    process.standardOutput = try FileHandle(forWritingTo: output)
-    try process.run()
-    process.waitUntilExit()
-    try #require(process.terminationStatus == 0)
+    let expected = try pythonIDs(of: lines, [file.path])
 
     let clock = ContinuousClock()
     var tokenizer: Tokenizer!
@@ -65,16 +53,52 @@ struct TokenizerInteropTests {
     let encoding = clock.measure { encodings = tokenizer.encode(lines) }
     print("\(name): read in \(loading), \(lines.count) lines in \(encoding)")
 
-    let expected = try String(contentsOf: output, encoding: .utf8).split(
-      separator: "\n", omittingEmptySubsequences: false)
+    compare(lines, encodings.map { TokenizerInteropTests.text($0.ids) }, expected)
+  }
+
+  @Test("windows of long texts are those of Python's truncation with a stride")
+  func windows() throws {
+    let file = try #require(sharedData).appendingPathComponent("models/all-MiniLM-L6-v2/tokenizer.json")
+    let lines = try TokenizerInteropTests.lines()
+    // Whole paragraphs, so that many have several windows.
+    let texts = stride(from: 0, to: lines.count, by: 7).map {
+      lines[$0..<min($0 + 7, lines.count)].joined(separator: " ")
+    }
+    let tokenizer = try Tokenizer(contentsOf: file)
+    for (length, overlap) in [(64, 31), (16, 0), (128, 100)] {
+      let windows = tokenizer.encode(texts, inWindowsOf: length, overlap: overlap)
+      #expect(windows.count { $0.count > 2 } > 1000 || length == 128)
+      compare(
+        texts, windows.map { $0.map { TokenizerInteropTests.text($0.ids) }.joined(separator: " | ") },
+        try pythonIDs(of: texts, [file.path, "\(length)", "\(overlap)"]))
+    }
+  }
+
+  private static func text(_ ids: [Int32]) -> String { ids.map(String.init).joined(separator: " ") }
+
+  private func compare(_ lines: [String], _ found: [String], _ expected: [Substring]) {
     var differences = 0
-    for (index, line) in lines.enumerated() {
-      let ids = encodings[index].ids.map(String.init).joined(separator: " ")
-      if ids != expected[index] {
-        differences += 1
-        if differences < 4 { Issue.record("\(line.debugDescription): \(ids) is not \(expected[index])") }
-      }
+    for (index, line) in lines.enumerated() where found[index] != expected[index] {
+      differences += 1
+      if differences < 4 { Issue.record("\(line.debugDescription): \(found[index]) is not \(expected[index])") }
     }
     #expect(differences == 0)
+  }
+
+  private func pythonIDs(of lines: [String], _ arguments: [String]) throws -> [Substring] {
+    let input = FileManager.default.temporaryDirectory.appendingPathComponent("lines-\(UUID()).txt")
+    let output = FileManager.default.temporaryDirectory.appendingPathComponent("ids-\(UUID()).txt")
+    defer { for url in [input, output] { try? FileManager.default.removeItem(at: url) } }
+    try Data(lines.joined(separator: "\n").utf8).write(to: input)
+    try Data().write(to: output)
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: try #require(python))
+    process.arguments = [repositoryRoot.appendingPathComponent("Tests/Interop/tokenizer_ids.py").path] + arguments
+    process.standardInput = try FileHandle(forReadingFrom: input)
+    process.standardOutput = try FileHandle(forWritingTo: output)
+    try process.run()
+    process.waitUntilExit()
+    try #require(process.terminationStatus == 0)
+    return try String(contentsOf: output, encoding: .utf8).split(separator: "\n", omittingEmptySubsequences: false)
   }
 }

@@ -26,6 +26,9 @@ extension StoredAdapter {
     if let method = configuration.baseChangingInitialization {
       problems.append("init_lora_weights is \"\(method)\", which also changed the base's weights")
     }
+    for tensor in replacements where tensor.format.isConvertible && !tensor.isFinite {
+      problems.append("\(tensor.name) holds NaN or infinity")
+    }
     if model.adapterNames.contains(name) { throw AttachmentError.nameTaken(name) }
     let places = ModelPlaces(model, adapterPaths: modules.map(\.path))
     var links: [(place: NamedParameter, path: String, adapter: any Adapter)] = []
@@ -46,6 +49,10 @@ extension StoredAdapter {
         continue
       }
       let (a, b) = try module.factors()
+      guard a.isFinite, b.isFinite else {
+        problems.append("\(module.path): A or B holds NaN or infinity")
+        continue
+      }
       let lora = LoRA(
         a: Parameter(a), b: Parameter(b), alpha: Float(module.alpha),
         scaling: configuration.isRankStabilized ? .rankStabilized : .standard, layout: weight.layout, name: name)

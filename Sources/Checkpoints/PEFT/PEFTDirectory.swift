@@ -28,6 +28,7 @@ extension StoredAdapter {
     let weights = directory.appendingPathComponent(PEFTFormat.weightsName)
     let configurationFile = directory.appendingPathComponent(PEFTFormat.configurationName)
     let exists = { (url: URL) in FileManager.default.fileExists(atPath: url.path) }
+    guard exists(directory) else { throw CheckpointError(.inputOutput, file: directory.path, "does not exist") }
     guard exists(weights) else {
       let pickle = directory.appendingPathComponent("adapter_model.bin")
       if exists(pickle) { try refusePickle(pickle) }

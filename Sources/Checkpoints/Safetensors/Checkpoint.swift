@@ -37,8 +37,10 @@ public struct Checkpoint: Sendable {
     }
     self.places = places
     let configurationFile = location.directory?.appendingPathComponent("config.json")
-    configuration = try configurationFile.flatMap {
-      FileManager.default.fileExists(atPath: $0.path) ? try readJSON($0) : nil
+    configuration = try configurationFile.flatMap { file -> JSON? in
+      // Not `? … : nil`: JSON takes a nil literal for its null.
+      guard FileManager.default.fileExists(atPath: file.path) else { return Optional.none }
+      return try readJSON(file)
     }
   }
 

@@ -50,20 +50,57 @@ public struct Tokenizer: Sendable {
   public func encode(
     _ texts: [String], addingSpecialTokens: Bool = true, maximumLength: Int? = nil
   ) -> [Encoding] {
+    each(of: texts) { encoding($0, nil, addingSpecialTokens, maximumLength, &$1) }
+  }
+
+  /// The ids of each of `texts` in windows that overlap: one window for a text that fits, more for one that is too long.
+  /// They are those of Python `tokenizers` under `enable_truncation(length, stride: overlap)`, with the overflowing ones.
+  ///
+  /// - Parameters:
+  ///   - length: the most ids of a window, the special ones included, which every window has.
+  ///   - overlap: how many of the text's own ids a window shares with the one before.
+  /// - Precondition: `length` leaves room for more than `overlap` ids beside the special ones.
+  public func encode(_ texts: [String], inWindowsOf length: Int, overlap: Int) -> [[Encoding]] {
+    let room = length - specialCount
+    precondition(
+      overlap >= 0 && room > overlap,
+      "encode: windows of \(length) ids, \(specialCount) of them special, can't overlap by \(overlap)")
+    return each(of: texts) { text, cache in
+      let ids = self.ids(of: text, &cache)
+      var windows: [Encoding] = []
+      var start = 0
+      while true {
+        let end = min(start + room, ids.count)
+        let (window, segments) = postProcessor.apply(Array(ids[start..<end]), nil)
+        windows.append(Encoding(ids: window, segments: segments))
+        if end == ids.count { return windows }
+        start += room - overlap
+      }
+    }
+  }
+
+  /// How many special tokens stand before a text's own, and how many there are in all.
+  var specialsBefore: Int { postProcessor.single.prefix { if case .token = $0 { true } else { false } }.count }
+  public var specialCount: Int { postProcessor.addedCount(isPair: false) }
+
+  /// What `body` makes of each text.
+  private func each<Result: Sendable>(
+    of texts: [String], _ body: @Sendable (String, inout WordCache?) -> Result
+  ) -> [Result] {
     let chunk = 1024
     let chunks = (texts.count + chunk - 1) / chunk
     guard chunks > 1 else {
       var cache: WordCache? = model.usesWords ? WordCache() : nil
-      return texts.map { encoding($0, nil, addingSpecialTokens, maximumLength, &cache) }
+      return texts.map { body($0, &cache) }
     }
     // Each part of the texts is worked on by one thread with its own memory of words.
     let parts = min(chunks, ProcessInfo.processInfo.activeProcessorCount)
-    return [Encoding](unsafeUninitializedCapacity: texts.count) { buffer, count in
+    return [Result](unsafeUninitializedCapacity: texts.count) { buffer, count in
       nonisolated(unsafe) let output = buffer.baseAddress!
       DispatchQueue.concurrentPerform(iterations: parts) { part in
         var cache: WordCache? = model.usesWords ? WordCache() : nil
         for index in (texts.count * part / parts)..<(texts.count * (part + 1) / parts) {
-          (output + index).initialize(to: encoding(texts[index], nil, addingSpecialTokens, maximumLength, &cache))
+          (output + index).initialize(to: body(texts[index], &cache))
         }
       }
       count = texts.count

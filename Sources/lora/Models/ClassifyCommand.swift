@@ -22,6 +22,7 @@ struct ClassifyCommand: ParsableCommand {
   @Option(help: "How many classes to show for each text, likeliest first.")
   var top = 1
 
+  @OptionGroup var reading: ReadingOptions
   @OptionGroup var input: TextInput
   @OptionGroup var output: OutputOptions
 
@@ -42,13 +43,15 @@ struct ClassifyCommand: ParsableCommand {
 
   func run() throws {
     try output.prepare()
-    let texts = try input.read()
-    let classifier = try TextClassifier(model: model.folder, adapter: adapter.map { URL(fileURLWithPath: $0) })
+    let (texts, origin) = try input.read()
+    let classifier = try TextClassifier(
+      model: model.folder, adapter: adapter.map { URL(fileURLWithPath: $0) }, maximumLength: reading.length,
+      longTexts: reading.long.longTexts)
+    let encoded = try origin.encode(
+      texts, length: classifier.maximumLength, isQuiet: output.quiet, with: classifier.encode)
     let bar = ProgressBar("classifying", total: texts.count, isQuiet: output.quiet || texts.count < 200)
-    let predictions = classifier.predict(texts) { bar.advance(by: $0) }
+    let predictions = classifier.predict(encoded) { bar.advance(by: $0) }
     if texts.count >= 200 { bar.finish() }
-    reportCut(
-      predictions.count { $0.removedCount > 0 }, of: texts.count, to: classifier.maximumLength, isQuiet: output.quiet)
     var rows: [Result.Row] = []
     for (text, prediction) in zip(texts, predictions) {
       let probabilities = prediction.probabilities

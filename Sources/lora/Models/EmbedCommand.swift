@@ -20,12 +20,10 @@ struct EmbedCommand: ParsableCommand {
   @Option(help: ArgumentHelp("A PEFT folder.", valueName: "folder"))
   var adapter: String?
 
-  @Option(help: "The most tokens of a text that are read. Default: as many as the model can.")
-  var length: Int?
-
   @Flag(help: "Print the cosines between all texts instead.")
   var cosines = false
 
+  @OptionGroup var reading: ReadingOptions
   @OptionGroup var input: TextInput
   @OptionGroup var output: OutputOptions
 
@@ -34,19 +32,16 @@ struct EmbedCommand: ParsableCommand {
     var embeddings: [[Float]]
   }
 
-  func validate() throws {
-    if let length, length < 3 { throw ValidationError("--length \(length): at least 3 is needed.") }
-  }
-
   func run() throws {
     try output.prepare()
-    let texts = try input.read()
+    let (texts, origin) = try input.read()
     let embedder = try SentenceEmbedder(
-      model: model.folder, adapter: adapter.map { URL(fileURLWithPath: $0) }, maximumLength: length)
+      model: model.folder, adapter: adapter.map { URL(fileURLWithPath: $0) }, maximumLength: reading.length,
+      longTexts: reading.long.longTexts)
+    let encoded = try origin.encode(texts, length: embedder.maximumLength, isQuiet: output.quiet, with: embedder.encode)
     let bar = ProgressBar("embedding", total: texts.count, isQuiet: output.quiet || texts.count < 200)
-    let (vectors, cut) = embedder.embed(texts) { bar.advance(by: $0) }
+    let vectors = embedder.embed(encoded) { bar.advance(by: $0) }
     if texts.count >= 200 { bar.finish() }
-    reportCut(cut, of: texts.count, to: embedder.maximumLength, isQuiet: output.quiet)
     for vector in vectors {
       let row =
         cosines

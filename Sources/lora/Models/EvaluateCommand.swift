@@ -10,6 +10,7 @@ struct EvaluateCommand: ParsableCommand {
     discussion: """
       EXAMPLES
         lora evaluate --model all-MiniLM-L6-v2 --adapter sentiment --data test.tsv
+        lora evaluate --model all-MiniLM-L6-v2 --adapter new --against old --data test.tsv --report changes.html
         lora evaluate --model stories260K --adapter shakespeare --data play.txt --length 128
       """)
 
@@ -24,10 +25,17 @@ struct EvaluateCommand: ParsableCommand {
 
   @OptionGroup var columns: ColumnOptions
 
-  @Option(help: "The most tokens of a text that are read at once. Default: as many as the model can.")
-  var length: Int?
+  @OptionGroup var reading: ReadingOptions
 
-  @Option(help: ArgumentHelp("Write a report with a confusion matrix, one HTML file.", valueName: "path"))
+  @Option(
+    help: ArgumentHelp(
+      "Another adapter of the model, to compare with. Default: the model's own classifier, where it has one.",
+      valueName: "folder"))
+  var against: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Write a report on a classifier: its confusions, its errors, what changed. One HTML file.", valueName: "path"))
   var report: String?
 
   @OptionGroup var output: OutputOptions
@@ -38,6 +46,20 @@ struct EvaluateCommand: ParsableCommand {
     var count: Int
     var confusion: [[Int]]
     var labels: [String]
+    /// Of the model's own classifier, without the adapter.
+    var baseAccuracy: Double?
+    /// Of the adapter given by `--against`.
+    var againstAccuracy: Double?
+    var mendedErrors: Int?
+    var newErrors: Int?
+
+    enum CodingKeys: String, CodingKey {
+      case accuracy, loss, count, confusion, labels
+      case baseAccuracy = "base_accuracy"
+      case againstAccuracy = "against_accuracy"
+      case mendedErrors = "mended_errors"
+      case newErrors = "new_errors"
+    }
   }
 
   struct DecoderResult: Encodable {
@@ -47,47 +69,80 @@ struct EvaluateCommand: ParsableCommand {
     var count: Int
   }
 
-  func validate() throws {
-    if let length, length < 3 { throw ValidationError("--length \(length): at least 3 is needed.") }
-  }
-
   func run() throws {
     try output.prepare(alsoWriting: report)
     if try modelKind(of: model.folder) == .encoder { try evaluateClassifier() } else { try evaluateDecoder() }
   }
 
+  private func classifier(adapter: String?) throws -> TextClassifier {
+    try TextClassifier(
+      model: model.folder, adapter: adapter.map { URL(fileURLWithPath: $0) }, maximumLength: reading.length,
+      longTexts: reading.long.longTexts)
+  }
+
   private func evaluateClassifier() throws {
-    let classifier = try TextClassifier(
-      model: model.folder, adapter: adapter.map { URL(fileURLWithPath: $0) }, maximumLength: length)
+    let classifier = try classifier(adapter: adapter)
+    let other = try against.map { try self.classifier(adapter: $0) }
+    if let other, Set(other.labels) != Set(classifier.labels) {
+      throw InputError(
+        "\(against!): knows the classes \(other.labels.prefix(8).joined(separator: ", ")); to be compared, it should know "
+          + classifier.labels.prefix(8).joined(separator: ", "))
+    }
     let examples = try columns.read(URL(fileURLWithPath: data), labels: classifier.labels)
-    let bar = ProgressBar("evaluating", total: examples.count, isQuiet: output.quiet)
-    let predictions = classifier.predict(examples.texts) { bar.advance(by: $0) }
+    let texts = try TextOrigin(file: data, lines: examples.lines).encode(
+      examples.texts, length: classifier.maximumLength, isQuiet: output.quiet, with: classifier.encode)
+    let isCompared = other != nil || adapter != nil && classifier.hasOwnClassifier
+    let bar = ProgressBar("evaluating", total: (isCompared ? 2 : 1) * examples.count, isQuiet: output.quiet)
+    func result(_ predictions: [Int]) -> ClassificationResult {
+      ClassificationResult(labels: examples.labels, predictions: predictions, classCount: classifier.labels.count)
+    }
+    let predictions = classifier.predict(texts) { bar.advance(by: $0) }
+    var before: ClassifierReport.Before?
+    if let other, let against {
+      let answers = other.predict(texts) { bar.advance(by: $0) }
+      before = ClassifierReport.Before(
+        name: "the adapter \(against)", description: "The same texts, answered with the adapter `\(against)`.",
+        result: result(answers.map { classifier.labels.firstIndex(of: other.labels[$0.label])! }))
+    } else if isCompared {
+      let answers = classifier.model.withAdaptersDisabled { classifier.predict(texts) { bar.advance(by: $0) } }
+      before = ClassifierReport.Before(
+        name: "the base", description: "The same texts, answered by the model's own classifier without the adapter.",
+        result: result(answers.map(\.label)))
+    }
     bar.finish()
-    reportCut(
-      predictions.count { $0.removedCount > 0 }, of: examples.count, to: classifier.maximumLength, isQuiet: output.quiet
-    )
-    let result = ClassificationResult(
-      labels: examples.labels, predictions: predictions.map(\.label), classCount: classifier.labels.count)
+    let found = result(predictions.map(\.label))
     let loss = zip(predictions, examples.labels).reduce(0) { $0 + Double($1.0.loss(of: $1.1)) } / Double(examples.count)
-    print("accuracy  \(result.accuracy.text())")
-    print("loss      \(loss.text())")
-    print("count     \(examples.count)")
+    let changes = before.map { found.changes(since: $0.result) }
+    if let before {
+      print("\(against == nil ? "base accuracy   " : "against         ")\(before.result.accuracy.text())")
+    }
+    print("accuracy        \(found.accuracy.text())")
+    if let changes { print("errors          \(changes.mended.count) mended, \(changes.broken.count) new") }
+    print("loss            \(loss.text())")
+    print("count           \(examples.count)")
     try output.write(
       json: ClassifierResult(
-        accuracy: result.accuracy, loss: loss, count: examples.count, confusion: result.confusion,
-        labels: classifier.labels))
+        accuracy: found.accuracy, loss: loss, count: examples.count, confusion: found.confusion,
+        labels: classifier.labels, baseAccuracy: against == nil ? before?.result.accuracy : nil,
+        againstAccuracy: against == nil ? nil : before?.result.accuracy, mendedErrors: changes?.mended.count,
+        newErrors: changes?.broken.count))
     if let report {
-      let page = ClassifierReport(title: "Evaluation", labels: classifier.labels)
-      try OutputFile.write(page.html(result: result, texts: examples.texts), to: URL(fileURLWithPath: report))
+      var page = ClassifierReport(title: "Evaluation", labels: classifier.labels)
+      page.before = before
+      page.footer = "Made by lora evaluate, \(grouped(examples.count)) texts from \(data)."
+      try OutputFile.write(page.html(result: found, texts: examples.texts), to: URL(fileURLWithPath: report))
       comment("The report: \(report)", isQuiet: output.quiet)
     }
   }
 
   private func evaluateDecoder() throws {
+    for (name, value) in [("against", against), ("report", report)] where value != nil {
+      throw InputError("--\(name) is about a classifier, and \(model.model) is a decoder")
+    }
     let generator = try TextGenerator(model: model.folder, adapters: adapter.map { [URL(fileURLWithPath: $0)] } ?? [])
     let windows = try TokenWindows(
       contentsOf: URL(fileURLWithPath: data), tokenizer: generator.tokenizer,
-      length: min(length ?? .max, generator.model.positions))
+      length: min(reading.length ?? .max, generator.model.positions))
     guard windows.predictions > 0 else { throw InputError("\(data): too short, a text of at least 2 tokens is needed") }
     let bar = ProgressBar("evaluating", total: windows.predictions, unit: " tokens", isQuiet: output.quiet)
     let score = windows.score(by: generator.model) { bar.advance(by: $0) }
@@ -116,9 +171,16 @@ struct ColumnOptions: ParsableArguments {
 
   /// - Parameter labels: the classes that are known; nil finds them.
   func read(_ file: URL, labels: [String]?) throws -> LabelledText {
-    let found = textColumn == nil || labelColumn == nil ? try LabelledColumns.find(in: file, hasHeader: !noHeader) : nil
+    var found: (text: LabelledText.Column, label: LabelledText.Column)?
+    if textColumn == nil || labelColumn == nil {
+      do {
+        found = try LabelledColumns.find(in: file, hasHeader: !noHeader)
+      } catch let error as DatasetError where error.kind == .wrongFormat {
+        throw InputError("\(error.description) (--text-column, --label-column)")
+      }
+    }
     func column(_ given: String?, _ found: LabelledText.Column?) -> LabelledText.Column {
-      given.map { name in Int(name).map { .position($0) } ?? .named(name) } ?? found!
+      given.map { name in Int(name).flatMap { $0 >= 0 ? .position($0) : nil } ?? .named(name) } ?? found!
     }
     return try LabelledText(
       contentsOf: file, text: column(textColumn, found?.text), label: column(labelColumn, found?.label),

@@ -10,6 +10,81 @@ struct ModelOptions: ParsableArguments {
   var model: String
 
   var folder: URL { URL(fileURLWithPath: model) }
+
+  func validate() throws {
+    var isFolder: ObjCBool = false
+    if FileManager.default.fileExists(atPath: model, isDirectory: &isFolder), !isFolder.boolValue {
+      throw ValidationError("--model \(model): is a file; the folder that holds the model is needed.")
+    }
+  }
+}
+
+/// How much of a text is read.
+struct ReadingOptions: ParsableArguments {
+  @Option(help: "The most tokens of a text that are read at once. Default: as many as the model can.")
+  var length: Int?
+
+  @OptionGroup var long: LongTextOptions
+
+  func validate() throws {
+    if let length, length < 3 { throw ValidationError("--length \(length): at least 3 is needed.") }
+  }
+}
+
+struct LongTextOptions: ParsableArguments {
+  @Option(
+    help: """
+      What is done with texts of more tokens than --length or the model's positions: cut, or windows (read in windows \
+      that overlap by a quarter, of which the mean counts).
+      """)
+  var longTexts = LongTexts.cut
+}
+
+extension LongTexts: ExpressibleByArgument {}
+
+/// Where texts come from, for messages about some of them.
+struct TextOrigin {
+  /// A file, or nil for texts given as arguments.
+  let file: String?
+  /// By text; by default each has a line of its own.
+  var lines: [Int]?
+
+  /// "reviews.txt: lines 3, 7"
+  func places(of texts: [Int]) -> String {
+    let list = LabelledText.list(lines: texts.map { lines?[$0] ?? $0 + 1 })
+    return file.map { "\($0): \(list)" } ?? list.replacing(/^line/, with: "text")
+  }
+
+  /// The texts' tokens; says, unless quiet, which could not be read as they are.
+  func encode(
+    _ texts: [String], length: Int, isQuiet: Bool, with encode: ([String]) throws -> EncodedTexts
+  ) throws -> EncodedTexts {
+    let encoded: EncodedTexts
+    do {
+      encoded = try encode(texts)
+    } catch let error as NoTokensError {
+      throw InputError(
+        "\(places(of: error.texts)): the tokenizer finds no token there, so the model has nothing to read; remove "
+          + (error.texts.count == 1 ? "this text" : "these \(grouped(error.texts.count)) texts"))
+    }
+    let texts = "\(grouped(encoded.count)) text\(encoded.count == 1 ? "" : "s")"
+    if encoded.longCount > 0 {
+      comment(
+        "\(grouped(encoded.longCount)) of \(texts) \(encoded.longCount == 1 ? "was" : "were") longer than \(length) tokens and "
+          + "\(encoded.longCount == 1 ? "was" : "were") "
+          + (encoded.longWindowCount > 0
+            ? "read in \(grouped(encoded.longWindowCount)) windows."
+            : "cut; --long-texts windows reads all of them."),
+        isQuiet: isQuiet)
+    }
+    if !encoded.blankTexts.isEmpty {
+      comment(
+        "\(grouped(encoded.blankTexts.count)) of \(texts) \(encoded.blankTexts.count == 1 ? "holds" : "hold") nothing to read ("
+          + "\(places(of: encoded.blankTexts))): only the special tokens count.",
+        isQuiet: isQuiet)
+    }
+    return encoded
+  }
 }
 
 /// The texts that a command works on: arguments, the lines of a file, or those of standard input.
@@ -26,8 +101,9 @@ struct TextInput: ParsableArguments {
     }
   }
 
-  func read() throws -> [String] {
-    if !texts.isEmpty { return texts }
+  func read() throws -> (texts: [String], origin: TextOrigin) {
+    if !texts.isEmpty { return (texts, TextOrigin(file: nil)) }
+    let name = file ?? "standard input"
     let data: Data
     if let file {
       guard let content = FileManager.default.contents(atPath: file) else {
@@ -37,9 +113,9 @@ struct TextInput: ParsableArguments {
     } else {
       data = FileHandle.standardInput.readDataToEndOfFile()
     }
-    let lines = try TextInput.lines(of: data, name: file ?? "standard input")
-    guard !lines.isEmpty else { throw InputError("\(file ?? "standard input"): holds no text") }
-    return lines
+    let lines = try TextInput.lines(of: data, name: name)
+    guard !lines.isEmpty else { throw InputError("\(name): holds no text") }
+    return (lines, TextOrigin(file: name))
   }
 
   private static func lines(of data: Data, name: String) throws -> [String] {
@@ -59,13 +135,6 @@ struct InputError: Error, CustomStringConvertible {
   let description: String
 
   init(_ description: String) { self.description = description }
-}
-
-/// Says, unless quiet, how many texts were cut.
-func reportCut(_ count: Int, of total: Int, to length: Int, isQuiet: Bool) {
-  if count > 0 {
-    comment("\(count) of \(total) texts were longer than \(length) tokens and were cut.", isQuiet: isQuiet)
-  }
 }
 
 extension Float {

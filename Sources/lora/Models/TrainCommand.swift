@@ -10,120 +10,6 @@ struct TrainCommand: ParsableCommand {
     subcommands: [TrainClassifyCommand.self, TrainLMCommand.self])
 }
 
-/// `lora train classify`: from a labelled file to a classifier.
-struct TrainClassifyCommand: ParsableCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "classify",
-    abstract: "Train a classifier of texts on a labelled file.",
-    discussion: """
-      The file is tsv, csv or jsonl with a text and a label in each row. The best adapter by accuracy on --eval is kept.
-
-      EXAMPLES
-        lora train classify --model all-MiniLM-L6-v2 --data train.tsv --eval dev.tsv -o sentiment
-        lora classify --model all-MiniLM-L6-v2 --adapter sentiment "a moving film"
-      """)
-
-  @OptionGroup var model: ModelOptions
-
-  @Option(help: ArgumentHelp("Labelled texts.", valueName: "path"))
-  var data: String
-
-  @Option(help: ArgumentHelp("Labelled texts to choose the best adapter by.", valueName: "path"))
-  var eval: String?
-
-  @OptionGroup var columns: ColumnOptions
-
-  @Option(help: "The most tokens of a text that are read.")
-  var length = 128
-
-  @OptionGroup var training: TrainingOptions
-  @OptionGroup var output: OutputOptions
-
-  struct Result: Encodable {
-    var accuracy: Double?
-    var loss: Double?
-    var step: Int?
-    var steps: Int
-    var trained: Int
-    var seconds: Double
-  }
-
-  func validate() throws {
-    if length < 3 { throw ValidationError("--length \(length): at least 3 is needed.") }
-    if training.report != nil, eval == nil {
-      throw ValidationError("--report shows what --eval finds; give --eval too.")
-    }
-  }
-
-  func run() throws {
-    try output.prepare(alsoWriting: training.report, training.checkpoint)
-    let examples = try columns.read(URL(fileURLWithPath: data), labels: nil)
-    guard examples.labelNames.count > 1 else {
-      throw InputError(
-        "\(data): every text has the label “\(examples.labelNames.first ?? "")”; at least two are needed")
-    }
-    let evaluation = try eval.map { try columns.read(URL(fileURLWithPath: $0), labels: examples.labelNames) }
-    let classifier = try TextClassifier(
-      model: model.folder, labels: examples.labelNames, maximumLength: length, seed: training.seed)
-    classifier.model.bert.recomputes = training.recompute
-    let encodings = classifier.encode(examples.texts)
-    reportCut(
-      encodings.count { $0.removedCount > 0 }, of: examples.count, to: classifier.maximumLength, isQuiet: output.quiet)
-    let recipe = training.recipe(defaultTargets: ["query", "value"], wholeModules: ["classifier"])
-    var generator = SeededGenerator(seed: training.seed &+ 1)
-    try recipe.prepare(classifier.model, using: &generator)
-    let run = TrainingRun(
-      model: classifier.model, options: training, recipe: recipe, plan: training.plan(defaultBatchSize: 32),
-      isQuiet: output.quiet)
-    let shape = classifier.model.bert.configuration
-    let longest = encodings.map(\.ids.count).sorted(by: >).prefix(run.plan.batchSize / run.plan.accumulation).reduce(
-      0, +)
-    try run.announce(
-      rows: longest, layers: shape.layers, hidden: shape.hidden, intermediate: shape.intermediate,
-      outputs: classifier.labels.count)
-    let evaluationEncodings = evaluation.map { classifier.encode($0.texts) }
-    func predict() -> [TextClassifier.Prediction] { classifier.predict(evaluationEncodings ?? []) }
-    let trained = classifier.model.trainableCount
-    let (outcome, metrics) = try run.train(
-      examples: examples.count, keeping: training.keeping(model: model.model, data: data, length: length),
-      evaluate: evaluation.map { evaluation in
-        {
-          let predictions = predict()
-          let right = zip(predictions, evaluation.labels).count { $0.label == $1 }
-          let loss = zip(predictions, evaluation.labels).reduce(0) { $0 + Double($1.0.loss(of: $1.1)) }
-          return (Double(right) / Double(evaluation.count), loss / Double(evaluation.count))
-        }
-      }, scoreName: "accuracy",
-      loss: { indices in
-        classifier.model(TokenRows(indices.map { encodings[$0] })).crossEntropy(indices.map { examples.labels[$0] })
-      })
-    try run.write(
-      base: model.folder,
-      configuration: try training.configuration(
-        model: model.model, task: "SEQ_CLS", modulesToSave: ["classifier", "score"]),
-      labels: classifier.labels, metrics: metrics)
-    if let best = outcome.best {
-      print("accuracy  \(best.score.text())")
-      print("loss      \(best.loss.text())")
-    }
-    print("steps     \(outcome.losses.count) in \(outcome.seconds.text(1)) s")
-    try output.write(
-      json: Result(
-        accuracy: outcome.best?.score, loss: outcome.best?.loss, step: outcome.best?.step, steps: outcome.losses.count,
-        trained: trained, seconds: outcome.seconds))
-    if let report = training.report, let evaluation {
-      let result = ClassificationResult(
-        labels: evaluation.labels, predictions: predict().map(\.label), classCount: classifier.labels.count)
-      let page = ClassifierReport(
-        title: "A classifier of \(classifier.labels.count) classes", labels: classifier.labels, losses: outcome.losses,
-        evaluations: outcome.evaluations,
-        footer: "Made by lora train classify, seed \(training.seed), \(grouped(examples.count)) texts from \(data).")
-      try OutputFile.write(page.html(result: result, texts: evaluation.texts), to: URL(fileURLWithPath: report))
-      comment("The report: \(report)", isQuiet: output.quiet)
-    }
-  }
-}
-
 /// `lora train lm`: a decoder learns a text, or answers to prompts.
 struct TrainLMCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -175,7 +61,7 @@ struct TrainLMCommand: ParsableCommand {
   }
 
   func run() throws {
-    try output.prepare(alsoWriting: training.report, training.checkpoint)
+    try training.prepare(output, model: model.folder)
     let generator = try TextGenerator(model: model.folder)
     let decoder = generator.model
     decoder.recomputes = training.recompute

@@ -90,9 +90,11 @@ struct TrainingOptions: ParsableArguments {
     for (name, value) in [
       ("rank", rank), ("steps", steps ?? 1), ("batch-size", batchSize ?? 1), ("accumulation", accumulation),
       ("evaluate-every", evaluateEvery ?? 1), ("patience", patience ?? 1),
-    ] where value < 1 {
-      throw ValidationError("--\(name) \(value): a number of at least 1 is needed.")
+    ] {
+      if value < 1 { throw ValidationError("--\(name) \(value): a number of at least 1 is needed.") }
+      if value > 1_000_000_000 { throw ValidationError("--\(name) \(value): a number up to 1,000,000,000 is needed.") }
     }
+    if epochs > 1_000_000 { throw ValidationError("--epochs \(epochs): a number up to 1,000,000 is needed.") }
     for (name, value) in [
       ("alpha", alpha ?? 1), ("learning-rate", learningRate ?? 1), ("rate-ratio", rateRatio), ("epochs", Float(epochs)),
     ] where !(value.isFinite && value > 0) {
@@ -107,6 +109,20 @@ struct TrainingOptions: ParsableArguments {
     if full, method != .lora { throw ValidationError("--full trains no adapter; leave --method out.") }
     if method == .full { throw ValidationError("Every parameter is trained with --full.") }
     if full, targets != nil { throw ValidationError("--full trains every parameter; leave --targets out.") }
+  }
+
+  /// As `OutputOptions.prepare`, for everything that training writes.
+  func prepare(_ output: OutputOptions, model: URL) throws {
+    try output.prepare(alsoWriting: report, checkpoint)
+    // The folders above it are made too.
+    var existing = URL(fileURLWithPath: outputFolder).standardizedFileURL
+    while !FileManager.default.fileExists(atPath: existing.path), existing.path != "/" {
+      existing.deleteLastPathComponent()
+    }
+    try checkFolderWritable(existing.path)
+    if full, URL(fileURLWithPath: outputFolder).resolvingSymlinksInPath() == model.resolvingSymlinksInPath() {
+      throw InputError("\(outputFolder): is the model that is read; name another folder to write")
+    }
   }
 
   func recipe(defaultTargets: [String], wholeModules: [String] = []) -> FineTuningRecipe {
@@ -138,13 +154,13 @@ struct TrainingOptions: ParsableArguments {
   }
 
   /// - Parameter data: names what is trained on, for the state's purpose.
-  func keeping(model: String, data: String, length: Int) -> StateKeeping? {
+  func keeping(model: String, data: String, length: Int, longTexts: LongTexts? = nil) -> StateKeeping? {
     guard let path = checkpoint ?? resume else { return nil }
     let recipe = full ? "full" : "\(method.rawValue) r \(rank) α \(alpha ?? Float(2 * rank)) on \(targets ?? "default")"
     return StateKeeping(
       url: URL(fileURLWithPath: path), everySteps: 100,
       purpose:
-        "train \(recipe), model \(model), data \(data), length \(length), batch \(batchSize ?? 0)/\(accumulation), "
+        "train \(recipe), model \(model), data \(data), length \(length)\(longTexts.map { " in \($0.rawValue)" } ?? ""), batch \(batchSize ?? 0)/\(accumulation), "
         + "epochs \(epochs), steps \(steps ?? 0), rate \(learningRate ?? 0), \(schedule.rawValue), warm-up \(warmUp), "
         + "decay \(weightDecay), clipping \(clipping), dropout \(dropout), bias \(bias.rawValue), ratio \(rateRatio), seed \(seed)"
     )

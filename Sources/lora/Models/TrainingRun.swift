@@ -10,21 +10,6 @@ struct TrainingRun {
   let plan: FineTuningSchedule
   let isQuiet: Bool
 
-  /// One line of metrics.jsonl.
-  private struct StepMetrics: Encodable {
-    var step: Int
-    var loss: Float
-    var learningRate: Float
-    var gradientNorm: Float?
-    var seconds: Double
-  }
-
-  private struct EvaluationMetrics: Encodable {
-    var step: Int
-    var evaluationScore: Double
-    var evaluationLoss: Double
-  }
-
   /// Says what will be trained, and refuses what can't fit into the memory.
   ///
   /// - Parameters:
@@ -64,31 +49,16 @@ struct TrainingRun {
   ) throws -> (outcome: FineTuning.Outcome, metrics: String) {
     let interruption = Interruption()
     let bar = ProgressBar("training", total: plan.totalSteps(examples: examples), unit: " steps", isQuiet: isQuiet)
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys]
-    encoder.keyEncodingStrategy = .convertToSnakeCase
-    var lines: [String] = []
     var seen = 0
-    let start = Date()
-    func record(_ metrics: some Encodable) {
-      lines.append(String(decoding: (try? encoder.encode(metrics)) ?? Data(), as: UTF8.self))
-    }
     do {
       let outcome = try FineTuning(recipe, plan).run(
         model, examples: examples, weight: weight, keeping: keeping,
         resumeFrom: options.resume.map { URL(fileURLWithPath: $0) }, shouldStop: { interruption.isRequested },
         onStep: { report in
-          record(
-            StepMetrics(
-              step: report.step, loss: report.loss, learningRate: report.learningRate,
-              gradientNorm: report.gradientNorm, seconds: Date().timeIntervalSince(start)))
           bar.advance(by: report.step - seen, note: "loss \(report.loss.text())")
           seen = report.step
         },
         onEvaluation: { evaluation in
-          record(
-            EvaluationMetrics(
-              step: evaluation.step, evaluationScore: evaluation.score, evaluationLoss: evaluation.loss))
           bar.abandon()
           comment(
             "step \(evaluation.step): " + (scoreName.map { "\($0) \(evaluation.score.text()), " } ?? "")
@@ -96,7 +66,7 @@ struct TrainingRun {
             isQuiet: isQuiet)
         }, evaluate: evaluate, loss: loss)
       bar.finish()
-      return (outcome, lines.map { $0 + "\n" }.joined())
+      return (outcome, try TrainingRun.metrics(outcome.history))
     } catch let error as TrainingError {
       bar.abandon()
       guard case .interrupted(let step) = error else { throw error }
@@ -106,10 +76,45 @@ struct TrainingRun {
     }
   }
 
+  /// metrics.jsonl: a line for every step and, after it, one for its evaluation.
+  private static func metrics(_ history: FineTuningHistory) throws -> String {
+    struct Evaluation: Encodable {
+      var step: Int
+      var evaluationScore: Double
+      var evaluationLoss: Double
+    }
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys]
+    encoder.keyEncodingStrategy = .convertToSnakeCase
+    let evaluations = Dictionary(grouping: history.evaluations, by: \.step)
+    return try history.steps.reduce(into: "") { text, step in
+      var lines = [try encoder.encode(step)]
+      for item in evaluations[step.step] ?? [] {
+        lines.append(
+          try encoder.encode(
+            Evaluation(step: item.step, evaluationScore: item.score, evaluationLoss: item.loss)))
+      }
+      for line in lines { text += String(decoding: line, as: UTF8.self) + "\n" }
+    }
+  }
+
   /// Writes the adapter, or the whole model, with its metrics and classes, at once.
   func write(base: URL, configuration: PEFTConfiguration, labels: [String]?, metrics: String) throws {
     let url = URL(fileURLWithPath: options.outputFolder)
-    let output = try OutputDirectory(url)
+    do {
+      try write(
+        to: OutputDirectory(url), url, base: base, configuration: configuration, labels: labels, metrics: metrics)
+    } catch let error as CheckpointError where error.kind == .inputOutput && error.file.contains(".partial") {
+      // Not the file's passing name, which is gone.
+      throw CheckpointError(.inputOutput, file: url.path, error.message)
+    }
+    comment("Written: \(options.outputFolder)", isQuiet: isQuiet)
+  }
+
+  private func write(
+    to output: OutputDirectory, _ url: URL, base: URL, configuration: PEFTConfiguration, labels: [String]?,
+    metrics: String
+  ) throws {
     if recipe.method == .full {
       try writeModel(model, like: base, labels: labels, to: output.staging)
     } else {
@@ -121,7 +126,6 @@ struct TrainingRun {
     }
     try OutputFile.write(metrics, to: output.staging.appendingPathComponent("metrics.jsonl"))
     try output.commit()
-    comment("Written: \(options.outputFolder)", isQuiet: isQuiet)
   }
 }
 

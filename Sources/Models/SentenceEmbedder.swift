@@ -1,0 +1,71 @@
+import Checkpoints
+import Foundation
+import Networks
+import Tensors
+
+/// Sentence embeddings (Reimers and Gurevych 2019): mean token vectors of length 1, whose products are cosines.
+///
+/// ```swift
+/// let embedder = try SentenceEmbedder(model: folder)
+/// let vectors = try embedder.embed(["a moving film", "a film that moves"])
+/// ```
+public final class SentenceEmbedder {
+  public let model: BERT
+  public let tokenizer: Tokenizer
+  /// The most tokens that are read at once.
+  public let maximumLength: Int
+  /// What is done with longer texts.
+  public let longTexts: LongTexts
+
+  /// - Parameters:
+  ///   - adapter: a PEFT folder; a classifier in it is left out.
+  ///   - maximumLength: at most, and by default, the model's positions.
+  public init(model folder: URL, adapter: URL? = nil, maximumLength: Int? = nil, longTexts: LongTexts = .cut) throws {
+    tokenizer = try Tokenizer(contentsOf: folder)
+    model = try BERT(contentsOf: folder)
+    self.maximumLength = min(maximumLength ?? .max, model.configuration.positions)
+    self.longTexts = longTexts
+    try adapter.map { try StoredAdapter(peft: $0) }?.attach(to: model, skippingUnplacedWeights: true)
+  }
+
+  public func encode(_ texts: [String]) throws -> EncodedTexts {
+    try EncodedTexts(texts, tokenizer: tokenizer, length: maximumLength, longTexts: longTexts)
+  }
+
+  /// [texts, hidden]
+  public func embed(
+    _ texts: [String], rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in }
+  ) throws -> [[Float]] { embed(try encode(texts), rows: rows, progress: progress) }
+
+  public func embed(
+    _ texts: EncodedTexts, rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in }
+  ) -> [[Float]] { model.sentenceEmbeddings(of: texts, rows: rows, progress: progress) }
+}
+
+extension BERT {
+  /// Each text's mean token vector, scaled to length 1. Over several windows the mean is that of all tokens, each
+  /// counted once: one that several windows hold counts with the mean of its vectors.
+  ///
+  /// - Parameter rows: about how many tokens are worked on at once.
+  public func sentenceEmbeddings(
+    of texts: EncodedTexts, rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in }
+  ) -> [[Float]] {
+    let weights = texts.windows.indices.flatMap { texts.tokenWeights(of: $0) }
+    var sums = [[Float]](repeating: [], count: texts.sequences.count)
+    texts.forEachBatch(rows: rows, progress: progress) { batch in
+      let tokens = TokenRows(batch.map { texts.sequences[$0] })
+      let hidden = self(tokens)
+      for (place, index) in batch.enumerated() {
+        let row = Tensor(shape: [1, weights[index].count], scalars: weights[index])
+        sums[index] = row.matmul(hidden.sliced(axis: 0, tokens.packing[place])).scalars
+      }
+    }
+    return texts.windows.map { range in
+      let sum = range.dropFirst().reduce(sums[range.lowerBound]) { sum, index in
+        zip(sum, sums[index]).map { $0 + $1 }
+      }
+      let norm = Float(sum.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot())
+      return sum.map { $0 / max(norm, 1e-12) }
+    }
+  }
+}

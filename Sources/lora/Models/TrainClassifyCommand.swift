@@ -1,0 +1,181 @@
+import ArgumentParser
+import Foundation
+import LoRAKit
+
+/// `lora train classify`: from a labelled file to a classifier.
+struct TrainClassifyCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "classify",
+    abstract: "Train a classifier of texts on a labelled file.",
+    discussion: """
+      The file is tsv, csv or jsonl with a text and a label in each row. The best adapter by accuracy on --eval is kept.
+
+      EXAMPLES
+        lora train classify --model all-MiniLM-L6-v2 --data train.tsv --eval dev.tsv -o sentiment
+        lora classify --model all-MiniLM-L6-v2 --adapter sentiment "a moving film"
+      """)
+
+  @OptionGroup var model: ModelOptions
+
+  @Option(help: ArgumentHelp("Labelled texts.", valueName: "path"))
+  var data: String
+
+  @Option(help: ArgumentHelp("Labelled texts to choose the best adapter by.", valueName: "path"))
+  var eval: String?
+
+  @OptionGroup var columns: ColumnOptions
+
+  @Option(help: "The most tokens of a text that are read at once.")
+  var length = 128
+
+  @OptionGroup var long: LongTextOptions
+
+  @OptionGroup var training: TrainingOptions
+  @OptionGroup var output: OutputOptions
+
+  struct Result: Encodable {
+    var baseAccuracy: Double?
+    var accuracy: Double?
+    var loss: Double?
+    var mendedErrors: Int?
+    var newErrors: Int?
+    var step: Int?
+    var steps: Int
+    var trained: Int
+    var seconds: Double
+
+    enum CodingKeys: String, CodingKey {
+      case baseAccuracy = "base_accuracy"
+      case accuracy, loss
+      case mendedErrors = "mended_errors"
+      case newErrors = "new_errors"
+      case step, steps, trained, seconds
+    }
+  }
+
+  func validate() throws {
+    if length < 3 { throw ValidationError("--length \(length): at least 3 is needed.") }
+    if training.report != nil, eval == nil {
+      throw ValidationError("--report shows what --eval finds; give --eval too.")
+    }
+  }
+
+  func run() throws {
+    try training.prepare(output, model: model.folder)
+    let examples = try columns.read(URL(fileURLWithPath: data), labels: nil)
+    guard examples.labelNames.count > 1 else {
+      throw InputError(
+        "\(data): every text has the label “\(examples.labelNames.first ?? "")”; at least two are needed")
+    }
+    let evaluation = try eval.map { try columns.read(URL(fileURLWithPath: $0), labels: examples.labelNames) }
+    let classifier = try TextClassifier(
+      model: model.folder, labels: examples.labelNames, maximumLength: length, longTexts: long.longTexts,
+      seed: training.seed)
+    func encode(_ texts: LabelledText, _ file: String) throws -> EncodedTexts {
+      try TextOrigin(file: file, lines: texts.lines).encode(
+        texts.texts, length: classifier.maximumLength, isQuiet: output.quiet, with: classifier.encode)
+    }
+    let encoded = try encode(examples, data)
+    let evaluationTexts = try evaluation.map { try encode($0, eval!) }
+
+    let recipe = training.recipe(defaultTargets: ["query", "value"], wholeModules: ["classifier"])
+    let before = try evaluationTexts.map { try answersBefore(classifier, examples, evaluation!, $0) }
+    var generator = SeededGenerator(seed: training.seed &+ 1)
+    try recipe.prepare(classifier.model, using: &generator)
+    classifier.model.bert.recomputes = training.recompute
+    let run = TrainingRun(
+      model: classifier.model, options: training, recipe: recipe, plan: training.plan(defaultBatchSize: 32),
+      isQuiet: output.quiet)
+    let shape = classifier.model.bert.configuration
+    let longest = (0..<encoded.count).map(encoded.tokenCount).sorted(by: >).prefix(
+      run.plan.batchSize / run.plan.accumulation
+    ).reduce(0, +)
+    try run.announce(
+      rows: longest, layers: shape.layers, hidden: shape.hidden, intermediate: shape.intermediate,
+      outputs: classifier.labels.count)
+    let trained = classifier.model.trainableCount
+
+    let (outcome, metrics) = try run.train(
+      examples: examples.count,
+      keeping: training.keeping(
+        model: model.model, data: data, length: length, longTexts: long.longTexts == .cut ? nil : long.longTexts),
+      evaluate: evaluation.map { evaluation in
+        {
+          let predictions = classifier.predict(evaluationTexts!)
+          let right = zip(predictions, evaluation.labels).count { $0.label == $1 }
+          let loss = zip(predictions, evaluation.labels).reduce(0) { $0 + Double($1.0.loss(of: $1.1)) }
+          return (Double(right) / Double(evaluation.count), loss / Double(evaluation.count))
+        }
+      }, scoreName: "accuracy",
+      loss: { indices in
+        classifier.logits(of: encoded, at: indices).crossEntropy(indices.map { examples.labels[$0] })
+      })
+    try run.write(
+      base: model.folder,
+      configuration: try training.configuration(
+        model: model.model, task: "SEQ_CLS", modulesToSave: ["classifier", "score"]),
+      labels: classifier.labels, metrics: metrics)
+
+    let after = evaluation.map { evaluation in
+      ClassificationResult(
+        labels: evaluation.labels, predictions: classifier.predict(evaluationTexts!).map(\.label),
+        classCount: classifier.labels.count)
+    }
+    let changes = before.flatMap { before in after?.changes(since: before.result) }
+    if let before, let changes, let best = outcome.best {
+      print("base accuracy   \(before.result.accuracy.text())")
+      print("accuracy        \(best.score.text())")
+      print("errors          \(changes.mended.count) mended, \(changes.broken.count) new")
+      print("loss            \(best.loss.text())")
+    }
+    if let before, let best = outcome.best, best.score < before.result.accuracy {
+      comment(
+        "The training has not reached what the base answers without it: train for more steps, or at another rate.",
+        isQuiet: output.quiet)
+    }
+    print("steps           \(outcome.losses.count) in \(outcome.seconds.text(1)) s")
+    try output.write(
+      json: Result(
+        baseAccuracy: before?.result.accuracy, accuracy: outcome.best?.score, loss: outcome.best?.loss,
+        mendedErrors: changes?.mended.count, newErrors: changes?.broken.count, step: outcome.best?.step,
+        steps: outcome.losses.count, trained: trained, seconds: outcome.seconds))
+    if let report = training.report, let evaluation, let after {
+      var page = ClassifierReport(
+        title: "A classifier of \(classifier.labels.count) classes", labels: classifier.labels, losses: outcome.losses,
+        evaluations: outcome.evaluations)
+      page.before = before
+      page.footer = "Made by lora train classify, seed \(training.seed), \(grouped(examples.count)) texts from \(data)."
+      try OutputFile.write(page.html(result: after, texts: evaluation.texts), to: URL(fileURLWithPath: report))
+      comment("The report: \(report)", isQuiet: output.quiet)
+    }
+  }
+
+  /// How the base answers the evaluation texts, before anything is trained: by its own classifier for these classes, or
+  /// else by the class whose mean embedding is nearest, for a random classifier would say nothing about the base.
+  private func answersBefore(
+    _ classifier: TextClassifier, _ examples: LabelledText, _ evaluation: LabelledText, _ texts: EncodedTexts
+  ) throws -> ClassifierReport.Before {
+    let answers: [Int]
+    let description: String
+    if classifier.hasOwnClassifier {
+      answers = classifier.predict(texts).map(\.label)
+      description = "The same texts, answered by the model's own classifier before the training."
+    } else {
+      let perClass = 64
+      let bert = classifier.model.bert
+      let chosen = NearestClassMean.examples(of: examples.labels, perClass: perClass)
+      let nearest = NearestClassMean(
+        embeddings: bert.sentenceEmbeddings(of: try classifier.encode(chosen.map { examples.texts[$0] })),
+        labels: chosen.map { examples.labels[$0] }, classCount: classifier.labels.count)
+      answers = bert.sentenceEmbeddings(of: texts).map(nearest.label)
+      description = """
+        The model has no classifier of its own for these classes. So the answers before are what its sentence embeddings \
+        tell apart without training: the class whose mean over at most \(perClass) training texts is nearest by cosine.
+        """
+    }
+    return ClassifierReport.Before(
+      name: "the base", description: description,
+      result: ClassificationResult(
+        labels: evaluation.labels, predictions: answers, classCount: classifier.labels.count))
+  }
+}

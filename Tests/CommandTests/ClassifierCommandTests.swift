@@ -1,0 +1,397 @@
+// The commands around a classifier: long texts, what changed against the base, an interruption, and bad input of every
+// kind, on a small encoder with random weights.
+import Foundation
+import TestSupport
+import Testing
+
+/// A short training that every test can afford.
+private func training(_ place: Workplace, _ more: String...) -> [String] {
+  ["train", "classify", "--model", place.encoder, "--data", place.train, "--steps", "20", "--learning-rate", "2e-2"]
+    + ["--batch-size", "16", "--targets", "all-linear", "-o", place.path("out")] + more
+}
+
+private func write(_ text: String, _ place: Workplace, _ name: String) throws -> String {
+  try Data(text.utf8).write(to: place.folder.file(name))
+  return place.path(name)
+}
+
+@Suite("Classifiers on the command line")
+struct ClassifierCommandTests {
+  // MARK: Long texts
+
+  @Test("--long-texts windows reads all of a long text, in training and after it, and says in how many windows")
+  func windows() throws {
+    let place = try Workplace()
+    let filler = String(repeating: "the quick brown lazy word ", count: 4)
+    let rows = (0..<32).map { $0 % 2 == 0 ? "\(filler)fox\tfox\n" : "\(filler)dog\tdog\n" }.joined()
+    let data = try write("text\tlabel\n" + rows, place, "long.tsv")
+    let reading = ["--length", "16", "--long-texts", "windows"]
+    let train = ["train", "classify", "--model", place.encoder, "--data", data, "--eval", data, "--epochs", "20"]
+    let options = ["--batch-size", "16", "--targets", "all-linear", "--learning-rate", "2e-2"]
+    let run = try succeed(train + options + reading + ["-o", place.path("out"), "--json", place.path("t.json")])
+    // 21 own tokens; windows of 14, each 11 after the one before.
+    #expect(run.errors.contains("32 of 32 texts were longer than 16 tokens and were read in 64 windows."))
+    // What tells the classes apart lies at the end alone.
+    #expect(try #require(try object(place.path("t.json"))["accuracy"] as? Double) == 1)
+    let use = ["--model", place.encoder, "--adapter", place.path("out")]
+    for (more, expected) in [(reading, 1.0), (["--length", "16"], 0.5)] {
+      let run = try succeed(["evaluate", "--data", data, "--json", place.path("e.json")] + use + more)
+      #expect(try object(place.path("e.json"))["accuracy"] as? Double == expected, "\(run.output)")
+      #expect(run.errors.contains(expected == 1 ? "64 windows" : "were cut; --long-texts windows reads all of them"))
+    }
+    #expect(try succeed(["classify", "\(filler)fox"] + use + reading).output.hasPrefix("fox\t"))
+    #expect(try succeed(["classify", "\(filler)dog"] + use + reading).output.hasPrefix("dog\t"))
+    let embed = try succeed(["embed", "\(filler)fox", "--model", place.encoder] + reading)
+    #expect(embed.errors.contains("1 of 1 text was longer than 16 tokens and was read in 2 windows."))
+  }
+
+  // MARK: Against the base
+
+  @Test("an encoder's base answers by the nearest class mean; the report shows what training mended and broke")
+  func againstTheEncoder() throws {
+    let place = try Workplace()
+    let run = try succeed(
+      training(place, "--eval", place.test, "--json", place.path("t.json"), "--report", place.path("r.html")))
+    let summary = try object(place.path("t.json"))
+    let (base, accuracy) = (
+      try #require(summary["base_accuracy"] as? Double), try #require(summary["accuracy"] as? Double)
+    )
+    #expect(run.output.contains("base accuracy   \(String(format: "%.4f", base))"))
+    let (mended, new) = (
+      try #require(summary["mended_errors"] as? Int), try #require(summary["new_errors"] as? Int)
+    )
+    #expect(abs(accuracy - base - Double(mended - new) / 16) < 1e-9)
+    #expect(base > 0.5)
+    let report = try String(contentsOfFile: place.path("r.html"), encoding: .utf8)
+    for text in [
+      "Against the base", "nearest by cosine", "at most 64 training texts", "errors mended", "before", "after",
+    ] {
+      #expect(report.contains(text), "\(text)")
+    }
+  }
+
+  @Test("a base with a classifier for the same classes is compared with itself, adapter off; two adapters side by side")
+  func againstTheClassifier() throws {
+    let place = try Workplace()
+    // A base that has learnt a little, as a model folder.
+    _ = try succeed([
+      "train", "classify", "--model", place.encoder, "--data", place.train, "--steps", "3", "--full", "-o",
+      place.path("base"), "--quiet",
+    ])
+    let data = ["--data", place.test, "--json", place.path("e.json")]
+    _ = try succeed(["evaluate", "--model", place.path("base")] + data)
+    let base = try #require(try object(place.path("e.json"))["accuracy"] as? Double)
+    #expect(try object(place.path("e.json"))["base_accuracy"] == nil)
+    let train = ["train", "classify", "--model", place.path("base"), "--data", place.train, "--eval", place.test]
+    let run = try succeed(
+      train + ["--targets", "all-linear", "--learning-rate", "2e-2", "--steps", "40", "--method", "pissa"] + [
+        "-o", place.path("new"), "--json", place.path("t.json"), "--report", place.path("r.html"),
+      ])
+    #expect(try object(place.path("t.json"))["base_accuracy"] as? Double == base, "\(run.output)")
+    #expect(
+      try String(contentsOfFile: place.path("r.html"), encoding: .utf8).contains(
+        "own classifier before the training"))
+    _ = try succeed(train + ["--steps", "1", "-o", place.path("old"), "--quiet"])
+
+    let use = ["evaluate", "--model", place.path("base"), "--adapter", place.path("new")] + data
+    _ = try succeed(use)
+    let evaluation = try object(place.path("e.json"))
+    #expect(evaluation["base_accuracy"] as? Double == base)
+    let accuracy = try #require(evaluation["accuracy"] as? Double)
+    _ = try succeed(["evaluate", "--model", place.path("base"), "--adapter", place.path("old")] + data)
+    let old = try #require(try object(place.path("e.json"))["accuracy"] as? Double)
+    let compared = try succeed(use + ["--against", place.path("old"), "--report", place.path("r.html")])
+    let comparison = try object(place.path("e.json"))
+    #expect(comparison["against_accuracy"] as? Double == old && comparison["accuracy"] as? Double == accuracy)
+    #expect(comparison["base_accuracy"] == nil && compared.output.contains("against   "))
+    #expect(try String(contentsOfFile: place.path("r.html"), encoding: .utf8).contains("Against the adapter"))
+    // Answers are compared by the names of the classes, in whatever order an adapter has them.
+    let labels = place.folder.file("old/labels.json")
+    try Data("[\"fox\", \"dog\"]".utf8).write(to: labels)
+    _ = try succeed(use + ["--against", place.path("old")])
+    #expect(try object(place.path("e.json"))["against_accuracy"] as? Double == 1 - old)
+    try Data("[\"cat\", \"dog\"]".utf8).write(to: labels)
+    let other = try CommandRun(use + ["--against", place.path("old")])
+    #expect(other.exitCode == 1 && other.errors.contains("knows the classes cat, dog; to be compared"))
+  }
+
+  // MARK: Resuming
+
+  @Test("metrics and report of a resumed run are those of the whole run")
+  func resumedMetrics() throws {
+    let place = try Workplace()
+    let state = place.folder.file("state.safetensors")
+    let arguments = [
+      "train", "classify", "--model", place.encoder, "--data", place.train, "--eval", place.test, "--steps", "900",
+      "--evaluate-every", "50", "--patience", "4", "--batch-size", "16", "--dropout", "0.1", "--learning-rate", "1e-4",
+    ]
+    _ = try succeed(arguments + ["-o", place.path("whole"), "--report", place.path("whole.html")])
+    let interrupted = try CommandRun(arguments + ["-o", place.path("none"), "--checkpoint", state.path]) { process in
+      for _ in 0..<4000 where !FileManager.default.fileExists(atPath: state.path) && process.isRunning { usleep(2000) }
+      process.interrupt()
+    }
+    try #require(interrupted.exitCode == 130, "\(interrupted.errors)")
+    _ = try succeed(
+      arguments + ["-o", place.path("resumed"), "--resume", state.path, "--report", place.path("resumed.html")])
+    func metrics(_ name: String) throws -> [NSDictionary] {
+      try String(contentsOfFile: place.path("\(name)/metrics.jsonl"), encoding: .utf8).split(separator: "\n").map {
+        var fields = try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+        fields["seconds"] = nil
+        return fields as NSDictionary
+      }
+    }
+    let whole = try metrics("whole")
+    let resumed = try metrics("resumed")
+    #expect(whole.count > 200 && whole == resumed)
+    // An evaluation stands after its step.
+    for (index, line) in whole.enumerated() where line["evaluation_score"] != nil {
+      #expect(line["step"] as? Int == whole[index - 1]["step"] as? Int)
+    }
+    func report(_ name: String) throws -> String { try String(contentsOfFile: place.path(name), encoding: .utf8) }
+    #expect(try report("whole.html") == report("resumed.html"))
+  }
+
+  // MARK: Texts that hold nothing
+
+  @Test("texts without a word are counted and named; without a token at all they are an error")
+  func blankTexts() throws {
+    let place = try Workplace()
+    _ = try succeed(training(place))
+    let use = ["--model", place.encoder, "--adapter", place.path("out")]
+    let lines = try write("the fox\n\n \t\n\0\0\n🙂🙂\n漢字\n\(String(repeating: "x", count: 5000))\n", place, "lines.txt")
+    let run = try succeed(["classify", "--file", lines] + use)
+    // One answer for each line, and two of the three blank ones hold nothing but what the tokenizer drops.
+    #expect(run.output.split(separator: "\n", omittingEmptySubsequences: false).count == 8)
+    #expect(run.errors.contains("3 of 7 texts hold nothing to read (\(lines): lines 2, 3, 4)"), "\(run.errors)")
+    #expect(try succeed(["embed", "--model", place.encoder, "", "a fox"]).errors.contains("(text 1)"))
+    let data = try write("text\tlabel\n\tfox\nthe dog\tdog\n  \tfox\n", place, "blank.tsv")
+    let train = ["train", "classify", "--model", place.encoder, "--data", data, "--steps", "1", "-o", place.path("o")]
+    #expect(try succeed(train).errors.contains("2 of 3 texts hold nothing to read (\(data): lines 2, 4)"))
+
+    // A tokenizer that adds no special tokens finds no token in them.
+    let tokenizer = place.folder.file("encoder/tokenizer.json")
+    var json = try #require(
+      try JSONSerialization.jsonObject(with: Data(contentsOf: tokenizer)) as? [String: Any])
+    json["post_processor"] = NSNull()
+    try JSONSerialization.data(withJSONObject: json).write(to: tokenizer)
+    let before = place.folder.names
+    for (arguments, place) in [
+      (["classify", "--file", lines] + use, "lines.txt: lines 2, 3, 4"),
+      (["embed", "--model", place.encoder, "a fox", ""], "text 2"), (train, "blank.tsv: lines 2, 4"),
+      (["evaluate", "--data", data] + use, "blank.tsv: lines 2, 4"),
+    ] {
+      let run = try CommandRun(arguments)
+      #expect(
+        run.exitCode == 1 && run.errors.contains("\(place): the tokenizer finds no token there"), "\(run.errors)")
+    }
+    #expect(place.folder.names == before)
+    #expect(try succeed(["classify", "a fox"] + use).output.isEmpty == false)
+  }
+
+  // MARK: Bad input
+
+  @Test(
+    "a model folder that lacks something, or holds something else, is an error that says what",
+    arguments: [
+      ("no config", "has no config.json"), ("no weights", "holds neither model.safetensors"),
+      ("no tokenizer", "tokenizer.json: not found"),
+      ("architecture", "model_type is \"roberta\", which is not supported"),
+      ("shape", "has shape [48, 32], expected [40, 32]"), ("damaged config", "is no valid JSON"),
+      ("damaged weights", "is no valid safetensors file"),
+    ])
+  func models(damage: String, expected: String) throws {
+    let place = try Workplace()
+    let folder = place.folder.file("encoder")
+    let (config, weights) = (
+      folder.appendingPathComponent("config.json"), folder.appendingPathComponent("model.safetensors")
+    )
+    func edit(_ old: String, _ new: String) throws {
+      let text = try String(contentsOf: config, encoding: .utf8)
+      try #require(text.contains(old))
+      try text.replacingOccurrences(of: old, with: new).write(to: config, atomically: true, encoding: .utf8)
+    }
+    switch damage {
+    case "no config": try FileManager.default.removeItem(at: config)
+    case "no weights": try FileManager.default.removeItem(at: weights)
+    case "no tokenizer": try FileManager.default.removeItem(at: folder.appendingPathComponent("tokenizer.json"))
+    case "architecture": try edit("\"model_type\": \"bert\"", "\"model_type\": \"roberta\"")
+    case "shape": try edit("\"intermediate_size\": 48", "\"intermediate_size\": 40")
+    case "damaged config": try Data("{".utf8).write(to: config)
+    default: try Data(contentsOf: weights).prefix(3000).write(to: weights)
+    }
+    let before = place.folder.names
+    for arguments in [training(place), ["embed", "--model", place.encoder, "a fox"]] {
+      let run = try CommandRun(arguments)
+      #expect(run.exitCode == 1 && run.errors.contains(expected) && run.errors.contains("encoder"), "\(run.errors)")
+    }
+    #expect(place.folder.names == before)
+  }
+
+  @Test("data that can't be learnt from are named with their lines, before anything is trained or written")
+  func data() throws {
+    let place = try Workplace()
+    let cases = [
+      ("empty.tsv", "", "found no rows"), ("blank.csv", "\n\n", "found no rows"), ("empty.jsonl", "", "found no rows"),
+      ("header.tsv", "text\tlabel\n", "found no rows"),
+      ("nolabel.tsv", "text\tlabel\na\tx\nb\t\nc\t \n", "found no label in lines 3, 4"),
+      ("columns.tsv", "foo\tbar\tbaz\na\tb\tc\n", "found the columns foo, bar, baz"),
+      ("short.tsv", "text\tlabel\na\tx\nb\n", "found 1 field in line 3"),
+      ("quote.csv", "text,label\n\"a,x\nb,y\n", "a quote in line 2 that never ends"),
+      ("null.jsonl", "{\"text\":\"a\",\"label\":null}\n", "found the keys label, text in line 1"),
+      ("other.jsonl", "{\"text\":\"a\",\"label\":\"x\"}\nb\n", "no JSON object in line 2"),
+      ("one.tsv", "text\tlabel\na\tx\nb\tx\n", "every text has the label “x”"),
+      ("data.txt", "text\tlabel\na\tx\n", "found the extension \"txt\""),
+      (
+        "unseen.tsv", "text\tlabel\nthe fox\tcat\na\tcow\nb\tcat\nc\tfox\n",
+        "found label \"cat\" in lines 2, 4, label \"cow\" in line 3, expected one of dog, fox"
+      ),
+    ]
+    for (name, content, expected) in cases {
+      let path = try write(content, place, name)
+      let before = place.folder.names
+      let run =
+        name == "unseen.tsv"
+        ? try CommandRun(training(place, "--eval", path))
+        : try CommandRun(["train", "classify", "--model", place.encoder, "--data", path, "-o", place.path("out")])
+      #expect(run.exitCode == 1 && run.errors.contains(expected) && run.errors.contains(name), "\(name): \(run.errors)")
+      #expect(place.folder.names == before)
+    }
+    try Data("text\tlabel\nthe f".utf8 + [0xFF] + "x\tx\n".utf8).write(to: place.folder.file("bytes.tsv"))
+    let bytes = try CommandRun([
+      "train", "classify", "--model", place.encoder, "--data", place.path("bytes.tsv"), "-o", place.path("out"),
+    ])
+    #expect(bytes.exitCode == 1 && bytes.errors.contains("not UTF-8 in line 2"))
+    let position = try CommandRun(training(place, "--text-column=-1"))
+    #expect(position.exitCode == 1 && position.errors.contains("expected a column \"-1\""))
+  }
+
+  @Test("what can't be written is noticed before the training; what fills the disk leaves nothing")
+  func outputs() throws {
+    let place = try Workplace()
+    let file = try write("", place, "file")
+    let cases: [([String], String)] = [
+      (["-o", file], "is a file; name a folder to write"), (["-o", "\(file)/x"], "is a file; name a folder to write"),
+      (["--report", place.path("no/r.html"), "--eval", place.test], "there is no folder"),
+      (["--json", place.path("no/r.json")], "there is no folder"), (["--json", place.folder.url.path], "is a folder"),
+      (["--checkpoint", place.path("no/state")], "there is no folder"),
+      (["--eval", place.path("none.csv")], "none.csv: found no such file"),
+      (["--resume", place.path("none")], "none: can't be opened"),
+    ]
+    let before = place.folder.names
+    for (more, expected) in cases {
+      let run = try CommandRun(training(place) + more)
+      #expect(run.exitCode == 1 && run.errors.contains(expected), "\(more): \(run.errors)")
+      #expect(!run.errors.contains("training ["), "noticed too late: \(run.errors)")
+      #expect(place.folder.names == before)
+    }
+    let full = try CommandRun([
+      "train", "classify", "--model", place.encoder, "--data", place.train, "--full", "-o", place.encoder,
+    ])
+    #expect(full.exitCode == 1 && full.errors.contains("is the model that is read"))
+    if FileManager.default.fileExists(atPath: "/dev/full") {
+      let run = try CommandRun(training(place, "--json", "/dev/full"))
+      #expect(run.exitCode == 1 && run.errors.contains("/dev/full: can't be written"), "\(run.errors)")
+    }
+  }
+
+  @Test(
+    "options that no run can have are wrong usage",
+    arguments: [
+      ["--steps", "0"], ["--learning-rate", "nan"], ["--learning-rate", "inf"], ["--epochs", "0"],
+      ["--epochs", "1e30"],
+      ["--batch-size", "9223372036854775807"], ["--long-texts", "fold"], ["--dropout", "nan"], ["--length", "2"],
+    ])
+  func usage(options: [String]) throws {
+    let place = try Workplace()
+    let run = try CommandRun(training(place) + options)
+    #expect(run.exitCode == 64 && run.errors.contains(options[0]), "\(run.errors)")
+    let file = try CommandRun(["classify", "--model", place.train, "a fox"])
+    #expect(file.exitCode == 64 && file.errors.contains("is a file; the folder that holds the model is needed"))
+  }
+
+  @Test("adapters that don't belong to the model are refused with an account")
+  func adapters() throws {
+    let place = try Workplace()
+    _ = try succeed(training(place))
+    let out = place.folder.file("out")
+    func refused(_ adapter: String, _ expected: String...) throws {
+      let run = try CommandRun(["classify", "--model", place.encoder, "--adapter", adapter, "a fox"])
+      #expect(run.exitCode == 1 && expected.allSatisfy(run.errors.contains), "\(run.errors)")
+    }
+    try refused(place.path("none"), "none: does not exist")
+    try refused(place.encoder, "has no adapter_model.safetensors")
+    // For a model of other sizes.
+    let other = place.folder.file("other")
+    try FileManager.default.copyItem(at: fixtures.appendingPathComponent("models/tiny-bert"), to: other)
+    try FileManager.default.copyItem(
+      at: place.folder.file("encoder/tokenizer.json"), to: other.appendingPathComponent("tokenizer.json"))
+    let misfit = try CommandRun(["classify", "--model", other.path, "--adapter", out.path, "a fox"])
+    #expect(
+      misfit.exitCode == 1 && misfit.errors.contains("does not fit the model; nothing was attached")
+        && misfit.errors.contains("self.query"), "\(misfit.errors)")
+    // Of a decoder, on an encoder.
+    let text = try write(Array(repeating: "the quick brown fox ", count: 20).joined(), place, "text.txt")
+    _ = try succeed([
+      "train", "lm", "--model", place.decoder, "--data", text, "--length", "8", "--steps", "1", "-o", place.path("lm"),
+    ])
+    try refused(place.path("lm"), "has no classifier and no labels.json")
+    // Without a classifier the answers would be random.
+    try FileManager.default.copyItem(
+      at: out.appendingPathComponent("labels.json"), to: place.folder.file("lm/labels.json"))
+    try refused(place.path("lm"), "has no classifier, and the model has none for its classes")
+    try Data("[\"a\"]".utf8).write(to: out.appendingPathComponent("labels.json"))
+    try refused(out.path, "labels.json: is no list of 2 class names")
+    try Data("[\"a\", \"a\"]".utf8).write(to: out.appendingPathComponent("labels.json"))
+    try refused(out.path, "labels.json: names a class twice")
+    try Data("[\"dog\", \"fox\"]".utf8).write(to: out.appendingPathComponent("labels.json"))
+    // The last number of the file is the last of a tensor.
+    let weights = out.appendingPathComponent("adapter_model.safetensors")
+    var bytes = try Data(contentsOf: weights)
+    bytes.replaceSubrange((bytes.count - 4)..., with: [0, 0, 0xC0, 0x7F])
+    try bytes.write(to: weights)
+    try refused(out.path, "does not fit the model; nothing was attached", "NaN or infinity")
+    let bare = try CommandRun(["evaluate", "--model", place.encoder, "--data", place.test])
+    #expect(bare.exitCode == 1 && bare.errors.contains("is an encoder without a classifier"))
+    let decoder = try CommandRun(["evaluate", "--model", place.decoder, "--data", text, "--report", place.path("r")])
+    #expect(decoder.exitCode == 1 && decoder.errors.contains("--report is about a classifier"))
+  }
+
+  /// Bytes that the system could give, where it says so.
+  private static let availableMemory: Int? = {
+    guard let text = try? String(contentsOfFile: "/proc/meminfo", encoding: .utf8) else { return nil }
+    let line = text.split(separator: "\n").first { $0.hasPrefix("MemAvailable:") }
+    return line?.split(separator: " ").dropFirst().first.flatMap { Int($0) }.map { $0 * 1024 }
+  }()
+
+  @Test(
+    "what needs more memory than there is, is refused before it begins",
+    .enabled(if: availableMemory.map { $0 < 64 << 30 } ?? false, "needs /proc/meminfo and less than 64 GB"))
+  func memory() throws {
+    let place = try Workplace()
+    // 38 tokens a text; a token has 2 · (12 · 32 + 4 · 48) numbers kept for the gradient.
+    let text = String(repeating: "the quick brown fox jumps over the lazy dog ", count: 4)
+    let count = 2 * (try #require(Self.availableMemory)) / (38 * 4 * 1152)
+    let data = try write(
+      "text\tlabel\n" + String(repeating: "\(text)\ta\n\(text)\tb\n", count: count / 2), place, "big.tsv")
+    let run = try CommandRun([
+      "train", "classify", "--model", place.encoder, "--data", data, "--batch-size", "\(count)", "-o",
+      place.path("out"),
+    ])
+    #expect(run.exitCode == 1 && run.errors.contains("MB are free: take a smaller --batch-size"), "\(run.errors)")
+    #expect(!place.folder.names.contains("out"))
+  }
+
+  @Test("a run that diverges says at which step and what to do, and writes nothing", arguments: ["1e6", "1e30"])
+  func divergence(rate: String) throws {
+    let place = try Workplace()
+    let before = place.folder.names
+    let run = try CommandRun([
+      "train", "classify", "--model", place.encoder, "--data", place.train, "--eval", place.test, "--evaluate-every",
+      "5", "--steps", "20", "--learning-rate", rate, "--clipping", "0", "-o", place.path("out"),
+    ])
+    #expect(
+      run.exitCode == 1 && run.errors.contains("at step") && run.errors.contains("smaller --learning-rate"),
+      "\(run.errors)")
+    #expect(place.folder.names == before)
+  }
+}

@@ -1,0 +1,157 @@
+// Texts of more tokens than a model reads at once, and texts of none.
+import Foundation
+import LoRAKit
+import TestSupport
+import Testing
+
+private let folder = fixtures.appendingPathComponent("models")
+
+/// The small encoder (40 positions) with the word-piece tokenizer, in a folder of its own.
+private func encoder() throws -> TemporaryFolder {
+  let place = try TemporaryFolder()
+  for name in ["config.json", "model.safetensors"] {
+    try FileManager.default.copyItem(
+      at: folder.appendingPathComponent("small-encoder/\(name)"), to: place.file(name))
+  }
+  try FileManager.default.copyItem(
+    at: folder.appendingPathComponent("tokenizer-wordpiece.json"), to: place.file("tokenizer.json"))
+  return place
+}
+
+private let long = String(repeating: "the quick brown fox jumps over the lazy dog ", count: 3) + "and the reader"
+
+@Suite("Long texts and empty ones")
+struct LongTextTests {
+  private struct Case: Decodable {
+    var tokenizer: String
+    var text: String
+    var length: Int
+    var overlap: Int
+    var windows: [[Int32]]
+    var segments: [[Int32]]
+  }
+
+  @Test("windows are those of Python's truncation with a stride")
+  func pythonWindows() throws {
+    let data = try Data(contentsOf: folder.appendingPathComponent("tokenizer-windows.json"))
+    let cases = try JSONDecoder().decode([Case].self, from: data)
+    #expect(cases.count { $0.windows.count > 2 } > 20)
+    for item in cases {
+      let tokenizer = try Tokenizer(contentsOf: folder.appendingPathComponent("tokenizer-\(item.tokenizer).json"))
+      let windows = tokenizer.encode([item.text], inWindowsOf: item.length, overlap: item.overlap)[0]
+      #expect(windows.map(\.ids) == item.windows, "\(item.text.debugDescription)")
+      #expect(windows.map(\.segments) == item.segments, "\(item.text.debugDescription)")
+    }
+  }
+
+  @Test("texts in windows keep their order and their account: how many, in how many windows, which are blank")
+  func account() throws {
+    let tokenizer = try Tokenizer(contentsOf: folder.appendingPathComponent("tokenizer-wordpiece.json"))
+    let texts = ["a fox", long, "", " \t\u{0}", "the dog"]
+    let windows = try EncodedTexts(texts, tokenizer: tokenizer, length: 12, longTexts: .windows)
+    let own = tokenizer.encode(long, addingSpecialTokens: false).ids.count
+    // [CLS] and [SEP] leave room for 10 tokens, and each window begins 8 after the one before.
+    let expected = 1 + (own - 10 + 7) / 8
+    #expect(windows.count == 5 && windows.longCount == 1 && windows.longWindowCount == expected)
+    #expect(windows.windows.map(\.count) == [1, expected, 1, 1, 1])
+    #expect(windows.windows.last!.upperBound == windows.sequences.count)
+    #expect(windows.blankTexts == [2, 3])
+    let cut = try EncodedTexts(texts, tokenizer: tokenizer, length: 12)
+    #expect(cut.sequences.count == 5 && cut.longCount == 1 && cut.longWindowCount == 0)
+    #expect(cut.sequences[1].ids == windows.sequences[1].ids && cut.sequences[1].ids.count == 12)
+    #expect(throws: TokenizerError.self) { try EncodedTexts(texts, tokenizer: tokenizer, length: 2) }
+  }
+
+  @Test("a long text's logits are the mean of its windows', also for the gradient; a short text's are its own")
+  func logits() throws {
+    let place = try encoder()
+    let classifier = try TextClassifier(
+      model: place.url, labels: ["a", "b", "c"], maximumLength: 12, longTexts: .windows, seed: 3)
+    let texts = try classifier.encode(["a fox", long, "the dog"])
+    let predictions = classifier.predict(texts, rows: 20)
+    let ids = classifier.tokenizer.encode([long], inWindowsOf: 12, overlap: 2)[0].map { $0.ids.map(Int.init) }
+    #expect(ids.count > 3)
+    let each = ids.map { classifier.model(TokenRows(ids: [$0])).scalars }
+    for label in 0..<3 {
+      let mean = each.reduce(0) { $0 + $1[label] } / Float(ids.count)
+      #expect(abs(predictions[1].logits[label] - mean) < 1e-5)
+    }
+    let alone = try TextClassifier(model: place.url, labels: ["a", "b", "c"], seed: 3).predict(["a fox", "the dog"])
+    for (a, b) in zip([predictions[0], predictions[2]], alone) {
+      for (x, y) in zip(a.logits, b.logits) { #expect(abs(x - y) < 1e-5) }
+    }
+    // As a training step sees them, in any order.
+    let trained = classifier.logits(of: texts, at: [2, 1])
+    for (found, expected) in zip(trained.scalars, predictions[2].logits + predictions[1].logits) {
+      #expect(abs(found - expected) < 1e-5)
+    }
+    // d mean/dW of the classifier is the mean of the windows' pooled vectors: each window counts 1/n.
+    let item = NamedParameter(name: "bias", parameter: classifier.model.classifier.bias!)
+    let (_, gradients) = [item].valueAndGradients { classifier.logits(of: texts, at: [1]).sum() }
+    for value in try #require(gradients[item.parameter]).scalars { #expect(abs(value - 1) < 1e-5) }
+  }
+
+  @Test("a long text's embedding is the mean over its tokens, each counted once however many windows hold it")
+  func embedding() throws {
+    let place = try encoder()
+    let embedder = try SentenceEmbedder(model: place.url, maximumLength: 12, longTexts: .windows)
+    let found = try embedder.embed(["a fox", long])
+    let ids = embedder.tokenizer.encode([long], inWindowsOf: 12, overlap: 2)[0].map { $0.ids.map(Int.init) }
+    // The vectors of each token by its place in the text; [CLS] at −1, [SEP] at −2.
+    var vectors: [Int: [[Float]]] = [:]
+    for (window, ids) in ids.enumerated() {
+      let hidden = embedder.model(TokenRows(ids: [ids]))
+      for row in ids.indices {
+        let token = row == 0 ? -1 : row == ids.count - 1 ? -2 : 8 * window + row - 1
+        vectors[token, default: []].append(hidden.sliced(axis: 0, row..<(row + 1)).scalars)
+      }
+    }
+    #expect(vectors.values.contains { $0.count == 2 })
+    let size = embedder.model.configuration.hidden
+    var mean = [Double](repeating: 0, count: size)
+    for copies in vectors.values {
+      for copy in copies { for place in 0..<size { mean[place] += Double(copy[place]) / Double(copies.count) } }
+    }
+    let norm = mean.reduce(0) { $0 + $1 * $1 }.squareRoot()
+    for (a, b) in zip(found[1], mean) { #expect(abs(Double(a) - b / norm) < 1e-5) }
+    // A text that fits has the model's own embedding.
+    let short = embedder.model.sentenceEmbeddings(TokenRows(embedder.tokenizer.encode(["a fox"])))
+    for (a, b) in zip(found[0], short.scalars) { #expect(abs(a - b) < 1e-5) }
+  }
+
+  @Test("a text without any token is an error that says which")
+  func noTokens() throws {
+    // A tokenizer that adds no special tokens.
+    let place = try encoder()
+    let json = try String(contentsOf: place.file("tokenizer.json"), encoding: .utf8)
+    let start = try #require(json.range(of: "\"post_processor\""))
+    let end = try #require(json.range(of: "\"decoder\""))
+    try (json[..<start.lowerBound] + "\"post_processor\": null, " + json[end.lowerBound...]).write(
+      to: place.file("tokenizer.json"), atomically: true, encoding: .utf8)
+    for longTexts in LongTexts.allCases {
+      let embedder = try SentenceEmbedder(model: place.url, longTexts: longTexts)
+      let error = #expect(throws: NoTokensError.self) { try embedder.embed(["", "a fox", "  "]) }
+      #expect(error?.texts == [0, 2] && error?.description.contains("text 1, 3") == true)
+      #expect(try embedder.embed(["a fox"]).count == 1)
+    }
+  }
+
+  @Test("the nearest class mean is that of the cosines, from evenly spread examples")
+  func nearestClassMean() {
+    // Means: (1, 0) of class 0, (1, 1)/√2 of class 1, whose direction alone counts.
+    let nearest = NearestClassMean(
+      embeddings: [[1, 0], [1, 0], [1, 0], [0.6, 0.8], [0.8, 0.6]], labels: [0, 0, 0, 1, 1], classCount: 2)
+    #expect([[1, 0.3], [0.5, 0.3], [0, 1]].map(nearest.label) == [0, 1, 1])
+    let labels = [0, 1, 0, 0, 1, 0, 0, 0, 0]
+    #expect(NearestClassMean.examples(of: labels, perClass: 3) == [0, 1, 3, 4, 6])
+    #expect(NearestClassMean.examples(of: labels, perClass: 99) == Array(0..<9))
+  }
+
+  @Test("errors mended and new ones are told apart")
+  func changes() {
+    let before = ClassificationResult(labels: [0, 1, 1, 0, 2], predictions: [0, 0, 1, 2, 1], classCount: 3)
+    let after = ClassificationResult(labels: [0, 1, 1, 0, 2], predictions: [1, 1, 1, 0, 0], classCount: 3)
+    let changes = after.changes(since: before)
+    #expect(changes.mended == [1, 3] && changes.broken == [0])
+  }
+}
