@@ -58,7 +58,8 @@ public final class GPT2: LanguageModel {
   public var cacheShape: (layers: Int, heads: Int, size: Int) {
     (configuration.layers, configuration.heads, configuration.hidden / configuration.heads)
   }
-  public var outputWeight: Tensor { transformer.wte.weight.value }
+  /// What is attached to the embedding acts there alone, as in peft.
+  public var outputWeight: Tensor { transformer.wte.weight.stored }
 
   public func hiddenStates(_ tokens: TokenRows, cache: KeyValueCache?) -> Tensor {
     transformer(tokens, cache, recomputes && cache == nil)

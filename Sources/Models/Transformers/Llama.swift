@@ -140,7 +140,8 @@ public final class Llama: LanguageModel {
   public var cacheShape: (layers: Int, heads: Int, size: Int) {
     (configuration.layers, configuration.keyHeads, configuration.headSize)
   }
-  public var outputWeight: Tensor { (outputProjection?.weight ?? model.embedTokens.weight).value }
+  /// Where it is tied to the embedding, what is attached there acts on the embedding alone, as in peft.
+  public var outputWeight: Tensor { outputProjection?.weight.value ?? model.embedTokens.weight.stored }
 
   public func hiddenStates(_ tokens: TokenRows, cache: KeyValueCache?) -> Tensor {
     model(tokens, cache, recomputes && cache == nil)

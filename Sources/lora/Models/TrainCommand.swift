@@ -185,12 +185,20 @@ struct TrainLMCommand: ParsableCommand {
     func windows(_ path: String) throws -> TokenWindows {
       let windows = try TokenWindows(
         contentsOf: URL(fileURLWithPath: path), tokenizer: generator.tokenizer, length: length)
-      guard windows.predictions > 0 else { throw InputError("\(path): holds no token to predict") }
-      if windows.removedCount > 0 {
-        comment(
-          "\(path): \(grouped(windows.removedCount)) tokens lie beyond --length \(length) and were cut.",
-          isQuiet: output.quiet)
+      guard windows.predictions > 0 else {
+        throw InputError(
+          "\(path): holds no token to predict"
+            + (windows.leftOutCount > 0 ? " within --length \(length): the prompts alone are as long" : ""))
       }
+      func count(_ count: Int, _ what: String) {
+        if count > 0 { comment("\(path): \(grouped(count)) \(what)", isQuiet: output.quiet) }
+      }
+      count(windows.removedCount, "tokens lie beyond --length \(length) and were cut.")
+      count(
+        windows.leftOutCount, "prompts were left out: no token of their completions lies within --length \(length).")
+      count(
+        windows.spannedCount,
+        "prompts end within a token (often with a space): their completions' tokens are their own.")
       return windows
     }
     let examples = try windows(data)
@@ -200,6 +208,12 @@ struct TrainLMCommand: ParsableCommand {
     let recipe = training.recipe(defaultTargets: decoder is GPT2 ? ["c_attn"] : ["q_proj", "v_proj"])
     var random = SeededGenerator(seed: training.seed &+ 1)
     try recipe.prepare(decoder, using: &random)
+    if training.bias != .none, !training.full, !decoder.attachedAdapters.contains(where: { $0.adapter is Replacement })
+    {
+      throw InputError(
+        "--bias \(training.bias.rawValue): "
+          + (training.bias == .all ? "the model has no bias" : "no adapted module has a bias") + "; leave --bias out")
+    }
     let run = TrainingRun(
       model: decoder, options: training, recipe: recipe, plan: training.plan(defaultBatchSize: 8), isQuiet: output.quiet
     )
