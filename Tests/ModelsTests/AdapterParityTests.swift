@@ -264,6 +264,28 @@ struct AdapterParityTests {
     }
   }
 
+  @Test(
+    "peft's adapters on a decoder in memory act as peft's merge does, embeddings included",
+    arguments: [
+      "llama", "llama-rslora-patterns", "llama-dora", "llama-embedding", "llama-embedding-dora", "llama-layers",
+      "llama-excluded", "gpt2", "gpt2-dora",
+    ])
+  func merged(name: String) throws {
+    let folder = fixtures.appendingPathComponent("checkpoints/\(name)")
+    let model = try languageModel(contentsOf: folder.appendingPathComponent("base"))
+    let merged = try languageModel(contentsOf: folder.appendingPathComponent("base"))
+    let rows = TokenRows(ids: [[3, 1, 5, 2, 8]])
+    let before = model.logits(rows)
+    try StoredAdapter(peft: folder.appendingPathComponent("adapter")).attach(to: model)
+    let parameters = Dictionary(uniqueKeysWithValues: merged.parameters.map { ($0.name, $0.parameter) })
+    for tensor in try SafetensorsFile(folder.appendingPathComponent("merged.safetensors")).tensors {
+      try #require(parameters[tensor.name], "\(tensor.name)").assignOriginal(try tensor.tensor())
+    }
+    let logits = model.logits(rows)
+    #expect((logits - before).norm > 1e-2 * before.norm)
+    #expect(largestDifference(logits, merged.logits(rows).scalars) < 1e-5)
+  }
+
   @Test("an adapter for another model is refused with what does not fit, and nothing is attached")
   func misfit() throws {
     let model = try languageModel(contentsOf: modelFolder("stories260K"))
