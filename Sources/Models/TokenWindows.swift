@@ -70,11 +70,20 @@ public struct TokenWindows: Sendable {
   ///
   /// - Throws: `TextFileError` where the file can't be read, is not UTF-8, or a line is not as it should be.
   public init(contentsOf file: URL, tokenizer: Tokenizer, length: Int) throws {
-    guard let data = FileManager.default.contents(atPath: file.path) else {
-      throw TextFileError(description: "\(file.path): can't be read")
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: file.path, isDirectory: &isFolder) else {
+      throw TextFileError(description: "\(file.path): does not exist")
+    }
+    guard !isFolder.boolValue, let data = FileManager.default.contents(atPath: file.path) else {
+      throw TextFileError(
+        description:
+          "\(file.path): \(isFolder.boolValue ? "is a folder; name a text or a jsonl file" : "can't be read")")
     }
     guard let text = String(validating: data, as: UTF8.self) else {
       throw TextFileError(description: "\(file.path): is not UTF-8; convert it, for example with iconv")
+    }
+    guard text.contains(where: { !$0.isWhitespace }) else {
+      throw TextFileError(description: "\(file.path): holds no text")
     }
     guard ["jsonl", "ndjson"].contains(file.pathExtension.lowercased()) else {
       self.init(text, tokenizer: tokenizer, length: length)

@@ -146,8 +146,8 @@ struct TrainLMCommand: ParsableCommand {
   @Option(help: ArgumentHelp("The same kind of file, to choose the best adapter by.", valueName: "path"))
   var eval: String?
 
-  @Option(help: "Tokens in a window.")
-  var length = 256
+  @Option(help: "Tokens in a window. Default: 256, or as many as the model reads.")
+  var length: Int?
 
   @OptionGroup var training: TrainingOptions
   @OptionGroup var output: OutputOptions
@@ -171,7 +171,7 @@ struct TrainLMCommand: ParsableCommand {
   }
 
   func validate() throws {
-    if length < 2 { throw ValidationError("--length \(length): at least 2 is needed.") }
+    if let length, length < 2 { throw ValidationError("--length \(length): at least 2 is needed.") }
   }
 
   func run() throws {
@@ -179,8 +179,9 @@ struct TrainLMCommand: ParsableCommand {
     let generator = try TextGenerator(model: model.folder)
     let decoder = generator.model
     decoder.recomputes = training.recompute
-    guard length <= generator.model.positions else {
-      throw InputError("--length \(length): the model reads \(generator.model.positions) tokens at most")
+    let length = self.length ?? min(256, decoder.positions)
+    guard length <= decoder.positions else {
+      throw InputError("--length \(length): the model reads \(decoder.positions) tokens at most")
     }
     func windows(_ path: String) throws -> TokenWindows {
       let windows = try TokenWindows(
@@ -193,12 +194,12 @@ struct TrainLMCommand: ParsableCommand {
       func count(_ count: Int, _ what: String) {
         if count > 0 { comment("\(path): \(grouped(count)) \(what)", isQuiet: output.quiet) }
       }
+      let pairs = grouped(windows.count + windows.leftOutCount)
       count(windows.removedCount, "tokens lie beyond --length \(length) and were cut.")
-      count(
-        windows.leftOutCount, "prompts were left out: no token of their completions lies within --length \(length).")
+      count(windows.leftOutCount, "of \(pairs) left out: no token of the completion lies within --length \(length).")
       count(
         windows.spannedCount,
-        "prompts end within a token (often with a space): their completions' tokens are their own.")
+        "of \(pairs) prompts end within a token, often with a space; their completions' tokens are their own.")
       return windows
     }
     let examples = try windows(data)
