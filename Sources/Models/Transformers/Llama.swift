@@ -50,8 +50,8 @@ public struct LlamaConfiguration: Sendable {
       throw json.unsupported(
         "num_key_value_heads", .integer(keyHeads), supported: "a divisor of num_attention_heads (\(heads))")
     }
-    guard headSize % 2 == 0, headSize > 0 else {
-      throw json.unsupported("head_dim", .integer(headSize), supported: "even numbers from 2")
+    guard headSize % 2 == 0, (2...65536).contains(headSize) else {
+      throw json.unsupported("head_dim", .integer(headSize), supported: "even numbers from 2 to 65536")
     }
   }
 

@@ -144,9 +144,9 @@ struct GenerateCommand: ParsableCommand {
   private func write(_ writers: inout [Writer], from generator: TextGenerator, after prompt: String) throws {
     for index in writers.indices {
       if writers.count > 1 { print("\(index == 0 ? "" : "\n")--- \(writers[index].name) ---") }
-      show(prompt)
-      while let piece = try writers[index].next(from: generator) { show(piece) }
-      print()
+      try show(prompt)
+      while let piece = try writers[index].next(from: generator) { try show(piece) }
+      try show("\n")
       comment(writers[index].speed, isQuiet: output.quiet)
     }
   }
@@ -168,13 +168,18 @@ struct GenerateCommand: ParsableCommand {
           unfinished.removeAll { $0 == index }
         }
       }
-      for row in columns.completeRows() { show(row + "\n") }
+      for row in columns.completeRows() { try show(row + "\n") }
     }
     for writer in writers { comment("\(writer.name): \(writer.speed)", isQuiet: output.quiet) }
   }
 
-  private func show(_ text: String) {
+  /// Gives the text out at once.
+  ///
+  /// - Throws: where standard output takes no more (a full disk).
+  private func show(_ text: String) throws {
     print(text, terminator: "")
-    fflush(nil)
+    guard fflush(nil) == 0 else {
+      throw InputError("standard output: can't be written: \(String(cString: strerror(errno)))")
+    }
   }
 }
