@@ -23,9 +23,8 @@ public func writeModel(_ model: some Module, like base: URL, labels: [String]? =
     configuration["label2id"] = .object(labels.enumerated().map { .init($1, .integer($0)) })
   }
   try OutputFile.write(configuration.pretty, to: output.staging.appendingPathComponent("config.json"))
-  let others = try FileManager.default.contentsOfDirectory(atPath: base.path).filter {
-    $0.hasPrefix("tokenizer") || companions.contains($0)
-  }
+  let others = try FileManager.default.contentsOfDirectory(atPath: base.path).filter(
+    companions.contains)
   for name in others {
     // In a download cache the names are links.
     try FileManager.default.copyItem(
@@ -36,6 +35,7 @@ public func writeModel(_ model: some Module, like base: URL, labels: [String]? =
 
 /// What lies beside a model's weights and stays as it is.
 private let companions = [
-  "vocab.txt", "vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json", "generation_config.json",
+  "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.txt", "vocab.json", "merges.txt",
+  "added_tokens.json", "special_tokens_map.json", "generation_config.json",
   "chat_template.jinja",
 ]

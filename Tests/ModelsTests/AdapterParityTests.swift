@@ -286,6 +286,28 @@ struct AdapterParityTests {
     #expect(largestDifference(logits, merged.logits(rows).scalars) < 1e-5)
   }
 
+  @Test(
+    "an adapter on a tied embedding leaves the output layer as it is, as in peft",
+    arguments: [("tiny-llama3", "embed_tokens"), ("tiny-gpt2", "wte")])
+  func tied(name: String, table: String) throws {
+    let model = try languageModel(contentsOf: fixtures.appendingPathComponent("models/\(name)"))
+    let rows = TokenRows(ids: [[3, 1, 5, 2, 8]])
+    let (before, output) = (model.logits(rows), model.outputWeight)
+    var generator = SeededGenerator(seed: 4)
+    let attached = try model.attach(LoRAConfiguration(rank: 2, alpha: 3), to: .names([table]), using: &generator)
+    let lora = try #require(attached.first?.adapter as? LoRA)
+    try lora.b.assignOriginal(.normal(lora.b.shape, using: &generator))
+    #expect(model.outputWeight.isIdentical(to: output))
+    #expect((model.logits(rows) - before).norm > 1e-2 * before.norm)
+    // The whole model's training reaches the table from both sides.
+    try model.removeAdapter()
+    model.setTrainable(true)
+    let weight = attached[0].weight
+    let (_, gradients) = model.trainableParameters.valueAndGradients { model.loss(rows) }
+    // Token 30 is neither read nor a target, so only the output layer gives its row a gradient.
+    #expect(try #require(gradients[weight]).rows(at: [30]).norm > 0)
+  }
+
   @Test("an adapter for another model is refused with what does not fit, and nothing is attached")
   func misfit() throws {
     let model = try languageModel(contentsOf: modelFolder("stories260K"))
