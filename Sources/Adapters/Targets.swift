@@ -22,8 +22,9 @@ public enum AttachmentError: Error, CustomStringConvertible {
   public var description: String {
     switch self {
     case .noMatch(let targets, let candidates):
-      "no weight matches \(targets.map { "'\($0)'" }.joined(separator: ", ")); the model has "
-        + AttachmentError.families(candidates).joined(separator: ", ")
+      (targets.isEmpty
+        ? "no target is named" : "no weight matches \(targets.map { "'\($0)'" }.joined(separator: ", "))")
+        + "; the model has " + AttachmentError.families(candidates).joined(separator: ", ")
     case .badPattern(let pattern, let reason):
       "'\(pattern)' is no regular expression: \(reason)"
     case .rank(let rank, let path, let shape):

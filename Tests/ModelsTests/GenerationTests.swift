@@ -127,6 +127,7 @@ struct GenerationTests {
     // Fourteen characters of two cells each fill a line.
     #expect(try lines(String(repeating: "語", count: 15)) == [String(repeating: "語", count: 14), "語"])
     #expect(try lines("a" + String(repeating: "語", count: 14)).map(\.count) == [14, 1])
+    #expect(try lines("ab " + String(repeating: "語", count: 14)).map(\.count) == [15, 2])
     #expect(try lines("\u{1B}[31mred\r\n") == ["[31mred"])
   }
 
