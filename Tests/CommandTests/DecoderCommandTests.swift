@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// A folder with a small decoder of random weights, its tokenizer, and texts.
-private struct Workplace {
+private struct DecoderFolder {
   let folder = try! TemporaryFolder()
   func path(_ name: String) -> String { folder.file(name).path }
 
@@ -39,7 +39,7 @@ private struct Workplace {
   }
 }
 
-private func succeed(_ arguments: [String]) throws -> CommandRun {
+private func expectSuccess(_ arguments: [String]) throws -> CommandRun {
   let run = try CommandRun(arguments)
   #expect(run.exitCode == 0, "\(arguments): \(run.errors)")
   return run
@@ -49,7 +49,7 @@ private func succeed(_ arguments: [String]) throws -> CommandRun {
 struct DecoderCommandTests {
   @Test("what can't be used is one clear error, and nothing is written", arguments: [0, 1, 2])
   func badInput(part: Int) throws {
-    let place = try Workplace()
+    let place = try DecoderFolder()
     var cases: [(arguments: [String], code: Int32, message: String)] = []
     func generate(_ arguments: [String] = [], model: String = "decoder", code: Int32 = 1, says message: String) {
       cases.append((["generate", "--quiet", "--tokens", "3", "--model", place.path(model)] + arguments, code, message))
@@ -158,14 +158,14 @@ struct DecoderCommandTests {
 
   @Test("a decoder trained whole is a folder that generates, with what lies beside the base")
   func whole() throws {
-    let place = try Workplace()
+    let place = try DecoderFolder()
     // As in a download cache, where files are links.
     try FileManager.default.moveItem(at: place.folder.file("decoder/tokenizer.json"), to: place.folder.file("blob"))
     try FileManager.default.createSymbolicLink(
       atPath: place.path("decoder/tokenizer.json"), withDestinationPath: "../blob")
     try place.write(#"{"eos_token_id":2}"#, to: "decoder/generation_config.json")
     try place.write("{}", to: "decoder/tokenizer_config.json")
-    _ = try succeed([
+    _ = try expectSuccess([
       "train", "lm", "--model", place.path("decoder"), "--data", place.path("text.txt"), "--eval",
       place.path("text.txt"),
       "--full", "--learning-rate", "3e-3", "--steps", "40", "--batch-size", "4", "--json", place.path("train.json"),
@@ -184,23 +184,23 @@ struct DecoderCommandTests {
     let summary = try place.object("train.json")
     let (base, loss) = (try #require(summary["base_loss"] as? Double), try #require(summary["loss"] as? Double))
     #expect(loss < 0.6 * base)
-    _ = try succeed([
+    _ = try expectSuccess([
       "evaluate", "--model", written.path, "--data", place.path("text.txt"), "--json", place.path("e.json"),
     ])
     #expect(abs(try #require(try place.object("e.json")["loss"] as? Double) - loss) < 1e-6)
-    let text = try succeed(["generate", "--model", written.path, "--prompt", "the", "--tokens", "5", "--quiet"])
+    let text = try expectSuccess(["generate", "--model", written.path, "--prompt", "the", "--tokens", "5", "--quiet"])
     #expect(!text.output.isEmpty)
   }
 
   @Test("of prompts with completions, what is cut and left out is counted, and writing ends where completions do")
   func completions() throws {
-    let place = try Workplace()
+    let place = try DecoderFolder()
     let lines = (0..<24).map {
       #"{"prompt":"the \#($0 % 2 == 0 ? "fox" : "dog"):","completion":" \#($0 % 2 == 0 ? "quick" : "lazy")"}"#
     }
     let long = #"{"prompt":"the quick brown fox jumps over the lazy dog and","completion":" a"}"#
     try place.write((lines + [long]).joined(separator: "\n"), to: "pairs.jsonl")
-    let train = try succeed([
+    let train = try expectSuccess([
       "train", "lm", "--model", place.path("decoder"), "--data", place.path("pairs.jsonl"), "--length", "20",
       "--targets",
       "all-linear", "--learning-rate", "2e-2", "--steps", "80", "--batch-size", "8", "-o", place.path("out"),
@@ -208,7 +208,7 @@ struct DecoderCommandTests {
     #expect(train.errors.contains("1 of 25 left out: no token of the completion lies within --length 20."))
     for (animal, word) in [("fox", "quick"), ("dog", "lazy")] {
       try place.write("the \(animal):\n", to: "prompt.txt")
-      let run = try succeed([
+      let run = try expectSuccess([
         "generate", "--model", place.path("decoder"), "--adapter", place.path("out"), "--prompt-file",
         place.path("prompt.txt"), "--quiet",
       ])
