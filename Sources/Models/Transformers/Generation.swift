@@ -21,6 +21,7 @@ public struct SamplingOptions: Sendable, Equatable {
   public func draw(
     _ logits: Tensor, after ids: [Int], using generator: inout some RandomNumberGenerator
   ) -> Int {
+    if temperature <= 0 && repetitionPenalty == 1 { return logits.reshaped([1, logits.count]).argmaxRows()[0] }
     let candidates = candidates(logits.scalars, after: ids)
     guard candidates.count > 1 else { return candidates[0].id }
     var rest = Float.random(in: 0..<1, using: &generator) * candidates.reduce(0) { $0 + $1.weight }
@@ -48,7 +49,7 @@ public struct SamplingOptions: Sendable, Equatable {
         scores[id] = scores[id] > 0 ? scores[id] / repetitionPenalty : scores[id] * repetitionPenalty
       }
     }
-    let best = scores.indices.max { scores[$0] < scores[$1] }!
+    let best = Tensor(shape: [1, scores.count], scalars: scores).argmaxRows()[0]
     guard temperature > 0 else { return [(best, 1)] }
     // In order: each filter keeps a beginning of the list.
     var candidates = scores.indices.map { (id: $0, weight: exp((scores[$0] - scores[best]) / temperature)) }
