@@ -22,8 +22,9 @@ public enum AttachmentError: Error, CustomStringConvertible {
   public var description: String {
     switch self {
     case .noMatch(let targets, let candidates):
-      "no weight matches \(targets.map { "'\($0)'" }.joined(separator: ", ")); the model has "
-        + candidates.joined(separator: ", ")
+      (targets.isEmpty
+        ? "no target is named" : "no weight matches \(targets.map { "'\($0)'" }.joined(separator: ", "))")
+        + "; the model has " + AttachmentError.families(candidates).joined(separator: ", ")
     case .badPattern(let pattern, let reason):
       "'\(pattern)' is no regular expression: \(reason)"
     case .rank(let rank, let path, let shape):
@@ -32,6 +33,27 @@ public enum AttachmentError: Error, CustomStringConvertible {
       "an adapter named '\(name)' is attached already; remove it first or choose another name"
     case .notFirst(let name, let path):
       "adapter '\(name)' is not the first parametrization of \(path); fold or remove those before it first"
+    }
+  }
+}
+
+extension AttachmentError {
+  /// Paths that differ in one number only as one: `layers.0.mlp`, `layers.1.mlp` → `layers.0-1.mlp`.
+  private static func families(_ paths: [String]) -> [String] {
+    var order: [String] = []
+    var numbers: [String: [Int]] = [:]
+    for path in paths {
+      let parts = path.split(separator: ".", omittingEmptySubsequences: false)
+      let place = parts.firstIndex { Int($0) != nil }
+      let family = parts.enumerated().map { $0 == place ? "*" : String($1) }.joined(separator: ".")
+      if numbers[family] == nil { order.append(family) }
+      numbers[family, default: []] += place.map { [Int(parts[$0])!] } ?? []
+    }
+    return order.map { family in
+      guard let found = numbers[family], let first = found.min(), let last = found.max() else { return family }
+      let isRange = last > first && found.count == last - first + 1
+      let text = isRange ? "\(first)-\(last)" : found.map(String.init).joined(separator: "|")
+      return family.replacing("*", with: text)
     }
   }
 }

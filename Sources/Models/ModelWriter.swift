@@ -23,12 +23,19 @@ public func writeModel(_ model: some Module, like base: URL, labels: [String]? =
     configuration["label2id"] = .object(labels.enumerated().map { .init($1, .integer($0)) })
   }
   try OutputFile.write(configuration.pretty, to: output.staging.appendingPathComponent("config.json"))
-  let others = try FileManager.default.contentsOfDirectory(atPath: base.path).filter {
-    $0.hasPrefix("tokenizer") || ["vocab.txt", "special_tokens_map.json", "generation_config.json"].contains($0)
-  }
+  let others = try FileManager.default.contentsOfDirectory(atPath: base.path).filter(
+    companions.contains)
   for name in others {
+    // In a download cache the names are links.
     try FileManager.default.copyItem(
-      at: base.appendingPathComponent(name), to: output.staging.appendingPathComponent(name))
+      at: base.appendingPathComponent(name).resolvingSymlinksInPath(), to: output.staging.appendingPathComponent(name))
   }
   try output.commit()
 }
+
+/// What lies beside a model's weights and stays as it is.
+private let companions = [
+  "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.txt", "vocab.json", "merges.txt",
+  "added_tokens.json", "special_tokens_map.json", "generation_config.json",
+  "chat_template.jinja",
+]

@@ -12,22 +12,44 @@ public final class TextGenerator {
   /// Tokens that end a text.
   public let ends: Set<Int>
 
-  /// - Parameter adapters: PEFT folders; each is known by its folder's name. The first is on.
+  /// - Parameter adapters: PEFT folders; each is known by its folder's name, with as many of the folders above it as
+  ///   tell it from the others. The first is on.
   public init(model folder: URL, adapters: [URL] = []) throws {
-    tokenizer = try Tokenizer(contentsOf: folder)
+    var tokenizer = try Tokenizer(contentsOf: folder)
     model = try languageModel(contentsOf: folder)
     guard tokenizer.idBound <= model.vocabulary else {
       throw CheckpointError(
         .mismatch, file: folder.path, "the tokenizer has \(tokenizer.idBound) tokens, the model \(model.vocabulary)")
     }
-    adapterNames = adapters.map { $0.standardizedFileURL.lastPathComponent }
+    adapterNames = try TextGenerator.names(of: adapters)
     for (url, name) in zip(adapters, adapterNames) { try StoredAdapter(peft: url).attach(to: model, named: name) }
-    ends = Set(try TextGenerator.ends(folder) + [tokenizer.special.end].compactMap { $0.map(Int.init) })
+    // What the tokenizer's files leave open, the model's may say.
+    let known = 0..<model.vocabulary
+    let ends = try TextGenerator.ids("eos_token_id", in: folder).filter(known.contains)
+    let beginnings = try TextGenerator.ids("bos_token_id", in: folder).filter(known.contains)
+    tokenizer.special.end = tokenizer.special.end ?? ends.first.map(Int32.init)
+    tokenizer.special.beginning = tokenizer.special.beginning ?? beginnings.first.map(Int32.init)
+    self.ends = Set(ends + [tokenizer.special.end].compactMap { $0.map(Int.init) })
+    self.tokenizer = tokenizer
     if let first = adapterNames.first { try use(adapter: first) }
   }
 
-  /// `eos_token_id` of generation_config.json and config.json: a number or a list.
-  private static func ends(_ folder: URL) throws -> [Int] {
+  private static func names(of folders: [URL]) throws -> [String] {
+    let paths = folders.map { $0.standardizedFileURL.pathComponents.filter { $0 != "/" } }
+    return try paths.indices.map { index in
+      let (path, others) = (paths[index], paths.indices.filter { $0 != index }.map { paths[$0] })
+      guard !others.contains(path) else {
+        throw CheckpointError(.mismatch, file: folders[index].path, "is given twice as an adapter; once is enough")
+      }
+      let length = (1...max(1, path.count)).first { length in
+        !others.contains { $0.suffix(length) == path.suffix(length) }
+      }
+      return path.suffix(length ?? path.count).joined(separator: "/")
+    }
+  }
+
+  /// The token ids in a field of generation_config.json and config.json: a number or a list.
+  private static func ids(_ field: String, in folder: URL) throws -> [Int] {
     try ["generation_config.json", "config.json"].flatMap { name -> [Int] in
       let file = folder.appendingPathComponent(name)
       guard let data = FileManager.default.contents(atPath: file.path) else { return [] }
@@ -37,7 +59,7 @@ public final class TextGenerator {
       } catch {
         throw CheckpointError(.malformed, file: file.path, "is no valid JSON: \(error)")
       }
-      let value = json["eos_token_id"]
+      let value = json[field]
       return (value?.array ?? value.map { [$0] } ?? []).compactMap(\.integer)
     }
   }
@@ -49,7 +71,7 @@ public final class TextGenerator {
   ///
   /// - Throws: `CheckpointError` where the prompt leaves no room.
   public func encode(prompt: String) throws -> [Int] {
-    let ids = tokenizer.encode(prompt).ids.map(Int.init)
+    let ids = tokenizer.opening(prompt)
     let start =
       ids.isEmpty ? [tokenizer.special.beginning ?? tokenizer.special.end].compactMap { $0.map(Int.init) } : ids
     guard !start.isEmpty else {
@@ -61,6 +83,23 @@ public final class TextGenerator {
         "the prompt has \(start.count) tokens; the model reads \(model.positions) and writes after them")
     }
     return start
+  }
+
+  /// The text after `prompt`, to be asked for piece by piece.
+  ///
+  /// - Parameters:
+  ///   - limit: the most tokens to write.
+  ///   - stops: texts at which to stop; they are not given out.
+  /// - Throws: `CheckpointError` where the prompt leaves no room.
+  public func text(
+    after prompt: String, limit: Int, options: SamplingOptions = SamplingOptions(), stops: [String] = [],
+    seed: UInt64 = 0
+  ) throws -> WrittenText {
+    WrittenText(
+      Continuation(
+        of: try encode(prompt: prompt), by: model, limit: limit, options: options, ends: ends,
+        using: SeededGenerator(seed: seed)),
+      tokenizer: tokenizer, stops: stops)
   }
 
   /// Goes on with `prompt` and gives out the text as it comes.
@@ -75,24 +114,9 @@ public final class TextGenerator {
     after prompt: String, limit: Int, options: SamplingOptions = SamplingOptions(), stops: [String] = [],
     seed: UInt64 = 0, onText: (String) -> Bool = { _ in true }
   ) throws -> (text: String, tokens: Int) {
-    let ids = try encode(prompt: prompt)
-    var stream = TextStream(tokenizer, after: ids)
-    var filter = StopFilter(stops: stops)
-    var text = ""
-    var tokens = 0
-    for id in Continuation(
-      of: ids, by: model, limit: limit, options: options, ends: ends, using: SeededGenerator(seed: seed))
-    {
-      tokens += 1
-      let piece = filter.pass(stream.append(id))
-      text += piece
-      if !piece.isEmpty, !onText(piece) { return (text, tokens) }
-      if filter.hasStopped { return (text, tokens) }
-    }
-    let rest = filter.finish(stream.finish())
-    text += rest
-    if !rest.isEmpty { _ = onText(rest) }
-    return (text, tokens)
+    var text = try text(after: prompt, limit: limit, options: options, stops: stops, seed: seed)
+    while let piece = text.next(), piece.isEmpty || onText(piece) {}
+    return (text.text, text.tokens)
   }
 }
 

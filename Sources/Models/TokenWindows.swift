@@ -14,6 +14,10 @@ public struct TokenWindows: Sendable {
   public private(set) var windows: [Window] = []
   /// How many tokens were cut off because a prompt and its completion were too long.
   public private(set) var removedCount = 0
+  /// How many prompts and completions gave no window, since no token of the completion lies within the length.
+  public private(set) var leftOutCount = 0
+  /// How many prompts end within a token of the whole text, so that the completion's tokens are its own.
+  public private(set) var spannedCount = 0
 
   public var count: Int { windows.count }
   /// How many tokens are predicted in all.
@@ -35,17 +39,29 @@ public struct TokenWindows: Sendable {
 
   /// Prompts with their completions, of which only the completion is predicted. An ending token follows each, where the
   /// tokenizer has one.
+  ///
+  /// The prompt's tokens are those that it has alone, as when a model is asked to go on with it. The completion's are
+  /// those that the whole text has behind them; where a token of the whole text spans the seam, those of the completion
+  /// alone.
   public init(_ pairs: [(prompt: String, completion: String)], tokenizer: Tokenizer, length: Int) {
     for pair in pairs {
-      let prompt = tokenizer.encode(pair.prompt).ids.map(Int.init)
+      let prompt = tokenizer.opening(pair.prompt)
+      let together = tokenizer.opening(pair.prompt + pair.completion)
+      let spans = !together.starts(with: prompt)
       let completion =
-        tokenizer.encode(pair.completion, addingSpecialTokens: false).ids.map(Int.init)
+        (spans
+          ? tokenizer.encode(pair.completion, addingSpecialTokens: false).ids.map(Int.init)
+          : Array(together.dropFirst(prompt.count)))
         + [tokenizer.special.end].compactMap { $0.map(Int.init) }
       let whole = prompt + completion
       let targets = Array(repeating: LanguageModelTarget.ignored, count: prompt.count) + completion
+      spannedCount += spans ? 1 : 0
       removedCount += max(0, whole.count - length)
       // Where nothing is left to predict there is no window.
-      guard prompt.count < min(whole.count, length), whole.count > 1 else { continue }
+      guard prompt.count < min(whole.count, length), whole.count > 1 else {
+        leftOutCount += 1
+        continue
+      }
       windows.append(Window(ids: Array(whole.prefix(length)), targets: Array(targets.prefix(length))))
     }
   }
@@ -54,27 +70,41 @@ public struct TokenWindows: Sendable {
   ///
   /// - Throws: `TextFileError` where the file can't be read, is not UTF-8, or a line is not as it should be.
   public init(contentsOf file: URL, tokenizer: Tokenizer, length: Int) throws {
-    guard let data = FileManager.default.contents(atPath: file.path) else {
-      throw TextFileError(description: "\(file.path): can't be read")
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: file.path, isDirectory: &isFolder) else {
+      throw TextFileError(description: "\(file.path): does not exist")
+    }
+    guard !isFolder.boolValue, let data = FileManager.default.contents(atPath: file.path) else {
+      throw TextFileError(
+        description:
+          "\(file.path): \(isFolder.boolValue ? "is a folder; name a text or a jsonl file" : "can't be read")")
     }
     guard let text = String(validating: data, as: UTF8.self) else {
       throw TextFileError(description: "\(file.path): is not UTF-8; convert it, for example with iconv")
+    }
+    guard text.contains(where: { !$0.isWhitespace }) else {
+      throw TextFileError(description: "\(file.path): holds no text")
     }
     guard ["jsonl", "ndjson"].contains(file.pathExtension.lowercased()) else {
       self.init(text, tokenizer: tokenizer, length: length)
       return
     }
     var pairs: [(prompt: String, completion: String)] = []
-    for (index, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated()
+    // JSON may hold U+2028 and its like within a line.
+    for (index, line) in text.split(omittingEmptySubsequences: false, whereSeparator: { "\n\r\n".contains($0) })
+      .enumerated()
     where line.contains(where: { !$0.isWhitespace }) {
-      let json = try? JSON(parsing: String(line))
-      if let prompt = json?["prompt"]?.string, let completion = json?["completion"]?.string {
+      func wrong(_ what: String) -> TextFileError {
+        TextFileError(description: "\(file.path): line \(index + 1) \(what)")
+      }
+      let json: JSON
+      do { json = try JSON(parsing: String(line)) } catch { throw wrong("is no valid JSON: \(error)") }
+      if let prompt = json["prompt"]?.string, let completion = json["completion"]?.string {
         pairs.append((prompt, completion))
-      } else if let text = json?["text"]?.string {
+      } else if let text = json["text"]?.string {
         pairs.append(("", text))
       } else {
-        throw TextFileError(
-          description: "\(file.path): line \(index + 1) holds no “prompt” with its “completion”, and no “text”")
+        throw wrong("holds no “prompt” with its “completion”, and no “text”, as strings")
       }
     }
     self.init(pairs, tokenizer: tokenizer, length: length)
@@ -105,6 +135,15 @@ public struct TokenWindows: Sendable {
       progress(rows.count)
     }
     return count == 0 ? (0, 0) : (loss / Double(count), Double(right) / Double(count))
+  }
+}
+
+extension Tokenizer {
+  /// The ids of a text that is to go on: with the special tokens that the template puts before it, without those behind.
+  func opening(_ text: String) -> [Int] {
+    let before = postProcessor.single.prefix { if case .token = $0 { true } else { false } }
+    return before.compactMap { if case .token(let id, _) = $0 { Int(id) } else { nil } }
+      + encode(text, addingSpecialTokens: false).ids.map(Int.init)
   }
 }
 

@@ -44,7 +44,8 @@ public final class Parameter {
     ValueCache.current?.value(of: self) ?? computedValue(through: parametrizations)
   }
 
-  private var stored: Tensor { leaf ?? original }
+  /// What is stored, tracked while a gradient is being computed: the value without the parametrizations.
+  package var stored: Tensor { leaf ?? original }
 
   fileprivate func computedValue<Links: Sequence>(through links: Links) -> Tensor
   where Links.Element == any Parametrization {

@@ -19,7 +19,8 @@ public struct RotaryTable: Sendable {
   /// - Parameters:
   ///   - frequencies: by pair, the angle in radians per position.
   ///   - positions: those that are asked for.
-  public init(frequencies: [Float], positions: Range<Int>) {
+  ///   - scale: what cosines and sines are multiplied by.
+  public init(frequencies: [Float], positions: Range<Int>, scale: Float = 1) {
     self.positions = positions
     let shape = [positions.count, frequencies.count]
     func table(_ function: (Double) -> Double) -> Tensor {
@@ -27,7 +28,7 @@ public struct RotaryTable: Sendable {
         for (row, position) in positions.enumerated() {
           for (pair, frequency) in frequencies.enumerated() {
             // The angle in float32, as the models were trained with it.
-            out[row * frequencies.count + pair] = Float(function(Double(Float(position) * frequency)))
+            out[row * frequencies.count + pair] = scale * Float(function(Double(Float(position) * frequency)))
           }
         }
       }

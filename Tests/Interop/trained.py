@@ -11,7 +11,8 @@ import tempfile
 
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers import (
+    AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM)
 
 here = os.path.dirname(os.path.abspath(__file__))
 fixtures = os.path.join(here, "..", "Fixtures", "models")
@@ -24,6 +25,21 @@ def base(name, tokenizer, folder):
     if not os.path.exists(path):
         shutil.copytree(os.path.join(fixtures, name), path)
         shutil.copy(os.path.join(fixtures, f"tokenizer-{tokenizer}.json"), os.path.join(path, "tokenizer.json"))
+    return path
+
+
+def made(name, model, folder):
+    """A base with random weights and the tokenizer of the small decoder."""
+    path = os.path.join(folder, name)
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(0, 0.15)
+            elif (parameter == 0).all():
+                parameter.normal_(0, 0.1)
+    model.save_pretrained(path)
+    shutil.copy(os.path.join(fixtures, "tokenizer-metaspace.json"), os.path.join(path, "tokenizer.json"))
     return path
 
 
@@ -68,11 +84,36 @@ with tempfile.TemporaryDirectory() as folder:
             f"classifier {' '.join(variant)}", out if full else encoder, None if full else out, folder,
             lambda: AutoModelForSequenceClassification.from_pretrained(out).eval() if full else PeftModel.from_pretrained(
                 AutoModelForSequenceClassification.from_pretrained(encoder, num_labels=2), out).eval())
-        out = os.path.join(folder, f"decoder-{number}")
-        decoder = base("small-decoder", "metaspace", folder)
-        run("train", "lm", "--model", decoder, "--data", text, "--length", "24", "-o", out, *kept, *variant)
-        compare(
-            f"decoder {' '.join(variant)}", out if full else decoder, None if full else out, folder,
-            lambda: AutoModelForCausalLM.from_pretrained(out).eval() if full else PeftModel.from_pretrained(
-                AutoModelForCausalLM.from_pretrained(decoder), out).eval())
+
+    shape = dict(vocab_size=464, bos_token_id=1, eos_token_id=2)
+    decoders = [
+        base("small-decoder", "metaspace", folder),  # tied embeddings
+        made("untied", LlamaForCausalLM(LlamaConfig(
+            **shape, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+            max_position_embeddings=48, tie_word_embeddings=False, attention_bias=True, mlp_bias=True)), folder),
+        made("gpt2", GPT2LMHeadModel(GPT2Config(**shape, n_embd=32, n_layer=2, n_head=4, n_positions=48)), folder)]
+    for decoder in decoders:
+        name = os.path.basename(decoder)
+        table = "wte" if name == "gpt2" else "embed_tokens"
+        more = [["--targets", table], ["--targets", table, "--method", "dora"], ["--targets", r".*\.[01]\.mlp\..*"]]
+        if name == "untied":
+            more.append(["--targets", "lm_head,q_proj", "--method", "rslora"])
+        for number, variant in enumerate(variants + more):
+            if "--bias" in variant and name == "small-decoder":  # it has none
+                continue
+            full = variant == ["--full"]
+            kept = common if not full else ["--steps", "6", "--quiet"]
+            out = os.path.join(folder, f"{name}-{number}")
+            run("train", "lm", "--model", decoder, "--data", text, "--length", "24", "-o", out, *kept, *variant)
+            compare(
+                f"{name} {' '.join(variant)}", out if full else decoder, None if full else out, folder,
+                lambda: AutoModelForCausalLM.from_pretrained(out).eval() if full else PeftModel.from_pretrained(
+                    AutoModelForCausalLM.from_pretrained(decoder), out).eval())
+            if full:
+                whole = AutoModelForCausalLM.from_pretrained(out)
+                tied = whole.get_input_embeddings().weight is whole.get_output_embeddings().weight
+                same = AutoTokenizer.from_pretrained(out)("the fox").input_ids == AutoTokenizer.from_pretrained(decoder)("the fox").input_ids
+                good = tied == (name != "untied") and same
+                failures += not good
+                print(f"{'ok  ' if good else 'FAIL'} {name} --full: embeddings tied as before, the tokenizer is there")
 sys.exit(1 if failures else 0)

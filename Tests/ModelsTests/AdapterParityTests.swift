@@ -264,6 +264,50 @@ struct AdapterParityTests {
     }
   }
 
+  @Test(
+    "peft's adapters on a decoder in memory act as peft's merge does, embeddings included",
+    arguments: [
+      "llama", "llama-rslora-patterns", "llama-dora", "llama-embedding", "llama-embedding-dora", "llama-layers",
+      "llama-excluded", "gpt2", "gpt2-dora",
+    ])
+  func merged(name: String) throws {
+    let folder = fixtures.appendingPathComponent("checkpoints/\(name)")
+    let model = try languageModel(contentsOf: folder.appendingPathComponent("base"))
+    let merged = try languageModel(contentsOf: folder.appendingPathComponent("base"))
+    let rows = TokenRows(ids: [[3, 1, 5, 2, 8]])
+    let before = model.logits(rows)
+    try StoredAdapter(peft: folder.appendingPathComponent("adapter")).attach(to: model)
+    let parameters = Dictionary(uniqueKeysWithValues: merged.parameters.map { ($0.name, $0.parameter) })
+    for tensor in try SafetensorsFile(folder.appendingPathComponent("merged.safetensors")).tensors {
+      try #require(parameters[tensor.name], "\(tensor.name)").assignOriginal(try tensor.tensor())
+    }
+    let logits = model.logits(rows)
+    #expect((logits - before).norm > 1e-2 * before.norm)
+    #expect(largestDifference(logits, merged.logits(rows).scalars) < 1e-5)
+  }
+
+  @Test(
+    "an adapter on a tied embedding leaves the output layer as it is, as in peft",
+    arguments: [("tiny-llama3", "embed_tokens"), ("tiny-gpt2", "wte")])
+  func tied(name: String, table: String) throws {
+    let model = try languageModel(contentsOf: fixtures.appendingPathComponent("models/\(name)"))
+    let rows = TokenRows(ids: [[3, 1, 5, 2, 8]])
+    let (before, output) = (model.logits(rows), model.outputWeight)
+    var generator = SeededGenerator(seed: 4)
+    let attached = try model.attach(LoRAConfiguration(rank: 2, alpha: 3), to: .names([table]), using: &generator)
+    let lora = try #require(attached.first?.adapter as? LoRA)
+    try lora.b.assignOriginal(.normal(lora.b.shape, using: &generator))
+    #expect(model.outputWeight.isIdentical(to: output))
+    #expect((model.logits(rows) - before).norm > 1e-2 * before.norm)
+    // The whole model's training reaches the table from both sides.
+    try model.removeAdapter()
+    model.setTrainable(true)
+    let weight = attached[0].weight
+    let (_, gradients) = model.trainableParameters.valueAndGradients { model.loss(rows) }
+    // Token 30 is neither read nor a target, so only the output layer gives its row a gradient.
+    #expect(try #require(gradients[weight]).rows(at: [30]).norm > 0)
+  }
+
   @Test("an adapter for another model is refused with what does not fit, and nothing is attached")
   func misfit() throws {
     let model = try languageModel(contentsOf: modelFolder("stories260K"))

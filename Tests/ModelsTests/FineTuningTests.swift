@@ -182,14 +182,40 @@ struct FineTuningTests {
     #expect(windows.windows.flatMap(\.ids) == Array(ids.prefix(windows.windows.reduce(0) { $0 + $1.ids.count })))
     #expect(ids.count - windows.windows.reduce(0) { $0 + $1.ids.count } <= 1)
     #expect(windows.predictions == windows.windows.reduce(0) { $0 + $1.ids.count - 1 })
+  }
 
-    let pairs = TokenWindows([("the fox", "jumps"), ("the dog", "and the lazy dog")], tokenizer: tokenizer, length: 12)
-    let first = pairs.windows[0]
-    let prompt = tokenizer.encode("the fox").ids.map(Int.init)
-    #expect(Array(first.ids.prefix(prompt.count)) == prompt)
-    #expect(first.targets.prefix(prompt.count).allSatisfy { $0 == LanguageModelTarget.ignored })
-    #expect(Array(first.targets.dropFirst(prompt.count)) == Array(first.ids.dropFirst(prompt.count)))
-    #expect(pairs.removedCount > 0 && pairs.windows[1].ids.count == 12)
+  @Test("of prompts with completions, the tokens, the mask and the loss are those of transformers")
+  func completions() throws {
+    struct Reference: Decodable {
+      struct Example: Decodable {
+        var prompt: String
+        var completion: String
+        var spans: Bool
+        var ids: [Int]
+        var labels: [Int]
+        var removed: Int
+      }
+      var end: Int32
+      var length: Int
+      var loss: Float
+      var examples: [Example]
+    }
+    let reference = try JSONDecoder().decode(
+      Reference.self, from: Data(contentsOf: folder.appendingPathComponent("completions.json")))
+    var tokenizer = try tokenizer("metaspace")
+    tokenizer.special.end = reference.end
+    let tooLong = (String(repeating: "fox ", count: reference.length), "over")
+    let windows = TokenWindows(
+      reference.examples.map { ($0.prompt, $0.completion) } + [tooLong], tokenizer: tokenizer, length: reference.length)
+    #expect(windows.count == reference.examples.count && windows.leftOutCount == 1)
+    for (window, expected) in zip(windows.windows, reference.examples) {
+      #expect(window.ids == expected.ids && window.targets == expected.labels, "\(expected.prompt)")
+    }
+    #expect(windows.spannedCount == reference.examples.count { $0.spans })
+    #expect(windows.removedCount > reference.examples.reduce(0) { $0 + $1.removed })
+    let model = try languageModel(contentsOf: folder.appendingPathComponent("small-decoder"))
+    let (tokens, targets) = windows.batch(Array(0..<windows.count))
+    #expect(abs(model.loss(tokens, targets: targets).item - reference.loss) < 1e-5)
   }
 
   @Test("bad lines of a jsonl file are named")
@@ -201,6 +227,12 @@ struct FineTuningTests {
       try TokenWindows(contentsOf: file, tokenizer: tokenizer("gpt2"), length: 8)
     } throws: {
       "\($0)".contains("line 3 holds no")
+    }
+    try Data("{\"text\":\"a\u{2028}b\"}\r\n{\"text\"}\r\n".utf8).write(to: file)
+    #expect {
+      try TokenWindows(contentsOf: file, tokenizer: tokenizer("gpt2"), length: 8)
+    } throws: {
+      "\($0)".contains("line 2 is no valid JSON")
     }
     try Data([0x61, 0xFF]).write(to: file)
     #expect {

@@ -59,6 +59,9 @@ extension StoredAdapter {
       let magnitude = try module.magnitude.map { try $0.reshaped([module.outputs]).tensor() }
       links.append((place, module.path, magnitude.map { DoRA(lora, for: weight, magnitude: $0) } ?? lora))
     }
+    // What takes a weight's place comes before what is added to it: peft stores a copy of an adapted embedding.
+    var wholes: [(place: NamedParameter, path: String, adapter: any Adapter)] = []
+    let adapted = Set(modules.map(\.path))
     for tensor in replacements {
       guard let place = places[tensor.name] else {
         if !skipsUnplaced { problems.append("the model has no \(tensor.name)") }
@@ -68,8 +71,12 @@ extension StoredAdapter {
         problems.append("\(tensor.name) has shape \(tensor.shape), the model's \(place.parameter.shape)")
         continue
       }
-      links.append((place, place.name, Replacement(of: place.parameter, value: try tensor.tensor(), name: name)))
+      let value = try tensor.tensor()
+      // Where that copy is the model's own weight, there is nothing to replace.
+      if adapted.contains(tensor.info.modulePath), value.isIdentical(to: place.parameter.original) { continue }
+      wholes.append((place, place.name, Replacement(of: place.parameter, value: value, name: name)))
     }
+    links = wholes + links
     guard problems.isEmpty, !links.isEmpty else {
       throw CheckpointError(
         .mismatch, file: url.path,

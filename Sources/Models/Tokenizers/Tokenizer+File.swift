@@ -186,7 +186,9 @@ private struct TokenizerFile {
       small["type"] = merges != nil ? "BPE" : small["continuing_subword_prefix"] != nil ? "WordPiece" : nil
     }
     let component = try TokenizerComponent(small, place: "model")
-    guard component.type == "WordPiece" || component.type == "BPE" else { throw component.unsupported }
+    guard component.type == "WordPiece" || component.type == "BPE" else {
+      throw component.error("the type “\(component.type)” is not supported; supported: WordPiece, BPE")
+    }
     guard let table = vocabulary else { throw component.error("lacks “vocab”") }
     if component.type == "WordPiece" {
       let name = try component.text("unk_token", default: "[UNK]")

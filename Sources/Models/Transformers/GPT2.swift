@@ -27,11 +27,11 @@ public struct GPT2Configuration: Sendable {
     try json.require("tie_word_embeddings", true)
     vocabulary = try json.integer("vocab_size")
     hidden = try json.integer("n_embd")
-    layers = try json.integer("n_layer")
+    layers = try json.integer("n_layer", upTo: 1000)
     heads = try json.integer("n_head")
     intermediate = try json.integer("n_inner", default: 4 * hidden)
     positions = try json.integer("n_positions", default: 1024)
-    epsilon = try json.number("layer_norm_epsilon", default: 1e-5)
+    epsilon = try json.positive("layer_norm_epsilon", default: 1e-5)
     activation = try json.activation("activation_function", default: .geluNew)
     guard hidden % heads == 0 else {
       throw json.unsupported("n_embd", .integer(hidden), supported: "a multiple of n_head (\(heads))")
@@ -58,7 +58,8 @@ public final class GPT2: LanguageModel {
   public var cacheShape: (layers: Int, heads: Int, size: Int) {
     (configuration.layers, configuration.heads, configuration.hidden / configuration.heads)
   }
-  public var outputWeight: Tensor { transformer.wte.weight.value }
+  /// What is attached to the embedding acts there alone, as in peft.
+  public var outputWeight: Tensor { transformer.wte.weight.stored }
 
   public func hiddenStates(_ tokens: TokenRows, cache: KeyValueCache?) -> Tensor {
     transformer(tokens, cache, recomputes && cache == nil)

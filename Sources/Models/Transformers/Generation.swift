@@ -22,15 +22,36 @@ public struct SamplingOptions: Sendable, Equatable {
     _ logits: Tensor, after ids: [Int], using generator: inout some RandomNumberGenerator
   ) -> Int {
     if temperature <= 0 && repetitionPenalty == 1 { return logits.reshaped([1, logits.count]).argmaxRows()[0] }
-    var scores = logits.scalars
+    let candidates = candidates(logits.scalars, after: ids)
+    guard candidates.count > 1 else { return candidates[0].id }
+    var rest = Float.random(in: 0..<1, using: &generator) * candidates.reduce(0) { $0 + $1.weight }
+    for candidate in candidates {
+      rest -= candidate.weight
+      if rest < 0 { return candidate.id }
+    }
+    return candidates.last!.id
+  }
+
+  /// By token, the probability of being drawn. As in transformers, the repetition penalty comes first, then the
+  /// temperature, top-k, top-p and min-p, each on what the one before has left; of tokens that are equally likely top-k
+  /// keeps the first ones, where transformers keeps them all.
+  public func probabilities(_ logits: Tensor, after ids: [Int]) -> [Float] {
+    let candidates = candidates(logits.scalars, after: ids)
+    let total = candidates.reduce(0) { $0 + $1.weight }
+    return candidates.reduce(into: Array(repeating: 0, count: logits.count)) { $0[$1.id] = $1.weight / total }
+  }
+
+  /// The tokens that may be drawn, with weights relative to the likeliest one's.
+  private func candidates(_ logits: [Float], after ids: [Int]) -> [(id: Int, weight: Float)] {
+    var scores = logits
     if repetitionPenalty != 1 {
       for id in Set(ids) {
         scores[id] = scores[id] > 0 ? scores[id] / repetitionPenalty : scores[id] * repetitionPenalty
       }
     }
     let best = Tensor(shape: [1, scores.count], scalars: scores).argmaxRows()[0]
-    guard temperature > 0 else { return best }
-    // Weights relative to the likeliest token, in order: each filter keeps a beginning of the list.
+    guard temperature > 0 else { return [(best, 1)] }
+    // In order: each filter keeps a beginning of the list.
     var candidates = scores.indices.map { (id: $0, weight: exp((scores[$0] - scores[best]) / temperature)) }
     if topK != nil || topP != nil || minP != nil { candidates.sort { ($0.weight, $1.id) > ($1.weight, $0.id) } }
     if let topK { candidates.removeLast(max(0, candidates.count - max(1, topK))) }
@@ -46,12 +67,7 @@ public struct SamplingOptions: Sendable, Equatable {
     if let minP, let end = candidates.firstIndex(where: { $0.weight < minP }) {
       candidates.removeLast(candidates.count - max(1, end))
     }
-    var rest = Float.random(in: 0..<1, using: &generator) * candidates.reduce(0) { $0 + $1.weight }
-    for candidate in candidates {
-      rest -= candidate.weight
-      if rest < 0 { return candidate.id }
-    }
-    return candidates.last!.id
+    return candidates
   }
 }
 

@@ -26,88 +26,41 @@ public struct LlamaConfiguration: Sendable {
   public var hasFeedForwardBias: Bool
   /// Whether the logits come from the embedding table.
   public var isTied: Bool
-  let frequencies: [Float]
+  let rotary: RotaryScaling
   let activation: Activation
 
   package init(_ json: ModelConfiguration) throws {
     guard let type = try json.text("model_type") else { throw json.missing("model_type") }
     vocabulary = try json.integer("vocab_size")
     hidden = try json.integer("hidden_size")
-    layers = try json.integer("num_hidden_layers")
+    layers = try json.integer("num_hidden_layers", upTo: 1000)
     heads = try json.integer("num_attention_heads")
     keyHeads = try json.integer("num_key_value_heads", default: heads)
     headSize = try json.integer("head_dim", default: hidden / heads)
     intermediate = try json.integer("intermediate_size")
-    epsilon = try json.number("rms_norm_eps", default: 1e-6)
+    epsilon = try json.positive("rms_norm_eps", default: 1e-6)
     activation = try json.activation("hidden_act", default: .silu)
     isTied = try json.flag("tie_word_embeddings", default: false)
     let hasAttentionBias = try json.flag("attention_bias", default: false)
     hasBias = type == "qwen2" ? (true, false) : (hasAttentionBias, hasAttentionBias)
     hasFeedForwardBias = try json.flag("mlp_bias", default: false)
-    positions = try LlamaConfiguration.positions(json)
-    frequencies = try RotaryScaling(json).frequencies(headSize: headSize)
+    rotary = try RotaryScaling(json)
+    positions = try LlamaConfiguration.positions(json, rotary)
     guard heads % keyHeads == 0 else {
       throw json.unsupported(
         "num_key_value_heads", .integer(keyHeads), supported: "a divisor of num_attention_heads (\(heads))")
     }
-    guard headSize % 2 == 0 else { throw json.unsupported("head_dim", .integer(headSize), supported: "even numbers") }
+    guard headSize % 2 == 0, (2...65536).contains(headSize) else {
+      throw json.unsupported("head_dim", .integer(headSize), supported: "even numbers from 2 to 65536")
+    }
   }
 
   /// Attention within a sliding window is full attention as long as the text fits into the window.
-  private static func positions(_ json: ModelConfiguration) throws -> Int {
-    let positions = try json.integer("max_position_embeddings", default: 2048)
+  private static func positions(_ json: ModelConfiguration, _ rotary: RotaryScaling) throws -> Int {
+    let positions = max(try json.integer("max_position_embeddings", default: 2048), rotary.stretchedPositions)
     guard try json.flag("use_sliding_window", default: true), let window = json.json["sliding_window"], !window.isNull
     else { return positions }
     return min(positions, try json.integer("sliding_window"))
-  }
-}
-
-/// How rotary frequencies are derived and stretched for longer texts.
-struct RotaryScaling {
-  private enum Kind {
-    case none
-    case linear(factor: Double)
-    /// Llama 3.1: low frequencies are stretched, high ones kept, those between mixed.
-    case llama3(factor: Double, low: Double, high: Double, originalPositions: Double)
-  }
-
-  private let base: Double
-  private let kind: Kind
-
-  init(_ json: ModelConfiguration) throws {
-    // Newer files hold everything in `rope_parameters`.
-    let parameters = try json.object("rope_parameters")
-    let scaling = try parameters ?? json.object("rope_scaling")
-    base = try (parameters ?? json).number("rope_theta", default: json.number("rope_theta", default: 10000))
-    try (parameters ?? json).require("partial_rotary_factor", 1, 1.0)
-    switch try scaling?.text("rope_type") ?? scaling?.text("type") ?? "default" {
-    case "default": kind = .none
-    case "linear": kind = .linear(factor: try scaling!.number("factor"))
-    case "llama3":
-      kind = .llama3(
-        factor: try scaling!.number("factor"), low: try scaling!.number("low_freq_factor"),
-        high: try scaling!.number("high_freq_factor"),
-        originalPositions: try scaling!.number("original_max_position_embeddings"))
-    case let type:
-      throw scaling!.unsupported("rope_type", .string(type), supported: "default, linear, llama3")
-    }
-  }
-
-  /// By pair of a head's elements, radians a position: base^(−2i/size), stretched.
-  func frequencies(headSize: Int) -> [Float] {
-    (0..<(headSize / 2)).map { pair in
-      let frequency = pow(base, -Double(2 * pair) / Double(headSize))
-      switch kind {
-      case .none: return Float(frequency)
-      case .linear(let factor): return Float(frequency / factor)
-      case .llama3(let factor, let low, let high, let originalPositions):
-        let turns = originalPositions * frequency / (2 * .pi)  // over the original context
-        if turns > high { return Float(frequency) }
-        if turns < low { return Float(frequency / factor) }
-        let share = (turns - low) / (high - low)
-        return Float((1 - share) * frequency / factor + share * frequency)
-      }
-    }
   }
 }
 
@@ -140,7 +93,8 @@ public final class Llama: LanguageModel {
   public var cacheShape: (layers: Int, heads: Int, size: Int) {
     (configuration.layers, configuration.keyHeads, configuration.headSize)
   }
-  public var outputWeight: Tensor { (outputProjection?.weight ?? model.embedTokens.weight).value }
+  /// Where it is tied to the embedding, what is attached there acts on the embedding alone, as in peft.
+  public var outputWeight: Tensor { outputProjection?.weight.value ?? model.embedTokens.weight.stored }
 
   public func hiddenStates(_ tokens: TokenRows, cache: KeyValueCache?) -> Tensor {
     model(tokens, cache, recomputes && cache == nil)
@@ -153,19 +107,22 @@ public final class Llama: LanguageModel {
     let layers: [Layer]
     let norm: RMSNorm
     private let frequencies: [Float]
+    private let rotaryScale: Float
 
     init(_ weights: Weights, _ shape: LlamaConfiguration) {
       embedTokens = Embedding(weights["embed_tokens"], count: shape.vocabulary, size: shape.hidden)
       layers = (0..<shape.layers).map { Layer(weights["layers"][$0], shape) }
       norm = RMSNorm(weights["norm"], size: shape.hidden, epsilon: shape.epsilon)
-      frequencies = shape.frequencies
+      frequencies = shape.rotary.frequencies(headSize: shape.headSize)
+      rotaryScale = shape.rotary.scale
     }
 
     func callAsFunction(_ tokens: TokenRows, _ cache: KeyValueCache?, _ recomputes: Bool) -> Tensor {
       let first = cache?.count ?? 0
       let place = Place(
         packing: tokens.packing, positions: tokens.packing.positions.map { $0 + first },
-        rotary: RotaryTable(frequencies: frequencies, positions: first..<(first + tokens.longest)), cache: cache)
+        rotary: RotaryTable(
+          frequencies: frequencies, positions: first..<(first + tokens.longest), scale: rotaryScale), cache: cache)
       var x = embedTokens(tokens.ids)
       for (index, layer) in layers.enumerated() {
         x = recomputes ? layer.recomputing(x) { layer($0, place, index) } : layer(x, place, index)

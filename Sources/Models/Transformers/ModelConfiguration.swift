@@ -20,6 +20,9 @@ package struct ModelConfiguration {
           + "model.safetensors and tokenizer.json")
     }
     self.init(json, file: checkpoint.url.appendingPathComponent("config.json").path)
+    if let quantization = found("quantization_config") {
+      throw unsupported("quantization_config", quantization, supported: "weights in F32, F16 and BF16")
+    }
   }
 
   private func found(_ name: String) -> JSON? {
@@ -39,12 +42,13 @@ package struct ModelConfiguration {
   }
 
   /// A positive integer.
-  func integer(_ name: String, default fallback: Int? = nil) throws -> Int {
+  func integer(_ name: String, upTo limit: Int = Int(Int32.max), default fallback: Int? = nil) throws -> Int {
     guard let value = found(name) else {
       if let fallback { return fallback }
       throw missing(name)
     }
     guard let integer = value.integer, integer > 0 else { throw malformed(name, value, expected: "a positive integer") }
+    guard integer <= limit else { throw malformed(name, value, expected: "at most \(limit)") }
     return integer
   }
 
@@ -54,6 +58,12 @@ package struct ModelConfiguration {
       throw missing(name)
     }
     guard let number = value.number, number.isFinite else { throw malformed(name, value, expected: "a number") }
+    return number
+  }
+
+  func positive(_ name: String, default fallback: Double? = nil) throws -> Double {
+    let number = try number(name, default: fallback)
+    guard number > 0 else { throw malformed(name, found(name) ?? .null, expected: "a number above 0") }
     return number
   }
 

@@ -15,10 +15,23 @@ package struct Weights {
     let absentPrefix: String
     var taken: Set<String> = []
     var problems: [String] = []
+    private let largestSide: Int
+    private var placeholders: [[Int]: Tensor] = [:]
 
     init(_ checkpoint: Checkpoint, absentPrefix: String) {
       self.checkpoint = checkpoint
       self.absentPrefix = absentPrefix
+      largestSide = checkpoint.tensors.flatMap(\.shape).max() ?? 1
+    }
+
+    /// What stands in for a tensor that can't be had, until `finish` throws: one for each shape, and no side longer than
+    /// those of the checkpoint, since a wrong config.json may ask for more than the memory holds.
+    func placeholder(_ shape: [Int]) -> Tensor {
+      let shape = shape.map { min($0, largestSide) }
+      if let known = placeholders[shape] { return known }
+      let new = Tensor(shape: shape) { _ in }
+      placeholders[shape] = new
+      return new
     }
   }
 
@@ -46,23 +59,23 @@ package struct Weights {
 
   var exists: Bool { account.checkpoint[storedName] != nil }
 
-  /// The tensor at this path. What is missing or has another shape is remembered, and zeros stand in until `finish`
-  /// throws.
+  /// The tensor at this path. What is missing or has another shape is remembered, and something stands in until
+  /// `finish` throws.
   func tensor(_ shape: [Int]) -> Tensor {
     account.taken.insert(storedName)
     guard let stored = account.checkpoint[storedName] else {
       account.problems.append("missing: \(storedName) \(shape)")
-      return .zeros(shape)
+      return account.placeholder(shape)
     }
     guard stored.shape == shape else {
       account.problems.append("\(storedName) has shape \(stored.shape), expected \(shape)")
-      return .zeros(shape)
+      return account.placeholder(shape)
     }
     do {
       return try stored.sharedTensor()
     } catch {
       account.problems.append("\(error)")
-      return .zeros(shape)
+      return account.placeholder(shape)
     }
   }
 

@@ -8,7 +8,8 @@ struct GenerateCommand: ParsableCommand {
     commandName: "generate",
     abstract: "Let a decoder go on with a text, as it comes.",
     discussion: """
-      With several adapters each writes in turn, from one model in memory; --compare lets the base write first.
+      With several adapters each writes in turn, from one model in memory. With --compare the base writes too, on a \
+      terminal side by side.
 
       EXAMPLES
         lora generate --model stories260K --prompt "Once upon a time"
@@ -21,7 +22,12 @@ struct GenerateCommand: ParsableCommand {
   var adapter: [String] = []
 
   @Option(help: "The text to go on with. Default: the token that begins texts.")
-  var prompt = ""
+  var prompt: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "A file with the text to go on with, less a line end at its end; - for standard input.", valueName: "path"))
+  var promptFile: String?
 
   @Option(help: "The most tokens to write.")
   var tokens = 200
@@ -60,6 +66,7 @@ struct GenerateCommand: ParsableCommand {
   }
 
   func validate() throws {
+    if prompt != nil, promptFile != nil { throw ValidationError("Give --prompt or --prompt-file, not both.") }
     if tokens < 1 { throw ValidationError("--tokens \(tokens): a number of at least 1 is needed.") }
     if !(temperature.isFinite && temperature >= 0) {
       throw ValidationError("--temperature \(temperature): a number of at least 0 is needed.")
@@ -77,33 +84,102 @@ struct GenerateCommand: ParsableCommand {
 
   func run() throws {
     try output.prepare()
+    let prompt = try readPrompt()
     let generator = try TextGenerator(model: model.folder, adapters: adapter.map { URL(fileURLWithPath: $0) })
     var options = SamplingOptions()
     (options.temperature, options.topK, options.topP, options.minP) = (temperature, topK, topP, minP)
     options.repetitionPenalty = repetitionPenalty
-    let writers: [String?] = (compare || adapter.isEmpty ? [nil] : []) + generator.adapterNames.map { $0 }
-    var results: [Result] = []
-    for writer in writers {
-      try generator.use(adapter: writer)
-      if writers.count > 1 { print("\(results.isEmpty ? "" : "\n")--- \(writer ?? "base") ---") }
-      if !output.quiet { GenerateCommand.show(prompt) }
-      let start = Date()
-      let (text, count) = try generator.write(
-        after: prompt, limit: tokens, options: options, stops: stop, seed: seed
-      ) { piece in
-        GenerateCommand.show(piece)
-        return true
-      }
-      print()
-      let seconds = Date().timeIntervalSince(start)
-      comment("\(count) tokens, \((Double(count) / max(seconds, 1e-9)).text(0)) a second", isQuiet: output.quiet)
-      results.append(Result(adapter: writer, text: text, tokens: count, seconds: seconds))
+    let names: [String?] = (compare || adapter.isEmpty ? [nil] : []) + generator.adapterNames.map { $0 }
+    var writers = try names.map {
+      Writer(
+        adapter: $0,
+        text: try generator.text(after: prompt, limit: tokens, options: options, stops: stop, seed: seed))
     }
-    try output.write(json: results)
+    let shown = output.quiet ? "" : prompt
+    if compare, let width = terminalWidth(), let columns = TextColumns(count: writers.count, within: width) {
+      try write(&writers, in: columns, from: generator, after: shown)
+    } else {
+      try write(&writers, from: generator, after: shown)
+    }
+    try output.write(
+      json: writers.map {
+        Result(adapter: $0.adapter, text: $0.text.text, tokens: $0.text.tokens, seconds: $0.seconds)
+      })
   }
 
-  private static func show(_ text: String) {
+  private func readPrompt() throws -> String {
+    guard let promptFile else { return prompt ?? "" }
+    let isInput = promptFile == "-"
+    let name = isInput ? "standard input" : promptFile
+    let data =
+      isInput ? FileHandle.standardInput.readDataToEndOfFile() : FileManager.default.contents(atPath: promptFile)
+    guard let data else { throw InputError("\(name): can't be read") }
+    guard let text = String(validating: data, as: UTF8.self) else {
+      throw InputError("\(name): is not UTF-8; convert it, for example with iconv")
+    }
+    return text.last?.isNewline == true ? String(text.dropLast()) : text
+  }
+
+  // MARK: Writing
+
+  /// The base or an adapter, and what it writes.
+  private struct Writer {
+    let adapter: String?
+    var text: WrittenText
+    var seconds = 0.0
+
+    var name: String { adapter ?? "base" }
+
+    mutating func next(from generator: TextGenerator) throws -> String? {
+      try generator.use(adapter: adapter)
+      let start = Date()
+      defer { seconds += Date().timeIntervalSince(start) }
+      return text.next()
+    }
+
+    var speed: String { "\(text.tokens) tokens, \((Double(text.tokens) / max(seconds, 1e-9)).text(0)) a second" }
+  }
+
+  /// One after another, as they come.
+  private func write(_ writers: inout [Writer], from generator: TextGenerator, after prompt: String) throws {
+    for index in writers.indices {
+      if writers.count > 1 { print("\(index == 0 ? "" : "\n")--- \(writers[index].name) ---") }
+      try show(prompt)
+      while let piece = try writers[index].next(from: generator) { try show(piece) }
+      try show("\n")
+      comment(writers[index].speed, isQuiet: output.quiet)
+    }
+  }
+
+  /// Side by side, a token each in turn, row by row.
+  private func write(
+    _ writers: inout [Writer], in columns: TextColumns, from generator: TextGenerator, after prompt: String
+  ) throws {
+    var columns = columns
+    print(columns.header(writers.map(\.name)).joined(separator: "\n"))
+    for index in writers.indices { columns.append(prompt, to: index) }
+    var unfinished = Array(writers.indices)
+    while !unfinished.isEmpty {
+      for index in unfinished {
+        if let piece = try writers[index].next(from: generator) {
+          columns.append(piece, to: index)
+        } else {
+          columns.end(index)
+          unfinished.removeAll { $0 == index }
+        }
+      }
+      for row in columns.completeRows() { try show(row + "\n") }
+    }
+    for writer in writers { comment("\(writer.name): \(writer.speed)", isQuiet: output.quiet) }
+  }
+
+  /// Gives the text out at once.
+  ///
+  /// - Throws: where standard output takes no more (a full disk).
+  private func show(_ text: String) throws {
     print(text, terminator: "")
-    fflush(nil)
+    guard fflush(nil) == 0 else {
+      throw InputError("standard output: can't be written: \(String(cString: strerror(errno)))")
+    }
   }
 }

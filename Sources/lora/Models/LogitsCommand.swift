@@ -58,11 +58,21 @@ struct LogitsCommand: ParsableCommand {
       try LogitsCommand.check(ids, vocabulary: shape.vocabulary, positions: shape.positions)
       result = Result(ids: ids, logits: classifier.model(TokenRows(ids: [ids])).scalars)
     } else {
-      let generator = try TextGenerator(model: folder, adapters: adapter.map { [$0] } ?? [])
-      let ids = try self.ids.map(LogitsCommand.numbers) ?? generator.tokenizer.encode(text!).ids.map(Int.init)
-      try LogitsCommand.check(ids, vocabulary: generator.model.vocabulary, positions: generator.model.positions)
-      let cache = KeyValueCache(for: generator.model, capacity: ids.count)
-      result = Result(ids: ids, logits: generator.model.nextLogits(ids, cache: cache).scalars)
+      let model: any LanguageModel
+      let ids: [Int]
+      if let given = self.ids {
+        // No tokenizer is needed.
+        model = try languageModel(contentsOf: folder)
+        if let adapter { try StoredAdapter(peft: adapter).attach(to: model) }
+        ids = try LogitsCommand.numbers(given)
+      } else {
+        let generator = try TextGenerator(model: folder, adapters: adapter.map { [$0] } ?? [])
+        model = generator.model
+        ids = generator.tokenizer.encode(text!).ids.map(Int.init)
+      }
+      try LogitsCommand.check(ids, vocabulary: model.vocabulary, positions: model.positions)
+      let cache = KeyValueCache(for: model, capacity: ids.count)
+      result = Result(ids: ids, logits: model.nextLogits(ids, cache: cache).scalars)
     }
     print("ids     \(result.ids.map(String.init).joined(separator: ","))")
     let best = result.logits.indices.sorted { result.logits[$0] > result.logits[$1] }.prefix(10)

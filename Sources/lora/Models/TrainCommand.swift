@@ -32,8 +32,8 @@ struct TrainLMCommand: ParsableCommand {
   @Option(help: ArgumentHelp("The same kind of file, to choose the best adapter by.", valueName: "path"))
   var eval: String?
 
-  @Option(help: "Tokens in a window.")
-  var length = 256
+  @Option(help: "Tokens in a window. Default: 256, or as many as the model reads.")
+  var length: Int?
 
   @OptionGroup var training: TrainingOptions
   @OptionGroup var output: OutputOptions
@@ -57,7 +57,7 @@ struct TrainLMCommand: ParsableCommand {
   }
 
   func validate() throws {
-    if length < 2 { throw ValidationError("--length \(length): at least 2 is needed.") }
+    if let length, length < 2 { throw ValidationError("--length \(length): at least 2 is needed.") }
   }
 
   func run() throws {
@@ -65,18 +65,27 @@ struct TrainLMCommand: ParsableCommand {
     let generator = try TextGenerator(model: model.folder)
     let decoder = generator.model
     decoder.recomputes = training.recompute
-    guard length <= generator.model.positions else {
-      throw InputError("--length \(length): the model reads \(generator.model.positions) tokens at most")
+    let length = self.length ?? min(256, decoder.positions)
+    guard length <= decoder.positions else {
+      throw InputError("--length \(length): the model reads \(decoder.positions) tokens at most")
     }
     func windows(_ path: String) throws -> TokenWindows {
       let windows = try TokenWindows(
         contentsOf: URL(fileURLWithPath: path), tokenizer: generator.tokenizer, length: length)
-      guard windows.predictions > 0 else { throw InputError("\(path): holds no token to predict") }
-      if windows.removedCount > 0 {
-        comment(
-          "\(path): \(grouped(windows.removedCount)) tokens lie beyond --length \(length) and were cut.",
-          isQuiet: output.quiet)
+      guard windows.predictions > 0 else {
+        throw InputError(
+          "\(path): holds no token to predict"
+            + (windows.leftOutCount > 0 ? " within --length \(length): the prompts alone are as long" : ""))
       }
+      func count(_ count: Int, _ what: String) {
+        if count > 0 { comment("\(path): \(grouped(count)) \(what)", isQuiet: output.quiet) }
+      }
+      let pairs = grouped(windows.count + windows.leftOutCount)
+      count(windows.removedCount, "tokens lie beyond --length \(length) and were cut.")
+      count(windows.leftOutCount, "of \(pairs) left out: no token of the completion lies within --length \(length).")
+      count(
+        windows.spannedCount,
+        "of \(pairs) prompts end within a token, often with a space; their completions' tokens are their own.")
       return windows
     }
     let examples = try windows(data)
@@ -86,6 +95,12 @@ struct TrainLMCommand: ParsableCommand {
     let recipe = training.recipe(defaultTargets: decoder is GPT2 ? ["c_attn"] : ["q_proj", "v_proj"])
     var random = SeededGenerator(seed: training.seed &+ 1)
     try recipe.prepare(decoder, using: &random)
+    if training.bias != .none, !training.full, !decoder.attachedAdapters.contains(where: { $0.adapter is Replacement })
+    {
+      throw InputError(
+        "--bias \(training.bias.rawValue): "
+          + (training.bias == .all ? "the model has no bias" : "no adapted module has a bias") + "; leave --bias out")
+    }
     let run = TrainingRun(
       model: decoder, options: training, recipe: recipe, plan: training.plan(defaultBatchSize: 8), isQuiet: output.quiet
     )

@@ -26,7 +26,11 @@ struct TrainingOptions: ParsableArguments {
   @Option(help: "α: B A is multiplied by α/rank. Default: twice the rank.")
   var alpha: Float?
 
-  @Option(help: "Modules to adapt, separated by commas, or all-linear. Default: the queries and values of attention.")
+  @Option(
+    help: """
+      Modules to adapt: names separated by commas, a regular expression for the whole path, or all-linear. Default: the \
+      queries and values of attention.
+      """)
   var targets: String?
 
   @Option(help: "Probability with which an element of an adapter's input is dropped.")
@@ -137,7 +141,11 @@ struct TrainingOptions: ParsableArguments {
     switch targets {
     case nil: recipe.targets = .names(defaultTargets)
     case "all-linear": recipe.targets = .allLinear
-    case let names?: recipe.targets = .names(names.split(separator: ",").map(String.init))
+    // No module's path has other characters.
+    case let text? where text.contains(where: { !($0.isLetter || $0.isNumber || "_-., ".contains($0)) }):
+      recipe.targets = .pattern(text)
+    case let names?:
+      recipe.targets = .names(names.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) })
     }
     return recipe
   }

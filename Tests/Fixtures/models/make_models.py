@@ -72,6 +72,16 @@ decoder("tiny-llama3", LlamaForCausalLM(LlamaConfig(
     **{**small, "head_dim": 8}, num_key_value_heads=1, tie_word_embeddings=True, rope_parameters=dict(
         rope_type="llama3", rope_theta=100.0, factor=4.0, low_freq_factor=1.0, high_freq_factor=4.0,
         original_max_position_embeddings=16))), 2)
+decoder("tiny-yarn", LlamaForCausalLM(LlamaConfig(
+    **{**small, "head_dim": 8}, num_key_value_heads=2, tie_word_embeddings=True, rope_parameters=dict(
+        rope_type="yarn", rope_theta=20.0, factor=4.0, original_max_position_embeddings=16, beta_fast=2.0, beta_slow=0.5,
+        truncate=False, mscale=1.3, mscale_all_dim=0.6))), 9)
+decoder("tiny-yarn-qwen2", Qwen2ForCausalLM(Qwen2Config(
+    **small, num_key_value_heads=2, tie_word_embeddings=True, rope_parameters=dict(
+        rope_type="yarn", rope_theta=50.0, factor=8.0, original_max_position_embeddings=16))), 10)
+decoder("tiny-dynamic", LlamaForCausalLM(LlamaConfig(
+    **{**small, "max_position_embeddings": 20}, num_key_value_heads=2, tie_word_embeddings=True, rope_parameters=dict(
+        rope_type="dynamic", rope_theta=50.0, factor=4.0))), 11)
 decoder("tiny-mistral", MistralForCausalLM(MistralConfig(**small, num_key_value_heads=2, sliding_window=32, tie_word_embeddings=False)), 3)
 decoder("tiny-qwen2", Qwen2ForCausalLM(Qwen2Config(**small, num_key_value_heads=2, tie_word_embeddings=True)), 4, dtype=torch.bfloat16)
 decoder("tiny-gpt2", GPT2LMHeadModel(GPT2Config(
