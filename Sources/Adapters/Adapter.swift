@@ -1,5 +1,6 @@
-import Networks
-import Tensors
+import LoRAFiles
+import LoRANetworks
+import LoRATensors
 
 /// A parametrization that adapts a frozen weight, known by a name and switched on and off.
 public protocol Adapter: LinearParametrization, CopyableModule {

@@ -1,5 +1,6 @@
-import Networks
-import Tensors
+import LoRAFiles
+import LoRANetworks
+import LoRATensors
 
 /// What a LoRA adapter is made of, before it has a model.
 public struct LoRAConfiguration: Sendable, Equatable {

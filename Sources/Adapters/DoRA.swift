@@ -1,5 +1,6 @@
-import Networks
-import Tensors
+import LoRAFiles
+import LoRANetworks
+import LoRATensors
 
 /// Weight-decomposed low-rank adaptation (Liu et al., 2024): direction and magnitude apart. The layer sees
 /// W′ = m ∘ V / ‖V‖ with V = W + s B A, norms taken over the inputs of each output.

@@ -1,5 +1,6 @@
-import Networks
-import Tensors
+import LoRAFiles
+import LoRANetworks
+import LoRATensors
 
 /// Low-rank adaptation (Hu et al., 2021): the layer sees W + s B A, of which only A and B are trained.
 ///

@@ -1,6 +1,7 @@
-import LinearAlgebra
-import Networks
-import Tensors
+import LoRAFiles
+import LoRALinearAlgebra
+import LoRANetworks
+import LoRATensors
 
 /// Where an adapter starts that takes over a part of the weight itself.
 public enum PrincipalStart: String, Sendable, CaseIterable {

@@ -1,5 +1,6 @@
-import Networks
-import Tensors
+import LoRAFiles
+import LoRANetworks
+import LoRATensors
 
 /// A weight or bias that an adapter brings whole (peft's `modules_to_save`): the layer sees it in the place of what is
 /// stored, which stays.

@@ -1,4 +1,5 @@
-import Networks
+import LoRAFiles
+import LoRANetworks
 
 /// Which weights of a model an adapter goes to, by the path of the module that holds the weight (`hidden1`,
 /// `encoder.layer.0.attention.self.query`).

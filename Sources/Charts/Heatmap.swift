@@ -1,4 +1,4 @@
-import Tensors
+import LoRATensors
 
 /// A matrix as a field of colour: blue below zero and orange above, or one colour from nothing to the largest.
 ///

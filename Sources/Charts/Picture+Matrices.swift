@@ -1,4 +1,4 @@
-import Tensors
+import LoRATensors
 
 extension Picture {
   /// One [height, width] matrix for each channel of colour, 0 black to 1 full; opacity is left out.

@@ -1,6 +1,6 @@
 import CKernels
 import Foundation
-import Tensors
+import LoRATensors
 
 /// Grey images of one size, each with a class: MNIST and whatever is stored like it.
 ///

@@ -1,4 +1,4 @@
-import Tensors
+import LoRATensors
 
 extension Tensor {
   /// Q and the diagonal of R of this tall matrix, [m, n], by the Cholesky factor of its Gram matrix, twice (Yamamoto et

@@ -1,4 +1,4 @@
-import Tensors
+import LoRATensors
 
 extension Tensor {
   /// Independent standard normal numbers by the polar method (Marsaglia and Bray, 1964), several at a time: a sketch

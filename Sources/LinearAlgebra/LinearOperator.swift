@@ -1,4 +1,4 @@
-import Tensors
+import LoRATensors
 
 /// Anything that a matrix of vectors can be multiplied by, from both sides: all that `randomizedSVD` needs.
 ///

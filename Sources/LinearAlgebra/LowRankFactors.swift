@@ -1,4 +1,4 @@
-import Tensors
+import LoRATensors
 
 /// A ≈ U diag(S) Vᵀ of some rank r, and how far that is from A.
 ///

@@ -1,4 +1,4 @@
-import Tensors
+import LoRATensors
 
 /// What every decomposition does with its argument first: check it, and bring it to a scale at which squares neither
 /// overflow nor vanish.

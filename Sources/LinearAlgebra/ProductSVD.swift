@@ -1,4 +1,4 @@
-import Tensors
+import LoRATensors
 
 /// The exact singular value decomposition of B · A, without forming the product.
 ///

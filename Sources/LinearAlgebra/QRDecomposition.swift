@@ -1,4 +1,4 @@
-import Tensors
+import LoRATensors
 
 /// A = Q R with orthonormal columns in Q and R upper triangular.
 ///

@@ -1,4 +1,4 @@
-import Tensors
+import LoRATensors
 
 // The randomised singular value decomposition of Halko, Martinsson and Tropp, "Finding structure with randomness"
 // (SIAM Review 53, 2011): a random sketch finds the range, power iterations sharpen it, and what remains is small.

@@ -1,4 +1,4 @@
-import Tensors
+import LoRATensors
 
 // Products with a diagonal matrix, and the first columns of a matrix.
 

@@ -1,4 +1,4 @@
-import Tensors
+import LoRATensors
 
 /// A = U diag(S) Vᵀ with orthonormal columns in U and rows in Vᵀ.
 ///

@@ -1,8 +1,9 @@
-import Adapters
-import Checkpoints
 import Foundation
-import Networks
-import Tensors
+import LoRAAdapters
+import LoRAFiles
+import LoRAFormats
+import LoRANetworks
+import LoRATensors
 
 extension DigitExperiment.Result {
   /// The arms' adapters of which one can be saved, the one with replay first.

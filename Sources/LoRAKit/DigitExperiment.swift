@@ -1,10 +1,10 @@
-import Adapters
-import Datasets
 import Foundation
-import Models
-import Networks
-import Tensors
-import Training
+import LoRAAdapters
+import LoRADatasets
+import LoRAModels
+import LoRANetworks
+import LoRATensors
+import LoRATraining
 
 /// The experiment: train a digit classifier, find the digit that it reads worst, and teach it that digit in several
 /// ways from the same base, on the same budget of steps.

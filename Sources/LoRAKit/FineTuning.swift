@@ -1,9 +1,10 @@
-import Adapters
-import Checkpoints
 import Foundation
-import Networks
-import Tensors
-import Training
+import LoRAAdapters
+import LoRAFiles
+import LoRAFormats
+import LoRANetworks
+import LoRATensors
+import LoRATraining
 
 /// What is trained on a base model: an adapter of some kind, or every parameter.
 public struct FineTuningRecipe: Sendable {

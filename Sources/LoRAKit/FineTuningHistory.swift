@@ -1,5 +1,5 @@
 import Foundation
-import Training
+import LoRATraining
 
 /// What an evaluation found; `score` is to be as large as can be.
 public struct FineTuningEvaluation: Sendable, Equatable, Codable {

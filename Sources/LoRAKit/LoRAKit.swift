@@ -1,10 +1,12 @@
 /// `import LoRAKit` gives the whole library.
-@_exported import Adapters
-@_exported import Charts
-@_exported import Checkpoints
-@_exported import Datasets
-@_exported import LinearAlgebra
-@_exported import Models
-@_exported import Networks
-@_exported import Tensors
-@_exported import Training
+@_exported import LoRAAdapters
+@_exported import LoRACharts
+@_exported import LoRADatasets
+@_exported import LoRAFiles
+@_exported import LoRAFormats
+@_exported import LoRALinearAlgebra
+@_exported import LoRAModels
+@_exported import LoRANetworks
+@_exported import LoRATensors
+@_exported import LoRAToolbox
+@_exported import LoRATraining

@@ -1,5 +1,5 @@
-import Networks
-import Tensors
+import LoRANetworks
+import LoRATensors
 
 /// A multilayer perceptron that reads 28 × 28 digits: 784 → hidden → hidden → 10 with ReLU. With the default sizes it
 /// has 2,807,010 parameters. It knows nothing of LoRA.

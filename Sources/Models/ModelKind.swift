@@ -1,5 +1,6 @@
-import Checkpoints
 import Foundation
+import LoRAFiles
+import LoRAFormats
 
 /// What a Hugging Face folder holds.
 public enum ModelKind: Sendable {

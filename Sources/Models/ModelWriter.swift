@@ -1,7 +1,8 @@
-import Checkpoints
 import Foundation
-import Networks
-import Tensors
+import LoRAFiles
+import LoRAFormats
+import LoRANetworks
+import LoRATensors
 
 /// Writes a model whose own parameters were trained as a Hugging Face folder: its tensors in float32, the base's
 /// config.json and tokenizer.

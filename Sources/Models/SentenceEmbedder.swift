@@ -1,7 +1,8 @@
-import Checkpoints
 import Foundation
-import Networks
-import Tensors
+import LoRAFiles
+import LoRAFormats
+import LoRANetworks
+import LoRATensors
 
 /// Sentence embeddings (Reimers and Gurevych 2019): mean token vectors of length 1, whose products are cosines.
 ///

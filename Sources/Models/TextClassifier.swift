@@ -1,7 +1,8 @@
-import Checkpoints
 import Foundation
-import Networks
-import Tensors
+import LoRAFiles
+import LoRAFormats
+import LoRANetworks
+import LoRATensors
 
 /// A classifier of texts, ready to use: model, tokenizer, classes, and an adapter where there is one.
 ///

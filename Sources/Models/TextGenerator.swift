@@ -1,7 +1,8 @@
-import Checkpoints
 import Foundation
-import Networks
-import Tensors
+import LoRAFiles
+import LoRAFormats
+import LoRANetworks
+import LoRATensors
 
 /// A decoder ready to use: model, tokenizer, and any number of adapters, of which one is on at a time.
 public final class TextGenerator {

@@ -1,7 +1,8 @@
-import Checkpoints
 import Foundation
-import Networks
-import Tensors
+import LoRAFiles
+import LoRAFormats
+import LoRANetworks
+import LoRATensors
 
 /// Token sequences for training or measuring a decoder, each with the tokens that count as targets.
 public struct TokenWindows: Sendable {

@@ -1,4 +1,4 @@
-import Tensors
+import LoRATensors
 
 /// A text that a decoder writes, piece by piece: each `next()` reads the model once, with the adapter that is on then.
 ///

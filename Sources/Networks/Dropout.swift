@@ -1,4 +1,4 @@
-import Tensors
+import LoRATensors
 
 /// A module that draws random numbers as it runs; a training state keeps them, so that a resumed run draws the same.
 public protocol RandomizedModule: Module {

@@ -1,4 +1,4 @@
-import Tensors
+import LoRATensors
 
 /// y = x Wᵀ + b (PyTorch's `nn.Linear`).
 public final class Linear: CopyableModule {

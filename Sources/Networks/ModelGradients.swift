@@ -1,4 +1,4 @@
-import Tensors
+import LoRATensors
 
 /// Gradients of a scalar by parameter: a value, never state of the parameters.
 public struct Gradients {

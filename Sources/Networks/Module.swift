@@ -1,4 +1,4 @@
-import Tensors
+import LoRATensors
 
 /// Anything that holds parameters: a layer, a model, a parametrization.
 ///
@@ -99,7 +99,7 @@ extension Module {
     var mirror: Mirror? = Mirror(reflecting: self)
     while let current = mirror {
       for case (let label?, let value) in current.children {
-        Networks.visit(
+        LoRANetworks.visit(
           value, path: prefix + Self.pathComponent(ofProperty: label), parameter: parameter, module: module)
       }
       mirror = current.superclassMirror

@@ -1,4 +1,4 @@
-import Tensors
+import LoRATensors
 
 /// A tensor that a layer stores, and the chain of parametrizations through which the layer sees it.
 ///

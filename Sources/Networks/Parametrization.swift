@@ -1,4 +1,4 @@
-import Tensors
+import LoRATensors
 
 /// A function between what a parameter stores and what its layer sees, attached from outside.
 ///

@@ -1,4 +1,4 @@
-import Tensors
+import LoRATensors
 
 extension Module {
   /// `function`, a pass of `x` through this module, of which only the input is kept (see `Tensor.recomputing`). What the

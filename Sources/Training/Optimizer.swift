@@ -1,6 +1,6 @@
 import CKernels
-import Networks
-import Tensors
+import LoRANetworks
+import LoRATensors
 
 /// Changes trainable parameters by their gradients.
 ///

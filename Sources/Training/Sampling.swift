@@ -1,4 +1,4 @@
-import Tensors
+import LoRATensors
 
 /// Which examples make the next mini-batch. Codable, so that a resumed run draws the same.
 public protocol BatchSampler: Codable {

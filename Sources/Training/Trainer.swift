@@ -1,6 +1,6 @@
 import Foundation
-import Networks
-import Tensors
+import LoRANetworks
+import LoRATensors
 
 /// What one step did.
 public struct StepReport: Sendable {

@@ -1,6 +1,6 @@
 import Foundation
-import Networks
-import Tensors
+import LoRANetworks
+import LoRATensors
 
 /// Where, and how often, a run keeps its state.
 public struct StateKeeping {

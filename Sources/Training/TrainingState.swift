@@ -1,7 +1,7 @@
-import Checkpoints
 import Foundation
-import Networks
-import Tensors
+import LoRAFiles
+import LoRANetworks
+import LoRATensors
 
 /// Everything that a training run needs to go on bit for bit, in one safetensors file: the trained parameters, the
 /// optimizer's moments, the losses, the sampler's and the dropouts' random state.

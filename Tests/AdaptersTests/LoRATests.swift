@@ -1,6 +1,6 @@
-import Adapters
-import Networks
-import Tensors
+import LoRAAdapters
+import LoRANetworks
+import LoRATensors
 import Testing
 
 /// Two layers with a name that ends like another's, and a table.

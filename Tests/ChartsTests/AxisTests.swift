@@ -1,4 +1,4 @@
-import Charts
+import LoRACharts
 import Testing
 
 struct AxisTests {

@@ -1,6 +1,6 @@
-import Charts
 import Foundation
-import Tensors
+import LoRACharts
+import LoRATensors
 import Testing
 
 /// Awkward input that every chart must survive.

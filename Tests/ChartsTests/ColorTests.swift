@@ -1,5 +1,5 @@
-import Charts
 import Foundation
+import LoRACharts
 import Testing
 
 /// Linear light, red, green, blue.

@@ -1,5 +1,5 @@
-import Datasets
 import Foundation
+import LoRADatasets
 import TestSupport
 import Testing
 

@@ -1,5 +1,5 @@
-import LinearAlgebra
-import Tensors
+import LoRALinearAlgebra
+import LoRATensors
 import Testing
 
 @Suite("Sketching")

@@ -1,13 +1,14 @@
-// Adapters that Python peft trained, on real models: their logits, and training step by step.
-import Adapters
-import Checkpoints
 import Foundation
-import Models
-import Networks
-import Tensors
+// Adapters that Python peft trained, on real models: their logits, and training step by step.
+import LoRAAdapters
+import LoRAFiles
+import LoRAFormats
+import LoRAModels
+import LoRANetworks
+import LoRATensors
+import LoRATraining
 import TestSupport
 import Testing
-import Training
 
 private func adapterFolder(_ name: String) throws -> URL {
   try #require(sharedData).appendingPathComponent("adapters/\(name)")

@@ -1,7 +1,7 @@
 // What a decoder writes: which tokens may be drawn, several adapters on one model, texts side by side.
 import Foundation
 import LoRAKit
-import Models
+import LoRAModels
 import TestSupport
 import Testing
 

@@ -1,6 +1,6 @@
 // Real text through Python `tokenizers` and ours. Runs where LORA_PYTHON names a Python that has the package.
 import Foundation
-import Models
+import LoRAModels
 import TestSupport
 import Testing
 

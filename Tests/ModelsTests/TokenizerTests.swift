@@ -1,8 +1,9 @@
+import Foundation
 // Tokenizers against Python `tokenizers`: whole ones (trained by Tests/Fixtures/models/make_tokenizers.py, and those of
 // real models) and each part by itself.
-import Checkpoints
-import Foundation
-import Models
+import LoRAFiles
+import LoRAFormats
+import LoRAModels
 import TestSupport
 import Testing
 

@@ -1,9 +1,10 @@
-// Transformers against the transformers library: tiny ones of every kind (Tests/Fixtures/models/make_models.py) and the real ones.
-import Checkpoints
 import Foundation
-import Models
-import Networks
-import Tensors
+// Transformers against the transformers library: tiny ones of every kind (Tests/Fixtures/models/make_models.py) and the real ones.
+import LoRAFiles
+import LoRAFormats
+import LoRAModels
+import LoRANetworks
+import LoRATensors
 import TestSupport
 import Testing
 

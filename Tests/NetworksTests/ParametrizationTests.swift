@@ -1,5 +1,5 @@
-import Networks
-import Tensors
+import LoRANetworks
+import LoRATensors
 import Testing
 
 // The extension point, proved from outside: three parametrizations that the library does not know, on an unchanged

@@ -1,5 +1,5 @@
 // Attention in blocks against attention as the paper writes it, with the whole matrix of scores.
-import Tensors
+import LoRATensors
 import Testing
 
 @Suite("Attention")

@@ -1,4 +1,4 @@
-import Tensors
+import LoRATensors
 import TestSupport
 import Testing
 

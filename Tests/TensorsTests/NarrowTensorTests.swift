@@ -1,6 +1,6 @@
 // Tensors whose elements stay bfloat16 in memory that they borrow: every operation sees the numbers that they stand for.
 import CKernels
-import Tensors
+import LoRATensors
 import Testing
 
 /// What keeps the memory of a narrow tensor.

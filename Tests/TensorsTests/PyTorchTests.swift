@@ -1,5 +1,5 @@
 import Foundation
-import Tensors
+import LoRATensors
 import TestSupport
 import Testing
 

@@ -1,9 +1,9 @@
 import Foundation
-import Networks
-import Tensors
+import LoRANetworks
+import LoRATensors
+import LoRATraining
 import TestSupport
 import Testing
-import Training
 
 /// Ten steps of PyTorch's optimizers (Tests/Fixtures/training/make.py).
 private struct Runs: Decodable {

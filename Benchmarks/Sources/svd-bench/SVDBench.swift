@@ -130,7 +130,7 @@ struct RandomizedCase {
   var peerArguments: [String] { ["randomized", "7", "\(rank)", "\(optimum(of: rank))"] }
 
   private func optimum(of rank: Int) -> Double {
-    LinearAlgebra.Spectrum(singularValues: spectrum.values(size), rows: size, columns: size)
+    LoRALinearAlgebra.Spectrum(singularValues: spectrum.values(size), rows: size, columns: size)
       .relativeError(atRank: rank)
   }
 

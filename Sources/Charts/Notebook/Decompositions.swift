@@ -1,6 +1,6 @@
 // How decompositions of matrices look in a notebook.
-import LinearAlgebra
-import Tensors
+import LoRALinearAlgebra
+import LoRATensors
 
 extension Spectrum: CustomPlaygroundDisplayConvertible {
   /// The singular values; on a logarithmic axis where they span much.

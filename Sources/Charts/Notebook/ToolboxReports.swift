@@ -1,5 +1,5 @@
 // How what the toolbox tells of adapters looks in a notebook.
-import Checkpoints
+import LoRAToolbox
 
 extension AdapterInspection: CustomPlaygroundDisplayConvertible {
   public var playgroundDescription: Any {

@@ -1,5 +1,5 @@
 // How training and its results look in a notebook.
-import Training
+import LoRATraining
 
 extension Trainer: CustomPlaygroundDisplayConvertible {
   /// The loss of every step so far.

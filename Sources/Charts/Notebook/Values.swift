@@ -1,6 +1,6 @@
 // How tensors and images look in a notebook.
-import Datasets
-import Tensors
+import LoRADatasets
+import LoRATensors
 
 extension Tensor: CustomPlaygroundDisplayConvertible {
   /// Up to 12 × 12 numbers as a table, more as a heat map. Of more than two axes, all but the last are one.

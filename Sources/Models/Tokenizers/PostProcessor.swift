@@ -1,4 +1,5 @@
-import Checkpoints
+import LoRAFiles
+import LoRAFormats
 
 /// The fourth stage of a tokenizer: special tokens around one text or a pair of texts.
 package struct PostProcessor: Sendable {

@@ -1,5 +1,6 @@
-import Checkpoints
 import Foundation
+import LoRAFiles
+import LoRAFormats
 
 extension Tokenizer {
   /// Reads a `tokenizer.json`, or the one in a model's folder.

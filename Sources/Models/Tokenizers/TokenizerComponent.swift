@@ -1,5 +1,6 @@
-import Checkpoints
 import Foundation
+import LoRAFiles
+import LoRAFormats
 
 /// One object of a tokenizer.json (a normalizer, a pre-tokenizer, …): its type, its fields, and where it stands,
 /// so that what is wrong or not supported can be named.

@@ -1,12 +1,13 @@
+import Foundation
 // BERT (Devlin et al. 2018): a bidirectional transformer encoder (Vaswani et al. 2017) over word pieces, and what is
 // put on it: a classifier of texts, and sentence embeddings (Reimers and Gurevych 2019).
 //
 // x₀ = norm(word + position + segment);  in each layer, with post-normalisation,
 // a = norm(x + attention(x)),  x′ = norm(a + W₂ gelu(W₁ a)).
-import Checkpoints
-import Foundation
-import Networks
-import Tensors
+import LoRAFiles
+import LoRAFormats
+import LoRANetworks
+import LoRATensors
 
 /// The shape of a BERT, from its config.json.
 public struct BERTConfiguration: Sendable {

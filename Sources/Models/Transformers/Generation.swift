@@ -1,6 +1,6 @@
 import Foundation
-import Networks
-import Tensors
+import LoRANetworks
+import LoRATensors
 
 /// How the next token is drawn from its logits.
 public struct SamplingOptions: Sendable, Equatable {

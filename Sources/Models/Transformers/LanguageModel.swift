@@ -1,7 +1,8 @@
-import Checkpoints
 import Foundation
-import Networks
-import Tensors
+import LoRAFiles
+import LoRAFormats
+import LoRANetworks
+import LoRATensors
 
 /// A decoder that predicts the next token.
 public protocol LanguageModel: Module {

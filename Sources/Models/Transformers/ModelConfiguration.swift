@@ -1,6 +1,7 @@
-import Checkpoints
 import Foundation
-import Tensors
+import LoRAFiles
+import LoRAFormats
+import LoRATensors
 
 /// A model's config.json, read field by field; a value that is not supported is an error that names it.
 package struct ModelConfiguration {

@@ -1,4 +1,4 @@
-import Tensors
+import LoRATensors
 
 /// A mini-batch of token sequences, one after another without padding: no work is spent on what does not count.
 public struct TokenRows: Sendable {

@@ -1,6 +1,7 @@
-import Checkpoints
-import Networks
-import Tensors
+import LoRAFiles
+import LoRAFormats
+import LoRANetworks
+import LoRATensors
 
 /// A checkpoint's tensors as a model takes them, path by path, with an account of what is missing, misshapen and left.
 ///

@@ -1,0 +1,115 @@
+// A file that appears under its name only when it is whole.
+//
+// It is written beside its final name, synced to the disk and renamed; whatever stops the program before leaves the
+// old file as it was.
+
+import Foundation
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// A file being written. ``commit()`` makes it appear; without it nothing is left.
+package final class OutputFile: @unchecked Sendable {
+  let url: URL
+  private let partial: URL
+  private let descriptor: Int32
+  private var isCommitted = false
+
+  init(_ url: URL) throws {
+    // A link goes on pointing to what is written.
+    let url = url.resolvingSymlinksInPath()
+    self.url = url
+    partial = url.deletingLastPathComponent().appendingPathComponent(
+      ".\(url.lastPathComponent).\(UInt32.random(in: 0...UInt32.max)).partial")
+    descriptor = open(partial.path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+    guard descriptor >= 0 else {
+      throw CheckpointError(.inputOutput, file: url.path, "can't be written: \(systemError())")
+    }
+  }
+
+  deinit {
+    if !isCommitted {
+      close(descriptor)
+      unlink(partial.path)
+    }
+  }
+
+  /// Reserves room, so that a full disk is noticed before work is done.
+  func reserve(_ byteCount: Int) throws {
+    #if os(Linux)
+      // Where the file system can't reserve, writing notices a full disk later.
+      let result = posix_fallocate(descriptor, 0, off_t(byteCount))
+      guard result != ENOSPC && result != EDQUOT && result != EFBIG else {
+        throw CheckpointError(
+          .inputOutput, file: url.path, "\(byteCount) bytes don't fit: \(String(cString: strerror(result)))")
+      }
+    #endif
+  }
+
+  /// Writes at a position; calls for different ranges may run at the same time.
+  func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
+    var done = 0
+    while done < bytes.count {
+      let written = pwrite(descriptor, bytes.baseAddress! + done, bytes.count - done, off_t(offset + done))
+      if written < 0 && errno == EINTR { continue }
+      guard written > 0 else {
+        throw CheckpointError(.inputOutput, file: url.path, "can't be written: \(systemError())")
+      }
+      done += written
+    }
+  }
+
+  /// Has the system begin to bring a range to the disk while work goes on, so that the sync at the end is short.
+  func startSync(_ range: Range<Int>) {
+    #if os(Linux)
+      // Of a range just written, this advice starts the write-back; pages that wait for it stay.
+      posix_fadvise(descriptor, off_t(range.lowerBound), off_t(range.count), POSIX_FADV_DONTNEED)
+    #endif
+  }
+
+  /// Cuts the file to its length, syncs it and gives it its name.
+  func commit(byteCount: Int) throws {
+    func check(_ result: Int32) throws {
+      guard result == 0 else {
+        throw CheckpointError(.inputOutput, file: url.path, "can't be written: \(systemError())")
+      }
+    }
+    try check(ftruncate(descriptor, off_t(byteCount)))
+    try check(fsync(descriptor))
+    try check(rename(partial.path, url.path))
+    isCommitted = true
+    close(descriptor)
+    syncDirectory(url.deletingLastPathComponent())
+  }
+
+  /// Writes a small file whole. What is there and no regular file (a terminal, a pipe) is written to as it is.
+  package static func write(_ data: Data, to url: URL) throws {
+    var information = stat()
+    if stat(url.path, &information) == 0, information.st_mode & S_IFMT != S_IFREG {
+      do {
+        try FileHandle(forWritingTo: url).write(contentsOf: data)
+      } catch {
+        throw CheckpointError(.inputOutput, file: url.path, "can't be written: \(error.localizedDescription)")
+      }
+      return
+    }
+    let file = try OutputFile(url)
+    try data.withUnsafeBytes { try file.write($0, at: 0) }
+    try file.commit(byteCount: data.count)
+  }
+
+  package static func write(_ text: String, to url: URL) throws { try write(Data(text.utf8), to: url) }
+}
+
+/// Makes a rename in a directory last. Some file systems can't; the rename itself is whole in any case.
+package func syncDirectory(_ url: URL) {
+  let descriptor = open(url.path.isEmpty ? "." : url.path, O_RDONLY | O_CLOEXEC)
+  guard descriptor >= 0 else { return }
+  fsync(descriptor)
+  close(descriptor)
+}

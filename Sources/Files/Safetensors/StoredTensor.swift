@@ -1,0 +1,200 @@
+// A tensor as it is stored: bytes in some number format, in a mapped file or in memory, read as float32 when asked.
+
+import CKernels
+import Foundation
+import LoRATensors
+
+/// A named tensor whose numbers stay where they are stored until they are read.
+///
+/// Copying one copies no numbers. Read it whole as a `Tensor`, or piece by piece where memory must stay small.
+public struct StoredTensor: @unchecked Sendable {
+  public var info: TensorInfo
+  /// Keeps the bytes alive: a mapped file, or memory of our own.
+  private let owner: AnyObject
+  private let bytes: UnsafeRawBufferPointer
+
+  /// A tensor in a mapped file; `range` must lie within it.
+  init(info: TensorInfo, file: MappedFile, range: Range<Int>) {
+    self.info = info
+    owner = file
+    bytes = UnsafeRawBufferPointer(rebasing: file.bytes[range])
+  }
+
+  /// Numbers in memory, rounded once, to nearest even, into `format`.
+  ///
+  /// - Throws: ``CheckpointError`` of kind `number` where a finite number is beyond the format's range.
+  public init(name: String, _ tensor: Tensor, as format: NumberFormat = .f32) throws {
+    let info = TensorInfo(name: name, format: format, shape: tensor.shape)
+    let memory = OwnedBytes(count: info.byteCount)
+    let overflows = tensor.withUnsafeBufferPointer { format.encode($0, into: memory.bytes) }
+    guard overflows == 0 else {
+      throw CheckpointError(
+        .number, file: "",
+        "\(name): \(overflows) numbers are beyond the range of \(format.rawValue); write it as BF16 or F32 instead")
+    }
+    self.init(info: info, memory: memory)
+  }
+
+  private init(info: TensorInfo, memory: OwnedBytes) {
+    self.info = info
+    owner = memory
+    bytes = UnsafeRawBufferPointer(memory.bytes)
+  }
+
+  public var name: String { info.name }
+  public var shape: [Int] { info.shape }
+  public var format: NumberFormat { info.format }
+  public var count: Int { info.count }
+
+  /// The same numbers under another name.
+  public func renamed(_ name: String) -> StoredTensor {
+    var result = self
+    result.info.name = name
+    return result
+  }
+
+  /// The same numbers in another shape of equal count.
+  public func reshaped(_ shape: [Int]) -> StoredTensor {
+    precondition(shape.reduce(1, *) == count, "StoredTensor.reshaped: \(info.shape) has not the count of \(shape)")
+    var result = self
+    result.info.shape = shape
+    return result
+  }
+
+  /// The transpose of a matrix, in memory, its numbers bit for bit the same.
+  ///
+  /// - Precondition: it has two axes, and numbers of whole bytes.
+  public func transposed() -> StoredTensor {
+    precondition(shape.count == 2 && format.bits >= 8, "StoredTensor.transposed: \(info) is no matrix of whole bytes")
+    let (rows, columns, size) = (shape[0], shape[1], format.bits / 8)
+    let memory = OwnedBytes(count: info.byteCount)
+    withBytes { source in
+      for row in 0..<rows {
+        for column in 0..<columns {
+          memory.bytes.baseAddress!.advanced(by: (column * rows + row) * size)
+            .copyMemory(from: source.baseAddress! + (row * columns + column) * size, byteCount: size)
+        }
+      }
+    }
+    return StoredTensor(info: TensorInfo(name: name, format: format, shape: [columns, rows]), memory: memory)
+  }
+
+  /// The bytes as they are stored.
+  public func withBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+    try withExtendedLifetime(owner) { try body(bytes) }
+  }
+
+  /// Reads the numbers `range` (counted in row-major order) as float32.
+  ///
+  /// - Precondition: the format is convertible and `destination` has the range's count.
+  package func read(_ range: Range<Int>, into destination: UnsafeMutableBufferPointer<Float>) {
+    precondition(
+      destination.count == range.count, "StoredTensor.read: \(range.count) numbers into \(destination.count)")
+    let size = format.bits / 8
+    withBytes {
+      format.decode(
+        UnsafeRawBufferPointer(rebasing: $0[range.lowerBound * size..<range.upperBound * size]), into: destination)
+    }
+  }
+
+  /// The whole tensor as float32.
+  ///
+  /// - Throws: ``CheckpointError`` where the format holds no real numbers (integers, 8-bit floats).
+  public func tensor() throws -> Tensor {
+    guard format.isConvertible else {
+      throw CheckpointError(
+        .unsupported, file: "", "\(name) is stored as \(format.rawValue); arithmetic needs F32, F16, BF16 or F64")
+    }
+    return Tensor(shape: shape) { read(0..<count, into: $0) }
+  }
+
+  /// The whole tensor, without a copy where it is stored as float32, or is a matrix stored as bfloat16: the numbers then
+  /// stay in the mapped file as they are. (Vectors are small, and no product widens them as it goes.)
+  package func sharedTensor() throws -> Tensor {
+    guard let start = bytes.baseAddress else { return try tensor() }
+    func isAligned(to size: Int) -> Bool { Int(bitPattern: start) % size == 0 }
+    switch format {
+    case .f32 where isAligned(to: 4):
+      return Tensor(shape: shape, borrowing: start.assumingMemoryBound(to: Float.self), owner: owner)
+    case .bf16 where shape.count == 2 && isAligned(to: 2):
+      return Tensor(shape: shape, borrowingBFloat16: start.assumingMemoryBound(to: UInt16.self), owner: owner)
+    default: return try tensor()
+    }
+  }
+
+  /// Starts reading a range of its bytes from disk.
+  package func prefetch(bytes range: Range<Int>) { advise(.willNeed, range) }
+
+  /// Lets the pages of a mapped file go; they are read again if needed.
+  package func release() { advise(.finished, 0..<bytes.count) }
+
+  /// The same for a range of its bytes.
+  package func release(bytes range: Range<Int>) { advise(.finished, range) }
+
+  private func advise(_ advice: MappedFile.Advice, _ range: Range<Int>) {
+    guard let file = owner as? MappedFile, let base = file.bytes.baseAddress, let start = bytes.baseAddress else {
+      return
+    }
+    let offset = start - base
+    file.advise(advice, offset + range.lowerBound..<offset + range.upperBound)
+  }
+}
+
+/// Memory of our own.
+private final class OwnedBytes {
+  let bytes: UnsafeMutableRawBufferPointer
+
+  init(count: Int) {
+    let block = UnsafeMutableRawBufferPointer.allocate(byteCount: max(count, 1), alignment: 64)
+    bytes = UnsafeMutableRawBufferPointer(rebasing: block[..<count])
+  }
+
+  deinit { bytes.deallocate() }
+}
+
+extension NumberFormat {
+  /// Widens or narrows stored numbers to float32.
+  package func decode(_ source: UnsafeRawBufferPointer, into destination: UnsafeMutableBufferPointer<Float>) {
+    guard let from = source.baseAddress, let to = destination.baseAddress, !destination.isEmpty else { return }
+    let count = destination.count
+    // A file may put a tensor at any byte; the kernels want their numbers aligned.
+    guard Int(bitPattern: from) % (bits / 8) == 0 else {
+      return withUnsafeTemporaryAllocation(byteCount: source.count, alignment: 64) { aligned in
+        aligned.copyMemory(from: source)
+        decode(UnsafeRawBufferPointer(aligned), into: destination)
+      }
+    }
+    switch self {
+    case .f32: to.update(from: from.assumingMemoryBound(to: Float.self), count: count)
+    case .f16: ck_f16_to_f32(from.assumingMemoryBound(to: UInt16.self), to, count)
+    case .bf16: ck_bf16_to_f32(from.assumingMemoryBound(to: UInt16.self), to, count)
+    case .f64: ck_f64_to_f32(from.assumingMemoryBound(to: Double.self), to, count)
+    default: preconditionFailure("NumberFormat.decode: \(rawValue) holds no real numbers")
+    }
+  }
+
+  /// Rounds float32 numbers into this format and says how many finite ones became infinite.
+  package func encode(_ source: UnsafeBufferPointer<Float>, into destination: UnsafeMutableRawBufferPointer) -> Int {
+    guard let from = source.baseAddress, let to = destination.baseAddress, !source.isEmpty else { return 0 }
+    switch self {
+    case .f32: to.copyMemory(from: from, byteCount: source.count * 4)
+    case .f16: ck_f32_to_f16(from, to.assumingMemoryBound(to: UInt16.self), source.count)
+    case .bf16: ck_f32_to_bf16(from, to.assumingMemoryBound(to: UInt16.self), source.count)
+    case .f64: ck_f32_to_f64(from, to.assumingMemoryBound(to: Double.self), source.count)
+    default: preconditionFailure("NumberFormat.encode: \(rawValue) holds no real numbers")
+    }
+    guard let limit = overflowLimit else { return 0 }
+    var overflows = 0
+    for value in source where abs(value) >= limit && value.isFinite { overflows += 1 }
+    return overflows
+  }
+
+  /// The least float32 that rounds to infinity here.
+  private var overflowLimit: Float? {
+    switch self {
+    case .f16: 65520
+    case .bf16: Float(bitPattern: 0x7F7F_8000)
+    default: nil
+    }
+  }
+}

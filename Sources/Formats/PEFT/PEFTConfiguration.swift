@@ -1,0 +1,255 @@
+// adapter_config.json: what Python peft knows about a LoRA adapter besides its weights.
+//
+// The fields that decide what an adapter computes are typed here; all others are kept as they were read and written
+// back, so that nothing is lost on the way through.
+
+import Foundation
+import LoRAAdapters
+import LoRAFiles
+
+/// A LoRA adapter's configuration, as `adapter_config.json` of Python peft 0.21 holds it.
+public struct PEFTConfiguration: Equatable, Sendable {
+  /// Which modules a field selects.
+  public enum Selection: Equatable, Sendable {
+    /// A path that equals an entry, or ends with "." and an entry.
+    case names([String])
+    /// A regular expression for the whole path.
+    case pattern(String)
+  }
+
+  /// Which biases of the base model an adapter brings along.
+  public enum Bias: String, Sendable {
+    case none
+    case all
+    case loraOnly = "lora_only"
+  }
+
+  /// A rank or an alpha for the modules whose path ends in what `key` matches.
+  public struct Exception<Value: Equatable & Sendable>: Equatable, Sendable {
+    public var key: String
+    public var value: Value
+
+    public init(_ key: String, _ value: Value) {
+      self.key = key
+      self.value = value
+    }
+  }
+
+  public var rank = 8
+  public var alpha = 8.0
+  /// rsLoRA: the scale is α/√r instead of α/r.
+  public var isRankStabilized = false
+  /// DoRA: direction and magnitude apart.
+  public var usesMagnitudes = false
+  /// B has a bias of its own.
+  public var hasLoRABias = false
+  public var bias = Bias.none
+  /// The base's weights are stored as [in, out] (GPT-2's Conv1D).
+  public var isFanInFanOut = false
+  public var targets: Selection?
+  public var excluded: Selection?
+  public var modulesToSave: [String] = []
+  /// A saved module that is tied to another (input embedding and output layer) stays tied to it.
+  public var ensuresWeightTying = false
+  public var layersToTransform: [Int] = []
+  public var layersPatterns: [String] = []
+  /// The first key that matches counts.
+  public var rankExceptions: [Exception<Int>] = []
+  public var alphaExceptions: [Exception<Double>] = []
+  /// Dropout of the adapter's input in training.
+  public var dropout = 0.0
+  public var taskType: String?
+  public var baseModel: String?
+  /// `init_lora_weights`: a Boolean or a method's name.
+  public var initialization: JSON = true
+  /// All fields as they were read, the typed ones included, in the file's order.
+  public private(set) var fields: JSON = .object([])
+
+  public init() {}
+
+  /// The scale of BA for a module's own rank and alpha.
+  public func scale(rank: Int, alpha: Double) -> Double {
+    isRankStabilized ? alpha / Double(rank).squareRoot() : alpha / Double(rank)
+  }
+}
+
+extension PEFTConfiguration {
+  /// Reads `adapter_config.json`.
+  ///
+  /// - Throws: ``CheckpointError`` where it is no LoRA configuration or a field has the wrong type.
+  public init(contentsOf url: URL) throws {
+    self = try PEFTConfiguration(readJSON(url), file: url.path)
+  }
+
+  /// - Parameter file: the name for errors.
+  public init(_ json: JSON, file: String = "adapter_config.json") throws {
+    guard case .object = json else { throw CheckpointError(.malformed, file: file, "is no JSON object") }
+    guard let type = json["peft_type"] else {
+      throw CheckpointError(
+        .malformed, file: file, "has no peft_type, so Python peft can't load it; LoRA adapters have \"LORA\"")
+    }
+    guard type == "LORA" else {
+      throw CheckpointError(.unsupported, file: file, "peft_type is \(type.compact); only \"LORA\" is read here")
+    }
+    fields = json
+    let reader = FieldReader(json: json, file: file)
+    rank = try reader.read("r", \.integer, "an integer") ?? rank
+    alpha = try reader.read("lora_alpha", \.number, "a number") ?? alpha
+    isRankStabilized = try reader.read("use_rslora", \.bool, "true or false") ?? false
+    usesMagnitudes = try reader.read("use_dora", \.bool, "true or false") ?? false
+    hasLoRABias = try reader.read("lora_bias", \.bool, "true or false") ?? false
+    isFanInFanOut = try reader.read("fan_in_fan_out", \.bool, "true or false") ?? false
+    bias = try reader.read("bias", { $0.string.flatMap(Bias.init) }, "\"none\", \"all\" or \"lora_only\"") ?? .none
+    targets = try reader.read("target_modules", Selection.init, "a list of names or a pattern")
+    excluded = try reader.read("exclude_modules", Selection.init, "a list of names or a pattern")
+    modulesToSave = try reader.read("modules_to_save", \.strings, "a list of names") ?? []
+    ensuresWeightTying = try reader.read("ensure_weight_tying", \.bool, "true or false") ?? false
+    layersToTransform =
+      try reader.read("layers_to_transform", { Self.list($0, \.integer) }, "an integer or a list of them") ?? []
+    layersPatterns = try reader.read("layers_pattern", { Self.list($0, \.string) }, "a string or a list of them") ?? []
+    rankExceptions = try reader.exceptions("rank_pattern", \.integer, "integers")
+    alphaExceptions = try reader.exceptions("alpha_pattern", \.number, "numbers")
+    dropout = try reader.read("lora_dropout", \.number, "a number") ?? 0
+    taskType = try reader.read("task_type", \.string, "a string")
+    baseModel = try reader.read("base_model_name_or_path", \.string, "a string")
+    initialization = json["init_lora_weights"] ?? true
+    guard rank > 0, rankExceptions.allSatisfy({ $0.value > 0 }) else {
+      throw CheckpointError(.malformed, file: file, "a rank is not positive")
+    }
+    if case .pattern = targets, !layersToTransform.isEmpty {
+      throw CheckpointError(
+        .malformed, file: file, "layers_to_transform needs target_modules to be a list, it is a pattern")
+    }
+  }
+
+  private static func list<Value>(_ json: JSON, _ value: (JSON) -> Value?) -> [Value]? {
+    if let values = json.array {
+      let converted = values.compactMap(value)
+      return converted.count == values.count ? converted : nil
+    }
+    return value(json).map { [$0] }
+  }
+
+  /// The file's content as Python peft writes it: all fields, sorted.
+  public var json: JSON {
+    var json = Self.defaults
+    for member in fields.members { json[member.key] = member.value }
+    func names(_ selection: Selection?) -> JSON {
+      switch selection {
+      case .names(let names): .array(names.map(JSON.string))
+      case .pattern(let pattern): .string(pattern)
+      case nil: .null
+      }
+    }
+    json["r"] = .integer(rank)
+    json["lora_alpha"] = Self.number(alpha)
+    json["use_rslora"] = .bool(isRankStabilized)
+    json["use_dora"] = .bool(usesMagnitudes)
+    json["lora_bias"] = .bool(hasLoRABias)
+    json["fan_in_fan_out"] = .bool(isFanInFanOut)
+    json["bias"] = .string(bias.rawValue)
+    json["target_modules"] = names(targets)
+    json["exclude_modules"] = names(excluded)
+    json["modules_to_save"] = modulesToSave.isEmpty ? .null : .array(modulesToSave.map(JSON.string))
+    // These two may be written as a list or as its only element: kept as read.
+    if Self.list(json["layers_to_transform"]!, \.integer) ?? [] != layersToTransform {
+      json["layers_to_transform"] = layersToTransform.isEmpty ? .null : .array(layersToTransform.map(JSON.integer))
+    }
+    if Self.list(json["layers_pattern"]!, \.string) ?? [] != layersPatterns {
+      json["layers_pattern"] = layersPatterns.isEmpty ? .null : .array(layersPatterns.map(JSON.string))
+    }
+    json["ensure_weight_tying"] = .bool(ensuresWeightTying)
+    json["rank_pattern"] = .object(rankExceptions.map { JSON.Member($0.key, .integer($0.value)) })
+    json["alpha_pattern"] = .object(alphaExceptions.map { JSON.Member($0.key, Self.number($0.value)) })
+    json["lora_dropout"] = .number(dropout)
+    json["task_type"] = taskType.map(JSON.string) ?? .null
+    json["base_model_name_or_path"] = baseModel.map(JSON.string) ?? .null
+    json["init_lora_weights"] = initialization
+    json["inference_mode"] = true
+    // The order of the two patterns' keys carries meaning; Python sorts what it writes, but nothing asks for that.
+    return .object(json.members.sorted { $0.key < $1.key })
+  }
+
+  /// An integer where it is one: `16`, not `16.0`.
+  private static func number(_ value: Double) -> JSON { Int(exactly: value).map(JSON.integer) ?? .number(value) }
+
+  /// Every field of peft 0.21 with its default.
+  private static let defaults: JSON = [
+    "alora_invocation_tokens": nil, "alpha_pattern": [:], "arrow_config": nil, "auto_mapping": nil,
+    "base_model_name_or_path": nil, "bias": "none", "corda_config": nil, "ensure_weight_tying": false,
+    "eva_config": nil, "exclude_modules": nil, "fan_in_fan_out": false, "inference_mode": true,
+    "init_lora_weights": true, "kasa_config": nil, "layer_replication": nil, "layers_pattern": nil,
+    "layers_to_transform": nil, "loftq_config": [:], "lora_alpha": 8, "lora_bias": false, "lora_dropout": 0.0,
+    "lora_ga_config": nil, "megatron_config": nil, "megatron_core": "megatron.core", "modules_to_save": nil,
+    "monteclora_config": nil, "peft_type": "LORA", "peft_version": "0.21.2", "qalora_group_size": 16, "r": 8,
+    "rank_pattern": [:], "revision": nil, "target_modules": nil, "target_parameters": nil, "task_type": nil,
+    "trainable_token_indices": nil, "use_bdlora": nil, "use_dora": false, "use_qalora": false, "use_rslora": false,
+    "velora_config": nil,
+  ]
+
+  /// Fields that peft 0.21 does not know: it warns of them and ignores them.
+  public var unknownFields: [String] {
+    fields.members.map(\.key).filter { Self.defaults[$0] == nil && $0 != "runtime_config" }
+  }
+
+  /// Fields in use that change what the adapter computes in ways that are not reproduced here.
+  public var unsupportedFields: [String] {
+    [
+      "layer_replication", "target_parameters", "trainable_token_indices", "use_qalora", "use_bdlora",
+      "alora_invocation_tokens", "arrow_config", "kasa_config", "monteclora_config",
+    ]
+    .filter { field in
+      switch fields[field] {
+      case nil, .null?, .bool(false)?, .array([])?, .object([])?: false
+      default: true
+      }
+    }
+  }
+
+  /// The name of an initialisation that also changes the base's weights: the adapter is then no update of the
+  /// untouched base. `nil` for all others.
+  public var baseChangingInitialization: String? {
+    guard let name = initialization.string else { return nil }
+    return ["pissa", "olora", "corda", "lora_ga", "loftq"].contains { name.lowercased().hasPrefix($0) } ? name : nil
+  }
+}
+
+extension PEFTConfiguration.Selection {
+  fileprivate init?(_ json: JSON) {
+    if let names = json.strings {
+      self = .names(names)
+    } else if let pattern = json.string {
+      self = .pattern(pattern)
+    } else {
+      return nil
+    }
+  }
+}
+
+/// Reads optional fields and says what is wrong with one.
+private struct FieldReader {
+  let json: JSON
+  let file: String
+
+  func read<Value>(_ field: String, _ value: (JSON) -> Value?, _ expected: String) throws -> Value? {
+    guard let found = json[field], !found.isNull else { return nil }
+    guard let result = value(found) else {
+      throw CheckpointError(.malformed, file: file, "\(field) is \(found.compact), expected \(expected)")
+    }
+    return result
+  }
+
+  func exceptions<Value>(
+    _ field: String, _ value: (JSON) -> Value?, _ expected: String
+  ) throws -> [PEFTConfiguration.Exception<Value>] {
+    try read(
+      field,
+      { json in
+        guard case .object(let members) = json else { return nil }
+        let exceptions = members.compactMap { member in
+          value(member.value).map { PEFTConfiguration.Exception(member.key, $0) }
+        }
+        return exceptions.count == members.count ? exceptions : nil
+      }, "an object of \(expected)") ?? []
+  }
+}

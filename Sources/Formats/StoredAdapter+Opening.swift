@@ -1,0 +1,70 @@
+// Any adapter by its path: which format it is shows in its files.
+
+import Foundation
+import LoRAAdapters
+import LoRAFiles
+
+extension StoredAdapter {
+  /// Opens an adapter of any known format: a PEFT or mlx-lm directory, or a kohya file.
+  ///
+  /// A directory that holds a single folder with an adapter (peft's place for one that is not named "default") stands
+  /// for it.
+  public init(contentsOf url: URL) throws {
+    guard FileManager.default.fileExists(atPath: url.path) else {
+      throw CheckpointError(.inputOutput, file: url.path, "does not exist")
+    }
+    guard isDirectory(url) else {
+      try refusePickle(url)
+      if url.lastPathComponent == PEFTFormat.weightsName || url.lastPathComponent == PEFTFormat.configurationName {
+        try self.init(peft: url.deletingLastPathComponent())
+        return
+      }
+      let file = try SafetensorsFile(url)
+      guard KohyaFormat.recognises(file) else {
+        throw CheckpointError(
+          .unsupported, file: url.path,
+          "is no adapter that is known: name a PEFT directory, an mlx-lm directory or a kohya file")
+      }
+      self = try KohyaFormat.read(file)
+      return
+    }
+    if MLXFormat.recognises(url) {
+      self = try MLXFormat.read(url)
+      return
+    }
+    let inner = Self.isDirectoryOfAdapter(url) ? [] : Self.innerAdapters(url)
+    if inner.count > 1 {
+      throw CheckpointError(
+        .mismatch, file: url.path,
+        "holds several adapters: \(inner.map(\.lastPathComponent).joined(separator: ", ")); name one of them")
+    }
+    try self.init(peft: inner.first ?? url)
+  }
+
+  /// Whether `url` is, or directly holds, an adapter.
+  public static func recognises(_ url: URL) -> Bool {
+    if isDirectory(url) { return isDirectoryOfAdapter(url) || MLXFormat.recognises(url) || !innerAdapters(url).isEmpty }
+    if url.lastPathComponent == PEFTFormat.weightsName { return true }
+    return url.pathExtension == "safetensors" && ((try? SafetensorsFile(url)).map(KohyaFormat.recognises) ?? false)
+  }
+
+  private static func isDirectoryOfAdapter(_ url: URL) -> Bool {
+    [PEFTFormat.weightsName, "adapter_model.bin"].contains {
+      FileManager.default.fileExists(atPath: url.appendingPathComponent($0).path)
+    }
+  }
+
+  private static func innerAdapters(_ url: URL) -> [URL] {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: url.path)) ?? []
+    return names.sorted().map(url.appendingPathComponent).filter { isDirectory($0) && isDirectoryOfAdapter($0) }
+  }
+
+  /// Writes the adapter in the format that it came in.
+  public func write(_ url: URL) throws {
+    switch format {
+    case .peft: try write(peft: url)
+    case .mlx: try MLXFormat.write(self, to: url)
+    case .kohya: try KohyaFormat.write(self, to: url)
+    }
+  }
+}

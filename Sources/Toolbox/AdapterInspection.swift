@@ -1,0 +1,126 @@
+// What an adapter is: its modules, scales, norms and ranks, and what is odd about it.
+
+import CKernels
+import Foundation
+import LoRAAdapters
+import LoRAFiles
+import LoRAFormats
+import LoRALinearAlgebra
+import LoRATensors
+
+/// The figures of an adapter.
+public struct AdapterInspection: Sendable {
+  /// The figures of one module.
+  public struct Module: Sendable {
+    public let path: String
+    public let kind: StoredModule.Kind
+    /// Rows and columns of BA.
+    public let outputs: Int
+    public let inputs: Int
+    public let rank: Int
+    public let alpha: Double
+    /// The factor of BA: α/r, or α/√r.
+    public let scale: Double
+    public let parameterCount: Int
+    public let byteCount: Int
+    public let format: NumberFormat
+    public let normOfA: Double
+    public let normOfB: Double
+    /// The singular values of scale · BA; empty where A or B is not finite.
+    public let spectrum: [Float]
+    public let hasMagnitude: Bool
+
+    /// ‖scale · BA‖, Frobenius.
+    public var normOfUpdate: Double { spectrum.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot() }
+
+    /// exp(H(p)), p = σ/Σσ: how many directions the update really uses (Roy and Vetterli, "The effective rank",
+    /// EUSIPCO 2007). Between 1 and the rank; 0 for an update that is zero.
+    public var effectiveRank: Double {
+      let total = spectrum.reduce(0.0) { $0 + Double($1) }
+      guard total > 0 else { return 0 }
+      let entropy = spectrum.reduce(0.0) { sum, value in
+        let share = Double(value) / total
+        return share > 0 ? sum - share * log(share) : sum
+      }
+      return exp(entropy)
+    }
+
+    /// Singular values that are more than rounding.
+    public var numericalRank: Int {
+      Spectrum(singularValues: spectrum, rows: outputs, columns: inputs).numericalRank
+    }
+  }
+
+  public let adapter: StoredAdapter
+  public let modules: [Module]
+  public let findings: [Finding]
+
+  /// The method in the usual words: LoRA, rsLoRA, DoRA, with what the configuration adds.
+  public var method: String {
+    let configuration = adapter.configuration
+    var name = configuration.usesMagnitudes ? "DoRA" : "LoRA"
+    if configuration.isRankStabilized { name = configuration.usesMagnitudes ? "DoRA, rank-stabilised" : "rsLoRA" }
+    if let method = configuration.initialization.string { name += ", initialised by \(method)" }
+    return name
+  }
+
+  /// ‖scale · BA‖ over all modules.
+  public var normOfUpdate: Double {
+    modules.reduce(0) { $0 + $1.normOfUpdate * $1.normOfUpdate }.squareRoot()
+  }
+
+  public init(_ adapter: StoredAdapter, progress: OperationProgress.Handler? = nil) throws {
+    self.adapter = adapter
+    let counter = ProgressCounter(total: adapter.modules.count, progress)
+    modules = try mapInParallel(adapter.modules) { module in
+      let result = try Self.figures(of: module)
+      try counter.advance(by: 1, module.path)
+      return result
+    }
+    findings = adapter.findings + Self.oddities(adapter, modules)
+  }
+
+  private static func figures(of module: StoredModule) throws -> Module {
+    let (a, b) = try module.factors()
+    let isFinite = a.isFinite && b.isFinite
+    let scale = Float(abs(module.scale))
+    return Module(
+      path: module.path, kind: module.kind, outputs: module.outputs, inputs: module.inputs, rank: module.rank,
+      alpha: module.alpha, scale: module.scale, parameterCount: module.tensors.reduce(0) { $0 + $1.count },
+      byteCount: module.tensors.reduce(0) { $0 + $1.info.byteCount }, format: module.a.format, normOfA: a.norm,
+      normOfB: b.norm, spectrum: isFinite ? try svd(ofProduct: b, a).singularValues.map { $0 * scale } : [],
+      hasMagnitude: module.magnitude != nil)
+  }
+
+  private static func oddities(_ adapter: StoredAdapter, _ modules: [Module]) -> [Finding] {
+    var findings: [Finding] = []
+    func report(_ severity: Finding.Severity, _ message: String, _ subjects: [String]) {
+      if !subjects.isEmpty { findings.append(Finding(severity, message, subjects)) }
+    }
+    let others = adapter.replacements + adapter.modules.flatMap { [$0.bias, $0.magnitude].compactMap { $0 } }
+    report(
+      .error, "A or B holds NaN or infinity", modules.filter { !($0.normOfA + $0.normOfB).isFinite }.map(\.path))
+    report(
+      .error, "tensors that hold NaN or infinity",
+      others.filter { $0.format.isConvertible && (try? $0.tensor().isFinite) == false }.map(\.name))
+    let empty = modules.filter { $0.normOfB == 0 || $0.normOfA == 0 }
+    report(
+      .warning,
+      empty.count == modules.count
+        ? "B (or A) is zero everywhere: the adapter has no effect, as before training"
+        : "B (or A) is zero: these modules have no effect", empty.map(\.path))
+    report(
+      .warning, "the update uses fewer directions than the rank pays for (lora resize makes it smaller without loss)",
+      modules.filter { !$0.spectrum.isEmpty && $0.normOfUpdate > 0 && $0.numericalRank < $0.rank }
+        .map { "\($0.path): \($0.numericalRank) of \($0.rank)" })
+    report(
+      .warning, "the rank is above what the module's shape can use",
+      modules.filter { $0.rank > min($0.outputs, $0.inputs) }.map { "\($0.path): \($0.rank)" })
+    report(.note, "the scale is 0: these modules have no effect", modules.filter { $0.scale == 0 }.map(\.path))
+    if !adapter.configuration.unknownFields.isEmpty {
+      report(
+        .warning, "fields that peft 0.21 does not know: it warns and ignores them", adapter.configuration.unknownFields)
+    }
+    return findings
+  }
+}

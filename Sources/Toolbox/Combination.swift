@@ -1,0 +1,258 @@
+// Several adapters as one.
+//
+// Exact is the default: Σ wᵢ sᵢ BᵢAᵢ = [w₁s₁B₁ … wₙsₙBₙ] [A₁; …; Aₙ], no cross terms, at the sum of the ranks. The other
+// methods are those of peft's `add_weighted_adapter`, which work on A and B apart and so only approximate the sum.
+
+import Foundation
+import LoRAAdapters
+import LoRAFiles
+import LoRAFormats
+import LoRALinearAlgebra
+import LoRATensors
+
+/// Combines adapters with weights.
+public struct Combination: Sendable {
+  public enum Method: String, CaseIterable, Sendable {
+    /// Concatenation: the sum of the updates.
+    case exact
+    /// The sum, brought to a smaller rank by the best approximation.
+    case svd
+    /// Σ √wᵢsᵢ Aᵢ and Σ √wᵢsᵢ Bᵢ: has cross terms.
+    case linear
+    /// Trim, elect signs, merge (Yadav et al., arXiv:2306.01708) on A and on B.
+    case ties
+    /// Drop at random, rescale (Yu et al., arXiv:2311.03099), then as ties.
+    case dareTies = "dare_ties"
+    /// Drop at random and rescale, then as linear.
+    case dareLinear = "dare_linear"
+    /// Keep the largest, then as linear.
+    case magnitudePrune = "magnitude_prune"
+  }
+
+  public struct Outcome: Sendable {
+    public let path: String
+    public let rank: Int
+    /// ‖Σ wᵢ sᵢ BᵢAᵢ‖.
+    public let norm: Double
+    /// ‖result − exact sum‖ / ‖exact sum‖.
+    public let relativeError: Double
+  }
+
+  public var method = Method.exact
+  /// The rank for `svd`; by default the largest of the module's ranks.
+  public var rank: Int?
+  /// The share of numbers that pruning keeps.
+  public var density = 0.5
+  public var seed: UInt64 = 0
+
+  public init() {}
+
+  /// The combined adapter, with scale 1 everywhere, and how far each module is from the exact sum.
+  ///
+  /// - Throws: ``CheckpointError`` where adapters can't be added: different bases' shapes, DoRA, weights that replace
+  ///   the base's and differ, or ranks that differ with a method that adds A and B.
+  public func combine(
+    _ adapters: [(adapter: StoredAdapter, weight: Double)], progress: OperationProgress.Handler? = nil
+  ) throws -> (adapter: StoredAdapter, outcomes: [Outcome]) {
+    precondition(!adapters.isEmpty, "Combination: no adapters")
+    for (adapter, _) in adapters { try check(adapter) }
+    var members: [String: [(module: StoredModule, weight: Double)]] = [:]
+    for (adapter, weight) in adapters {
+      for module in adapter.modules { members[module.path, default: []].append((module, weight)) }
+    }
+    let groups = members.sorted { isOrdered($0.key, $1.key) }.map { Group(path: $0.key, members: $0.value) }
+    let counter = ProgressCounter(total: groups.count, progress)
+    let results = try mapInParallel(groups) { group in
+      let result = try combine(group)
+      try counter.advance(by: 1, group.path)
+      return result
+    }
+    var configuration = adapters[0].adapter.configuration
+    configuration.isRankStabilized = false
+    configuration.hasLoRABias = results.contains { $0.module.bias != nil }
+    configuration.initialization = true
+    let modules = results.map(\.module)
+    configuration.setRanks(of: modules)
+    let paths = Set(modules.map(\.path))
+    if !adapters.allSatisfy({
+      Set($0.adapter.modules.map(\.path)) == paths && $0.adapter.configuration.targets == configuration.targets
+    }) {
+      configuration.setTargets(Array(paths))
+    }
+    configuration.modulesToSave = adapters.reduce(into: []) { names, member in
+      for name in member.adapter.configuration.modulesToSave where !names.contains(name) { names.append(name) }
+    }
+    let combined = StoredAdapter(
+      url: adapters[0].adapter.url, configuration: configuration, modules: modules,
+      replacements: try replacements(adapters.map(\.adapter)))
+    return (combined, results.map(\.outcome))
+  }
+
+  private func check(_ adapter: StoredAdapter) throws {
+    let errors = adapter.findings.filter { $0.severity == .error }
+    guard errors.isEmpty else {
+      throw CheckpointError(
+        .malformed, file: adapter.url.path, "acts only in part: \(errors.map(\.message).joined(separator: "; "))")
+    }
+    if let module = adapter.modules.first(where: { $0.magnitude != nil }) {
+      throw CheckpointError(
+        .unsupported, file: adapter.url.path,
+        "\(module.path) is DoRA: its change depends on the base's weights and is no sum of products. Merge it into the "
+          + "base, then extract")
+    }
+    if let method = adapter.configuration.baseChangingInitialization {
+      throw CheckpointError(
+        .unsupported, file: adapter.url.path,
+        "init_lora_weights is \"\(method)\": it is no update of the untouched base")
+    }
+  }
+
+  private struct Group: Sendable {
+    let path: String
+    let members: [(module: StoredModule, weight: Double)]
+  }
+
+  private func combine(_ group: Group) throws -> (module: StoredModule, outcome: Outcome) {
+    let first = group.members[0].module
+    for (module, _) in group.members.dropFirst()
+    where module.kind != first.kind || module.outputs != first.outputs
+      || module.a.shape.dropFirst() != first.a.shape.dropFirst()
+    {
+      throw CheckpointError(
+        .mismatch, file: module.a.name,
+        "\(group.path): BA is \([first.outputs, first.inputs]) in one adapter and \([module.outputs, module.inputs]) in another"
+      )
+    }
+    let terms = try group.members.map { member in
+      let (a, b) = try member.module.factors()
+      return Term(a: a, b: b, coefficient: member.weight * member.module.scale)
+    }
+    let exactA = Tensor.concatenated(terms.map(\.a), axis: 0)
+    let exactB = Tensor.concatenated(terms.map { $0.b * Float($0.coefficient) }, axis: 1)
+    let norm = try svd(ofProduct: exactB, exactA).spectrum.frobeniusNorm
+    let a: Tensor
+    let b: Tensor
+    switch method {
+    case .exact: (a, b) = (exactA, exactB)
+    case .svd:
+      let decomposition = try svd(ofProduct: exactB, exactA)
+      let wanted = rank ?? terms.map { $0.a.shape[0] }.max()!
+      let balanced = decomposition.truncated(to: min(wanted, decomposition.singularValues.count)).balanced()
+      (a, b) = (balanced.a, balanced.b)
+    default:
+      guard Set(terms.map { $0.a.shape[0] }).count == 1 else {
+        throw CheckpointError(
+          .mismatch, file: "",
+          "\(group.path): ranks \(terms.map { $0.a.shape[0] }) differ; \(method.rawValue) adds A to A and B to B. Resize "
+            + "one, or combine exactly")
+      }
+      a = mixed(
+        terms.map(\.a), terms.map { $0.coefficient.magnitude.squareRoot() * ($0.coefficient < 0 ? -1 : 1) },
+        group.path + ".A")
+      b = mixed(terms.map(\.b), terms.map { $0.coefficient.magnitude.squareRoot() }, group.path + ".B")
+    }
+    // The difference of two products is a product of twice the rank.
+    let error =
+      method == .exact
+      ? 0
+      : try svd(ofProduct: .concatenated([b, -exactB], axis: 1), .concatenated([a, exactA], axis: 0)).spectrum
+        .frobeniusNorm
+    let newRank = a.shape[0]
+    let module = StoredModule(
+      path: group.path, kind: first.kind,
+      a: try StoredTensor(
+        name: first.a.name, a.reshaped([newRank] + first.a.shape.dropFirst()), as: widest(group, \.a)),
+      b: try StoredTensor(
+        name: first.b.name, b.reshaped([first.outputs, newRank] + first.b.shape.dropFirst(2)), as: widest(group, \.b)),
+      bias: try combinedBias(group), alpha: Double(newRank), scale: 1)
+    return (
+      module,
+      Outcome(path: group.path, rank: newRank, norm: norm, relativeError: norm > 0 ? error / norm : error)
+    )
+  }
+
+  private struct Term {
+    let a: Tensor
+    let b: Tensor
+    let coefficient: Double
+  }
+
+  /// The format that holds all of the members' numbers.
+  private func widest(_ group: Group, _ tensor: KeyPath<StoredModule, StoredTensor>) -> NumberFormat {
+    let formats = Set(group.members.map { $0.module[keyPath: tensor].format })
+    return formats.count == 1 ? formats.first! : .f32
+  }
+
+  /// Σ wᵢ sᵢ biasᵢ: the new scale is 1.
+  private func combinedBias(_ group: Group) throws -> StoredTensor? {
+    let biases = try group.members.compactMap { member in
+      try member.module.bias.map { try $0.tensor() * Float(member.weight * member.module.scale) }
+    }
+    guard let first = biases.first, let name = group.members.compactMap(\.module.bias).first?.name else { return nil }
+    return try StoredTensor(name: name, biases.dropFirst().reduce(first) { $0 + $1 })
+  }
+
+  /// Σ wᵢ xᵢ after pruning and election.
+  private func mixed(_ tensors: [Tensor], _ weights: [Double], _ name: String) -> Tensor {
+    var values = tensors.map(\.scalars)
+    switch method {
+    case .ties, .magnitudePrune: values = values.map { Self.keepLargest($0, density: density) }
+    case .dareTies, .dareLinear:
+      values = values.enumerated().map { index, value in
+        keepRandom(value, name: "\(name).\(index)")
+      }
+    default: break
+    }
+    let elects = method == .ties || method == .dareTies
+    var result = [Float](repeating: 0, count: values[0].count)
+    for i in result.indices {
+      let sum = values.reduce(Float(0)) { $0 + $1[i] }
+      let sign: Float = sum >= 0 ? 1 : -1
+      var total: Float = 0
+      var agreeing: Float = 0
+      for (value, weight) in zip(values, weights) {
+        guard !elects || (value[i] > 0 ? 1 : value[i] < 0 ? -1 : 0) == sign else { continue }
+        total += value[i] * Float(weight)
+        agreeing += 1
+      }
+      result[i] = elects ? total / max(agreeing, 1) : total
+    }
+    return Tensor(shape: tensors[0].shape, scalars: result)
+  }
+
+  private static func keepLargest(_ values: [Float], density: Double) -> [Float] {
+    guard density < 1 else { return values }
+    let count = Int(density * Double(values.count))
+    var result = [Float](repeating: 0, count: values.count)
+    for index in values.indices.sorted(by: { abs(values[$0]) > abs(values[$1]) }).prefix(count) {
+      result[index] = values[index]
+    }
+    return result
+  }
+
+  private func keepRandom(_ values: [Float], name: String) -> [Float] {
+    guard density < 1 else { return values }
+    var generator = SeededGenerator(
+      seed: name.utf8.reduce(seed &+ 0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 })
+    return values.map { Double.random(in: 0..<1, using: &generator) < density ? $0 / Float(density) : 0 }
+  }
+
+  /// Weights that replace the base's can't be added: they must be the same in all adapters that have them.
+  private func replacements(_ adapters: [StoredAdapter]) throws -> [StoredTensor] {
+    var byName: [String: StoredTensor] = [:]
+    for adapter in adapters {
+      for tensor in adapter.replacements {
+        if let other = byName[tensor.name],
+          other.info != tensor.info || !tensor.withBytes({ bytes in other.withBytes { bytes.elementsEqual($0) } })
+        {
+          throw CheckpointError(
+            .mismatch, file: adapter.url.path,
+            "\(tensor.name) is saved whole in two adapters, with different values; weights that replace the base's can't "
+              + "be added")
+        }
+        byName[tensor.name] = tensor
+      }
+    }
+    return Array(byName.values)
+  }
+}

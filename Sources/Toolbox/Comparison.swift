@@ -1,0 +1,170 @@
+// How much two adapters, or two checkpoints, differ.
+
+import CKernels
+import Foundation
+import LoRAAdapters
+import LoRAFiles
+import LoRAFormats
+import LoRALinearAlgebra
+import LoRATensors
+
+/// Two adapters compared module by module.
+public struct AdapterComparison: Sendable {
+  public struct Module: Sendable {
+    public let path: String
+    public let ranks: (first: Int, second: Int)
+    /// ‖s₁B₁A₁‖ and ‖s₂B₂A₂‖.
+    public let norms: (first: Double, second: Double)
+    /// ‖s₁B₁A₁ − s₂B₂A₂‖ / ‖s₁B₁A₁‖.
+    public let relativeDifference: Double
+    /// ⟨Δ₁, Δ₂⟩ / (‖Δ₁‖ ‖Δ₂‖).
+    public let cosine: Double
+    /// The principal angles between the updates' column spaces, in radians, smallest first (Björck and Golub, 1973).
+    public let outputAngles: [Double]
+    /// The same between their row spaces.
+    public let inputAngles: [Double]
+
+    /// The share of the smaller space that lies in the larger: the mean of cos² of the angles.
+    public var outputOverlap: Double { Self.overlap(outputAngles) }
+    public var inputOverlap: Double { Self.overlap(inputAngles) }
+
+    private static func overlap(_ angles: [Double]) -> Double {
+      angles.isEmpty ? 0 : angles.reduce(0) { $0 + cos($1) * cos($1) } / Double(angles.count)
+    }
+  }
+
+  public let modules: [Module]
+  public let onlyInFirst: [String]
+  public let onlyInSecond: [String]
+  /// Weights that replace the base's and differ, or that only one adapter has.
+  public let differingReplacements: [String]
+
+  public init(_ first: StoredAdapter, _ second: StoredAdapter, progress: OperationProgress.Handler? = nil) throws {
+    let other = Dictionary(second.modules.map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
+    let pairs = first.modules.compactMap { module in other[module.path].map { (module, $0) } }
+    let shared = Set(pairs.map(\.0.path))
+    onlyInFirst = first.modules.map(\.path).filter { !shared.contains($0) }
+    onlyInSecond = second.modules.map(\.path).filter { !shared.contains($0) }
+    let counter = ProgressCounter(total: pairs.count, progress)
+    modules = try mapInParallel(pairs) { pair in
+      let result = try Self.compare(pair.0, pair.1)
+      try counter.advance(by: 1, pair.0.path)
+      return result
+    }
+    let left = Dictionary(first.replacements.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    let right = Dictionary(second.replacements.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    differingReplacements = Set(left.keys).union(right.keys).filter { name in
+      guard let x = left[name], let y = right[name] else { return true }
+      return x.shape != y.shape || (try? x.tensor().isIdentical(to: y.tensor())) != true
+    }.sorted(by: isOrdered)
+  }
+
+  private static func compare(_ first: StoredModule, _ second: StoredModule) throws -> Module {
+    guard first.outputs == second.outputs, first.inputs == second.inputs else {
+      throw CheckpointError(
+        .mismatch, file: "",
+        "\(first.path): BA is \([first.outputs, first.inputs]) in one adapter and \([second.outputs, second.inputs]) in the other"
+      )
+    }
+    let x = try first.factors()
+    let y = try second.factors()
+    let left = try svd(ofProduct: x.b * Float(first.scale), x.a)
+    let right = try svd(ofProduct: y.b * Float(second.scale), y.a)
+    let difference = try svd(
+      ofProduct: .concatenated([x.b * Float(first.scale), y.b * Float(-second.scale)], axis: 1),
+      .concatenated([x.a, y.a], axis: 0)
+    ).spectrum.frobeniusNorm
+    let (n, m) = (left.spectrum.frobeniusNorm, right.spectrum.frobeniusNorm)
+    // ‖Δ₁ − Δ₂‖² = ‖Δ₁‖² + ‖Δ₂‖² − 2⟨Δ₁, Δ₂⟩
+    let inner = (n * n + m * m - difference * difference) / 2
+    let one = left.truncated(to: left.spectrum.numericalRank)
+    let two = right.truncated(to: right.spectrum.numericalRank)
+    return Module(
+      path: first.path, ranks: (first.rank, second.rank), norms: (n, m),
+      relativeDifference: n > 0 ? difference / n : difference > 0 ? .infinity : 0,
+      cosine: n > 0 && m > 0 ? max(-1, min(1, inner / (n * m))) : 0,
+      outputAngles: try angles(one.u, two.u, transposed: true),
+      inputAngles: try angles(one.vTransposed, two.vTransposed, transposed: false))
+  }
+
+  /// The angles between two spaces with orthonormal bases, in the columns (transposed) or in the rows.
+  private static func angles(_ x: Tensor, _ y: Tensor, transposed: Bool) throws -> [Double] {
+    guard x.count > 0, y.count > 0 else { return [] }
+    let product = transposed ? x.matmul(y, transposeSelf: true) : x.matmul(y, transposeOther: true)
+    return try product.singularValues().map { acos(Double(min(1, $0))) }
+  }
+}
+
+/// Two checkpoints compared tensor by tensor.
+public struct CheckpointComparison: Sendable {
+  public struct Tensor: Sendable {
+    public let name: String
+    public let formats: (first: NumberFormat, second: NumberFormat)
+    public let shapes: (first: [Int], second: [Int])
+    /// Whether all bytes are the same.
+    public let isIdentical: Bool
+    /// ‖x‖; 0 where shapes differ or the format holds no real numbers.
+    public let norm: Double
+    /// ‖y − x‖ / ‖x‖; `nil` where they can't be subtracted.
+    public let relativeDifference: Double?
+    public let largestDifference: Double
+  }
+
+  public let tensors: [Tensor]
+  public let onlyInFirst: [String]
+  public let onlyInSecond: [String]
+
+  public init(_ first: Checkpoint, _ second: Checkpoint, progress: OperationProgress.Handler? = nil) throws {
+    let pairs = first.tensors.compactMap { tensor in second[tensor.name].map { (tensor, $0) } }
+    onlyInFirst = first.tensors.map(\.name).filter { second[$0] == nil }.sorted(by: isOrdered)
+    onlyInSecond = second.tensors.map(\.name).filter { first[$0] == nil }.sorted(by: isOrdered)
+    let counter = ProgressCounter(total: pairs.reduce(0) { $0 + $1.0.info.byteCount }, progress)
+    tensors = try mapInParallel(pairs) { pair in
+      let result = Self.compare(pair.0, pair.1)
+      try counter.advance(by: pair.0.info.byteCount, pair.0.name)
+      return result
+    }.sorted { isOrdered($0.name, $1.name) }
+  }
+
+  /// ‖y − x‖² and ‖x‖² over all tensors that can be subtracted.
+  public var relativeDifference: Double {
+    let sums = tensors.reduce((0.0, 0.0)) { sums, tensor in
+      guard let difference = tensor.relativeDifference, tensor.norm > 0 else { return sums }
+      return (sums.0 + difference * difference * tensor.norm * tensor.norm, sums.1 + tensor.norm * tensor.norm)
+    }
+    return sums.1 > 0 ? (sums.0 / sums.1).squareRoot() : 0
+  }
+
+  private static func compare(_ x: StoredTensor, _ y: StoredTensor) -> Tensor {
+    let isIdentical = x.info == y.info && x.hasSameBytes(as: y)
+    guard x.shape == y.shape, x.format.isConvertible, y.format.isConvertible else {
+      return Tensor(
+        name: x.name, formats: (x.format, y.format), shapes: (x.shape, y.shape), isIdentical: isIdentical, norm: 0,
+        relativeDifference: isIdentical ? 0 : nil, largestDifference: 0)
+    }
+    var squares = (x: 0.0, difference: 0.0)
+    var largest = 0.0
+    let piece = 1 << 18
+    for start in stride(from: 0, to: x.count, by: piece) {
+      let range = start..<min(start + piece, x.count)
+      withScratch(range.count) { left in
+        x.read(range, into: left)
+        squares.x += ck_sum_of_squares(left.baseAddress!, left.count)
+        guard !isIdentical else { return }
+        withScratch(range.count) { right in
+          y.read(range, into: right)
+          ck_accumulate(left.baseAddress!, -1, right.baseAddress!, right.count)
+          squares.difference += ck_sum_of_squares(right.baseAddress!, right.count)
+          for value in right { largest = max(largest, Double(abs(value))) }
+        }
+      }
+    }
+    x.release()
+    y.release()
+    return Tensor(
+      name: x.name, formats: (x.format, y.format), shapes: (x.shape, y.shape), isIdentical: isIdentical,
+      norm: squares.x.squareRoot(),
+      relativeDifference: squares.difference == 0 ? 0 : (squares.difference / squares.x).squareRoot(),
+      largestDifference: largest)
+  }
+}

@@ -1,0 +1,72 @@
+// What a merge did to each tensor, in numbers.
+
+import Foundation
+import LoRAAdapters
+import LoRAFiles
+import LoRAFormats
+
+/// The outcome of a merge.
+public struct MergeReport: Sendable {
+  public let base: URL
+  public var output: URL?
+  /// The tensors that changed.
+  public var modules: [MergeFigures]
+  public let changedTensors: Int
+  public let addedTensors: [String]
+  public let copiedTensors: Int
+  /// Bytes of all tensors written.
+  public let byteCount: Int
+  public let findings: [Finding]
+
+  /// All tensors that changed, taken as one.
+  public var total: MergeFigures {
+    modules.reduce(into: MergeFigures(tensor: "", weight: 0, update: 0)) { total, figures in total.add(figures) }
+  }
+}
+
+/// How much a tensor changed, in squares of Frobenius norms.
+public struct MergeFigures: Sendable {
+  public let tensor: String
+  /// The module's path in the adapter.
+  public var path = ""
+  var weight: Double
+  var update: Double
+  var rounding = 0.0
+
+  init(tensor: String, weight: Double, update: Double) {
+    self.tensor = tensor
+    self.weight = weight
+    self.update = update
+  }
+
+  /// ‖ΔW‖ / ‖W‖.
+  public var relativeUpdate: Double { weight > 0 ? (update / weight).squareRoot() : .infinity }
+
+  /// ‖round(W + ΔW) − (W + ΔW)‖ / ‖ΔW‖: how much of the update rounding to the output's format lost.
+  public var lostToRounding: Double { update > 0 ? (rounding / update).squareRoot() : rounding > 0 ? .infinity : 0 }
+
+  mutating func add(_ other: MergeFigures) {
+    weight += other.weight
+    update += other.update
+    rounding += other.rounding
+  }
+}
+
+/// Gathers figures from threads, and adds up each tensor's blocks in their order so that sums don't depend on timing.
+final class MergeAccount: @unchecked Sendable {
+  private let lock = NSLock()
+  private var blocks: [String: [(start: Int, figures: MergeFigures)]] = [:]
+
+  func add(_ figures: MergeFigures, rows: Range<Int>) {
+    lock.withLock { blocks[figures.tensor, default: []].append((rows.lowerBound, figures)) }
+  }
+
+  var modules: [MergeFigures] {
+    lock.withLock {
+      blocks.map { name, blocks in
+        blocks.sorted { $0.start < $1.start }
+          .reduce(into: MergeFigures(tensor: name, weight: 0, update: 0)) { $0.add($1.figures) }
+      }
+    }
+  }
+}

@@ -1,0 +1,44 @@
+import Foundation
+import LoRAKit
+import TestSupport
+import Testing
+
+@Suite struct JSONTests {
+  @Test("Members keep their order, numbers their kind, strings their escapes")
+  func order() throws {
+    let json = try JSON(parsing: #"{"z": 1, "a": [1.5, -2, 1e-5, true, null], "s": "a\"\u00e9\ud83d\ude00\n"}"#)
+    #expect(json.members.map(\.key) == ["z", "a", "s"])
+    #expect(json["a"] == [1.5, -2, 1e-5, true, nil])
+    #expect(json["s"] == "a\"é😀\n")
+  }
+
+  @Test("Python's json.dumps(…, indent=2, sort_keys=True) and this writer agree byte for byte")
+  func pretty() throws {
+    let json = try JSON(parsing: #"{"b": [1, "é"], "a": {"y": 1e-05, "x": []}, "c": {}, "d": 16.0}"#)
+    #expect(
+      json.sorted.pretty == #"""
+        {
+          "a": {
+            "x": [],
+            "y": 1e-05
+          },
+          "b": [
+            1,
+            "\u00e9"
+          ],
+          "c": {},
+          "d": 16.0
+        }
+        """#)
+  }
+
+  @Test(
+    "What is no JSON is refused with the place of the error",
+    arguments: [
+      "", "{", "[1,", "{\"a\" 1}", "{\"a\":1,}", "01", "1 2", "\"", "\"\\ud800\"", "\"\\x\"", "tru", "nul", "-", "+1",
+      "{\"a\":1,\"a\":2}", "\"\u{1}\"", String(repeating: "[", count: 100_000), "1e999",
+    ])
+  func malformed(text: String) {
+    #expect(throws: JSONError.self) { try JSON(parsing: text) }
+  }
+}

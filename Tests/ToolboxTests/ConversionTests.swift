@@ -1,0 +1,109 @@
+import Foundation
+import LoRAKit
+import TestSupport
+import Testing
+
+@Suite struct ConversionTests {
+  @Test(
+    "To another format and back, factors are the same bit for bit and scales equal",
+    arguments: [
+      StoredAdapter.Format.mlx, .kohya,
+    ])
+  func thereAndBack(_ format: StoredAdapter.Format) throws {
+    try withTemporaryDirectory { directory in
+      let original = try PEFTCase.named("llama").adapter()
+      let other = directory.appendingPathComponent(format == .kohya ? "x.safetensors" : "x")
+      let verdict = try Conversion(to: format).convert(original, to: other)
+      #expect(verdict.isLossless)
+      let opened = try StoredAdapter(contentsOf: other)
+      #expect(opened.format == format)
+      let back = directory.appendingPathComponent("back")
+      _ = try Conversion(to: .peft).convert(opened, to: back)
+      let adapter = try StoredAdapter(contentsOf: back)
+      #expect(adapter.findings == [])
+      #expect(adapter.modules.map(\.path) == original.modules.map(\.path))
+      for (old, new) in zip(original.modules, adapter.modules) {
+        #expect(try old.a.tensor().isIdentical(to: new.a.tensor()) && old.b.tensor().isIdentical(to: new.b.tensor()))
+        #expect(abs(old.scale - new.scale) < 1e-7)
+      }
+      #expect(try Attachment(adapter, base: PEFTCase.named("llama").base()).isComplete)
+    }
+  }
+
+  @Test("Ranks and scales that differ are brought to one for mlx-lm, with the same updates")
+  func mixed() throws {
+    try withTemporaryDirectory { directory in
+      let original = try PEFTCase.named("llama-rslora-patterns").adapter()
+      let verdict = try Conversion(to: .mlx).convert(original, to: directory.appendingPathComponent("mlx"))
+      #expect(verdict.isLossless && verdict.changed.count >= 2)
+      let opened = try StoredAdapter(contentsOf: directory.appendingPathComponent("mlx"))
+      for (old, new) in zip(original.modules, opened.modules) {
+        #expect(old.path == new.path && new.rank == 4)
+        #expect(try relativeDifference(update(new), update(old)) < 1e-6)
+      }
+    }
+  }
+
+  @Test("DoRA goes to mlx-lm and back")
+  func dora() throws {
+    try withTemporaryDirectory { directory in
+      let original = try PEFTCase.named("llama-dora").adapter()
+      let mlx = directory.appendingPathComponent("mlx")
+      #expect(try Conversion(to: .mlx).convert(original, to: mlx).isLossless)
+      let opened = try StoredAdapter(contentsOf: mlx)
+      #expect(opened.configuration.usesMagnitudes)
+      for (old, new) in zip(original.modules, opened.modules) {
+        #expect(try old.magnitude!.tensor().isIdentical(to: new.magnitude!.tensor()))
+      }
+    }
+  }
+
+  @Test(
+    "What the other format has no place for stops the conversion, unless loss is allowed",
+    arguments: [
+      ("llama-dora", StoredAdapter.Format.kohya), ("bert-head", .kohya), ("bert-head", .mlx), ("bert-biases", .mlx),
+      ("llama-embedding", .kohya), ("convolutions", .mlx),
+    ])
+  func lossy(_ name: String, _ format: StoredAdapter.Format) throws {
+    try withTemporaryDirectory { directory in
+      let adapter = try PEFTCase.named(name).adapter()
+      let url = directory.appendingPathComponent(format == .kohya ? "x.safetensors" : "x")
+      var conversion = Conversion(to: format)
+      #expect(!conversion.verdict(on: adapter).isLossless)
+      #expect(throws: CheckpointError.self) { try conversion.convert(adapter, to: url) }
+      #expect(!FileManager.default.fileExists(atPath: url.path))
+      conversion.allowsLoss = true
+      #expect(try !conversion.convert(adapter, to: url).isLossless)
+      #expect(FileManager.default.fileExists(atPath: url.path))
+    }
+  }
+
+  @Test("A foreign kohya file needs the base to find whole paths, and then fits it")
+  func foreignKohya() throws {
+    try withTemporaryDirectory { directory in
+      let original = try PEFTCase.named("llama").adapter()
+      let url = directory.appendingPathComponent("style.safetensors")
+      let tensors = try original.modules.flatMap { module in
+        let stem = "lora_unet_" + module.path.replacingOccurrences(of: ".", with: "_")
+        return [
+          module.a.renamed(stem + ".lora_down.weight"), module.b.renamed(stem + ".lora_up.weight"),
+          try StoredTensor(name: stem + ".alpha", Tensor(5)),
+        ]
+      }
+      try SafetensorsWriter.write(tensors, to: url)
+      let opened = try StoredAdapter(contentsOf: url)
+      #expect(throws: CheckpointError.self) {
+        try Conversion(to: .peft).convert(opened, to: directory.appendingPathComponent("x"))
+      }
+      let base = try PEFTCase.named("llama").base()
+      let peft = directory.appendingPathComponent("peft")
+      _ = try Conversion(to: .peft).convert(opened, to: peft, base: base)
+      let adapter = try StoredAdapter(contentsOf: peft)
+      #expect(adapter.modules.map(\.path) == original.modules.map(\.path))
+      #expect(adapter.modules.allSatisfy { abs($0.scale - 5.0 / 3) < 1e-6 })
+      #expect(try Attachment(adapter, base: base).isComplete)
+      // A merge finds the places by itself.
+      #expect(try Attachment(opened, base: base).placements.count == original.modules.count)
+    }
+  }
+}
