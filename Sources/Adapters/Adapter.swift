@@ -9,17 +9,10 @@ public protocol Adapter: LinearParametrization, CopyableModule {
   var isEnabled: Bool { get set }
 }
 
-/// How the product B A is scaled.
-public enum Scaling: String, Sendable, Codable, CaseIterable {
-  /// α / r (Hu et al., 2021, section 4.1).
-  case standard
-  /// α / √r (Kalajdzievski, 2023: rank-stabilised LoRA).
-  case rankStabilized
-
-  public func scale(rank: Int, alpha: Float) -> Float {
-    switch self {
-    case .standard: alpha / Float(rank)
-    case .rankStabilized: alpha / Float(rank).squareRoot()
-    }
-  }
+/// An adapter that files can hold.
+public protocol StorableAdapter: Adapter {
+  /// What it is at rest, as it is now.
+  ///
+  /// - Parameter isEmbedding: whether the weight is a table of rows that are looked up.
+  func stored(isEmbedding: Bool) throws -> any AdapterMethod
 }

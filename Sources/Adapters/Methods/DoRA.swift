@@ -7,7 +7,7 @@ import LoRATensors
 ///
 /// The norm counts as a constant in the gradient (section 4.3), and V is not formed for it:
 /// ‖V‖² = ‖W‖² + 2s ⟨W Aᵀ, B⟩ + s² ⟨B A Aᵀ, B⟩, row by row. With m = ‖W‖ and B = 0 a new adapter has no effect.
-public final class DoRA: Adapter {
+public final class DoRA: StorableAdapter {
   public let lora: LoRA
   public let magnitude: Parameter  // [outputs]
   public var isEnabled = true
@@ -35,9 +35,7 @@ public final class DoRA: Adapter {
   }
 
   public func value(of original: Tensor) -> Tensor {
-    let sum = lora.value(of: original)
-    let norm = DoRA.squares(of: sum.detached, layout).squareRoot()
-    return sum * (magnitude.value / norm).reshaped(layout == .outputsByInputs ? [norm.count, 1] : [1, norm.count])
+    DoRA.rescaled(lora.value(of: original), to: magnitude.value, axis: layout == .outputsByInputs ? 1 : 0)
   }
 
   public func adjust(output: Tensor, input: Tensor, weight: () -> Tensor) -> Tensor {

@@ -1,4 +1,3 @@
-import LoRAFiles
 import LoRANetworks
 import LoRATensors
 

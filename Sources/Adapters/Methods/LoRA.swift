@@ -13,7 +13,7 @@ import LoRATensors
 /// B starts at zero, so an adapter starts without effect. A linear layer never forms the sum: its output is
 /// x Wᵀ + s (x Aᵀ) Bᵀ. Dropout on the adapter's input belongs to that path and is active only while a gradient is
 /// computed; the formed value has none.
-public final class LoRA: Adapter, RowParametrization {
+public final class LoRA: StorableAdapter, RowParametrization {
   public let a: Parameter  // [rank, inputs]
   public let b: Parameter  // [outputs, rank]
   public let alpha: Float

@@ -1,0 +1,158 @@
+// What a method of adaptation (LoRA, DoRA, LoHa, …) is: its tensors' names in files, and what it makes of a weight.
+//
+// A new method is one file in Methods/ and a line in `AdapterMethods.all`; inspect, check, merge, resize, diff, convert
+// and attach ask nothing but what stands here.
+
+import LoRAFiles
+import LoRANetworks
+import LoRATensors
+
+/// One method's change of one module, as a value. Its numbers stay where they are stored until they are asked for.
+public protocol AdapterMethod: Sendable {
+  /// As people write it: "LoRA".
+  static var name: String { get }
+  /// peft's `peft_type` whose folders hold it; nil where peft has none.
+  static var peftType: String? { get }
+  /// The tensors that a module of it may have.
+  static var parts: [MethodPart] { get }
+
+  /// - Throws: ``CheckpointError`` where parts are missing, do not fit each other or hold what is no real number.
+  init(_ parts: ModuleParts) throws
+
+  /// Its tensors, by part.
+  var tensors: [(part: MethodPart, tensor: StoredTensor)] { get }
+  /// What the module's weight must be.
+  var shape: UpdateShape { get }
+  /// The rank of its factors; 0 where it has none.
+  var rank: Int { get }
+  /// What the change is multiplied by; 1 where nothing scales it.
+  var scale: Double { get }
+
+  /// The change as scale · B A, exactly, without forming it; nil where it is none that is independent of the weight.
+  func factors() throws -> LowRankUpdate?
+  /// What it makes of a weight, ready to be worked out in blocks of rows.
+  func transform(of weight: WeightMatrix) throws -> any WeightTransform
+  /// What it makes of the module's bias, [outputs]; nil where that stays as it is.
+  func bias(_ bias: Tensor) throws -> Tensor?
+  /// Whether it changes a bias.
+  var changesBias: Bool { get }
+  /// The same on a model in memory.
+  func attached(to weight: Parameter, named name: String) throws -> any Adapter
+}
+
+extension AdapterMethod {
+  public var name: String { Self.name }
+  public func bias(_ bias: Tensor) throws -> Tensor? { nil }
+  public var changesBias: Bool { false }
+
+  public func transform(of weight: WeightMatrix) throws -> any WeightTransform {
+    guard let factors = try factors() else {
+      throw CheckpointError(.unsupported, file: "", "\(Self.name) gives no change of a weight")
+    }
+    return LowRankTransform(factors, isTransposed: weight.isTransposed)
+  }
+
+  public func attached(to weight: Parameter, named name: String) throws -> any Adapter {
+    guard let factors = try factors() else { return try FixedAdapter(self, on: weight, named: name) }
+    return LoRA(
+      a: Parameter(factors.a), b: Parameter(factors.b), alpha: Float(factors.scale * Double(factors.rank)),
+      layout: weight.layout, name: name)
+  }
+}
+
+/// A tensor of a method by what files call it, after the module's path.
+public struct MethodPart: Hashable, Sendable {
+  /// peft's own: ".lora_A.weight".
+  public let suffix: String
+  /// Other programs': ".lora_down.weight".
+  public let otherSuffixes: [String]
+
+  public init(_ suffix: String, _ otherSuffixes: String...) {
+    self.suffix = suffix
+    self.otherSuffixes = otherSuffixes
+  }
+
+  public var suffixes: [String] { [suffix] + otherSuffixes }
+}
+
+/// The tensors that a file holds of one module, and what its configuration says.
+public struct ModuleParts: Sendable {
+  public let path: String
+  /// For messages.
+  public let file: String
+  public var tensors: [MethodPart: StoredTensor]
+  /// α; nil where the file has none, which means a scale of 1.
+  public var alpha: Double?
+  public var scaling: Scaling
+  /// Tensors that all modules of the file share, by name (VeRA's projections).
+  public var shared: [String: StoredTensor]
+  /// The adapter's configuration, with what only its method knows.
+  public var fields: JSON
+
+  public init(
+    path: String, file: String, tensors: [MethodPart: StoredTensor], alpha: Double? = nil,
+    scaling: Scaling = .standard, shared: [String: StoredTensor] = [:], fields: JSON = .object([])
+  ) {
+    self.path = path
+    self.file = file
+    self.tensors = tensors
+    self.alpha = alpha
+    self.scaling = scaling
+    self.shared = shared
+    self.fields = fields
+  }
+
+  public subscript(part: MethodPart) -> StoredTensor? { tensors[part] }
+
+  public func problem(_ message: String, _ kind: CheckpointError.Kind = .malformed) -> CheckpointError {
+    CheckpointError(kind, file: file, "\(path): \(message)")
+  }
+
+  /// A part that must be there, with real numbers in it.
+  public func required(_ part: MethodPart) throws -> StoredTensor {
+    guard let tensor = try optional(part) else {
+      throw problem("\(part.suffix.dropFirst()) is missing beside \(found)", .missing)
+    }
+    return tensor
+  }
+
+  /// A part that may be there, with real numbers in it.
+  public func optional(_ part: MethodPart) throws -> StoredTensor? {
+    guard let tensor = tensors[part] else { return nil }
+    guard tensor.count > 0 else {
+      throw problem(
+        "\(tensor.name) is empty, of shape \(tensor.shape): DeepSpeed's ZeRO-3 saves empty shards where the adapter was "
+          + "not gathered first. Save it again with the parameters gathered (stage3_gather_16bit_weights_on_model_save)"
+      )
+    }
+    guard tensor.format.isConvertible else {
+      throw problem(
+        "\(tensor.name) is stored as \(tensor.format.rawValue); F32, F16, BF16 and F64 are read", .unsupported)
+    }
+    return tensor
+  }
+
+  private var found: String { tensors.values.map(\.name).sorted().joined(separator: ", ") }
+
+  /// The scale for a rank: 1 where there is no α.
+  ///
+  /// - Throws: ``CheckpointError`` where α is NaN or infinite.
+  public func scale(rank: Int) throws -> (alpha: Double, scale: Double) {
+    guard let alpha else { return (scaling.alpha(scale: 1, rank: rank), 1) }
+    guard alpha.isFinite else { throw problem("alpha is \(alpha): the scale would be no number", .number) }
+    return (alpha, scaling.scale(rank: rank, alpha: alpha))
+  }
+}
+
+/// What a method asks of a weight.
+public enum UpdateShape: Equatable, Sendable {
+  /// A matrix [outputs, inputs], or a convolution with these kernel lengths, whose numbers count as inputs.
+  case matrix(outputs: Int, inputs: Int, kernel: [Int] = [])
+  /// A table [rows, width] of which rows are looked up; the update is [width, rows].
+  case embedding(outputs: Int, inputs: Int)
+  /// As many outputs, whatever the inputs; or as many inputs, whatever the outputs.
+  case outputs(Int)
+  case inputs(Int)
+  /// A tensor of this very shape.
+  case same([Int])
+}

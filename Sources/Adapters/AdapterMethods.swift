@@ -1,0 +1,39 @@
+// All methods that are known, and which one a module's tensors are of.
+
+import LoRAFiles
+
+public enum AdapterMethods {
+  /// In the order in which they are tried: what wraps another comes before it.
+  public static let all: [any AdapterMethod.Type] = [
+    StoredDoRA.self, StoredLoRA.self,
+  ]
+
+  /// Every part that a file may hold, by what follows the module's path.
+  public static let partBySuffix: [String: MethodPart] = Dictionary(
+    all.flatMap { $0.parts.flatMap { part in part.suffixes.map { ($0, part) } } },
+    uniquingKeysWith: { first, _ in first })
+
+  /// Parts by peft's own suffixes.
+  public static let partByPEFTSuffix: [String: MethodPart] = Dictionary(
+    all.flatMap { $0.parts.map { ($0.suffix, $0) } }, uniquingKeysWith: { first, _ in first })
+
+  /// The method whose parts are all that is there.
+  ///
+  /// - Throws: ``CheckpointError`` where no method has these parts, or they don't fit each other.
+  public static func make(_ parts: ModuleParts) throws -> any AdapterMethod {
+    let found = Set(parts.tensors.keys)
+    guard
+      let method = all.first(where: { method in
+        method is StoredDoRA.Type
+          ? found.contains(StoredDoRA.magnitude)
+          : !found.isDisjoint(with: method.parts)
+            && found.isSubset(of: method.parts)
+      })
+    else {
+      throw parts.problem(
+        "\(parts.tensors.values.map(\.name).sorted().joined(separator: ", ")) make no method that is known",
+        .unsupported)
+    }
+    return try method.init(parts)
+  }
+}

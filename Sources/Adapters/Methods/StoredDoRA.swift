@@ -1,0 +1,93 @@
+// DoRA at rest: a change of direction by any method, and magnitudes of its own.
+
+import LoRAFiles
+import LoRANetworks
+import LoRATensors
+
+/// m ∘ V / ‖V‖ with V = W + ΔW (Liu et al., 2024, eq. 5); peft takes the norms by output, LyCORIS by output or by input.
+public struct StoredDoRA: AdapterMethod {
+  public static let name = "DoRA"
+  public static let peftType: String? = "LORA"
+  public static let magnitude = MethodPart(".lora_magnitude_vector", ".lora_magnitude_vector.weight", ".dora_scale")
+  public static let parts = [magnitude]
+
+  public var direction: any AdapterMethod
+  public var magnitude: StoredTensor
+  /// Whether there is one magnitude for each input (LyCORIS without `wd_on_output`), not for each output.
+  public var isByInput: Bool
+
+  public init(_ direction: any AdapterMethod, magnitude: StoredTensor, isByInput: Bool = false) {
+    (self.direction, self.magnitude, self.isByInput) = (direction, magnitude, isByInput)
+  }
+
+  public init(_ parts: ModuleParts) throws {
+    magnitude = try parts.required(Self.magnitude)
+    var rest = parts
+    rest.tensors[Self.magnitude] = nil
+    direction = try AdapterMethods.make(rest)
+    let (outputs, inputs, kernel) =
+      switch direction.shape {
+      case .matrix(let outputs, let inputs, let kernel): (outputs, inputs, kernel)
+      case .embedding(let outputs, let inputs): (outputs, inputs, [])
+      default: throw parts.problem("magnitudes beside \(direction.name), which has no matrix")
+      }
+    // By input, a convolution has one magnitude for each channel: [1, channels, 1, 1].
+    let channels = inputs / kernel.reduce(1, *)
+    isByInput =
+      magnitude.name.hasSuffix(".dora_scale") && magnitude.shape.count > 1 && magnitude.shape[0] == 1
+      && magnitude.count == channels
+    guard isByInput || magnitude.count == outputs else {
+      throw parts.problem("magnitudes of shape \(magnitude.shape), expected \(outputs) numbers")
+    }
+  }
+
+  public var tensors: [(part: MethodPart, tensor: StoredTensor)] { direction.tensors + [(Self.magnitude, magnitude)] }
+  public var shape: UpdateShape { direction.shape }
+  public var rank: Int { direction.rank }
+  public var scale: Double { direction.scale }
+  public var changesBias: Bool { direction.changesBias }
+  public func factors() throws -> LowRankUpdate? { nil }
+  public func bias(_ bias: Tensor) throws -> Tensor? { try direction.bias(bias) }
+
+  public func transform(of weight: WeightMatrix) throws -> any WeightTransform {
+    let direction = try direction.transform(of: weight)
+    let magnitude = try magnitude.reshaped([magnitude.count]).tensor()
+    // Magnitudes lie along the rows or the columns of what is stored.
+    guard isByInput != weight.isTransposed else {
+      return BlockTransform(rowMultiple: direction.rowMultiple) { block, rows in
+        DoRA.rescaled(direction(block, rows: rows), to: magnitude.sliced(axis: 0, rows), axis: 1)
+      }
+    }
+    // Of a convolution's columns, `cells` in a row belong to one input.
+    let cells = weight.columns / magnitude.count
+    var squares = Tensor.zeros([weight.columns])
+    for rows in weight.blocks { squares = squares + direction(weight.read(rows), rows: rows).squared().sum(axis: 0) }
+    let norms = squares.reshaped([magnitude.count, cells]).sum(axis: 1).squareRoot()
+    let ratios = (magnitude / norms).reshaped([magnitude.count, 1]) * Tensor.full([1, cells], 1)
+    return BlockTransform(rowMultiple: direction.rowMultiple) { block, rows in
+      direction(block, rows: rows) * ratios.reshaped([1, weight.columns])
+    }
+  }
+
+  public func attached(to weight: Parameter, named name: String) throws -> any Adapter {
+    guard let lora = direction as? StoredLoRA, !isByInput else {
+      return try FixedAdapter(self, on: weight, named: name)
+    }
+    return DoRA(
+      try lora.lora(on: weight, named: name), for: weight,
+      magnitude: try magnitude.reshaped([magnitude.count]).tensor())
+  }
+}
+
+extension DoRA {
+  /// m ∘ V / ‖V‖: the rows of V (axis 1) or its columns (axis 0) brought to given lengths; no gradient through the norms.
+  static func rescaled(_ sum: Tensor, to magnitude: Tensor, axis: Int) -> Tensor {
+    let norm = sum.detached.squared().sum(axis: axis).squareRoot()
+    return sum * (magnitude / norm).reshaped(axis == 1 ? [norm.count, 1] : [1, norm.count])
+  }
+
+  public func stored(isEmbedding: Bool) throws -> any AdapterMethod {
+    StoredDoRA(
+      try lora.storedLoRA(isEmbedding: isEmbedding), magnitude: try StoredTensor(name: "m", magnitude.original))
+  }
+}

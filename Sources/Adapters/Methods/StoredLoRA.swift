@@ -1,0 +1,138 @@
+// LoRA at rest: A, B and α under a module's path, as peft, kohya-ss, mlx-lm and diffusers store them.
+
+import LoRAFiles
+import LoRANetworks
+import LoRATensors
+
+/// W + s B A (Hu et al., 2021).
+///
+/// Of a convolution, A is [r, in, kernel…] and B [out, r, 1…]; with a middle (LyCORIS' Tucker form) A is [r, in, 1…], the
+/// middle [r, r, kernel…]. Of an embedding, A is [r, rows], B [width, r].
+public struct StoredLoRA: AdapterMethod {
+  public static let name = "LoRA"
+  public static let peftType: String? = "LORA"
+  public static let a = MethodPart(
+    ".lora_A.weight", ".lora_down.weight", ".lora.down.weight", "_lora.down.weight", ".lora_linear_layer.down.weight")
+  public static let b = MethodPart(
+    ".lora_B.weight", ".lora_up.weight", ".lora.up.weight", "_lora.up.weight", ".lora_linear_layer.up.weight")
+  public static let embeddingA = MethodPart(".lora_embedding_A")
+  public static let embeddingB = MethodPart(".lora_embedding_B")
+  public static let outputBias = MethodPart(".lora_B.bias")
+  public static let middle = MethodPart(".lora_mid.weight")
+  public static let parts = [a, b, embeddingA, embeddingB, outputBias, middle]
+
+  public var a: StoredTensor
+  public var b: StoredTensor
+  public var middle: StoredTensor?
+  /// B's own bias, [outputs]: the module's bias grows by scale · bias.
+  public var outputBias: StoredTensor?
+  public var isEmbedding: Bool
+  public var alpha: Double
+  public var scaling: Scaling
+
+  public init(
+    a: StoredTensor, b: StoredTensor, middle: StoredTensor? = nil, outputBias: StoredTensor? = nil,
+    isEmbedding: Bool = false, alpha: Double, scaling: Scaling = .standard
+  ) {
+    self.a = a
+    self.b = b
+    self.middle = middle
+    self.outputBias = outputBias
+    self.isEmbedding = isEmbedding
+    self.alpha = alpha
+    self.scaling = scaling
+  }
+
+  public init(_ parts: ModuleParts) throws {
+    isEmbedding = parts[Self.embeddingA] != nil || parts[Self.embeddingB] != nil
+    a = try parts.required(isEmbedding ? Self.embeddingA : Self.a)
+    b = try parts.required(isEmbedding ? Self.embeddingB : Self.b)
+    middle = try parts.optional(Self.middle)
+    outputBias = try parts.optional(Self.outputBias)
+    scaling = parts.scaling
+    let axes = a.shape.count
+    guard axes >= 2, axes <= 5, b.shape.count == axes || b.shape.count == 2, a.shape[0] == b.shape[1],
+      b.shape.dropFirst(2).allSatisfy({ $0 == 1 }), !isEmbedding || axes == 2
+    else {
+      throw parts.problem("A \(a.shape) and B \(b.shape) are no pair; expected [r, in] and [out, r]")
+    }
+    if let middle {
+      guard middle.shape.count == axes, middle.shape[0] == a.shape[0], middle.shape[1] == a.shape[0],
+        a.shape.dropFirst(2).allSatisfy({ $0 == 1 })
+      else {
+        throw parts.problem("a middle of shape \(middle.shape) between A \(a.shape) and B \(b.shape)")
+      }
+    }
+    if let outputBias, outputBias.shape != [b.shape[0]] {
+      throw parts.problem("lora_B.bias has shape \(outputBias.shape), expected [\(b.shape[0])]")
+    }
+    alpha = try parts.scale(rank: a.shape[0]).alpha
+  }
+
+  public var rank: Int { a.shape[0] }
+  public var outputs: Int { b.shape[0] }
+  public var kernel: [Int] { Array((middle ?? a).shape.dropFirst(2)) }
+  public var inputs: Int { a.shape[1] * kernel.reduce(1, *) }
+  public var scale: Double { scaling.scale(rank: rank, alpha: alpha) }
+
+  public var shape: UpdateShape {
+    isEmbedding
+      ? .embedding(outputs: outputs, inputs: inputs) : .matrix(outputs: outputs, inputs: inputs, kernel: kernel)
+  }
+
+  public var tensors: [(part: MethodPart, tensor: StoredTensor)] {
+    let optional: [(part: MethodPart, tensor: StoredTensor?)] = [
+      (Self.middle, middle), (Self.outputBias, outputBias),
+    ]
+    return [(isEmbedding ? Self.embeddingA : Self.a, a), (isEmbedding ? Self.embeddingB : Self.b, b)]
+      + optional.compactMap { item in item.tensor.map { (item.part, $0) } }
+  }
+
+  public func factors() throws -> LowRankUpdate? {
+    let b = try b.reshaped([outputs, rank]).tensor()
+    guard let middle else { return LowRankUpdate(a: try a.reshaped([rank, inputs]).tensor(), b: b, scale: scale) }
+    // ΔW[o, i, k] = Σ_pq B[o, p] M[p, q, k] A[q, i]: A and the middle make one factor of rank r.
+    let cells = kernel.reduce(1, *)
+    let joined = try middle.reshaped([rank, rank, cells]).tensor().permuted([0, 2, 1]).reshaped([rank * cells, rank])
+      .matmul(try a.reshaped([rank, a.shape[1]]).tensor())
+    return LowRankUpdate(
+      a: joined.reshaped([rank, cells, a.shape[1]]).permuted([0, 2, 1]).reshaped([rank, inputs]), b: b, scale: scale)
+  }
+
+  public var changesBias: Bool { outputBias != nil }
+
+  public func bias(_ bias: Tensor) throws -> Tensor? {
+    try outputBias.map { bias + (try $0.tensor()) * Float(scale) }
+  }
+
+  public func attached(to weight: Parameter, named name: String) throws -> any Adapter {
+    guard outputBias == nil else {
+      throw CheckpointError(.unsupported, file: "", "lora_B has a bias, which is not supported on a model in memory")
+    }
+    return try lora(on: weight, named: name)
+  }
+
+  func lora(on weight: Parameter, named name: String) throws -> LoRA {
+    let factors = try factors()!
+    return LoRA(
+      a: Parameter(factors.a), b: Parameter(factors.b), alpha: Float(alpha), scaling: scaling, layout: weight.layout,
+      name: name)
+  }
+}
+
+extension LoRA {
+  /// Factors and α that mean the same on the untouched base: where B A counts from B₀ A₀, A′ = [A; A₀] and
+  /// B′ = [B, −B₀], with α so that the scale stays.
+  public func stored(isEmbedding: Bool) throws -> any AdapterMethod { try storedLoRA(isEmbedding: isEmbedding) }
+
+  func storedLoRA(isEmbedding: Bool) throws -> StoredLoRA {
+    var (a, b) = (a.original, b.original)
+    if let origin {
+      a = .concatenated([a, origin.a], axis: 0)
+      b = .concatenated([b, -origin.b], axis: 1)
+    }
+    return StoredLoRA(
+      a: try StoredTensor(name: "a", a), b: try StoredTensor(name: "b", b), isEmbedding: isEmbedding,
+      alpha: origin == nil ? Double(alpha) : scaling.alpha(scale: Double(scale), rank: a.shape[0]), scaling: scaling)
+  }
+}

@@ -1,0 +1,121 @@
+// What a method makes of one weight, worked out in blocks of rows so that no weight need be in memory whole.
+
+import CKernels
+import LoRAFiles
+import LoRATensors
+
+/// A stored weight as a matrix, for a method that has to know it.
+public struct WeightMatrix: Sendable {
+  /// As stored: the first axis, and all others.
+  public let rows: Int
+  public let columns: Int
+  /// The stored shape.
+  public let shape: [Int]
+  /// Whether the stored matrix is the update's transpose: GPT-2's Conv1D and embeddings.
+  public let isTransposed: Bool
+  /// Some of its rows, [count, columns].
+  public let read: @Sendable (Range<Int>) -> Tensor
+
+  public init(shape: [Int], isTransposed: Bool, read: @escaping @Sendable (Range<Int>) -> Tensor) {
+    self.shape = shape
+    rows = shape.first ?? 1
+    columns = shape.dropFirst().reduce(1, *)
+    self.isTransposed = isTransposed
+    self.read = read
+  }
+
+  /// Ranges of rows that together are all of it, each of about a million numbers.
+  public var blocks: [Range<Int>] {
+    let step = max(1, (1 << 20) / max(columns, 1))
+    return stride(from: 0, to: rows, by: step).map { $0..<min($0 + step, rows) }
+  }
+}
+
+/// From rows of a weight to the same rows of the adapted weight.
+public protocol WeightTransform: Sendable {
+  /// - Parameter weight: the rows `rows` of the stored weight, [rows.count, columns].
+  func callAsFunction(_ weight: Tensor, rows: Range<Int>) -> Tensor
+  /// Blocks begin at multiples of this and end at one or at the last row: for methods that mix rows.
+  var rowMultiple: Int { get }
+}
+
+extension WeightTransform {
+  public var rowMultiple: Int { 1 }
+}
+
+/// scale · B A, unformed.
+public struct LowRankUpdate: Sendable {
+  public var a: Tensor  // [rank, inputs]
+  public var b: Tensor  // [outputs, rank]
+  public var scale: Double
+
+  public init(a: Tensor, b: Tensor, scale: Double) {
+    self.a = a
+    self.b = b
+    self.scale = scale
+  }
+
+  public var rank: Int { a.shape[0] }
+  public var inputs: Int { a.shape[1] }
+  public var outputs: Int { b.shape[0] }
+}
+
+/// W + scale · B A, or its transpose.
+public struct LowRankTransform: WeightTransform {
+  public let update: LowRankUpdate
+  public let isTransposed: Bool
+
+  public init(_ update: LowRankUpdate, isTransposed: Bool) {
+    self.update = update
+    self.isTransposed = isTransposed
+  }
+
+  public func callAsFunction(_ weight: Tensor, rows: Range<Int>) -> Tensor {
+    let columns = weight.shape[1]
+    return Tensor(shape: weight.shape) { block in
+      weight.withUnsafeBufferPointer { _ = block.update(fromContentsOf: $0) }
+      add(to: block.baseAddress!, rows: rows, columns: columns)
+    }
+  }
+
+  /// block += coefficient · scale · (B A)[rows, :], or of its transpose.
+  package func add(
+    to block: UnsafeMutablePointer<Float>, rows: Range<Int>, columns: Int, coefficient: Float = 1
+  ) {
+    let (rank, inputs) = (update.rank, update.inputs)
+    let factor = coefficient * Float(update.scale)
+    update.a.withUnsafeBufferPointer { a in
+      update.b.withUnsafeBufferPointer { b in
+        if isTransposed {
+          ck_gemm(
+            true, true, rows.count, columns, rank, factor, a.baseAddress! + rows.lowerBound, inputs, b.baseAddress!,
+            rank, 1, block, columns)
+        } else {
+          ck_gemm(
+            false, false, rows.count, columns, rank, factor, b.baseAddress! + rows.lowerBound * rank, rank,
+            a.baseAddress!, inputs, 1, block, columns)
+        }
+      }
+    }
+  }
+
+  /// ⟨s₁B₁A₁, s₂B₂A₂⟩ = s₁ s₂ ⟨B₁ᵀB₂, A₁A₂ᵀ⟩.
+  package func innerProduct(_ other: LowRankTransform) -> Double {
+    let ofB = update.b.matmul(other.update.b, transposeSelf: true).scalars
+    let ofA = update.a.matmul(other.update.a, transposeOther: true).scalars
+    return update.scale * other.update.scale * zip(ofA, ofB).reduce(0) { $0 + Double($1.0) * Double($1.1) }
+  }
+}
+
+/// Whatever a closure makes of each block.
+public struct BlockTransform: WeightTransform {
+  public let rowMultiple: Int
+  private let body: @Sendable (Tensor, Range<Int>) -> Tensor
+
+  public init(rowMultiple: Int = 1, _ body: @escaping @Sendable (Tensor, Range<Int>) -> Tensor) {
+    self.rowMultiple = rowMultiple
+    self.body = body
+  }
+
+  public func callAsFunction(_ weight: Tensor, rows: Range<Int>) -> Tensor { body(weight, rows) }
+}
