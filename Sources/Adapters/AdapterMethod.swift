@@ -30,20 +30,32 @@ public protocol AdapterMethod: Sendable {
 
   /// The change as scale · B A, exactly, without forming it; nil where it is none that is independent of the weight.
   func factors() throws -> LowRankUpdate?
+  /// What of it is a change by a sum: DoRA's direction; by default all.
+  var core: any AdapterMethod { get }
+  /// The same method around another core.
+  func replacing(core: any AdapterMethod) -> any AdapterMethod
   /// What it makes of a weight, ready to be worked out in blocks of rows.
   func transform(of weight: WeightMatrix) throws -> any WeightTransform
   /// What it makes of the module's bias, [outputs]; nil where that stays as it is.
   func bias(_ bias: Tensor) throws -> Tensor?
-  /// Whether it changes a bias.
+  /// Whether it needs a bias to change.
   var changesBias: Bool { get }
+  /// Whether it adds the same to a weight whatever that is, so that it can be subtracted again.
+  var isAdditive: Bool { get }
+  /// Whether rows of the new weight depend on other rows of the old one.
+  var mixesRows: Bool { get }
   /// The same on a model in memory.
   func attached(to weight: Parameter, named name: String) throws -> any Adapter
 }
 
 extension AdapterMethod {
   public var name: String { Self.name }
+  public var core: any AdapterMethod { self }
+  public func replacing(core: any AdapterMethod) -> any AdapterMethod { core }
   public func bias(_ bias: Tensor) throws -> Tensor? { nil }
   public var changesBias: Bool { false }
+  public var isAdditive: Bool { true }
+  public var mixesRows: Bool { false }
 
   public func transform(of weight: WeightMatrix) throws -> any WeightTransform {
     guard let factors = try factors() else {

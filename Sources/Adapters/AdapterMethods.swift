@@ -8,6 +8,9 @@ public enum AdapterMethods {
     StoredDoRA.self, StoredLoRA.self,
   ]
 
+  /// The `peft_type`s whose folders are read.
+  public static let peftTypes: [String] = Set(all.compactMap { method in method.peftType }).sorted()
+
   /// Every part that a file may hold, by what follows the module's path.
   public static let partBySuffix: [String: MethodPart] = Dictionary(
     all.flatMap { $0.parts.flatMap { part in part.suffixes.map { ($0, part) } } },

@@ -1,5 +1,7 @@
 // What is noteworthy about an adapter, a checkpoint or the two together.
 
+import LoRAFiles
+
 /// Something that is noteworthy about files, and how bad it is.
 public struct Finding: Equatable, Sendable {
   public enum Severity: String, Sendable, Comparable {
@@ -14,14 +16,34 @@ public struct Finding: Equatable, Sendable {
     private var order: Int { self == .note ? 0 : self == .warning ? 1 : 2 }
   }
 
+  /// Whom it matters to.
+  public enum Audience: String, Sendable {
+    case everyone
+    /// Python peft would do otherwise than this library.
+    case peft
+  }
+
   public var severity: Severity
+  public var audience: Audience
   public var message: String
   /// The modules or tensors that it is about.
   public var subjects: [String]
 
-  public init(_ severity: Severity, _ message: String, _ subjects: [String] = []) {
+  public init(_ severity: Severity, _ message: String, _ subjects: [String] = [], audience: Audience = .everyone) {
     self.severity = severity
+    self.audience = audience
     self.message = message
     self.subjects = subjects
+  }
+}
+
+extension [Finding] {
+  /// What keeps an adapter from acting as it should, here.
+  public var errors: [Finding] { filter { $0.severity == .error && $0.audience == .everyone } }
+
+  package mutating func report(
+    _ severity: Finding.Severity, _ message: String, _ subjects: [String], audience: Finding.Audience = .everyone
+  ) {
+    if !subjects.isEmpty { append(Finding(severity, message, subjects.sorted(by: isOrdered), audience: audience)) }
   }
 }

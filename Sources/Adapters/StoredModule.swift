@@ -31,8 +31,11 @@ public struct StoredModule: Sendable {
   public var tensors: [StoredTensor] { method.tensors.map(\.tensor) }
   public var isEmbedding: Bool { if case .embedding = method.shape { true } else { false } }
 
-  /// A and B where it is a plain LoRA.
-  public var lora: StoredLoRA? { method as? StoredLoRA }
+  /// A, B and α where it is a plain LoRA; nil for every other method.
+  public var lora: StoredLoRA? {
+    get { method as? StoredLoRA }
+    set { if let newValue { method = newValue } }
+  }
 
   /// Rows of the update; 0 where the weight decides.
   public var outputs: Int {

@@ -12,45 +12,73 @@ public struct Checkpoint: Sendable {
   public let shards: [SafetensorsFile]
   /// The model's `config.json`, where the checkpoint is a directory that has one.
   public let configuration: JSON?
-  private let places: [String: (shard: Int, position: Int)]
-
-  package static let singleName = "model.safetensors"
-  package static let indexName = "model.safetensors.index.json"
+  /// What was odd about the files, without harm.
+  public let findings: [Finding]
+  /// The names that the files have: "model.safetensors", or diffusers' own.
+  let files: CheckpointFiles
+  /// By name: names are bytes, so that two ways of writing "ä" are two names.
+  private let places: [TensorKey: (shard: Int, position: Int)]
 
   /// Opens a safetensors file, a `….index.json`, or a directory that holds one of them.
   ///
-  /// - Throws: ``CheckpointError``, also where shards and index don't agree.
+  /// Which file of a directory counts is what transformers and diffusers take: one whole file before shards, and all
+  /// tensors of the shards that the index names, whether it lists them or not.
+  /// - Throws: ``CheckpointError`` where a file is missing or broken, or what it holds is another format.
   public init(_ url: URL) throws {
-    let location = try Self.locate(url)
     self.url = url
-    if let index = location.index {
-      shards = try Self.openShards(of: index)
-    } else {
-      shards = [try SafetensorsFile(location.file)]
-    }
-    var places: [String: (shard: Int, position: Int)] = [:]
+    files = try CheckpointFiles(url)
+    shards = try files.weights.map { try SafetensorsFile($0) }
+    var places: [TensorKey: (shard: Int, position: Int)] = [:]
+    var repeated: [String] = []
     for (shard, file) in shards.enumerated() {
       for (position, tensor) in file.tensors.enumerated() {
-        if let earlier = places.updateValue((shard, position), forKey: tensor.name) {
-          throw CheckpointError(
-            .malformed, file: file.url.path, "\(tensor.name) is also in \(shards[earlier.shard].url.lastPathComponent)")
+        // The shard that the index names counts, else the last one that has it, as transformers loads them.
+        let key = TensorKey(tensor.name)
+        let isNamed = files.map[tensor.name] == file.url.lastPathComponent
+        if let earlier = places[key] {
+          repeated.append(tensor.name)
+          if files.map[tensor.name] == shards[earlier.shard].url.lastPathComponent && !isNamed { continue }
         }
+        places[key] = (shard, position)
       }
     }
     self.places = places
-    let configurationFile = location.directory?.appendingPathComponent("config.json")
+    let configurationFile = files.directory?.appendingPathComponent("config.json")
     configuration = try configurationFile.flatMap { file -> JSON? in
       // Not `? … : nil`: JSON takes a nil literal for its null.
       guard FileManager.default.fileExists(atPath: file.path) else { return Optional.none }
       return try readJSON(file)
     }
+    var findings: [Finding] = []
+    findings.report(.note, "tensors that lie in two shards; one is read", repeated)
+    if !files.map.isEmpty {
+      let absent = files.map.keys.filter { places[TensorKey($0)] == nil }
+      findings.report(.note, "tensors that the index names and no shard holds", absent)
+    }
+    self.findings = findings
   }
 
   /// The directory that was opened; `nil` for a lone file.
   public var directory: URL? { isDirectory(url) ? url : nil }
 
+  /// What the shards are called in a folder of one level.
+  package var shardNames: [String] {
+    guard shards.count > 1 else { return [files.singleName] }
+    let names = shards.map(\.url.lastPathComponent)
+    return Set(names).count == names.count
+      ? names : names.enumerated().map { "\($0.offset + 1)-\($0.element)" }
+  }
+  package var indexName: String { files.indexName }
+
   /// All tensors, shard by shard, in the order of their bytes.
-  public var tensors: [StoredTensor] { shards.flatMap(\.tensors) }
+  public var tensors: [StoredTensor] { shards.indices.flatMap(tensors(ofShard:)) }
+
+  /// The tensors of a shard that count.
+  public func tensors(ofShard shard: Int) -> [StoredTensor] {
+    shards[shard].tensors.enumerated().filter { position, tensor in
+      places[TensorKey(tensor.name)].map { $0 == (shard, position) } ?? false
+    }.map(\.element)
+  }
 
   public var tensorCount: Int { places.count }
 
@@ -58,63 +86,12 @@ public struct Checkpoint: Sendable {
   public var byteCount: Int { shards.reduce(0) { $0 + $1.byteCount } }
 
   public subscript(name: String) -> StoredTensor? {
-    places[name].map { shards[$0.shard].tensors[$0.position] }
+    places[TensorKey(name)].map { shards[$0.shard].tensors[$0.position] }
   }
+}
 
-  private static func locate(_ url: URL) throws -> (file: URL, index: URL?, directory: URL?) {
-    let exists = { (url: URL) in FileManager.default.fileExists(atPath: url.path) }
-    guard exists(url) else { throw CheckpointError(.inputOutput, file: url.path, "does not exist") }
-    guard isDirectory(url) else {
-      if url.lastPathComponent.hasSuffix(".index.json") { return (url, url, nil) }
-      try refusePickle(url)
-      return (url, nil, nil)
-    }
-    let index = url.appendingPathComponent(indexName)
-    if exists(index) { return (index, index, url) }
-    let single = url.appendingPathComponent(singleName)
-    if exists(single) { return (single, nil, url) }
-    let names = try FileManager.default.contentsOfDirectory(atPath: url.path).filter { $0.hasSuffix(".safetensors") }
-    // `lora digits --save` writes base.safetensors beside an adapter.
-    let isAdapter = names.contains { $0.hasPrefix("adapter") }
-    let candidates = names.filter { isAdapter ? $0 == "base.safetensors" : true }
-    if candidates.count == 1 { return (url.appendingPathComponent(candidates[0]), nil, url) }
-    throw CheckpointError(
-      .missing, file: url.path,
-      candidates.isEmpty
-        ? "holds neither \(singleName) nor \(indexName)"
-        : "holds several safetensors files and no \(indexName): \(candidates.sorted().joined(separator: ", ")); name one"
-    )
-  }
-
-  private static func openShards(of index: URL) throws -> [SafetensorsFile] {
-    let json = try readJSON(index)
-    guard let map = json["weight_map"], !map.members.isEmpty else {
-      throw CheckpointError(.malformed, file: index.path, "has no weight_map")
-    }
-    var namesByFile: [String: Set<String>] = [:]
-    for member in map.members {
-      guard let file = member.value.string else {
-        throw CheckpointError(.malformed, file: index.path, "weight_map: \(member.key) names no file")
-      }
-      guard !file.contains("/"), file != "..", !file.isEmpty else {
-        throw CheckpointError(.malformed, file: index.path, "weight_map: \(file) is not a file beside the index")
-      }
-      namesByFile[file, default: []].insert(member.key)
-    }
-    return try namesByFile.keys.sorted().map { name in
-      let shard = try SafetensorsFile(index.deletingLastPathComponent().appendingPathComponent(name))
-      let found = Set(shard.tensors.map(\.name))
-      let missing = namesByFile[name, default: []].subtracting(found).sorted()
-      let unlisted = found.subtracting(namesByFile[name, default: []]).sorted()
-      guard missing.isEmpty && unlisted.isEmpty else {
-        throw CheckpointError(
-          .malformed, file: shard.url.path,
-          "does not agree with \(index.lastPathComponent): "
-            + [("missing here", missing), ("not in the index", unlisted)].filter { !$1.isEmpty }
-            .map { "\($0): \($1.prefix(5).joined(separator: ", "))\($1.count > 5 ? " and \($1.count - 5) more" : "")" }
-            .joined(separator: "; "))
-      }
-      return shard
-    }
-  }
+/// A name as the bytes that it is.
+private struct TensorKey: Hashable, Sendable {
+  let bytes: ContiguousArray<UInt8>
+  init(_ name: String) { bytes = ContiguousArray(name.utf8) }
 }

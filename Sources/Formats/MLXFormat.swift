@@ -17,7 +17,7 @@ package enum MLXFormat {
   }
 
   package static func read(_ directory: URL) throws -> StoredAdapter {
-    let configurationFile = directory.appendingPathComponent(PEFTFormat.configurationName)
+    let configurationFile = directory.appendingPathComponent(PEFTNames.configurationName)
     let json = try readJSON(configurationFile)
     func fail(_ message: String) -> CheckpointError {
       CheckpointError(.malformed, file: configurationFile.path, message)
@@ -40,29 +40,40 @@ package enum MLXFormat {
     var modules: [StoredModule] = []
     var findings: [Finding] = []
     var unknown: [String] = []
-    for (path, parts) in parts {
+    for (path, parts) in parts.sorted(by: { isOrdered($0.key, $1.key) }) {
       guard let a = parts["lora_a"], let b = parts["lora_b"] else {
         unknown += parts.values.map(\.name)
         continue
       }
-      guard a.shape.count == 2, b.shape.count == 2, a.shape[1] == b.shape[0], a.format.isConvertible,
-        b.format.isConvertible
-      else {
+      guard a.shape.count == 2, b.shape.count == 2 else {
         throw CheckpointError(
-          .malformed, file: file.url.path,
-          "\(path): lora_a \(a.shape) and lora_b \(b.shape) are no pair; expected [in, r] and [r, out]")
+          .unsupported, file: file.url.path,
+          "\(path): lora_a \(a.shape) and lora_b \(b.shape) are mlx-lm's LoRA of a layer of experts (SwitchLinear), which "
+            + "is not read; expected [in, r] and [r, out]")
+      }
+      guard a.count > 0, b.count > 0 else {
+        throw CheckpointError(
+          .malformed, file: file.url.path, "\(path): lora_a \(a.shape) and lora_b \(b.shape) hold no numbers")
       }
       unknown += parts.filter { !["lora_a", "lora_b", "m"].contains($0.key) }.map(\.value.name)
       let isEmbedding = ["embed_tokens", "wte", "word_embeddings"].contains(lastComponent(path))
+      var tensors = [
+        isEmbedding ? StoredLoRA.embeddingA : StoredLoRA.a: a.transposed(),
+        isEmbedding ? StoredLoRA.embeddingB : StoredLoRA.b: b.transposed(),
+      ]
+      tensors[StoredDoRA.magnitude] = parts["m"]
       modules.append(
         StoredModule(
-          path: path, kind: isEmbedding ? .embedding : .linear, a: a.transposed(), b: b.transposed(),
-          magnitude: parts["m"], alpha: scale * Double(a.shape[1]), scale: scale))
+          path: path,
+          method: try AdapterMethods.make(
+            ModuleParts(
+              path: path, file: file.url.path, tensors: tensors,
+              alpha: Scaling.standard.alpha(scale: scale, rank: a.shape[1])))))
     }
     if !unknown.isEmpty { findings.append(Finding(.error, "tensors of no known part", unknown.sorted(by: isOrdered))) }
     guard !modules.isEmpty else { throw CheckpointError(.malformed, file: file.url.path, "has no lora_a and lora_b") }
     var configuration = PEFTConfiguration()
-    configuration.usesMagnitudes = modules.contains { $0.magnitude != nil }
+    configuration.usesMagnitudes = modules.contains { $0.method is StoredDoRA }
     configuration.setRanks(of: modules)
     configuration.setTargets(modules.map(\.path))
     configuration.baseModel = json["model"]?.string
@@ -77,38 +88,42 @@ package enum MLXFormat {
   package static func losses(_ adapter: StoredAdapter) -> (lost: [String], changed: [String]) {
     var lost: [String] = []
     var changed: [String] = []
-    let convolutions = adapter.modules.filter { $0.kind == .convolution }
-    if !convolutions.isEmpty { lost.append("\(convolutions.count) convolutions") }
-    if adapter.modules.contains(where: { $0.bias != nil }) { lost.append("biases of B") }
+    let others = adapter.modules.filter { Self.lora($0) == nil }
+    if !others.isEmpty { lost.append("\(others.count) modules that are no linear LoRA or DoRA (\(others[0].path))") }
+    if adapter.modules.contains(where: { $0.method.changesBias }) { lost.append("biases of B") }
     if !adapter.replacements.isEmpty { lost.append("\(adapter.replacements.count) weights saved whole") }
-    if adapter.modules.contains(where: { $0.magnitude != nil }),
-      adapter.modules.contains(where: { $0.magnitude == nil })
-    {
-      lost.append("DoRA for some modules only")
-    }
+    if Set(adapter.modules.map { $0.method is StoredDoRA }).count > 1 { lost.append("DoRA for some modules only") }
     let ranks = Set(adapter.modules.map(\.rank))
     if ranks.count > 1 { changed.append("ranks \(ranks.sorted()) become \(ranks.max()!), padded with zeros") }
     if Set(adapter.modules.map(\.scale)).count > 1 {
       changed.append("scales that differ are multiplied into B")
-    } else if adapter.configuration.isRankStabilized {
+    } else if adapter.configuration.scaling == .rankStabilized {
       changed.append("rsLoRA becomes a plain scale of the same size")
     }
     return (lost, changed)
   }
 
+  /// The factors of a module that mlx-lm can hold.
+  private static func lora(_ module: StoredModule) -> StoredLoRA? {
+    let dora = module.method as? StoredDoRA
+    guard let lora = (dora?.isByInput == true ? nil : dora?.direction ?? module.method) as? StoredLoRA,
+      lora.kernel.isEmpty
+    else { return nil }
+    return lora
+  }
+
   package static func write(_ adapter: StoredAdapter, to directory: URL) throws {
-    let modules = adapter.modules.filter { $0.kind != .convolution }
-    guard let first = modules.first else {
+    let modules = adapter.modules.compactMap { module in lora(module).map { (path: module.path, lora: $0, module) } }
+    guard let rank = modules.map(\.lora.rank).max() else {
       throw CheckpointError(.unsupported, file: adapter.url.path, "has no module that mlx-lm can hold")
     }
-    let rank = modules.map(\.rank).max()!
-    let scale = first.scale
+    let scale = modules[0].lora.scale
     var tensors: [StoredTensor] = []
-    for module in modules {
-      let (a, b) = try padded(module, to: rank, scale: scale)
-      tensors.append(a.transposed().renamed(module.path + ".lora_a"))
-      tensors.append(b.transposed().renamed(module.path + ".lora_b"))
-      if let magnitude = module.magnitude { tensors.append(magnitude.renamed(module.path + ".m")) }
+    for (path, lora, module) in modules {
+      let (a, b) = try padded(lora, to: rank, scale: scale)
+      tensors.append(a.transposed().renamed(path + ".lora_a"))
+      tensors.append(b.transposed().renamed(path + ".lora_b"))
+      if let dora = module.method as? StoredDoRA { tensors.append(dora.magnitude.renamed(path + ".m")) }
     }
     let output = try OutputDirectory(directory)
     try SafetensorsWriter.write(
@@ -124,23 +139,23 @@ package enum MLXFormat {
       "model": adapter.configuration.baseModel.map(JSON.string) ?? .null,
       "num_layers": -1,
     ]
-    try OutputFile.write(json.pretty + "\n", to: output.staging.appendingPathComponent(PEFTFormat.configurationName))
+    try OutputFile.write(json.pretty + "\n", to: output.staging.appendingPathComponent(PEFTNames.configurationName))
     try output.commit()
   }
 
   private static func padded(
-    _ module: StoredModule, to rank: Int, scale: Double
+    _ lora: StoredLoRA, to rank: Int, scale: Double
   ) throws -> (a: StoredTensor, b: StoredTensor) {
-    guard module.rank != rank || module.scale != scale else { return (module.a, module.b) }
-    var (a, b) = try module.factors()
-    if module.scale != scale { b = b * Float(module.scale / scale) }
-    if module.rank < rank {
-      a = .concatenated([a, .zeros([rank - module.rank, module.inputs])], axis: 0)
-      b = .concatenated([b, .zeros([module.outputs, rank - module.rank])], axis: 1)
+    guard lora.rank != rank || lora.scale != scale else { return (lora.a, lora.b) }
+    var (a, b) = (try lora.a.tensor(), try lora.b.tensor())
+    if lora.scale != scale { b = b * Float(lora.scale / scale) }
+    if lora.rank < rank {
+      a = .concatenated([a, .zeros([rank - lora.rank, lora.inputs])], axis: 0)
+      b = .concatenated([b, .zeros([lora.outputs, rank - lora.rank])], axis: 1)
     }
     return (
-      try StoredTensor(name: module.a.name, a, as: module.a.format),
-      try StoredTensor(name: module.b.name, b, as: module.b.format)
+      try StoredTensor(name: lora.a.name, a, as: lora.a.format),
+      try StoredTensor(name: lora.b.name, b, as: lora.b.format)
     )
   }
 

@@ -5,7 +5,7 @@ import LoRAAdapters
 import LoRAFiles
 
 extension StoredAdapter {
-  /// Opens an adapter of any known format: a PEFT or mlx-lm directory, or a kohya file.
+  /// Opens an adapter of any known format: a PEFT or mlx-lm directory, or one file.
   ///
   /// A directory that holds a single folder with an adapter (peft's place for one that is not named "default") stands
   /// for it.
@@ -14,18 +14,20 @@ extension StoredAdapter {
       throw CheckpointError(.inputOutput, file: url.path, "does not exist")
     }
     guard isDirectory(url) else {
-      try refusePickle(url)
-      if url.lastPathComponent == PEFTFormat.weightsName || url.lastPathComponent == PEFTFormat.configurationName {
+      if [PEFTNames.weightsName, PEFTNames.configurationName].contains(url.lastPathComponent),
+        Self.isDirectoryOfAdapter(url.deletingLastPathComponent())
+      {
         try self.init(peft: url.deletingLastPathComponent())
         return
       }
       let file = try SafetensorsFile(url)
-      guard KohyaFormat.recognises(file) else {
+      guard AdapterFile.recognises(file) else {
         throw CheckpointError(
           .unsupported, file: url.path,
-          "is no adapter that is known: name a PEFT directory, an mlx-lm directory or a kohya file")
+          "is no adapter that is known: its names begin with \(file.tensors.first?.name ?? "nothing"). Name a PEFT or "
+            + "mlx-lm directory, or a LoRA file")
       }
-      self = try KohyaFormat.read(file)
+      self = try AdapterFile.read(file)
       return
     }
     if MLXFormat.recognises(url) {
@@ -44,12 +46,12 @@ extension StoredAdapter {
   /// Whether `url` is, or directly holds, an adapter.
   public static func recognises(_ url: URL) -> Bool {
     if isDirectory(url) { return isDirectoryOfAdapter(url) || MLXFormat.recognises(url) || !innerAdapters(url).isEmpty }
-    if url.lastPathComponent == PEFTFormat.weightsName { return true }
-    return url.pathExtension == "safetensors" && ((try? SafetensorsFile(url)).map(KohyaFormat.recognises) ?? false)
+    if url.lastPathComponent == PEFTNames.weightsName { return true }
+    return url.pathExtension == "safetensors" && ((try? SafetensorsFile(url)).map(AdapterFile.recognises) ?? false)
   }
 
   private static func isDirectoryOfAdapter(_ url: URL) -> Bool {
-    [PEFTFormat.weightsName, "adapter_model.bin"].contains {
+    [PEFTNames.weightsName, PEFTNames.legacyWeightsName].contains {
       FileManager.default.fileExists(atPath: url.appendingPathComponent($0).path)
     }
   }
@@ -64,7 +66,7 @@ extension StoredAdapter {
     switch format {
     case .peft: try write(peft: url)
     case .mlx: try MLXFormat.write(self, to: url)
-    case .kohya: try KohyaFormat.write(self, to: url)
+    case .kohya, .file: try AdapterFile.write(self, to: url)
     }
   }
 }

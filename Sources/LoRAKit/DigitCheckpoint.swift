@@ -29,18 +29,20 @@ extension DigitExperiment.Result {
     ])
     try OutputFile.write(configuration.pretty, to: output.staging.appendingPathComponent("config.json"))
 
-    let name = outcome.arm.rawValue
-    for (path, update) in outcome.updates {
-      guard case .factors(let a, let b, _) = update, let weight = base.parameter(named: path + ".weight") else {
-        preconditionFailure("save: the arm \(name) is no adapter")
+    let modules = try outcome.updates.map { path, update in
+      guard case .factors(let a, let b, _) = update else {
+        preconditionFailure("save: the arm \(outcome.arm.rawValue) is no adapter")
       }
-      try weight.parametrize(by: LoRA(a: Parameter(a), b: Parameter(b), alpha: outcome.recipe.alpha, name: name))
+      return StoredModule(
+        path: path, a: try StoredTensor(name: "a", a), b: try StoredTensor(name: "b", b),
+        alpha: Double(outcome.recipe.alpha))
     }
-    defer { try? base.removeAdapter(named: name) }
     var peft = PEFTConfiguration()
     peft.baseModel = "base.safetensors"
+    peft.describe(modules)
+    peft.setTargets(modules.map(\.path), among: base.parameters.map(\.name))
     let folder = output.staging.appendingPathComponent("adapter")
-    try StoredAdapter(of: base, named: name, configuration: peft, url: folder).write(peft: folder)
+    try StoredAdapter(url: folder, configuration: peft, modules: modules).write(peft: folder)
     func size(_ path: String) throws -> Int {
       try FileManager.default.attributesOfItem(atPath: output.staging.appendingPathComponent(path).path)[.size] as? Int
         ?? 0

@@ -13,7 +13,8 @@ public struct AdapterInspection: Sendable {
   /// The figures of one module.
   public struct Module: Sendable {
     public let path: String
-    public let kind: StoredModule.Kind
+    /// The method's name: "LoRA".
+    public let method: String
     /// Rows and columns of BA.
     public let outputs: Int
     public let inputs: Int
@@ -26,9 +27,10 @@ public struct AdapterInspection: Sendable {
     public let format: NumberFormat
     public let normOfA: Double
     public let normOfB: Double
-    /// The singular values of scale · BA; empty where A or B is not finite.
+    /// The singular values of scale · BA; empty where A or B is not finite, or there are none.
     public let spectrum: [Float]
-    public let hasMagnitude: Bool
+    /// Whether the change is a product of factors, so that it has a norm and a spectrum without the base's weight.
+    public let isProduct: Bool
 
     /// ‖scale · BA‖, Frobenius.
     public var normOfUpdate: Double { spectrum.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot() }
@@ -58,8 +60,8 @@ public struct AdapterInspection: Sendable {
   /// The method in the usual words: LoRA, rsLoRA, DoRA, with what the configuration adds.
   public var method: String {
     let configuration = adapter.configuration
-    var name = configuration.usesMagnitudes ? "DoRA" : "LoRA"
-    if configuration.isRankStabilized { name = configuration.usesMagnitudes ? "DoRA, rank-stabilised" : "rsLoRA" }
+    var name = adapter.methodNames.joined(separator: " and ")
+    if configuration.scaling == .rankStabilized { name = name == "LoRA" ? "rsLoRA" : name + ", rank-stabilised" }
     if let method = configuration.initialization.string { name += ", initialised by \(method)" }
     return name
   }
@@ -81,15 +83,17 @@ public struct AdapterInspection: Sendable {
   }
 
   private static func figures(of module: StoredModule) throws -> Module {
-    let (a, b) = try module.factors()
-    let isFinite = a.isFinite && b.isFinite
+    let update = try module.method.core.factors()
+    let isFinite = update.map { $0.a.isFinite && $0.b.isFinite && $0.scale.isFinite } ?? true
     let scale = Float(abs(module.scale))
+    let tensors = module.tensors
     return Module(
-      path: module.path, kind: module.kind, outputs: module.outputs, inputs: module.inputs, rank: module.rank,
-      alpha: module.alpha, scale: module.scale, parameterCount: module.tensors.reduce(0) { $0 + $1.count },
-      byteCount: module.tensors.reduce(0) { $0 + $1.info.byteCount }, format: module.a.format, normOfA: a.norm,
-      normOfB: b.norm, spectrum: isFinite ? try svd(ofProduct: b, a).singularValues.map { $0 * scale } : [],
-      hasMagnitude: module.magnitude != nil)
+      path: module.path, method: module.method.name, outputs: module.outputs, inputs: module.inputs, rank: module.rank,
+      alpha: Scaling.standard.alpha(scale: module.scale, rank: module.rank), scale: module.scale,
+      parameterCount: tensors.reduce(0) { $0 + $1.count }, byteCount: tensors.reduce(0) { $0 + $1.info.byteCount },
+      format: tensors.first?.format ?? .f32, normOfA: update?.a.norm ?? 0, normOfB: update?.b.norm ?? 0,
+      spectrum: try update.map { isFinite ? try svd(ofProduct: $0.b, $0.a).singularValues.map { $0 * scale } : [] } ?? [],
+      isProduct: update != nil)
   }
 
   private static func oddities(_ adapter: StoredAdapter, _ modules: [Module]) -> [Finding] {
@@ -97,30 +101,32 @@ public struct AdapterInspection: Sendable {
     func report(_ severity: Finding.Severity, _ message: String, _ subjects: [String]) {
       if !subjects.isEmpty { findings.append(Finding(severity, message, subjects)) }
     }
-    let others = adapter.replacements + adapter.modules.flatMap { [$0.bias, $0.magnitude].compactMap { $0 } }
+    let factors: Set = [StoredLoRA.a, StoredLoRA.b, StoredLoRA.embeddingA, StoredLoRA.embeddingB]
+    let others =
+      adapter.replacements + adapter.shared
+      + adapter.modules.flatMap { $0.method.tensors.filter { !factors.contains($0.part) }.map(\.tensor) }
     report(
       .error, "A or B holds NaN or infinity", modules.filter { !($0.normOfA + $0.normOfB).isFinite }.map(\.path))
     report(
       .error, "tensors that hold NaN or infinity",
       others.filter { $0.format.isConvertible && (try? $0.tensor().isFinite) == false }.map(\.name))
-    let empty = modules.filter { $0.normOfB == 0 || $0.normOfA == 0 }
+    let empty = modules.filter { $0.isProduct && ($0.normOfB == 0 || $0.normOfA == 0) }
     report(
       .warning,
-      empty.count == modules.count
+      empty.count == modules.count && !empty.isEmpty
         ? "B (or A) is zero everywhere: the adapter has no effect, as before training"
         : "B (or A) is zero: these modules have no effect", empty.map(\.path))
     report(
-      .warning, "the update uses fewer directions than the rank pays for (lora resize makes it smaller without loss)",
+      .warning, "the update uses fewer directions than the rank pays for (resizing makes it smaller without loss)",
       modules.filter { !$0.spectrum.isEmpty && $0.normOfUpdate > 0 && $0.numericalRank < $0.rank }
         .map { "\($0.path): \($0.numericalRank) of \($0.rank)" })
     report(
       .warning, "the rank is above what the module's shape can use",
-      modules.filter { $0.rank > min($0.outputs, $0.inputs) }.map { "\($0.path): \($0.rank)" })
+      modules.filter { $0.isProduct && $0.rank > min($0.outputs, $0.inputs) }.map { "\($0.path): \($0.rank)" })
     report(.note, "the scale is 0: these modules have no effect", modules.filter { $0.scale == 0 }.map(\.path))
-    if !adapter.configuration.unknownFields.isEmpty {
-      report(
-        .warning, "fields that peft 0.21 does not know: it warns and ignores them", adapter.configuration.unknownFields)
-    }
+    report(
+      .warning, "fields that peft 0.21 does not know: it warns and ignores them", adapter.configuration.unknownFields)
+    report(.error, "the configuration uses what is not reproduced here", adapter.configuration.unsupportedFields)
     return findings
   }
 }

@@ -22,11 +22,11 @@ public struct CheckpointInspection: Sendable {
     formats = Dictionary(grouping: tensors, by: \.format)
       .map { ($0, $1.count, $1.reduce(0) { $0 + $1.count }, $1.reduce(0) { $0 + $1.info.byteCount }) }
       .sorted { $0.bytes > $1.bytes }
-    var findings: [Finding] = []
-    let tied = TiedEmbeddings(checkpoint)
-    if tied.areTied, let input = tied.input {
-      findings.append(Finding(.note, "the output layer is tied to the input embedding", [input.name]))
+    var findings = checkpoint.findings
+    if let tied = WeightCatalog(checkpoint).tied {
+      findings.append(Finding(.note, "the output layer is tied to the input embedding", [tied.input]))
     }
+    if let peculiarity = checkpoint.peculiarity { findings.append(Finding(.warning, peculiarity)) }
     if readsValues {
       let counter = ProgressCounter(total: tensors.reduce(0) { $0 + $1.info.byteCount }, progress)
       let broken = try mapInParallel(tensors) { tensor in

@@ -56,45 +56,44 @@ public struct Combination: Sendable {
   ) throws -> (adapter: StoredAdapter, outcomes: [Outcome]) {
     precondition(!adapters.isEmpty, "Combination: no adapters")
     for (adapter, _) in adapters { try check(adapter) }
-    var members: [String: [(module: StoredModule, weight: Double)]] = [:]
+    var members: [String: [Member]] = [:]
     for (adapter, weight) in adapters {
-      for module in adapter.modules { members[module.path, default: []].append((module, weight)) }
+      for module in adapter.modules {
+        members[module.path, default: []].append(Member(adapter: adapter, module: module, weight: weight))
+      }
     }
     let groups = members.sorted { isOrdered($0.key, $1.key) }.map { Group(path: $0.key, members: $0.value) }
     let counter = ProgressCounter(total: groups.count, progress)
     let results = try mapInParallel(groups) { group in
-      let result = try combine(group)
+      let first = group.members[0]
+      let result = try first.adapter.decomposing(first.module) { try combine(group) }
       try counter.advance(by: 1, group.path)
       return result
     }
-    var configuration = adapters[0].adapter.configuration
-    configuration.isRankStabilized = false
-    configuration.hasLoRABias = results.contains { $0.module.bias != nil }
-    configuration.initialization = true
+    let first = adapters[0].adapter
     let modules = results.map(\.module)
-    configuration.setRanks(of: modules)
+    var configuration = first.configuration
+    configuration.initialization = true
+    configuration.describe(modules)
     let paths = Set(modules.map(\.path))
     if !adapters.allSatisfy({
-      Set($0.adapter.modules.map(\.path)) == paths && $0.adapter.configuration.targets == configuration.targets
+      Set($0.adapter.modules.map(\.path)) == paths
+        && $0.adapter.configuration.selection.targets == configuration.selection.targets
     }) {
       configuration.setTargets(Array(paths))
     }
-    configuration.modulesToSave = adapters.reduce(into: []) { names, member in
-      for name in member.adapter.configuration.modulesToSave where !names.contains(name) { names.append(name) }
+    configuration.selection.saved = adapters.reduce(into: []) { names, member in
+      for name in member.adapter.configuration.selection.saved where !names.contains(name) { names.append(name) }
     }
     let combined = StoredAdapter(
-      url: adapters[0].adapter.url, configuration: configuration, modules: modules,
-      replacements: try replacements(adapters.map(\.adapter)))
+      format: first.format, url: first.url, configuration: configuration, modules: modules,
+      replacements: try replacements(adapters), metadata: first.metadata)
     return (combined, results.map(\.outcome))
   }
 
   private func check(_ adapter: StoredAdapter) throws {
-    let errors = adapter.findings.filter { $0.severity == .error }
-    guard errors.isEmpty else {
-      throw CheckpointError(
-        .malformed, file: adapter.url.path, "acts only in part: \(errors.map(\.message).joined(separator: "; "))")
-    }
-    if let module = adapter.modules.first(where: { $0.magnitude != nil }) {
+    try adapter.requireWhole(action: "combined")
+    if let module = adapter.modules.first(where: { $0.method is StoredDoRA }) {
       throw CheckpointError(
         .unsupported, file: adapter.url.path,
         "\(module.path) is DoRA: its change depends on the base's weights and is no sum of products. Merge it into the "
@@ -107,25 +106,34 @@ public struct Combination: Sendable {
     }
   }
 
+  private struct Member: Sendable {
+    let adapter: StoredAdapter
+    let module: StoredModule
+    let weight: Double
+  }
+
   private struct Group: Sendable {
     let path: String
-    let members: [(module: StoredModule, weight: Double)]
+    let members: [Member]
+
+    /// The format that holds all of the members' numbers.
+    var format: NumberFormat {
+      let formats = Set(members.flatMap { $0.module.method.core.tensors.map(\.tensor.format) })
+      return formats.count == 1 ? formats.first! : .f32
+    }
   }
 
   private func combine(_ group: Group) throws -> (module: StoredModule, outcome: Outcome) {
     let first = group.members[0].module
-    for (module, _) in group.members.dropFirst()
-    where module.kind != first.kind || module.outputs != first.outputs
-      || module.a.shape.dropFirst() != first.a.shape.dropFirst()
-    {
+    for member in group.members.dropFirst() where member.module.method.core.shape != first.method.core.shape {
       throw CheckpointError(
-        .mismatch, file: module.a.name,
-        "\(group.path): BA is \([first.outputs, first.inputs]) in one adapter and \([module.outputs, module.inputs]) in another"
-      )
+        .mismatch, file: member.adapter.url.path,
+        "\(group.path): BA is \([first.outputs, first.inputs]) in one adapter and "
+          + "\([member.module.outputs, member.module.inputs]) in another")
     }
     let terms = try group.members.map { member in
-      let (a, b) = try member.module.factors()
-      return Term(a: a, b: b, coefficient: member.weight * member.module.scale)
+      let update = try member.adapter.update(of: member.module)
+      return Term(a: update.a, b: update.b, coefficient: member.weight * update.scale)
     }
     let exactA = Tensor.concatenated(terms.map(\.a), axis: 0)
     let exactB = Tensor.concatenated(terms.map { $0.b * Float($0.coefficient) }, axis: 1)
@@ -157,17 +165,14 @@ public struct Combination: Sendable {
       ? 0
       : try svd(ofProduct: .concatenated([b, -exactB], axis: 1), .concatenated([a, exactA], axis: 0)).spectrum
         .frobeniusNorm
-    let newRank = a.shape[0]
-    let module = StoredModule(
-      path: group.path, kind: first.kind,
-      a: try StoredTensor(
-        name: first.a.name, a.reshaped([newRank] + first.a.shape.dropFirst()), as: widest(group, \.a)),
-      b: try StoredTensor(
-        name: first.b.name, b.reshaped([first.outputs, newRank] + first.b.shape.dropFirst(2)), as: widest(group, \.b)),
-      bias: try combinedBias(group), alpha: Double(newRank), scale: 1)
+    var method = try StoredLoRA(
+      LowRankUpdate(a: a, b: b, scale: 1), like: first.method.core, format: group.format)
+    method.scaling = .standard
+    method.alpha = Double(method.rank)
+    method.outputBias = try combinedBias(group)
     return (
-      module,
-      Outcome(path: group.path, rank: newRank, norm: norm, relativeError: norm > 0 ? error / norm : error)
+      StoredModule(path: group.path, method: method),
+      Outcome(path: group.path, rank: method.rank, norm: norm, relativeError: norm > 0 ? error / norm : error)
     )
   }
 
@@ -177,19 +182,13 @@ public struct Combination: Sendable {
     let coefficient: Double
   }
 
-  /// The format that holds all of the members' numbers.
-  private func widest(_ group: Group, _ tensor: KeyPath<StoredModule, StoredTensor>) -> NumberFormat {
-    let formats = Set(group.members.map { $0.module[keyPath: tensor].format })
-    return formats.count == 1 ? formats.first! : .f32
-  }
-
   /// Σ wᵢ sᵢ biasᵢ: the new scale is 1.
   private func combinedBias(_ group: Group) throws -> StoredTensor? {
     let biases = try group.members.compactMap { member in
-      try member.module.bias.map { try $0.tensor() * Float(member.weight * member.module.scale) }
+      try member.module.lora?.outputBias.map { try $0.tensor() * Float(member.weight * member.module.scale) }
     }
-    guard let first = biases.first, let name = group.members.compactMap(\.module.bias).first?.name else { return nil }
-    return try StoredTensor(name: name, biases.dropFirst().reduce(first) { $0 + $1 })
+    guard let first = biases.first else { return nil }
+    return try StoredTensor(name: "", biases.dropFirst().reduce(first) { $0 + $1 })
   }
 
   /// Σ wᵢ xᵢ after pruning and election.
@@ -237,22 +236,27 @@ public struct Combination: Sendable {
     return values.map { Double.random(in: 0..<1, using: &generator) < density ? $0 / Float(density) : 0 }
   }
 
-  /// Weights that replace the base's can't be added: they must be the same in all adapters that have them.
-  private func replacements(_ adapters: [StoredAdapter]) throws -> [StoredTensor] {
-    var byName: [String: StoredTensor] = [:]
-    for adapter in adapters {
+  /// Weights that replace the base's can't be added without it: they must be the same in all adapters that have them,
+  /// and count whole.
+  private func replacements(_ adapters: [(adapter: StoredAdapter, weight: Double)]) throws -> [StoredTensor] {
+    var byName: [String: (tensor: StoredTensor, weight: Double)] = [:]
+    for (adapter, weight) in adapters {
       for tensor in adapter.replacements {
-        if let other = byName[tensor.name],
-          other.info != tensor.info || !tensor.withBytes({ bytes in other.withBytes { bytes.elementsEqual($0) } })
-        {
+        if let other = byName[tensor.name], !other.tensor.hasSameNumbers(as: tensor) {
           throw CheckpointError(
             .mismatch, file: adapter.url.path,
             "\(tensor.name) is saved whole in two adapters, with different values; weights that replace the base's can't "
-              + "be added")
+              + "be added without it. Merge both into the base instead")
         }
-        byName[tensor.name] = tensor
+        byName[tensor.name] = (tensor, weight + (byName[tensor.name]?.weight ?? 0))
       }
     }
-    return Array(byName.values)
+    for (name, item) in byName where abs(item.weight - 1) > 1e-6 {
+      throw CheckpointError(
+        .unsupported, file: adapters[0].adapter.url.path,
+        "\(name) is saved whole and would count \(item.weight): between it and the base's own weight only a merge can "
+          + "interpolate. Merge the adapters with their weights into the base instead")
+    }
+    return byName.values.map(\.tensor)
   }
 }

@@ -40,6 +40,7 @@ public struct AdapterComparison: Sendable {
   public let differingReplacements: [String]
 
   public init(_ first: StoredAdapter, _ second: StoredAdapter, progress: OperationProgress.Handler? = nil) throws {
+    for adapter in [first, second] { try adapter.requireWhole(action: "compared") }
     let other = Dictionary(second.modules.map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
     let pairs = first.modules.compactMap { module in other[module.path].map { (module, $0) } }
     let shared = Set(pairs.map(\.0.path))
@@ -47,7 +48,7 @@ public struct AdapterComparison: Sendable {
     onlyInSecond = second.modules.map(\.path).filter { !shared.contains($0) }
     let counter = ProgressCounter(total: pairs.count, progress)
     modules = try mapInParallel(pairs) { pair in
-      let result = try Self.compare(pair.0, pair.1)
+      let result = try Self.compare(first, pair.0, second, pair.1)
       try counter.advance(by: 1, pair.0.path)
       return result
     }
@@ -59,19 +60,21 @@ public struct AdapterComparison: Sendable {
     }.sorted(by: isOrdered)
   }
 
-  private static func compare(_ first: StoredModule, _ second: StoredModule) throws -> Module {
+  private static func compare(
+    _ firstAdapter: StoredAdapter, _ first: StoredModule, _ secondAdapter: StoredAdapter, _ second: StoredModule
+  ) throws -> Module {
     guard first.outputs == second.outputs, first.inputs == second.inputs else {
       throw CheckpointError(
-        .mismatch, file: "",
+        .mismatch, file: secondAdapter.url.path,
         "\(first.path): BA is \([first.outputs, first.inputs]) in one adapter and \([second.outputs, second.inputs]) in the other"
       )
     }
-    let x = try first.factors()
-    let y = try second.factors()
-    let left = try svd(ofProduct: x.b * Float(first.scale), x.a)
-    let right = try svd(ofProduct: y.b * Float(second.scale), y.a)
+    let x = try firstAdapter.update(of: first)
+    let y = try secondAdapter.update(of: second)
+    let left = try firstAdapter.decomposing(first) { try svd(ofProduct: x.scaledB, x.a) }
+    let right = try secondAdapter.decomposing(second) { try svd(ofProduct: y.scaledB, y.a) }
     let difference = try svd(
-      ofProduct: .concatenated([x.b * Float(first.scale), y.b * Float(-second.scale)], axis: 1),
+      ofProduct: .concatenated([x.scaledB, -y.scaledB], axis: 1),
       .concatenated([x.a, y.a], axis: 0)
     ).spectrum.frobeniusNorm
     let (n, m) = (left.spectrum.frobeniusNorm, right.spectrum.frobeniusNorm)

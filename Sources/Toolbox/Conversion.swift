@@ -1,12 +1,25 @@
-// An adapter in another program's format, and a verdict on what that keeps.
+// An adapter in another program's format or as another method, and a verdict on what that keeps.
 
 import Foundation
 import LoRAAdapters
 import LoRAFiles
 import LoRAFormats
+import LoRATensors
 
-/// Converts adapters between formats.
+/// Converts adapters.
 public struct Conversion: Sendable {
+  /// What to make of an adapter.
+  public enum Target: String, Sendable, CaseIterable {
+    /// A folder for Hugging Face PEFT.
+    case peft
+    /// A folder for mlx-lm.
+    case mlx
+    /// A file with flat names, as kohya-ss' trainers write it.
+    case kohya
+    /// The same adapter as a plain LoRA, in the format that it has: exact, by factors.
+    case lora
+  }
+
   /// What a conversion keeps.
   public struct Verdict: Sendable {
     /// What the other format has no place for.
@@ -17,78 +30,155 @@ public struct Conversion: Sendable {
     public var isLossless: Bool { lost.isEmpty }
   }
 
-  public let format: StoredAdapter.Format
+  public let target: Target
   /// Converts also where something is lost.
   public var allowsLoss = false
   /// What kohya's names begin with.
   public var kohyaPrefix = "lora_unet_"
 
-  public init(to format: StoredAdapter.Format) {
-    self.format = format
+  public init(to target: Target) {
+    self.target = target
   }
 
   public func verdict(on adapter: StoredAdapter) -> Verdict {
-    var (lost, changed) =
-      switch format {
-      case .peft: ([String](), [String]())
+    var (lost, changed): ([String], [String]) =
+      switch target {
+      case .peft: Self.peftLosses(adapter)
       case .mlx: MLXFormat.losses(adapter)
-      case .kohya: KohyaFormat.losses(adapter)
+      case .kohya: AdapterFile.losses(adapter)
+      case .lora: Self.methodLosses(adapter)
       }
-    let broken = adapter.findings.filter { $0.severity == .error }
-    lost += broken.map { "\($0.message) (\($0.subjects.count))" }
-    if format != .peft && adapter.format == .peft {
+    lost += adapter.findings.errors.map { "\($0.message) (\($0.subjects.count))" }
+    if target == .mlx || target == .kohya, adapter.format == .peft {
       // Fields that only peft knows and that don't change what the adapter computes.
       let fields = adapter.configuration
-      if fields.dropout > 0 && format == .kohya { changed.append("the dropout of \(fields.dropout) is not stored") }
+      if fields.dropout > 0 && target == .kohya { changed.append("the dropout of \(fields.dropout) is not stored") }
       if fields.taskType != nil { changed.append("the task type is not stored") }
     }
     return Verdict(lost: lost, changed: changed)
   }
 
+  /// Methods that no PEFT folder holds, or not several in one.
+  private static func peftLosses(_ adapter: StoredAdapter) -> ([String], [String]) {
+    let types = Set(adapter.modules.map { type(of: $0.method).peftType ?? "none" })
+    let isMixed = types.count > 1 || types.contains("none")
+    return (
+      isMixed ? ["\(adapter.methodNames.joined(separator: " and ")) in one adapter"] : [], []
+    )
+  }
+
+  private static func methodLosses(_ adapter: StoredAdapter) -> ([String], [String]) {
+    let others = adapter.modules.filter { module in
+      (module.method.isAdditive ? try? module.method.factors() : nil) == nil
+    }
+    let converted = adapter.modules.filter { $0.lora == nil }
+    return (
+      others.isEmpty
+        ? []
+        : [
+          "\(Set(others.map(\.method.name)).sorted().joined(separator: ", ")) of \(others.count) modules, whose change is "
+            + "no product of two factors"
+        ],
+      converted.isEmpty ? [] : ["\(adapter.methodNames.joined(separator: ", ")) becomes LoRA by its factors, exactly"]
+    )
+  }
+
   /// Writes the converted adapter.
   ///
-  /// - Parameter base: gives kohya's flat names their whole paths, which peft and mlx-lm need.
-  /// - Throws: ``CheckpointError`` where something would be lost and that isn't allowed.
+  /// - Parameter base: gives the names of a file's modules their paths in the model, which peft and mlx-lm need.
+  /// - Throws: ``CheckpointError`` where something would be lost and that isn't allowed, or nothing would be left.
   public func convert(_ adapter: StoredAdapter, to url: URL, base: Checkpoint? = nil) throws -> Verdict {
     var adapter = adapter
-    if adapter.format == .kohya && format != .kohya { adapter = try unflattened(adapter, base: base) }
+    if adapter.format.isFile && (target == .peft || target == .mlx) { adapter = try renamed(adapter, base: base) }
     let verdict = verdict(on: adapter)
     guard verdict.isLossless || allowsLoss else {
       throw CheckpointError(
         .unsupported, file: adapter.url.path,
-        "\(format.rawValue) has no place for: \(verdict.lost.joined(separator: "; ")). Nothing was written "
-          + "(--allow-loss converts the rest)")
+        "\(target.rawValue) has no place for: \(verdict.lost.joined(separator: "; ")). Nothing was written")
     }
-    switch format {
+    if target == .lora { adapter = try asLoRA(adapter) }
+    guard !adapter.modules.isEmpty || !adapter.replacements.isEmpty else {
+      throw CheckpointError(.unsupported, file: adapter.url.path, "nothing would be left; nothing was written")
+    }
+    switch target {
     case .peft: try adapter.write(peft: url)
     case .mlx: try MLXFormat.write(adapter, to: url)
-    case .kohya: try KohyaFormat.write(adapter, to: url, prefix: kohyaPrefix)
+    case .kohya: try AdapterFile.write(adapter, to: url, prefix: kohyaPrefix)
+    case .lora: try adapter.write(url)
     }
     return verdict
   }
 
-  private func unflattened(_ adapter: StoredAdapter, base: Checkpoint?) throws -> StoredAdapter {
-    var adapter = adapter
-    // A path with a dot came from the file's own table.
-    if adapter.modules.allSatisfy({ $0.path.contains(".") }) { return adapter }
-    guard let base else {
+  /// Every method by its factors.
+  private func asLoRA(_ adapter: StoredAdapter) throws -> StoredAdapter {
+    var result = adapter
+    result.modules = try mapInParallel(adapter.modules) { module in
+      guard module.lora == nil, module.method.isAdditive, let update = try module.method.factors() else {
+        return module.lora == nil ? nil : module
+      }
+      return StoredModule(path: module.path, method: try StoredLoRA(update, like: module.method))
+    }.compactMap { $0 }
+    result.shared = []
+    result.findings = []
+    result.configuration.describe(result.modules)
+    return result
+  }
+
+  /// The modules of a file under the paths that the model has.
+  private func renamed(_ adapter: StoredAdapter, base: Checkpoint?) throws -> StoredAdapter {
+    var result = adapter
+    if let base {
+      let catalog = WeightCatalog(base)
+      var unresolved: [String] = []
+      result.modules = try adapter.modules.flatMap { module -> [StoredModule] in
+        let parts = try catalog.modules(module)
+        if parts.isEmpty { unresolved.append(module.path) }
+        return parts
+      }
+      guard unresolved.isEmpty else {
+        throw CheckpointError(
+          .mismatch, file: adapter.url.path,
+          "\(unresolved.count) of \(adapter.modules.count) modules have no place in the base: "
+            + unresolved.prefix(5).joined(separator: ", "))
+      }
+      result.configuration.setTargets(result.modules.map(\.path), among: catalog.parameterPaths)
+    } else if adapter.modules.allSatisfy({ $0.path.contains(".") }) {
+      // A path with a dot is the model's own, behind the component's name.
+      for index in result.modules.indices {
+        result.modules[index].path = ImageModelNames.split(result.modules[index].path).module
+      }
+      result.configuration.setTargets(result.modules.map(\.path))
+    } else {
       throw CheckpointError(
         .missing, file: adapter.url.path,
         "names its modules with underscores (\(adapter.modules[0].path)), which can't be turned back without the base "
-          + "model: name it (--base)")
+          + "model: name it")
     }
-    let modules = base.tensors.filter { $0.name.hasSuffix(".weight") }.map(\.info.modulePath)
-    let table = KohyaFormat.table(paths: adapter.modules.map(\.path), modules: modules)
-    let unresolved = adapter.modules.map(\.path).filter { table[$0] == nil }
-    guard unresolved.isEmpty else {
-      throw CheckpointError(
-        .mismatch, file: adapter.url.path,
-        "\(unresolved.count) of \(adapter.modules.count) modules have no place in the base: "
-          + unresolved.prefix(5).joined(separator: ", "))
+    result.format = .peft
+    result.metadata = []
+    result.configuration.describe(result.modules)
+    return result
+  }
+}
+
+extension WeightCatalog {
+  /// A module under the paths that the model has: several where its weight is split there.
+  ///
+  /// - Throws: ``CheckpointError`` where it is only a part of one of the model's modules.
+  func modules(_ module: StoredModule) throws -> [StoredModule] {
+    try places(of: module.path).map { place in
+      let path = String(parameter(of: place.tensor).dropLast(".weight".count))
+      guard place.tensorRows == nil else {
+        throw CheckpointError(
+          .unsupported, file: title, "\(module.path) is a part of the module \(path), which an adapter takes whole")
+      }
+      guard let rows = place.moduleRows else { return StoredModule(path: path, method: module.method) }
+      guard let update = try module.method.isAdditive ? module.method.factors() : nil else {
+        throw CheckpointError(
+          .unsupported, file: title, "\(module.path) is \(module.method.name), and split in parts in this model")
+      }
+      let part = LowRankUpdate(a: update.a, b: update.b.sliced(axis: 0, rows), scale: update.scale)
+      return StoredModule(path: path, method: try StoredLoRA(part, like: module.method))
     }
-    for index in adapter.modules.indices { adapter.modules[index].path = table[adapter.modules[index].path]! }
-    adapter.configuration.setTargets(adapter.modules.map(\.path), among: modules)
-    adapter.configuration.setRanks(of: adapter.modules)
-    return adapter
   }
 }

@@ -75,8 +75,8 @@ public struct Extraction: Sendable {
     let limits = plan.modules.enumerated().map { index, module in
       ranks?[index] ?? min(rank.limit(options.maximumRank), module.rows, module.columns)
     }
-    let expected = zip(plan.modules, limits).flatMap { module, limit in
-      module.peftTensors(rank: max(limit, 1), format: options.format, hasBias: plan.hasLoRABias)
+    let expected = try zip(plan.modules, limits).flatMap { module, limit in
+      try module.expected(rank: max(limit, 1), format: options.format, hasBias: plan.hasLoRABias)
     }
     let adapted = Set(plan.modules.map(\.path))
     let replacements = plan.replacements.map { tensor in
@@ -84,7 +84,7 @@ public struct Extraction: Sendable {
         ? tensor.renamed(tensor.info.modulePath + ".base_layer." + lastComponent(tensor.name)) : tensor
     }
     let writer = try PEFTWriter(
-      to: directory, expecting: expected + replacements.map { $0.renamed(PEFTFormat.prefix + $0.name).info },
+      to: directory, expecting: expected + replacements.map { $0.renamed(PEFTNames.prefix + $0.name).info },
       reserves: rank.isKnown)
     let output = InOrder<(module: StoredModule?, outcome: ExtractionReport.Module)>(count: plan.modules.count) {
       result in
@@ -152,15 +152,10 @@ public struct Extraction: Sendable {
       factors = try difference.factors(rank: limit, options: options)
     }
     guard factors.rank > 0 else { return (nil, .skipped(module, norm: difference.squareNorm.squareRoot())) }
-    let balanced = factors.balanced()
-    // A weight that is stored transposed has its two factors change places.
-    let b = module.isTransposed ? balanced.a.transposed() : balanced.b
-    let a = module.isTransposed ? balanced.b.transposed() : balanced.a
+    let (b, a) = factors.balanced()
+    let bias = plan.hasLoRABias ? try module.biasDifference() : nil
     let stored = StoredModule(
-      path: module.path, kind: module.kind,
-      a: try StoredTensor(name: module.path, a.reshaped(module.shapeOfA(rank: factors.rank)), as: options.format),
-      b: try StoredTensor(name: module.path, b.reshaped(module.shapeOfB(rank: factors.rank)), as: options.format),
-      bias: plan.hasLoRABias ? try module.biasDifference() : nil, alpha: Double(factors.rank), scale: 1)
+      path: module.path, method: try module.lora(b, a, bias: bias, format: options.format))
     let residual = difference.residual(factors)
     return (
       stored,

@@ -1,6 +1,5 @@
 // What changed between a base model and a fine-tune of it, and how an adapter can hold each change.
 
-import CKernels
 import Foundation
 import LoRAAdapters
 import LoRAFiles
@@ -13,9 +12,9 @@ struct ExtractionPlan: Sendable {
   struct Module: Sendable {
     /// The module's path in the model that peft sees.
     let path: String
-    let kind: StoredModule.Kind
     let base: StoredTensor
     let tuned: StoredTensor
+    let isEmbedding: Bool
     /// Whether the stored weight is (BA)ᵀ.
     let isTransposed: Bool
     let biases: (base: StoredTensor, tuned: StoredTensor)?
@@ -24,34 +23,33 @@ struct ExtractionPlan: Sendable {
     var rows: Int { base.shape[0] }
     var columns: Int { base.shape.dropFirst().reduce(1, *) }
     var count: Int { base.count }
+    private var kernel: [Int] { Array(base.shape.dropFirst(2)) }
 
-    func shapeOfA(rank: Int) -> [Int] {
-      switch kind {
-      case .convolution: [rank] + base.shape.dropFirst()
-      case .linear, .embedding: [rank, isTransposed ? rows : columns]
-      }
+    /// The LoRA that these factors of the stored matrix make.
+    func lora(_ b: Tensor, _ a: Tensor, bias: StoredTensor?, format: NumberFormat) throws -> StoredLoRA {
+      // A weight that is stored transposed has its two factors change places.
+      let (b, a) = isTransposed ? (a.transposed(), b.transposed()) : (b, a)
+      let rank = a.shape[0]
+      return StoredLoRA(
+        a: try StoredTensor(
+          name: path, kernel.isEmpty ? a : a.reshaped([rank] + base.shape.dropFirst()), as: format),
+        b: try StoredTensor(name: path, b.reshaped(b.shape + kernel.map { _ in 1 }), as: format), outputBias: bias,
+        isEmbedding: isEmbedding, alpha: Double(rank))
     }
 
-    func shapeOfB(rank: Int) -> [Int] {
-      switch kind {
-      case .convolution: [rows, rank, 1, 1]
-      case .linear, .embedding: [isTransposed ? columns : rows, rank]
-      }
-    }
-
-    func peftTensors(rank: Int, format: NumberFormat, hasBias: Bool) -> [TensorInfo] {
-      let stem = PEFTFormat.prefix + path
-      let isEmbedding = kind == .embedding
+    /// What will be written at a rank.
+    func expected(rank: Int, format: NumberFormat, hasBias: Bool) throws -> [TensorInfo] {
+      let outputs = isTransposed ? columns : rows
+      let stem = PEFTNames.prefix + path
+      let a = isTransposed ? [rank, rows] : [rank] + base.shape.dropFirst()
       let factors = [
         TensorInfo(
-          name: stem + (isEmbedding ? PEFTFormat.Part.embeddingA : .a).rawValue, format: format,
-          shape: shapeOfA(rank: rank)),
+          name: stem + (isEmbedding ? StoredLoRA.embeddingA : StoredLoRA.a).suffix, format: format, shape: a),
         TensorInfo(
-          name: stem + (isEmbedding ? PEFTFormat.Part.embeddingB : .b).rawValue, format: format,
-          shape: shapeOfB(rank: rank)),
+          name: stem + (isEmbedding ? StoredLoRA.embeddingB : StoredLoRA.b).suffix, format: format,
+          shape: [outputs, rank] + kernel.map { _ in 1 }),
       ]
-      let bias = TensorInfo(
-        name: stem + PEFTFormat.Part.bias.rawValue, format: .f32, shape: [shapeOfB(rank: rank)[0]])
+      let bias = TensorInfo(name: stem + StoredLoRA.outputBias.suffix, format: .f32, shape: [outputs])
       return hasBias ? factors + [bias] : factors
     }
 
@@ -62,217 +60,186 @@ struct ExtractionPlan: Sendable {
     }
   }
 
+  /// What can be done with a parameter.
+  private enum Change {
+    case none
+    /// Kept whole: what only the fine-tune has, a task's head, a grown vocabulary.
+    case added, head, grown
+    /// One of a tied pair.
+    case tied
+    case vector
+    case matrix
+    /// Nothing, for this reason.
+    case impossible(String)
+  }
+
   let tuned: Checkpoint
-  let modules: [Module]
+  private(set) var modules: [Module] = []
   /// Weights that are kept whole, under the model's names.
-  let replacements: [StoredTensor]
-  let modulesToSave: [String]
+  private(set) var replacements: [StoredTensor] = []
+  private(set) var modulesToSave: [String] = []
   /// Whether B has biases: every adapted module has one in the base then.
-  let hasLoRABias: Bool
+  private(set) var hasLoRABias = false
   /// Whether biases of adapted modules are kept whole.
-  let replacesBiases: Bool
+  private(set) var replacesBiases = false
   /// Whether a saved input embedding stays tied to the output layer.
-  let tiesWeights: Bool
+  private(set) var tiesWeights = false
   /// Changed tensors that are not kept, and by how much they changed.
-  let leftOut: [(name: String, norm: Double)]
-  let findings: [Finding]
-  private let architecture: ModelArchitecture
-  private let adaptablePaths: [String]
+  private(set) var leftOut: [(name: String, norm: Double)] = []
+  private(set) var findings: [Finding] = []
+  private let pair: CheckpointPair
   private let baseName: String
 
   init(base: Checkpoint, tuned: Checkpoint, keepsVectors: Bool) throws {
     self.tuned = tuned
-    architecture = ModelArchitecture(tuned.configuration == nil ? base : tuned)
     baseName = base.url.lastPathComponent
-    let architecture = architecture
-    let tunedNames = Set(tuned.tensors.map(\.name))
-    let renaming = Self.renaming(from: tuned, to: base)
-    let prefix = architecture.missingPrefix(names: Array(tunedNames))
-    let tied = TiedEmbeddings(tuned)
-    let heads = architecture.taskHeads
-    var findings: [Finding] = []
-    var modules: [Module] = []
-    var saved: [String: [StoredTensor]] = [:]
-    var leftOut: [(name: String, norm: Double)] = []
-    var vectors: [(base: StoredTensor, tuned: StoredTensor)] = []
-    var tiedOutput: StoredTensor?
-    var added: [String] = []
-    var grown: [String] = []
-    var misshapen: [String] = []
-    func path(_ tensor: StoredTensor) -> String { prefix + tensor.info.modulePath }
-    func save(_ tensor: StoredTensor) { saved[path(tensor), default: []].append(tensor) }
-
-    for tensor in tuned.tensors.sorted(by: { isOrdered($0.name, $1.name) }) {
-      let isHead = heads.contains { path(tensor).split(separator: ".").map(String.init).contains($0) }
-      guard let original = base[renaming(tensor.name)] else {
-        added.append(tensor.name)
-        save(tensor)
-        continue
-      }
-      guard tensor.format.isConvertible, original.format.isConvertible else {
-        if !tensor.hasSameBytes(as: original) { misshapen.append("\(tensor.name): \(tensor.format.rawValue)") }
-        continue
-      }
-      guard tensor.shape == original.shape else {
-        if tensor.shape.count == 2, original.shape.count == 2, tensor.shape[1] == original.shape[1] {
-          grown.append("\(tensor.name): \(original.shape) → \(tensor.shape)")
-          save(tensor)
-          if tied.contains(tensor.name), let output = tied.untied { tiedOutput = output }
-        } else {
-          misshapen.append("\(tensor.name): \(original.shape) → \(tensor.shape)")
-        }
-        continue
-      }
-      // A task's head is in the adapter whether it changed or not: peft looks for it.
-      if isHead {
-        save(tensor)
-        continue
-      }
-      guard !(tensor.format == original.format && tensor.hasSameBytes(as: original)) else { continue }
-      guard tensor.name.hasSuffix(".weight"), tensor.shape.count == 2 || tensor.shape.count == 4 else {
-        vectors.append((original, tensor))
-        continue
-      }
-      let modulePath = path(tensor)
-      if tied.contains(tensor.name) {
-        // Both ends of a tied pair change; peft wants the tensor under both names.
-        save(tensor)
-        if let output = tied.untied { tiedOutput = output }
-        findings.append(
-          Finding(
-            .note,
-            "the tied embedding changed: it is kept whole, for the input and the output layer (ensure_weight_tying)",
-            [tensor.name]))
-        continue
-      }
-      let isEmbedding = tensor.shape.count == 2 && architecture.isEmbedding(modulePath)
-      modules.append(
-        Module(
-          path: modulePath, kind: tensor.shape.count == 4 ? .convolution : isEmbedding ? .embedding : .linear,
-          base: original, tuned: tensor, isTransposed: isEmbedding || architecture.isConv1D(modulePath),
-          biases: (tuned[tensor.info.modulePath + ".bias"]).flatMap { bias in
-            base[renaming(bias.name)].map { ($0, bias) }
-          }))
+    pair = try CheckpointPair(base: base, tuned: tuned)
+    let sorted = pair.parameters.map { (parameter: $0, change: change(of: $0)) }
+    func all(_ isIncluded: (Change) -> Bool) -> [CheckpointPair.Parameter] {
+      sorted.filter { isIncluded($0.change) }.map(\.parameter)
     }
+    modules = all { if case .matrix = $0 { true } else { false } }.map(module)
+    let whole = all {
+      switch $0 {
+      case .added, .head, .grown, .tied: true
+      default: false
+      }
+    }
+    let vectors = try sort(all { if case .vector = $0 { true } else { false } }, keepsVectors: keepsVectors)
+    save(whole + vectors)
+    report(sorted)
+  }
 
-    // Biases and norms.
+  private func change(of parameter: CheckpointPair.Parameter) -> Change {
+    let (tuned, name) = (parameter.tuned, parameter.name)
+    guard let base = parameter.base else { return .added }
+    guard tuned.format.isConvertible, base.format.isConvertible else {
+      return tuned.hasSameNumbers(as: base) ? .none : .impossible(tuned.format.rawValue)
+    }
+    guard tuned.shape == base.shape else {
+      let isGrown = tuned.shape.count == 2 && base.shape.count == 2 && tuned.shape[1] == base.shape[1]
+      return isGrown ? .grown : .impossible("\(base.shape) → \(tuned.shape)")
+    }
+    // A task's head is in the adapter whether it changed or not: peft looks for it.
+    if pair.architecture.isHead(parameter.path, of: pair.architecture.taskType) { return .head }
+    if tuned.hasSameNumbers(as: base) { return .none }
+    // Both ends of a tied pair change; peft wants the tensor under both names.
+    if pair.tied?.contains(tuned.name) == true { return .tied }
+    return name.hasSuffix(".weight") && (2...5).contains(tuned.shape.count) ? .matrix : .vector
+  }
+
+  private func module(_ parameter: CheckpointPair.Parameter) -> Module {
+    let (tuned, base) = (parameter.tuned, parameter.base!)
+    let isEmbedding = tuned.shape.count == 2 && pair.architecture.isEmbedding(parameter.path)
+    let bias = pair.parameters.first { $0.name == parameter.path + ".bias" }
+    return Module(
+      path: parameter.path, base: base, tuned: tuned, isEmbedding: isEmbedding,
+      isTransposed: isEmbedding || pair.architecture.isConv1D(parameter.path),
+      biases: bias.flatMap { bias in
+        bias.base.flatMap { bias.tuned.shape == $0.shape && bias.tuned.format.isConvertible ? ($0, bias.tuned) : nil }
+      })
+  }
+
+  /// Biases and norms: those that are kept as modules to save are returned.
+  private mutating func sort(
+    _ vectors: [CheckpointPair.Parameter], keepsVectors: Bool
+  ) throws -> [CheckpointPair.Parameter] {
+    guard keepsVectors else {
+      for vector in vectors {
+        let norm = try (vector.tuned.tensor() - vector.base!.tensor()).norm
+        if norm > 0 { leftOut.append((vector.tuned.name, norm)) }
+      }
+      return []
+    }
     let adapted = Set(modules.map(\.path))
-    let biases = vectors.filter { $0.tuned.name.hasSuffix(".bias") && adapted.contains(path($0.tuned)) }
-    let allHaveBias = modules.allSatisfy { $0.kind == .linear && $0.biases != nil }
-    hasLoRABias = keepsVectors && !biases.isEmpty && allHaveBias
-    replacesBiases = keepsVectors && !biases.isEmpty && !allHaveBias
-    let biasNames = Set(biases.map(\.tuned.name))
-    var replacements: [StoredTensor] = []
-    for vector in vectors {
-      let isBias = biasNames.contains(vector.tuned.name)
-      if keepsVectors && isBias && hasLoRABias { continue }
-      if keepsVectors && isBias {
-        replacements.append(vector.tuned.renamed(prefix + vector.tuned.name))
-      } else if keepsVectors {
-        save(vector.tuned)
-      } else {
-        let change = try Self.norm(of: vector)
-        if change > 0 { leftOut.append((vector.tuned.name, change)) }
-      }
+    let isOwnBias = { (vector: CheckpointPair.Parameter) in
+      vector.name.hasSuffix(".bias") && adapted.contains(vector.path)
     }
+    let biases = vectors.filter(isOwnBias)
+    let allHaveBias = modules.allSatisfy { !$0.isEmbedding && $0.base.shape.count == 2 && $0.biases != nil }
+    hasLoRABias = !biases.isEmpty && allHaveBias
+    replacesBiases = !biases.isEmpty && !allHaveBias
+    if replacesBiases { replacements += biases.map { $0.tuned.renamed($0.name) } }
+    return vectors.filter { !isOwnBias($0) }
+  }
+
+  /// Keeps parameters whole, with all that peft expects beside them.
+  private mutating func save(_ parameters: [CheckpointPair.Parameter]) {
+    let adapted = Set(modules.map(\.path))
     // What `modules_to_save` names is looked for in every module that the name matches, so all of them are kept.
-    var names = Self.names(saving: Array(saved.keys), besides: adapted)
-    if let tiedOutput, !names.contains("embed_tokens") {
+    var names = Set(
+      parameters.map(\.path).map { path in
+        let name = lastComponent(path)
+        return adapted.contains { Self.matches(name, $0) } || Int(name) != nil ? path : name
+      }
+    ).sorted()
+    var output: StoredTensor?
+    if let tied = pair.tied, let input = parameters.first(where: { $0.tuned.name == tied.input }) {
+      tiesWeights = true
+      if !parameters.contains(where: { $0.tuned.name == tied.output }) { output = input.tuned.renamed(tied.output) }
       // peft recognises tied modules by these two names only: "embed_tokens" and "lm_head".
-      names.append(tiedOutput.info.modulePath)
+      let outputPath = String(tied.output.dropLast(".weight".count))
+      if !names.contains("embed_tokens"), !names.contains(lastComponent(outputPath)) { names.append(outputPath) }
     }
     modulesToSave = names
-    for tensor in tuned.tensors where modulesToSave.contains(where: { Self.matches($0, path(tensor)) }) {
-      if !saved[path(tensor), default: []].contains(where: { $0.name == tensor.name }) { save(tensor) }
-    }
-    if let tiedOutput { replacements.append(tiedOutput) }
-    tiesWeights = tiedOutput != nil
-    replacements += saved.flatMap { path, tensors in tensors.map { $0.renamed(path + "." + lastComponent($0.name)) } }
+    replacements += pair.parameters.filter { parameter in
+      names.contains { Self.matches($0, parameter.path) } && parameter.tuned.name != output?.name
+    }.map { $0.tuned.renamed($0.name) }
+    if let output { replacements.append(output) }
+    replacements.sort { isOrdered($0.name, $1.name) }
+  }
 
-    func report(_ severity: Finding.Severity, _ message: String, _ subjects: [String]) {
-      if !subjects.isEmpty { findings.append(Finding(severity, message, subjects)) }
+  private mutating func report(_ sorted: [(parameter: CheckpointPair.Parameter, change: Change)]) {
+    var subjects: [String: [String]] = [:]
+    for (parameter, change) in sorted {
+      let shapes = "\(parameter.tuned.name): \(parameter.base?.shape ?? []) → \(parameter.tuned.shape)"
+      switch change {
+      case .added: subjects["added", default: []].append(parameter.tuned.name)
+      case .grown: subjects["grown", default: []].append(shapes)
+      case .impossible(let reason): subjects["impossible", default: []].append("\(parameter.tuned.name): \(reason)")
+      case .tied: subjects["tied", default: []].append(parameter.tuned.name)
+      default: break
+      }
     }
-    if renaming != .none { findings.append(Finding(.note, "the two checkpoints' names differ: \(renaming)")) }
-    if !prefix.isEmpty {
+    if pair.renaming != .none {
+      findings.append(Finding(.note, "the two checkpoints' names differ: \(pair.renaming)"))
+    }
+    let renamed = pair.parameters.first { $0.name != $0.tuned.name }
+    if let renamed {
       findings.append(
-        Finding(.note, "the adapter's paths begin with \"\(prefix)\", as in the class \(architecture.className ?? "")"))
+        Finding(
+          .note, "paths are those of the class \(pair.architecture.className ?? "") as transformers builds it today",
+          ["\(renamed.tuned.name) is \(renamed.name)"]))
     }
-    report(.note, "tensors that only the fine-tune has: kept whole (modules_to_save)", added)
-    report(
+    findings.report(
+      .note, "the tied embedding changed: it is kept whole, for the input and the output layer (ensure_weight_tying)",
+      subjects["tied"] ?? [])
+    findings.report(
+      .note, "tensors that only the fine-tune has: kept whole (modules_to_save)", subjects["added"] ?? [])
+    findings.report(
       .warning,
       "the vocabulary grew: these are kept whole, and the base needs resize_token_embeddings before it takes the adapter",
-      grown)
-    report(.warning, "changes that no adapter can hold", misshapen)
-    report(
-      .warning, "biases and norms that changed and are not kept (keep them with --keep-vectors)", leftOut.map(\.name))
-    let counterparts = Set(tunedNames.map { renaming($0) })
-    let lost = base.tensors.filter { !counterparts.contains($0.name) }
-    report(.note, "tensors that only the base has", lost.map(\.name))
-    guard lost.count < base.tensorCount else {
-      throw CheckpointError(
-        .mismatch, file: tuned.url.path,
-        "has no tensor in common with \(base.url.path): these are no versions of one model")
-    }
-    self.modules = modules.sorted { isOrdered($0.path, $1.path) }
-    self.replacements = replacements.sorted { isOrdered($0.name, $1.name) }
-    self.leftOut = leftOut
-    self.findings = findings
-    adaptablePaths = tuned.tensors.filter { $0.name.hasSuffix(".weight") && $0.shape.count >= 2 }.map(path)
+      subjects["grown"] ?? [])
+    findings.report(.warning, "changes that no adapter can hold", subjects["impossible"] ?? [])
+    findings.report(.warning, "biases and norms that changed and are not kept", leftOut.map(\.name))
+    findings.report(.note, "tensors that only the base has", pair.onlyInBase)
   }
 
   /// The configuration that makes peft do what the factors say.
   func configuration(modules: [StoredModule]) -> PEFTConfiguration {
     var configuration = PEFTConfiguration()
-    configuration.setRanks(of: modules)
+    configuration.describe(modules)
     configuration.setTargets(
-      modules.map(\.path), among: adaptablePaths.filter { path in !modulesToSave.contains { Self.matches($0, path) } })
-    configuration.modulesToSave = modulesToSave
-    configuration.hasLoRABias = hasLoRABias
+      modules.map(\.path),
+      among: pair.parameters.map(\.path).filter { path in !modulesToSave.contains { Self.matches($0, path) } })
+    configuration.selection.saved = modulesToSave
     configuration.bias = replacesBiases ? .loraOnly : .none
     configuration.ensuresWeightTying = tiesWeights
-    configuration.taskType = architecture.taskType
+    configuration.taskType = pair.architecture.taskType
     configuration.baseModel = baseName
-    let linear = self.modules.filter { $0.kind == .linear }
+    let linear = self.modules.filter { !$0.isEmbedding && $0.base.shape.count == 2 }
     configuration.isFanInFanOut = !linear.isEmpty && linear.count { $0.isTransposed } * 2 > linear.count
     return configuration
-  }
-
-  /// The change of prefix that gives most of the fine-tune's tensors their counterpart.
-  private static func renaming(from tuned: Checkpoint, to base: Checkpoint) -> PathRenaming {
-    let names = tuned.tensors.map(\.name)
-    guard !names.contains(where: { base[$0] != nil }) else { return .none }
-    var counts: [String: (renaming: PathRenaming, count: Int)] = [:]
-    for name in names {
-      for index in name.indices where name[index] == "." {
-        let prefix = String(name[...index])
-        if base[String(name.dropFirst(prefix.count))] != nil {
-          counts["-" + prefix, default: (.dropping(prefix), 0)].count += 1
-        }
-      }
-    }
-    for tensor in base.tensors {
-      for index in tensor.name.indices where tensor.name[index] == "." {
-        let prefix = String(tensor.name[...index])
-        if tuned[String(tensor.name.dropFirst(prefix.count))] != nil {
-          counts["+" + prefix, default: (.adding(prefix), 0)].count += 1
-        }
-      }
-    }
-    return counts.values.max { $0.count < $1.count }?.renaming ?? .none
-  }
-
-  private static func norm(of vector: (base: StoredTensor, tuned: StoredTensor)) throws -> Double {
-    try (vector.tuned.tensor() - vector.base.tensor()).norm
-  }
-
-  /// Short names for modules to save, or whole paths where a short name would take an adapted module along.
-  private static func names(saving paths: [String], besides adapted: Set<String>) -> [String] {
-    Set(
-      paths.map { path in
-        let name = lastComponent(path)
-        return adapted.contains { matches(name, $0) } || Int(name) != nil ? path : name
-      }
-    ).sorted()
   }
 
   /// peft's rule: the name is one of the path's parts, or several in a row.

@@ -12,121 +12,53 @@ import LoRAFiles
 import LoRAFormats
 import LoRATensors
 
-/// A merge that has been checked and can be run.
+/// A merge, or the undoing of one, that has been checked and can be run.
 public struct Merge: Sendable {
-  public struct Options: Sendable {
-    /// The format of the output's real numbers; `nil` keeps each tensor's.
-    public var format: NumberFormat?
-    /// Stores a tied output layer as a tensor of its own, so that one of the pair can change alone.
-    public var unties = false
-    /// Subtracts what a merge added.
-    public var subtracts = false
-    /// Leaves what can't be subtracted as it is, instead of refusing.
-    public var allowsPartialSubtraction = false
-
-    public init() {}
-  }
-
-  let base: Checkpoint
-  let options: Options
-  /// By tensor name.
-  private let changes: [String: WeightChange]
-  /// Tensors that the base does not have.
-  private let additions: [StoredTensor]
-  private let notes: [Finding]
-  private let placedModules: [String: String]
-  private let isUntied: Bool
+  private let base: Checkpoint
+  private let changes: MergePlan
+  /// The format of the output's real numbers; `nil` keeps each tensor's.
+  private let format: NumberFormat?
+  private let model: MergedModel
 
   /// Plans the merge of adapters, each with a weight.
   ///
+  /// - Parameters:
+  ///   - format: of the output's real numbers; `nil` keeps each tensor's.
+  ///   - unties: stores a tied output layer as a tensor of its own, so that one of the pair can change alone.
   /// - Throws: ``CheckpointError`` that lists what matched and what did not, where an adapter would act only in part.
-  public init(base: Checkpoint, adapters: [(adapter: StoredAdapter, weight: Double)], options: Options = Options())
-    throws
-  {
+  public init(
+    base: Checkpoint, adapters: [(adapter: StoredAdapter, weight: Double)], format: NumberFormat? = nil,
+    unties: Bool = false
+  ) throws {
     precondition(!adapters.isEmpty, "Merge: no adapters")
-    self.base = base
-    self.options = options
-    var changes: [String: WeightChange] = [:]
-    var additions: [String: StoredTensor] = [:]
-    var notes: [Finding] = []
-    var paths: [String: String] = [:]
-    var isUntied = false
-    let sign = options.subtracts ? -1.0 : 1
-    for (adapter, weight) in adapters {
-      let attachment = try Attachment(adapter, base: base, unties: options.unties)
-      try attachment.requireComplete(adapter, action: options.subtracts ? "subtracted" : "merged")
-      notes += attachment.findings
-      func change(_ weight: StoredTensor) -> WeightChange {
-        if let change = changes[weight.name] { return change }
-        let change = WeightChange(weight)
-        changes[weight.name] = change
-        return change
-      }
-      if options.subtracts {
-        // The copy of an adapted embedding is the base's own weight.
-        let adapted = Set(attachment.placements.map(\.weight.name))
-        let lost =
-          attachment.placements.filter { $0.module.magnitude != nil }.map(\.module.path)
-          + attachment.replacements.map(\.tensor.name).filter { !adapted.contains($0) }
-        if !lost.isEmpty {
-          let finding = Finding(
-            options.allowsPartialSubtraction ? .warning : .error,
-            "can't be restored: DoRA's division by the norm and replaced weights leave no trace of what was there", lost
-          )
-          guard options.allowsPartialSubtraction else {
-            throw CheckpointError(
-              .unsupported, file: adapter.url.path,
-              "\(finding.message): \(lost.prefix(8).joined(separator: ", "))\(lost.count > 8 ? " and \(lost.count - 8) more" : "")"
-            )
-          }
-          notes.append(finding)
-        }
-      }
-      for placement in attachment.placements {
-        let module = placement.module
-        paths[placement.weight.name] = module.path
-        if module.magnitude != nil {
-          guard !options.subtracts else { continue }
-          change(placement.weight).add(
-            .magnitude(module, coefficient: weight, isTransposed: placement.isTransposed))
-        } else {
-          change(placement.weight).add(
-            .product(module, coefficient: sign * weight, isTransposed: placement.isTransposed))
-        }
-        if let vector = module.bias, let bias = placement.bias {
-          change(bias).add(.vector(vector, coefficient: sign * weight * module.scale))
-        }
-      }
-      guard !options.subtracts else { continue }
-      for (tensor, isNew) in attachment.replacements {
-        if !isNew {
-          change(base[tensor.name]!).add(.replacement(tensor, coefficient: weight))
-        } else if additions.updateValue(tensor, forKey: tensor.name) != nil {
-          throw CheckpointError(
-            .mismatch, file: adapter.url.path,
-            "two adapters bring \(tensor.name), which the base does not have; merge them one at a time")
-        }
-      }
-      isUntied = isUntied || attachment.isUntied
-    }
-    if isUntied, let pair = TiedEmbeddings(base).untied {
-      // The output layer starts as a copy of the input embedding, and may have a change of its own.
-      additions[pair.name] = pair
-      notes.append(Finding(.note, "the tied embedding was untied: \(pair.name) is now stored on its own"))
-    }
+    try self.init(.adding(adapters, to: base, unties: unties), format, adapters.map(\.adapter))
+  }
+
+  /// Plans the subtraction of what a merge of these adapters added.
+  ///
+  /// - Parameter allowsPartial: leaves what can't be subtracted as it is, instead of refusing.
+  public init(
+    undoing adapters: [(adapter: StoredAdapter, weight: Double)], in merged: Checkpoint, allowsPartial: Bool = false
+  ) throws {
+    precondition(!adapters.isEmpty, "Merge: no adapters")
+    try self.init(.subtracting(adapters, from: merged, allowsPartial: allowsPartial), nil, [])
+  }
+
+  private init(_ changes: MergePlan, _ format: NumberFormat?, _ adapters: [StoredAdapter]) throws {
+    base = changes.base
     self.changes = changes
-    self.additions = additions.values.sorted { isOrdered($0.name, $1.name) }
-    self.notes = notes
-    self.placedModules = paths
-    self.isUntied = isUntied
+    self.format = format
+    model = try MergedModel(changes, format: format, adapters: adapters)
   }
 
   /// What the merge will do, without doing it.
   public var plan: MergeReport {
     MergeReport(
-      base: base.url, output: nil, modules: [], changedTensors: changes.count, addedTensors: additions.map(\.name),
-      copiedTensors: base.tensorCount - changes.keys.filter { base[$0] != nil }.count,
-      byteCount: outputTensors(ofShard: nil).reduce(0) { $0 + $1.byteCount }, findings: notes)
+      base: base.url, output: nil, modules: [], changedTensors: changes.changes.count + changes.swapped.count,
+      addedTensors: changes.additions.keys.sorted(by: isOrdered),
+      copiedTensors: base.tensorCount - changes.changes.keys.filter { base[$0] != nil }.count - changes.swapped.count,
+      byteCount: base.shards.indices.reduce(0) { $0 + outputs(ofShard: $1).reduce(0) { $0 + $1.info.byteCount } },
+      findings: base.findings + changes.findings + model.findings)
   }
 
   /// Writes the merged checkpoint.
@@ -136,41 +68,66 @@ public struct Merge: Sendable {
   ///     does not end in ".safetensors".
   ///   - progress: called with bytes written.
   public func run(to output: URL, progress: OperationProgress.Handler? = nil) throws -> MergeReport {
-    let total = outputTensors(ofShard: nil).reduce(0) { $0 + $1.byteCount }
-    let counter = ProgressCounter(total: total, progress)
+    let counter = ProgressCounter(total: plan.byteCount, progress)
     let account = MergeAccount()
     if base.shards.count == 1 && output.pathExtension == "safetensors" {
       try writeShard(0, to: output, counter: counter, account: account)
     } else {
       let directory = try OutputDirectory(output)
+      let names = base.shardNames
       for shard in base.shards.indices {
-        let name = base.shards.count == 1 ? Checkpoint.singleName : base.shards[shard].url.lastPathComponent
-        try writeShard(shard, to: directory.staging.appendingPathComponent(name), counter: counter, account: account)
+        try writeShard(
+          shard, to: directory.staging.appendingPathComponent(names[shard]), counter: counter, account: account)
       }
-      try copyCompanions(to: directory.staging)
+      if names.count > 1 {
+        try writeIndex(names, to: directory.staging.appendingPathComponent(base.indexName))
+      }
+      try model.write(to: directory.staging)
       try directory.commit()
     }
     var report = plan
     report.output = output
     report.modules = account.modules.sorted { isOrdered($0.tensor, $1.tensor) }.map { figures in
       var figures = figures
-      figures.path = placedModules[figures.tensor] ?? figures.tensor
+      figures.path = changes.paths[figures.tensor] ?? figures.tensor
       return figures
     }
     return report
   }
 
-  /// A tensor's format in the output.
-  private func outputFormat(_ tensor: StoredTensor) -> NumberFormat {
-    tensor.format.isConvertible ? options.format ?? tensor.format : tensor.format
+  /// A tensor of the output: where its numbers come from, and what it is called.
+  private struct Output {
+    let source: StoredTensor
+    let change: WeightChange?
+    let info: TensorInfo
   }
 
-  /// What a shard of the output holds (of all shards for `nil`), in the order of its bytes.
-  private func outputTensors(ofShard shard: Int?) -> [TensorInfo] {
-    let stored =
-      (shard.map { base.shards[$0].tensors } ?? base.tensors)
-      + (shard == nil || shard == base.shards.count - 1 ? additions : [])
-    return stored.map { TensorInfo(name: $0.name, format: outputFormat($0), shape: $0.shape) }
+  /// What a shard of the output holds, in the order of its bytes.
+  private func outputs(ofShard shard: Int) -> [Output] {
+    let added = shard == base.shards.count - 1 ? changes.additions.values.sorted { isOrdered($0.name, $1.name) } : []
+    return (base.tensors(ofShard: shard) + added).map { tensor in
+      let source = changes.swapped[tensor.name] ?? tensor
+      let format = source.format.isConvertible ? format ?? source.format : source.format
+      let change = changes.changes[tensor.name] ?? (format == source.format ? nil : WeightChange(source))
+      return Output(
+        source: source, change: change,
+        info: TensorInfo(name: model.name(of: tensor.name), format: format, shape: tensor.shape))
+    }
+  }
+
+  private func writeIndex(_ names: [String], to url: URL) throws {
+    var map: [JSON.Member] = []
+    var size = 0
+    for (shard, name) in names.enumerated() {
+      for output in outputs(ofShard: shard) {
+        map.append(JSON.Member(output.info.name, .string(name)))
+        size += output.info.byteCount
+      }
+    }
+    let index: JSON = [
+      "metadata": ["total_size": .integer(size)], "weight_map": .object(map.sorted { $0.key < $1.key }),
+    ]
+    try OutputFile.write(index.pretty + "\n", to: url)
   }
 
   private enum Job {
@@ -181,24 +138,21 @@ public struct Merge: Sendable {
   }
 
   private func writeShard(_ shard: Int, to url: URL, counter: ProgressCounter, account: MergeAccount) throws {
-    let tensors = base.shards[shard].tensors + (shard == base.shards.count - 1 ? additions : [])
+    let outputs = outputs(ofShard: shard)
+    let metadata = base.shards[shard].metadata
     let writer = try SafetensorsWriter(
-      to: url, expecting: outputTensors(ofShard: shard),
-      metadata: base.shards[shard].metadata.isEmpty ? SafetensorsWriter.pythonMetadata : base.shards[shard].metadata)
+      to: url, expecting: outputs.map(\.info), metadata: metadata.isEmpty ? SafetensorsWriter.pythonMetadata : metadata)
     var jobs: [Job] = []
-    for tensor in tensors {
-      let format = outputFormat(tensor)
-      let place = writer.place(TensorInfo(name: tensor.name, format: format, shape: tensor.shape)).lowerBound
-      if let change = changes[tensor.name] ?? (format == tensor.format ? nil : WeightChange(tensor)) {
-        guard change.rows * change.columns > 0 else { continue }
-        let step = max(1, (1 << 19) / change.columns)
-        for start in stride(from: 0, to: change.rows, by: step) {
-          jobs.append(.rows(start..<min(start + step, change.rows), change: change, format: format, place: place))
+    for output in outputs {
+      let place = writer.place(output.info).lowerBound
+      if let change = output.change {
+        for rows in change.blocks {
+          jobs.append(.rows(rows, change: change, format: output.info.format, place: place))
         }
       } else {
-        let bytes = tensor.info.byteCount
+        let bytes = output.info.byteCount
         for start in stride(from: 0, to: bytes, by: 4 << 20) {
-          jobs.append(.bytes(start..<min(start + 4 << 20, bytes), of: tensor, place: place))
+          jobs.append(.bytes(start..<min(start + 4 << 20, bytes), of: output.source, place: place))
         }
       }
     }
@@ -257,7 +211,7 @@ public struct Merge: Sendable {
           if format != .f32 && format != .f64 {
             withScratch(count) { rounded in
               format.decode(UnsafeRawBufferPointer(bytes), into: rounded)
-              figures.rounding = WeightChange.squareDistance(rounded, block)
+              figures.rounding = WeightChange.squareDistance(UnsafeBufferPointer(rounded), UnsafeBufferPointer(block))
             }
           }
           account.add(figures, rows: rows)
@@ -267,61 +221,5 @@ public struct Merge: Sendable {
       tensor.release(bytes: rows.lowerBound * row..<rows.upperBound * row)
       return (count * size, tensor.name)
     }
-  }
-
-  /// The index and the other files of a model's directory.
-  private func copyCompanions(to directory: URL) throws {
-    if base.shards.count > 1 {
-      var map: [JSON.Member] = []
-      var size = 0
-      for shard in base.shards.indices {
-        for tensor in outputTensors(ofShard: shard) {
-          map.append(JSON.Member(tensor.name, .string(base.shards[shard].url.lastPathComponent)))
-          size += tensor.byteCount
-        }
-      }
-      let index: JSON = [
-        "metadata": ["total_size": .integer(size)],
-        "weight_map": .object(map.sorted { $0.key < $1.key }),
-      ]
-      try OutputFile.write(index.pretty + "\n", to: directory.appendingPathComponent(Checkpoint.indexName))
-    }
-    guard let source = base.directory else { return }
-    let files = FileManager.default
-    for name in try files.contentsOfDirectory(atPath: source.path).sorted() where !name.hasPrefix(".") {
-      let file = source.appendingPathComponent(name)
-      guard !Self.holdsWeights(file), !name.hasPrefix("adapter_") else { continue }
-      let target = directory.appendingPathComponent(name)
-      if name == "config.json", let configuration = base.configuration {
-        try OutputFile.write(merged(configuration).pretty + "\n", to: target)
-      } else {
-        try files.copyItem(at: file.resolvingSymlinksInPath(), to: target)
-      }
-    }
-  }
-
-  /// Whether a file, or one below a directory, is weights: those of another format would contradict the merged ones.
-  private static func holdsWeights(_ url: URL) -> Bool {
-    if isDirectory(url) {
-      let names = FileManager.default.enumerator(atPath: url.path)?.compactMap { $0 as? String } ?? []
-      return names.contains { holdsWeights(URL(fileURLWithPath: $0)) }
-    }
-    let suffixes = [
-      ".safetensors", ".bin", ".pt", ".pth", ".index.json", ".gguf", ".onnx", ".onnx_data", ".h5", ".msgpack",
-    ]
-    return suffixes.contains(where: url.lastPathComponent.hasSuffix)
-  }
-
-  /// The model's configuration as it has to be after the merge.
-  private func merged(_ configuration: JSON) -> JSON {
-    var configuration = configuration
-    if isUntied { configuration["tie_word_embeddings"] = false }
-    if let format = options.format {
-      let names: [NumberFormat: String] = [.f16: "float16", .bf16: "bfloat16", .f32: "float32", .f64: "float64"]
-      for key in ["torch_dtype", "dtype"] where configuration[key] != nil {
-        configuration[key] = names[format].map(JSON.string)
-      }
-    }
-    return configuration
   }
 }

@@ -38,56 +38,47 @@ public struct Resizing: Sendable {
   public func resize(
     _ adapter: StoredAdapter, progress: OperationProgress.Handler? = nil
   ) throws -> (adapter: StoredAdapter, outcomes: [Outcome]) {
+    try adapter.requireWhole(action: "resized")
     let counter = ProgressCounter(total: adapter.modules.count, progress)
     let results = try mapInParallel(adapter.modules) { module in
-      let result = try resize(module, configuration: adapter.configuration)
+      let result = try adapter.decomposing(module) { try resize(module, of: adapter) }
       try counter.advance(by: 1, module.path)
       return result
     }
     var resized = adapter
     resized.modules = results.map(\.module)
+    resized.shared = []
     resized.findings = []
-    resized.configuration.setRanks(of: resized.modules)
+    resized.configuration.describe(resized.modules)
     return (resized, results.map(\.outcome))
   }
 
   private func resize(
-    _ module: StoredModule, configuration: PEFTConfiguration
+    _ module: StoredModule, of adapter: StoredAdapter
   ) throws -> (module: StoredModule, outcome: Outcome) {
-    let (a, b) = try module.factors()
-    guard a.isFinite && b.isFinite else {
-      throw CheckpointError(
-        .number, file: "", "\(module.path): A or B holds NaN or infinity, so it has no singular values")
-    }
-    let decomposition = try svd(ofProduct: b, a)
+    let update = try adapter.update(of: module)
+    let decomposition = try svd(ofProduct: update.b, update.a)
     let spectrum = decomposition.spectrum
     let newRank: Int
     if case .fixed(let rank) = selection { newRank = rank } else { newRank = max(1, spectrum.rank(selection)) }
 
-    let newA: Tensor
-    let newB: Tensor
-    let relativeError: Double
-    if newRank >= module.rank {
-      (newA, newB) = grown(a, b, to: newRank, path: module.path)
-      relativeError = 0
+    var new = update
+    var relativeError = 0.0
+    if newRank >= update.rank {
+      (new.a, new.b) = grown(update.a, update.b, to: newRank, path: module.path)
     } else {
       let factors = decomposition.truncated(to: min(newRank, decomposition.singularValues.count))
       let balanced = factors.balanced()
       // Above what the shape can use, the rest stays zero.
-      (newA, newB) = grown(balanced.a, balanced.b, to: newRank, path: module.path)
+      (new.a, new.b) = grown(balanced.a, balanced.b, to: newRank, path: module.path)
       relativeError = spectrum.relativeError(atRank: factors.rank)
     }
-    var resized = module
-    resized.alpha = configuration.alpha(scale: module.scale, rank: newRank)
-    resized.a = try StoredTensor(
-      name: module.a.name, newA.reshaped([newRank] + module.a.shape.dropFirst()), as: module.a.format)
-    resized.b = try StoredTensor(
-      name: module.b.name, newB.reshaped([module.outputs, newRank] + module.b.shape.dropFirst(2)), as: module.b.format)
+    let method = module.method
     return (
-      resized,
+      StoredModule(path: module.path, method: method.replacing(core: try StoredLoRA(new, like: method.core))),
       Outcome(
-        path: module.path, rank: module.rank, newRank: newRank, norm: spectrum.frobeniusNorm * abs(module.scale),
-        relativeError: relativeError, scale: module.scale)
+        path: module.path, rank: update.rank, newRank: newRank, norm: spectrum.frobeniusNorm * abs(update.scale),
+        relativeError: relativeError, scale: update.scale)
     )
   }
 
@@ -104,12 +95,5 @@ public struct Resizing: Sendable {
       for i in buffer.indices { buffer[i] = Float.random(in: -bound...bound, using: &generator) }
     }
     return (.concatenated([a, rows], axis: 0), .concatenated([b, .zeros([outputs, rank - old])], axis: 1))
-  }
-}
-
-extension PEFTConfiguration {
-  /// The alpha that gives `scale` at `rank`.
-  func alpha(scale: Double, rank: Int) -> Double {
-    isRankStabilized ? scale * Double(rank).squareRoot() : scale * Double(rank)
   }
 }

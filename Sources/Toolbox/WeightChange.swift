@@ -1,4 +1,4 @@
-// What happens to one of a base's weights in a merge, worked out rows at a time in float32.
+// What happens to one of a base's tensors in a merge, worked out rows at a time in float32.
 
 import CKernels
 import Foundation
@@ -7,21 +7,22 @@ import LoRAFiles
 import LoRAFormats
 import LoRATensors
 
-/// The changes to one tensor. For a block of its rows, `W` becomes `W + Σ changes`.
+/// The changes to one tensor. For a block of its rows, W becomes W + Σ coefficient · (what a part makes of W − W).
 ///
-/// Factors are read when the first block asks for them and let go after the last one, so that no more than a few
+/// Transforms are prepared when the first block asks for them and let go after the last one, so that no more than a few
 /// modules' factors are in memory.
 final class WeightChange: @unchecked Sendable {
-  /// One adapter's change of a tensor.
-  enum Part {
-    /// coefficient · scale · BA, or its transpose.
-    case product(StoredModule, coefficient: Double, isTransposed: Bool)
-    /// coefficient · (m · V/‖V‖ − W) with V = W + scale · BA: DoRA, arXiv:2402.09353, eq. 5.
-    case magnitude(StoredModule, coefficient: Double, isTransposed: Bool)
-    /// coefficient · vector.
-    case vector(StoredTensor, coefficient: Double)
-    /// coefficient · (tensor − W).
-    case replacement(StoredTensor, coefficient: Double)
+  /// One adapter's change of a tensor, or of some of its rows.
+  struct Part {
+    let coefficient: Double
+    /// The rows of the tensor that it changes; nil: all.
+    var rows: Range<Int>?
+    /// The rows of the module's weight that lie there; nil: as many, from the first.
+    var moduleRows: Range<Int>?
+    /// Whether the transform mixes rows, so that it must see all of them at once.
+    var mixesRows = false
+    let prepare: @Sendable (WeightMatrix) throws -> any WeightTransform
+    var isTransposed = false
   }
 
   let weight: StoredTensor
@@ -42,6 +43,13 @@ final class WeightChange: @unchecked Sendable {
 
   func add(_ part: Part) { parts.append(part) }
 
+  /// Ranges of rows to work out one by one.
+  var blocks: [Range<Int>] {
+    guard rows * columns > 0 else { return [] }
+    let step = parts.contains(where: \.mixesRows) ? rows : max(1, (1 << 19) / columns)
+    return stride(from: 0, to: rows, by: step).map { $0..<min($0 + step, rows) }
+  }
+
   /// W for the rows `range`, and W + Δ in the same place afterwards.
   ///
   /// - Returns: ‖W‖² and ‖Δ‖² of the block.
@@ -53,27 +61,24 @@ final class WeightChange: @unchecked Sendable {
     weight.read(range.lowerBound * columns..<range.upperBound * columns, into: block)
     let weightSquare = ck_sum_of_squares(block.baseAddress!, block.count)
     // Products alone add up in place, and their norm comes from the factors; each block gets its share of it.
-    if let squareNorm = prepared.squareNorm {
-      for part in prepared.parts { part.addProduct(to: block, rows: range, columns: columns) }
-      return (weightSquare, squareNorm * Double(range.count) / Double(rows))
-    }
-    return withScratch(block.count) { original in
-      withScratch(block.count) { changed in
-        original.baseAddress!.update(from: block.baseAddress!, count: block.count)
-        for part in prepared.parts {
-          part.add(to: block, original: original, scratch: changed, rows: range, columns: columns)
-        }
-        return (weightSquare, Self.squareDistance(block, original))
+    if let products = prepared.products {
+      for (product, coefficient) in products.parts {
+        product.add(to: block.baseAddress!, rows: range, columns: columns, coefficient: coefficient)
       }
+      return (weightSquare, products.squareNorm * Double(range.count) / Double(rows))
     }
+    let original = Tensor(shape: [range.count, columns]) { _ = $0.update(fromContentsOf: block) }
+    for (index, part) in prepared.parts.enumerated() {
+      part.apply(to: block, original: original, rows: range, isFirst: index == 0)
+    }
+    return (weightSquare, original.withUnsafeBufferPointer { Self.squareDistance(UnsafeBufferPointer(block), $0) })
   }
 
   /// Σ (x − y)².
-  static func squareDistance(_ x: UnsafeMutableBufferPointer<Float>, _ y: UnsafeMutableBufferPointer<Float>) -> Double {
+  static func squareDistance(_ x: UnsafeBufferPointer<Float>, _ y: UnsafeBufferPointer<Float>) -> Double {
     var total = 0.0
     let lanes = 16
-    let left = UnsafeRawPointer(x.baseAddress!)
-    let right = UnsafeRawPointer(y.baseAddress!)
+    guard let left = UnsafeRawPointer(x.baseAddress), let right = UnsafeRawPointer(y.baseAddress) else { return 0 }
     // Float32 sums over short runs, added in double.
     for start in stride(from: 0, to: x.count, by: 4096) {
       let end = min(start + 4096, x.count)
@@ -99,7 +104,7 @@ final class WeightChange: @unchecked Sendable {
   private func prepare() throws -> PreparedChange {
     try lock.withLock {
       if let prepared { return prepared }
-      let result = try PreparedChange(parts.map { try PreparedPart($0, weight: weight, rows: rows, columns: columns) })
+      let result = PreparedChange(try parts.map { try PreparedPart($0, of: self) })
       prepared = result
       return result
     }
@@ -113,166 +118,108 @@ final class WeightChange: @unchecked Sendable {
   }
 }
 
+extension WeightChange.Part {
+  /// What a module's method makes of a place of its weight.
+  init(_ item: Placement.Item, at place: WeightPlace, coefficient: Double) {
+    let method = item.module.method
+    let isWhole = place.moduleRows == nil && place.tensorRows == nil
+    self.init(
+      coefficient: coefficient, rows: place.tensorRows, moduleRows: place.moduleRows,
+      mixesRows: method.mixesRows || !isWhole && !(method is StoredLoRA),
+      prepare: { try method.transform(of: $0) }, isTransposed: item.isTransposed)
+  }
+
+  /// What a module's method makes of its bias, [outputs, 1].
+  init(biasOf method: any AdapterMethod, coefficient: Double) {
+    self.init(
+      coefficient: coefficient,
+      prepare: { matrix in
+        let bias = matrix.read(0..<matrix.rows)
+        let changed = try method.bias(bias.reshaped([matrix.rows]))
+        let result = changed?.reshaped([matrix.rows, 1]) ?? bias
+        return BlockTransform { _, rows in result.sliced(axis: 0, rows) }
+      })
+  }
+
+  /// Another tensor of the same shape in the weight's place.
+  init(replacement tensor: StoredTensor, coefficient: Double) {
+    self.init(
+      coefficient: coefficient,
+      prepare: { matrix in
+        let columns = matrix.columns
+        return BlockTransform { block, rows in
+          Tensor(shape: block.shape) { tensor.read(rows.lowerBound * columns..<rows.upperBound * columns, into: $0) }
+        }
+      })
+  }
+}
+
 /// All parts, with their factors in memory.
 private struct PreparedChange {
   let parts: [PreparedPart]
-  /// ‖Σ products‖², where there is nothing else.
-  let squareNorm: Double?
+  /// The parts where all are products for the whole tensor, and ‖Σ products‖².
+  let products: (parts: [(LowRankTransform, Float)], squareNorm: Double)?
 
   init(_ parts: [PreparedPart]) {
     self.parts = parts
-    squareNorm =
-      parts.allSatisfy(\.isProduct)
-      ? parts.reduce(0) { sum, part in parts.reduce(sum) { $0 + part.innerProduct($1) } } : nil
+    let products = parts.compactMap { part in
+      part.isWhole ? (part.transform as? LowRankTransform).map { ($0, Float(part.coefficient)) } : nil
+    }
+    guard products.count == parts.count else {
+      self.products = nil
+      return
+    }
+    let squareNorm = products.reduce(0.0) { sum, one in
+      products.reduce(sum) { $0 + Double(one.1) * Double($1.1) * one.0.innerProduct($1.0) }
+    }
+    self.products = (products, squareNorm)
   }
 }
 
 /// One part of a change.
 private struct PreparedPart {
-  private enum Kind {
-    case product
-    case magnitude(Tensor, columnNorms: Tensor?)
-    case vector(Tensor)
-    case replacement(StoredTensor)
-  }
+  let transform: any WeightTransform
+  let coefficient: Double
+  let isWhole: Bool
+  private let rows: Range<Int>
+  private let moduleStart: Int
+  private let columns: Int
 
-  private let kind: Kind
-  private let coefficient: Float
-  private let scale: Float
-  private let a: Tensor
-  private let b: Tensor
-  private let isTransposed: Bool
-
-  init(_ part: WeightChange.Part, weight: StoredTensor, rows: Int, columns: Int) throws {
-    switch part {
-    case .product(let module, let coefficient, let isTransposed),
-      .magnitude(let module, let coefficient, let isTransposed):
-      (a, b) = try module.factors()
-      self.isTransposed = isTransposed
-      self.coefficient = Float(coefficient)
-      scale = Float(module.scale)
-    case .vector(_, let coefficient), .replacement(_, let coefficient):
-      (a, b, isTransposed) = (.zeros([0, 0]), .zeros([0, 0]), false)
-      self.coefficient = Float(coefficient)
-      scale = 1
-    }
-    switch part {
-    case .product: kind = .product
-    case .vector(let vector, _): kind = .vector(try vector.tensor())
-    case .replacement(let tensor, _): kind = .replacement(tensor)
-    case .magnitude(let module, _, let isTransposed):
-      let magnitude = try module.magnitude!.tensor()
-      kind = .magnitude(
-        magnitude,
-        columnNorms: isTransposed
-          ? Self.columnNorms(weight, a: a, b: b, scale: scale, rows: rows, columns: columns) : nil)
-    }
-  }
-
-  var isProduct: Bool {
-    if case .product = kind { true } else { false }
-  }
-
-  /// ⟨c₁B₁A₁, c₂B₂A₂⟩ = c₁ c₂ ⟨B₁ᵀB₂, A₁A₂ᵀ⟩.
-  func innerProduct(_ other: PreparedPart) -> Double {
-    let ofB = b.matmul(other.b, transposeSelf: true).scalars
-    let ofA = a.matmul(other.a, transposeOther: true).scalars
-    let factor = Double(coefficient) * Double(scale) * Double(other.coefficient) * Double(other.scale)
-    return factor * zip(ofA, ofB).reduce(0) { $0 + Double($1.0) * Double($1.1) }
-  }
-
-  func addProduct(to block: UnsafeMutableBufferPointer<Float>, rows: Range<Int>, columns: Int) {
-    Self.addProduct(
-      factor: coefficient * scale, a: a, b: b, isTransposed: isTransposed, to: block, rows: rows, columns: columns)
-  }
-
-  /// block += factor · (BA)[rows, :], or of its transpose.
-  private static func addProduct(
-    factor: Float, a: Tensor, b: Tensor, isTransposed: Bool, to block: UnsafeMutableBufferPointer<Float>,
-    rows: Range<Int>, columns: Int
-  ) {
-    let rank = a.shape[0]
-    let inputs = a.shape[1]
-    a.withUnsafeBufferPointer { a in
-      b.withUnsafeBufferPointer { b in
-        if isTransposed {
-          ck_gemm(
-            true, true, rows.count, columns, rank, factor, a.baseAddress! + rows.lowerBound, inputs, b.baseAddress!,
-            rank, 1, block.baseAddress!, columns)
-        } else {
-          ck_gemm(
-            false, false, rows.count, columns, rank, factor, b.baseAddress! + rows.lowerBound * rank, rank,
-            a.baseAddress!, inputs, 1, block.baseAddress!, columns)
+  init(_ part: WeightChange.Part, of change: WeightChange) throws {
+    rows = part.rows ?? 0..<change.rows
+    moduleStart = part.moduleRows?.lowerBound ?? 0
+    isWhole = part.rows == nil && part.moduleRows == nil
+    coefficient = part.coefficient
+    columns = change.columns
+    let (weight, columns, start) = (change.weight, change.columns, rows.lowerBound)
+    let shape = part.rows.map { [$0.count] + weight.shape.dropFirst() } ?? weight.shape
+    transform = try part.prepare(
+      WeightMatrix(shape: shape, isTransposed: part.isTransposed) { range in
+        Tensor(shape: [range.count, columns]) {
+          weight.read((start + range.lowerBound) * columns..<(start + range.upperBound) * columns, into: $0)
         }
-      }
-    }
+      })
   }
 
-  /// block += coefficient · (what this part makes of `original` − original).
-  func add(
-    to block: UnsafeMutableBufferPointer<Float>, original: UnsafeMutableBufferPointer<Float>,
-    scratch: UnsafeMutableBufferPointer<Float>, rows: Range<Int>, columns: Int
+  /// block += coefficient · (what the transform makes of `original` − original).
+  func apply(
+    to block: UnsafeMutableBufferPointer<Float>, original: Tensor, rows blockRows: Range<Int>, isFirst: Bool
   ) {
-    switch kind {
-    case .product:
-      addProduct(to: block, rows: rows, columns: columns)
-      return
-    case .vector(let vector):
-      vector.withUnsafeBufferPointer {
-        ck_accumulate($0.baseAddress! + rows.lowerBound, coefficient, block.baseAddress!, block.count)
-      }
-      return
-    case .replacement(let tensor):
-      tensor.read(rows.lowerBound * columns..<rows.upperBound * columns, into: scratch)
-    case .magnitude(let magnitude, let columnNorms):
-      scratch.baseAddress!.update(from: original.baseAddress!, count: original.count)
-      Self.addProduct(factor: scale, a: a, b: b, isTransposed: isTransposed, to: scratch, rows: rows, columns: columns)
-      let magnitudes = magnitude.scalars
-      if let norms = columnNorms?.scalars {
-        let ratios = zip(magnitudes, norms).map { $0 / $1 }
-        for row in 0..<rows.count {
-          for column in 0..<columns { scratch[row * columns + column] *= ratios[column] }
-        }
+    let shared = blockRows.clamped(to: rows)
+    guard !shared.isEmpty else { return }
+    let inBlock = shared.lowerBound - blockRows.lowerBound..<shared.upperBound - blockRows.lowerBound
+    let start = shared.lowerBound - rows.lowerBound + moduleStart
+    let piece = inBlock.count == blockRows.count ? original : original.sliced(axis: 0, inBlock)
+    let changed = transform(piece, rows: start..<start + shared.count)
+    let target = block.baseAddress! + inBlock.lowerBound * columns
+    changed.withUnsafeBufferPointer { new in
+      if isFirst && coefficient == 1 {
+        // The only change so far: taken as it is, without rounding a difference.
+        target.update(from: new.baseAddress!, count: new.count)
       } else {
-        for row in 0..<rows.count {
-          let start = scratch.baseAddress! + row * columns
-          let norm = Float(ck_sum_of_squares(start, columns).squareRoot())
-          ck_affine(start, magnitudes[rows.lowerBound + row] / norm, 0, start, columns)
-        }
+        ck_accumulate(new.baseAddress!, Float(coefficient), target, new.count)
+        piece.withUnsafeBufferPointer { ck_accumulate($0.baseAddress!, -Float(coefficient), target, $0.count) }
       }
     }
-    if coefficient == 1 && Self.isEqual(block, original) {
-      // The only change so far: taken as it is, without rounding a difference.
-      block.baseAddress!.update(from: scratch.baseAddress!, count: block.count)
-    } else {
-      ck_accumulate(scratch.baseAddress!, coefficient, block.baseAddress!, block.count)
-      ck_accumulate(original.baseAddress!, -coefficient, block.baseAddress!, block.count)
-    }
-  }
-
-  private static func isEqual(_ x: UnsafeMutableBufferPointer<Float>, _ y: UnsafeMutableBufferPointer<Float>) -> Bool {
-    memcmp(x.baseAddress!, y.baseAddress!, x.count * MemoryLayout<Float>.stride) == 0
-  }
-
-  /// The norms of V's columns, for weights stored as [in, out]: a pass over the whole weight of its own.
-  private static func columnNorms(
-    _ weight: StoredTensor, a: Tensor, b: Tensor, scale: Float, rows: Int, columns: Int
-  ) -> Tensor {
-    var squares = [Double](repeating: 0, count: columns)
-    let step = max(1, (1 << 18) / columns)
-    for start in stride(from: 0, to: rows, by: step) {
-      let range = start..<min(start + step, rows)
-      withScratch(range.count * columns) { block in
-        weight.read(range.lowerBound * columns..<range.upperBound * columns, into: block)
-        addProduct(factor: scale, a: a, b: b, isTransposed: true, to: block, rows: range, columns: columns)
-        for row in 0..<range.count {
-          for column in 0..<columns {
-            let value = Double(block[row * columns + column])
-            squares[column] += value * value
-          }
-        }
-      }
-    }
-    return Tensor(shape: [columns], scalars: squares.map { Float($0.squareRoot()) })
   }
 }

@@ -137,14 +137,14 @@ import Testing
       [StoredTensor(name: "q.weight", weight), StoredTensor(name: "v.weight", weight)],
       to: folder.file("base.safetensors"))
     var configuration = PEFTConfiguration()
-    configuration.targets = .names(["q"])
+    configuration.selection.targets = .names(["q"])
     configuration.rank = 4
     let adapter = try StoredAdapter(
       url: folder.url, configuration: configuration,
       modules: [
         StoredModule(
-          path: "q", kind: .linear, a: StoredTensor(name: "a", .full([4, 4096], 0.1)),
-          b: StoredTensor(name: "b", .full([1024, 4], 0.1)), alpha: 8, scale: 2)
+          path: "q", a: StoredTensor(name: "a", .full([4, 4096], 0.1)),
+          b: StoredTensor(name: "b", .full([1024, 4], 0.1)), alpha: 8)
       ])
     try adapter.write(peft: folder.file("adapter"))
     return (folder.file("base.safetensors").path, folder.file("adapter").path)

@@ -65,13 +65,12 @@ import Testing
       var configuration = PEFTConfiguration()
       configuration.rank = 2
       configuration.alpha = 3
-      configuration.targets = .names(["a"])
+      configuration.selection.targets = .names(["a"])
       let adapter = try StoredAdapter(
         url: directory, configuration: configuration,
         modules: [
           StoredModule(
-            path: "a", kind: .linear, a: StoredTensor(name: "a", a), b: StoredTensor(name: "b", b), alpha: 3, scale: 1.5
-          )
+            path: "a", a: StoredTensor(name: "a", a), b: StoredTensor(name: "b", b), alpha: 3)
         ])
       let output = directory.appendingPathComponent("out")
       let before = try Checkpoint(base)

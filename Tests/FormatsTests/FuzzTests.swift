@@ -88,8 +88,8 @@ struct Mutator {
       accepted += 1
       if accepted % 16 == 0 {
         let again = try PEFTConfiguration(JSON(parsing: read.json.pretty))
-        #expect(again.rank == read.rank && again.targets == read.targets && again.rankExceptions == read.rankExceptions)
-        _ = try? TargetMatcher(read).targets("model.layers.1.self_attn.q_proj")
+        #expect(again.rank == read.rank && again.selection == read.selection && again.rankExceptions == read.rankExceptions)
+        _ = try? PEFTMatcher(read).targets("model.layers.1.self_attn.q_proj")
       }
     }
     #expect(accepted > 100)

@@ -6,9 +6,9 @@ import Testing
 @Suite struct PEFTDirectoryTests {
   @Test("An adapter as peft writes it has nothing odd about it and fits its base", arguments: PEFTCase.all)
   func isComplete(_ example: PEFTCase) throws {
-    let attachment = try Attachment(example.adapter(), base: example.base())
-    #expect(attachment.findings.filter { $0.severity > .note } == [])
-    #expect(attachment.placements.count == (try example.adapter().modules.count))
+    let placement = try Placement(example.adapter(), on: WeightCatalog(example.base()))
+    #expect(placement.findings.filter { $0.severity > .note } == [])
+    #expect(placement.items.count == (try example.adapter().modules.count))
   }
 
   @Test("Read and written again, an adapter has the same tensors and the same configuration", arguments: PEFTCase.all)

@@ -169,7 +169,7 @@ struct FineTuningTests {
     }
     try Trainer(SGD(model.trainableParameters, learningRate: 0.1)).step { model.loss(rows) }
     let (fresh, stored) = try again(model, "tiny-llama")
-    #expect(stored.configuration.bias == mode && stored.configuration.modulesToSave.isEmpty)
+    #expect(stored.configuration.bias == mode && stored.configuration.selection.saved.isEmpty)
     #expect((fresh.logits(rows) - model.logits(rows)).norm < 1e-5 * model.logits(rows).norm)
   }
 

@@ -3,30 +3,34 @@ import LoRAKit
 import TestSupport
 import Testing
 
+private func magnitude(_ module: StoredModule) throws -> Tensor {
+  try #require(module.method as? StoredDoRA).magnitude.tensor()
+}
+
 @Suite struct ConversionTests {
   @Test(
     "To another format and back, factors are the same bit for bit and scales equal",
     arguments: [
-      StoredAdapter.Format.mlx, .kohya,
+      Conversion.Target.mlx, .kohya,
     ])
-  func thereAndBack(_ format: StoredAdapter.Format) throws {
+  func thereAndBack(_ format: Conversion.Target) throws {
     try withTemporaryDirectory { directory in
       let original = try PEFTCase.named("llama").adapter()
       let other = directory.appendingPathComponent(format == .kohya ? "x.safetensors" : "x")
       let verdict = try Conversion(to: format).convert(original, to: other)
       #expect(verdict.isLossless)
       let opened = try StoredAdapter(contentsOf: other)
-      #expect(opened.format == format)
+      #expect(opened.format.rawValue == format.rawValue)
       let back = directory.appendingPathComponent("back")
       _ = try Conversion(to: .peft).convert(opened, to: back)
       let adapter = try StoredAdapter(contentsOf: back)
       #expect(adapter.findings == [])
       #expect(adapter.modules.map(\.path) == original.modules.map(\.path))
       for (old, new) in zip(original.modules, adapter.modules) {
-        #expect(try old.a.tensor().isIdentical(to: new.a.tensor()) && old.b.tensor().isIdentical(to: new.b.tensor()))
+        #expect(try old.lora!.a.tensor().isIdentical(to: new.lora!.a.tensor()) && old.lora!.b.tensor().isIdentical(to: new.lora!.b.tensor()))
         #expect(abs(old.scale - new.scale) < 1e-7)
       }
-      #expect(try Attachment(adapter, base: PEFTCase.named("llama").base()).isComplete)
+      #expect(try Placement(adapter, on: WeightCatalog(PEFTCase.named("llama").base())).isComplete)
     }
   }
 
@@ -53,7 +57,7 @@ import Testing
       let opened = try StoredAdapter(contentsOf: mlx)
       #expect(opened.configuration.usesMagnitudes)
       for (old, new) in zip(original.modules, opened.modules) {
-        #expect(try old.magnitude!.tensor().isIdentical(to: new.magnitude!.tensor()))
+        #expect(try magnitude(old).isIdentical(to: magnitude(new)))
       }
     }
   }
@@ -61,10 +65,10 @@ import Testing
   @Test(
     "What the other format has no place for stops the conversion, unless loss is allowed",
     arguments: [
-      ("llama-dora", StoredAdapter.Format.kohya), ("bert-head", .kohya), ("bert-head", .mlx), ("bert-biases", .mlx),
+      ("llama-dora", Conversion.Target.kohya), ("bert-head", .kohya), ("bert-head", .mlx), ("bert-biases", .mlx),
       ("llama-embedding", .kohya), ("convolutions", .mlx),
     ])
-  func lossy(_ name: String, _ format: StoredAdapter.Format) throws {
+  func lossy(_ name: String, _ format: Conversion.Target) throws {
     try withTemporaryDirectory { directory in
       let adapter = try PEFTCase.named(name).adapter()
       let url = directory.appendingPathComponent(format == .kohya ? "x.safetensors" : "x")
@@ -86,7 +90,7 @@ import Testing
       let tensors = try original.modules.flatMap { module in
         let stem = "lora_unet_" + module.path.replacingOccurrences(of: ".", with: "_")
         return [
-          module.a.renamed(stem + ".lora_down.weight"), module.b.renamed(stem + ".lora_up.weight"),
+          module.lora!.a.renamed(stem + ".lora_down.weight"), module.lora!.b.renamed(stem + ".lora_up.weight"),
           try StoredTensor(name: stem + ".alpha", Tensor(5)),
         ]
       }
@@ -101,9 +105,9 @@ import Testing
       let adapter = try StoredAdapter(contentsOf: peft)
       #expect(adapter.modules.map(\.path) == original.modules.map(\.path))
       #expect(adapter.modules.allSatisfy { abs($0.scale - 5.0 / 3) < 1e-6 })
-      #expect(try Attachment(adapter, base: base).isComplete)
+      #expect(try Placement(adapter, on: WeightCatalog(base)).isComplete)
       // A merge finds the places by itself.
-      #expect(try Attachment(opened, base: base).placements.count == original.modules.count)
+      #expect(try Placement(opened, on: WeightCatalog(base)).items.count == original.modules.count)
     }
   }
 }

@@ -26,7 +26,7 @@ import Testing
       let extracted = try StoredAdapter(contentsOf: output)
       #expect(extracted.findings.filter { $0.severity > .note } == [])
       let original = try PEFTCase.named(name).adapter()
-      for module in original.modules where module.magnitude == nil {
+      for module in original.modules where module.method is StoredLoRA {
         let found = try #require(extracted[module.path])
         #expect(try relativeDifference(update(found), update(module)) < 2e-4, "\(module.path)")
       }
@@ -143,7 +143,7 @@ import Testing
       let adapter = try StoredAdapter(contentsOf: output)
       #expect(adapter.replacements.map(\.name) == ["model.embed_tokens.weight"])
       #expect(adapter.replacements[0].shape == [8, 4])
-      #expect(adapter.configuration.modulesToSave == ["embed_tokens"])
+      #expect(adapter.configuration.selection.saved == ["embed_tokens"])
     }
   }
 }

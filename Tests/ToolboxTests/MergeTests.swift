@@ -29,10 +29,7 @@ import Testing
       let merged = directory.appendingPathComponent("merged")
       _ = try Merge(base: example.base(), adapters: [(example.adapter(), weight: 1)]).run(to: merged)
       let restored = directory.appendingPathComponent("restored")
-      var options = Merge.Options()
-      options.subtracts = true
-      _ = try Merge(base: Checkpoint(merged), adapters: [(example.adapter(), weight: 1)], options: options).run(
-        to: restored)
+      _ = try Merge(undoing: [(example.adapter(), weight: 1)], in: Checkpoint(merged)).run(to: restored)
       let base = try example.base()
       for tensor in try Checkpoint(restored).tensors {
         let difference = try relativeDifference(tensor.tensor(), base[tensor.name]!.tensor())
@@ -43,11 +40,9 @@ import Testing
 
   @Test("What a merge cannot give back, unmerge refuses to pretend", arguments: ["llama-dora", "bert-head"])
   func unmergeRefuses(_ name: String) throws {
-    var options = Merge.Options()
-    options.subtracts = true
     let example = PEFTCase.named(name)
     #expect(throws: CheckpointError.self) {
-      try Merge(base: example.base(), adapters: [(example.adapter(), weight: 1)], options: options)
+      try Merge(undoing: [(example.adapter(), weight: 1)], in: example.base())
     }
   }
 

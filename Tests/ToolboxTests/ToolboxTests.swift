@@ -9,14 +9,14 @@ func makeAdapter(
   seed: UInt64 = 1
 ) throws -> StoredAdapter {
   var configuration = PEFTConfiguration()
-  configuration.isRankStabilized = rslora
-  configuration.targets = .names(shapes.map(\.path))
+  configuration.scaling = rslora ? .rankStabilized : .standard
+  configuration.selection.targets = .names(shapes.map(\.path))
   let modules = try shapes.enumerated().map { index, shape in
     StoredModule(
-      path: shape.path, kind: .linear,
+      path: shape.path,
       a: try StoredTensor(name: "a", randomTensor([shape.rank, shape.inputs], seed: seed &+ UInt64(index) * 2)),
       b: try StoredTensor(name: "b", randomTensor([shape.outputs, shape.rank], seed: seed &+ UInt64(index) * 2 + 1)),
-      alpha: shape.alpha, scale: configuration.scale(rank: shape.rank, alpha: shape.alpha))
+      alpha: shape.alpha, scaling: configuration.scaling)
   }
   configuration.rank = shapes[0].rank
   configuration.alpha = shapes[0].alpha
@@ -27,8 +27,8 @@ func makeAdapter(
 
 /// scale · BA.
 func update(_ module: StoredModule) throws -> Tensor {
-  let (a, b) = try module.factors()
-  return b.matmul(a) * Float(module.scale)
+  let update = try #require(try module.method.core.factors())
+  return update.b.matmul(update.a) * Float(update.scale)
 }
 
 @Suite struct ResizingTests {
@@ -43,12 +43,12 @@ func update(_ module: StoredModule) throws -> Tensor {
     let (resized, outcomes) = try Resizing(.fixed(rank)).resize(adapter)
     for (old, new) in zip(adapter.modules, resized.modules) {
       #expect(new.rank == rank && abs(new.scale - old.scale) < 1e-12)
-      #expect(abs(resized.configuration.scale(rank: rank, alpha: new.alpha) - old.scale) < 1e-12)
+      #expect(abs(resized.configuration.scaling.scale(rank: rank, alpha: new.lora!.alpha) - old.scale) < 1e-12)
       #expect(try relativeDifference(update(new), update(old)) < 1e-6)
     }
     #expect(outcomes.allSatisfy { $0.relativeError == 0 })
     // Room to train on: the new rows of A are not zero.
-    if rank == 7 { #expect(try resized.modules[0].a.tensor().sliced(axis: 0, 6..<7).norm > 0.1) }
+    if rank == 7 { #expect(try resized.modules[0].lora!.a.tensor().sliced(axis: 0, 6..<7).norm > 0.1) }
   }
 
   @Test("Up and down again gives the same update")
@@ -77,12 +77,12 @@ func update(_ module: StoredModule) throws -> Tensor {
   func rules() throws {
     for selection in [RankSelection.energy(0.8), .ratioToLargest(0.6), .sum(0.7)] {
       let (resized, _) = try Resizing(selection).resize(adapter)
-      let matcher = try TargetMatcher(resized.configuration)
+      let matcher = try PEFTMatcher(resized.configuration)
       for (old, new) in zip(adapter.modules, resized.modules) {
         let spectrum = try update(old).spectrum()
         #expect(new.rank == spectrum.rank(selection) && new.rank < old.rank)
         #expect(matcher.rank(of: new.path) == new.rank)
-        #expect(abs(resized.configuration.scale(rank: new.rank, alpha: matcher.alpha(of: new.path)) - old.scale) < 1e-9)
+        #expect(abs(resized.configuration.scaling.scale(rank: new.rank, alpha: matcher.alpha(of: new.path)) - old.scale) < 1e-9)
       }
     }
   }
@@ -105,9 +105,9 @@ func update(_ module: StoredModule) throws -> Tensor {
       #expect(module.scale == 1)
       #expect(try relativeDifference(update(module), expected) < 2e-6)
     }
-    let matcher = try TargetMatcher(sum.configuration)
+    let matcher = try PEFTMatcher(sum.configuration)
     #expect(sum.modules.allSatisfy { matcher.targets($0.path) && matcher.rank(of: $0.path) == $0.rank })
-    #expect(!sum.configuration.isRankStabilized)
+    #expect(sum.configuration.scaling == .standard)
 
     combination.method = .svd
     combination.rank = 3
@@ -126,7 +126,7 @@ func update(_ module: StoredModule) throws -> Tensor {
       combination.method = method
       #expect(throws: CheckpointError.self) { try combination.combine([(one, weight: 1), (two, weight: 1)]) }
     }
-    two.modules[0].magnitude = try StoredTensor(name: "m", .ones([8]))
+    two.modules[0].method = StoredDoRA(two.modules[0].method, magnitude: try StoredTensor(name: "m", .ones([8])))
     #expect(throws: CheckpointError.self) { try Combination().combine([(one, weight: 1), (two, weight: 1)]) }
   }
 
@@ -138,8 +138,8 @@ func update(_ module: StoredModule) throws -> Tensor {
     combination.density = 0.3
     let (first, _) = try combination.combine([(one, weight: 1)])
     let (second, _) = try combination.combine([(one, weight: 1)])
-    let a = try first.modules[0].a.tensor()
-    #expect(try a.isIdentical(to: second.modules[0].a.tensor()))
+    let a = try first.modules[0].lora!.a.tensor()
+    #expect(try a.isIdentical(to: second.modules[0].lora!.a.tensor()))
     let kept = Double(a.scalars.count { $0 != 0 }) / Double(a.count)
     #expect(abs(kept - 0.3) < 0.05)
   }
@@ -154,7 +154,7 @@ func update(_ module: StoredModule) throws -> Tensor {
     #expect(same.modules[0].outputOverlap > 0.9999 && same.modules[0].inputOverlap > 0.9999)
     // Twice the update: half of it is the difference, and the spaces are the same.
     var twice = one
-    twice.modules[0].scale *= 2
+    twice.modules[0].lora!.alpha *= 2
     let comparison = try AdapterComparison(one, twice)
     #expect(abs(comparison.modules[0].relativeDifference - 1) < 1e-4)
     #expect(comparison.modules[0].outputOverlap > 0.9999)
@@ -167,8 +167,8 @@ func update(_ module: StoredModule) throws -> Tensor {
     // B = e₁ against B = cos 60° e₁ + sin 60° e₂, A the same.
     func adapter(_ b: [Float]) throws -> StoredAdapter {
       var adapter = try makeAdapter([("q", 2, 3, 1, 1)])
-      adapter.modules[0].a = try StoredTensor(name: "a", Tensor(shape: [1, 3], scalars: [1, 2, 2]))
-      adapter.modules[0].b = try StoredTensor(name: "b", Tensor(shape: [2, 1], scalars: b))
+      adapter.modules[0].lora!.a = try StoredTensor(name: "a", Tensor(shape: [1, 3], scalars: [1, 2, 2]))
+      adapter.modules[0].lora!.b = try StoredTensor(name: "b", Tensor(shape: [2, 1], scalars: b))
       return adapter
     }
     let comparison = try AdapterComparison(adapter([1, 0]), adapter([0.5, Float(0.75).squareRoot()]))
@@ -187,14 +187,14 @@ func update(_ module: StoredModule) throws -> Tensor {
     for index in adapter.modules.indices {
       let module = adapter.modules[index]
       switch module.path {
-      case "zero": adapter.modules[index].b = try StoredTensor(name: "b", .zeros([8, 2]))
+      case "zero": adapter.modules[index].lora!.b = try StoredTensor(name: "b", .zeros([8, 2]))
       case "half":
         let b = randomTensor([8, 2], seed: 8)
-        adapter.modules[index].b = try StoredTensor(name: "b", .concatenated([b, b], axis: 1))
+        adapter.modules[index].lora!.b = try StoredTensor(name: "b", .concatenated([b, b], axis: 1))
       case "nan":
-        var scalars = try module.a.tensor().scalars
+        var scalars = try module.lora!.a.tensor().scalars
         scalars[3] = .nan
-        adapter.modules[index].a = try StoredTensor(name: "a", Tensor(shape: [2, 9], scalars: scalars))
+        adapter.modules[index].lora!.a = try StoredTensor(name: "a", Tensor(shape: [2, 9], scalars: scalars))
       default: break
       }
     }

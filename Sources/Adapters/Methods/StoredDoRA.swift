@@ -46,7 +46,13 @@ public struct StoredDoRA: AdapterMethod {
   public var rank: Int { direction.rank }
   public var scale: Double { direction.scale }
   public var changesBias: Bool { direction.changesBias }
+  public var isAdditive: Bool { false }
+  public var mixesRows: Bool { direction.mixesRows }
   public func factors() throws -> LowRankUpdate? { nil }
+  public var core: any AdapterMethod { direction }
+  public func replacing(core: any AdapterMethod) -> any AdapterMethod {
+    StoredDoRA(core, magnitude: magnitude, isByInput: isByInput)
+  }
   public func bias(_ bias: Tensor) throws -> Tensor? { try direction.bias(bias) }
 
   public func transform(of weight: WeightMatrix) throws -> any WeightTransform {

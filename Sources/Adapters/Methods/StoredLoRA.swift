@@ -69,6 +69,28 @@ public struct StoredLoRA: AdapterMethod {
     alpha = try parts.scale(rank: a.shape[0]).alpha
   }
 
+  /// Other factors in the place of a method: for the same weights and, where that is a LoRA, with its names, number
+  /// formats, scaling and bias.
+  public init(_ update: LowRankUpdate, like method: any AdapterMethod, format: NumberFormat? = nil) throws {
+    let lora = method as? StoredLoRA
+    let (a, b) = (update.a, update.b)
+    var kernel: [Int] = []
+    isEmbedding = false
+    switch method.shape {
+    case .matrix(_, _, let lengths): kernel = lengths
+    case .embedding: isEmbedding = true
+    default: break
+    }
+    let channels = a.shape[1] / kernel.reduce(1, *)
+    let format = format ?? lora?.a.format ?? method.tensors.first?.tensor.format ?? .f32
+    self.a = try StoredTensor(name: lora?.a.name ?? "", a.reshaped([a.shape[0], channels] + kernel), as: format)
+    self.b = try StoredTensor(
+      name: lora?.b.name ?? "", b.reshaped(b.shape + kernel.map { _ in 1 }), as: format)
+    outputBias = lora?.outputBias
+    scaling = lora?.scaling ?? .standard
+    alpha = scaling.alpha(scale: update.scale, rank: update.rank)
+  }
+
   public var rank: Int { a.shape[0] }
   public var outputs: Int { b.shape[0] }
   public var kernel: [Int] { Array((middle ?? a).shape.dropFirst(2)) }

@@ -13,6 +13,11 @@ extension StoredTensor {
     }
   }
 
+  /// Whether two tensors hold the same numbers in the same format and shape.
+  package func hasSameNumbers(as other: StoredTensor) -> Bool {
+    shape == other.shape && format == other.format && hasSameBytes(as: other)
+  }
+
   /// Whether all numbers are finite; read in pieces, so that memory stays small.
   package var isFinite: Bool {
     let piece = 1 << 20
@@ -26,5 +31,28 @@ extension StoredTensor {
       if !isFinite { return false }
     }
     return true
+  }
+}
+
+extension StoredTensor {
+  /// Its numbers, whatever their format, integers too; nil for formats below a byte and 8-bit floats.
+  package var numbers: [Double]? {
+    func read<Number>(_ type: Number.Type, _ convert: (Number) -> Double) -> [Double] {
+      withBytes { bytes in
+        (0..<count).map { convert(bytes.loadUnaligned(fromByteOffset: $0 * MemoryLayout<Number>.stride, as: type)) }
+      }
+    }
+    switch format {
+    case .i8: return read(Int8.self, Double.init)
+    case .u8, .bool: return read(UInt8.self, Double.init)
+    case .i16: return read(Int16.self, Double.init)
+    case .u16: return read(UInt16.self, Double.init)
+    case .i32: return read(Int32.self, Double.init)
+    case .u32: return read(UInt32.self, Double.init)
+    case .i64: return read(Int64.self, Double.init)
+    case .u64: return read(UInt64.self, Double.init)
+    case .f64: return read(Double.self) { $0 }
+    default: return (try? tensor())?.scalars.map(Double.init)
+    }
   }
 }

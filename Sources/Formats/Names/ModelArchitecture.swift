@@ -4,17 +4,28 @@ import LoRAAdapters
 import LoRAFiles
 
 /// The architecture of a checkpoint as far as adapters need to know it.
-package struct ModelArchitecture {
-  package let modelType: String?
+public struct ModelArchitecture: Sendable {
+  let modelType: String?
   /// The class that the checkpoint was saved from, such as "LlamaForCausalLM".
   package let className: String?
   private let configuration: JSON?
 
-  package init(_ checkpoint: Checkpoint) {
-    configuration = checkpoint.configuration
+  private let prefix: String
+
+  package init(_ configuration: JSON?, names: [String]) {
+    self.configuration = configuration
     modelType = configuration?["model_type"]?.string
     className = configuration?["architectures"]?.strings?.first
+    prefix = ""
   }
+
+  package func parameter(of stored: String) -> String { stored }
+  func spellings(of stored: String) -> [String] { [stored] }
+  package func className(for task: String) -> String? { nil }
+  package func isHead(_ path: String, of task: String?) -> Bool {
+    ["SEQ_CLS", "TOKEN_CLS"].contains(task) && ["classifier", "score", "pre_classifier"].contains(lastComponent(path))
+  }
+  func isOutputLayer(_ path: String) -> Bool { ["lm_head", "embed_out", "classifier", "score"].contains(path) }
 
   /// Names of modules that transformers makes as `nn.Embedding`.
   private static let embeddings: Set = [
@@ -72,4 +83,8 @@ package struct ModelArchitecture {
     else { return "" }
     return prefix + "."
   }
+}
+
+enum PEFTDefaults {
+  static func targets(peftType: String, modelType: String?) -> Targets? { nil }
 }

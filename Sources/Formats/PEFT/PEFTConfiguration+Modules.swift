@@ -1,31 +1,54 @@
 // A configuration that fits given modules: targets, ranks and alphas as peft's rules have to be told them.
+//
+// peft matches bare names against the ends of paths, so a name that is meant for `foo` also takes `bar.foo`. What is
+// written here names exactly what is meant.
 
 import LoRAAdapters
 import LoRAFiles
 
 extension PEFTConfiguration {
-  /// Sets rank, alpha and their patterns so that each module gets its own: the most frequent values become the
-  /// defaults, the others exceptions.
-  ///
-  /// An exception is one key for all modules that end in the same name where they agree, else the module's whole path.
-  package mutating func setRanks(of modules: [StoredModule]) {
-    (rank, rankExceptions) = Self.exceptions(modules.map { ($0.path, $0.rank) }, otherwise: rank)
-    (alpha, alphaExceptions) = Self.exceptions(modules.map { ($0.path, $0.alpha) }, otherwise: alpha)
+  /// Describes `modules`: their method, ranks and alphas.
+  package mutating func describe(_ modules: [StoredModule]) {
+    let loras = modules.compactMap { ($0.method as? StoredDoRA)?.direction as? StoredLoRA ?? $0.lora }
+    if let type = modules.first.flatMap({ Swift.type(of: $0.method).peftType }), type != peftType {
+      // Of another method's fields, only what says which modules is kept.
+      var new = PEFTConfiguration()
+      (new.peftType, new.selection, new.taskType, new.baseModel) = (type, selection, taskType, baseModel)
+      new.isFanInFanOut = isFanInFanOut
+      self = new
+    }
+    usesMagnitudes = modules.contains { $0.method is StoredDoRA }
+    hasLoRABias = loras.contains { $0.outputBias != nil }
+    if let first = loras.first { scaling = loras.allSatisfy { $0.scaling == first.scaling } ? first.scaling : .standard }
+    setRanks(of: modules)
   }
 
+  /// Sets rank, alpha and their patterns so that each module gets its own: the most frequent values become the
+  /// defaults, the others exceptions.
+  package mutating func setRanks(of modules: [StoredModule]) {
+    (rank, rankExceptions) = Self.exceptions(modules.map { ($0.path, $0.rank) }, otherwise: rank)
+    (alpha, alphaExceptions) = Self.exceptions(
+      modules.map { ($0.path, scaling.alpha(scale: $0.scale, rank: $0.rank)) }, otherwise: alpha)
+  }
+
+  /// One key for all modules that end in the same name where they agree, else each one's whole path.
   private static func exceptions<Value: Hashable & Comparable>(
     _ values: [(path: String, value: Value)], otherwise: Value
   ) -> (Value, [Exception<Value>]) {
     let counts = Dictionary(values.map { ($0.value, 1) }, uniquingKeysWith: +)
     guard let usual = counts.max(by: { ($0.value, $0.key) < ($1.value, $1.key) })?.key else { return (otherwise, []) }
+    guard counts.count > 1 else { return (usual, []) }
+    // A path that another one ends in is held to the beginning.
+    let innerEndings = Set(values.flatMap { pathEndings($0.path).dropFirst().map(String.init) })
     var exceptions: [Exception<Value>] = []
     let families = Dictionary(grouping: values) { lastComponent($0.path) }
     for (name, family) in families.sorted(by: { $0.key < $1.key }) {
-      let distinct = Set(family.map(\.value))
-      if distinct.count == 1, let value = distinct.first {
+      if let value = family.first?.value, family.allSatisfy({ $0.value == value }) {
         if value != usual { exceptions.append(Exception(escaped(name), value)) }
       } else {
-        exceptions += family.filter { $0.value != usual }.map { Exception(escaped($0.path), $0.value) }
+        for (path, value) in family where value != usual {
+          exceptions.append(Exception((innerEndings.contains(path) ? "^" : "") + escaped(path), value))
+        }
       }
     }
     return (usual, exceptions)
@@ -33,18 +56,41 @@ extension PEFTConfiguration {
 
   /// Targets exactly `paths`.
   ///
-  /// - Parameter others: the paths of the base's modules that could be adapted too, where they are known. Then short
-  ///   names are used if they single out `paths`; otherwise whole paths are.
+  /// - Parameter others: the paths of all of the base's parameters or modules, where they are known. Then short names
+  ///   are used if they single out `paths`; else whole paths, or a pattern where even these end others.
   package mutating func setTargets(_ paths: [String], among others: [String]? = nil) {
-    excluded = nil
-    layersToTransform = []
-    layersPatterns = []
-    let names = Set(paths.map(lastComponent)).sorted()
-    if let others, Set(others.filter { names.contains(lastComponent($0)) }).isSubset(of: paths) {
-      targets = .names(names)
-    } else {
-      targets = .names(paths.sorted(by: isOrdered))
+    selection.excluded = nil
+    selection.layers = []
+    selection.layersPatterns = []
+    let wanted = Set(paths)
+    let ordered = paths.sorted(by: isOrdered)
+    guard let others else { return selection.targets = .names(ordered) }
+    // peft also looks at the modules around: a target that names a container is an error there.
+    var modules: Set<String> = []
+    for path in others {
+      var path = path[...]
+      while modules.insert(String(path)).inserted, let dot = path.lastIndex(of: ".") { path = path[..<dot] }
     }
+    func singlesOut(_ names: Set<String>) -> Bool {
+      !modules.contains { path in
+        !wanted.contains(path) && pathEndings(path).contains { names.contains(String($0)) }
+      }
+    }
+    let short = Set(paths.map(Self.shortName))
+    if singlesOut(short) {
+      selection.targets = .names(short.sorted())
+    } else if singlesOut(wanted) {
+      selection.targets = .names(ordered)
+    } else {
+      selection.targets = .pattern("(?:" + ordered.map(Self.escaped).joined(separator: "|") + ")")
+    }
+  }
+
+  /// The last parts of a path, from one on that is no number: `to_out.0`, not `0`.
+  private static func shortName(_ path: String) -> String {
+    let parts = path.split(separator: ".", omittingEmptySubsequences: false)
+    let start = parts.lastIndex { !$0.allSatisfy(\.isNumber) } ?? 0
+    return parts[start...].joined(separator: ".")
   }
 
   private static func escaped(_ path: String) -> String {

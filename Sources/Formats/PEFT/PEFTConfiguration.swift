@@ -1,4 +1,4 @@
-// adapter_config.json: what Python peft knows about a LoRA adapter besides its weights.
+// adapter_config.json: what Python peft knows about an adapter besides its weights.
 //
 // The fields that decide what an adapter computes are typed here; all others are kept as they were read and written
 // back, so that nothing is lost on the way through.
@@ -7,16 +7,8 @@ import Foundation
 import LoRAAdapters
 import LoRAFiles
 
-/// A LoRA adapter's configuration, as `adapter_config.json` of Python peft 0.21 holds it.
+/// An adapter's configuration, as `adapter_config.json` of Python peft 0.21 holds it.
 public struct PEFTConfiguration: Equatable, Sendable {
-  /// Which modules a field selects.
-  public enum Selection: Equatable, Sendable {
-    /// A path that equals an entry, or ends with "." and an entry.
-    case names([String])
-    /// A regular expression for the whole path.
-    case pattern(String)
-  }
-
   /// Which biases of the base model an adapter brings along.
   public enum Bias: String, Sendable {
     case none
@@ -35,10 +27,11 @@ public struct PEFTConfiguration: Equatable, Sendable {
     }
   }
 
+  /// `peft_type`: "LORA", "LOHA", …
+  public var peftType = "LORA"
   public var rank = 8
   public var alpha = 8.0
-  /// rsLoRA: the scale is α/√r instead of α/r.
-  public var isRankStabilized = false
+  public var scaling = Scaling.standard
   /// DoRA: direction and magnitude apart.
   public var usesMagnitudes = false
   /// B has a bias of its own.
@@ -46,13 +39,9 @@ public struct PEFTConfiguration: Equatable, Sendable {
   public var bias = Bias.none
   /// The base's weights are stored as [in, out] (GPT-2's Conv1D).
   public var isFanInFanOut = false
-  public var targets: Selection?
-  public var excluded: Selection?
-  public var modulesToSave: [String] = []
+  public var selection = ModuleSelection()
   /// A saved module that is tied to another (input embedding and output layer) stays tied to it.
   public var ensuresWeightTying = false
-  public var layersToTransform: [Int] = []
-  public var layersPatterns: [String] = []
   /// The first key that matches counts.
   public var rankExceptions: [Exception<Int>] = []
   public var alphaExceptions: [Exception<Double>] = []
@@ -66,11 +55,6 @@ public struct PEFTConfiguration: Equatable, Sendable {
   public private(set) var fields: JSON = .object([])
 
   public init() {}
-
-  /// The scale of BA for a module's own rank and alpha.
-  public func scale(rank: Int, alpha: Double) -> Double {
-    isRankStabilized ? alpha / Double(rank).squareRoot() : alpha / Double(rank)
-  }
 }
 
 extension PEFTConfiguration {
@@ -88,26 +72,35 @@ extension PEFTConfiguration {
       throw CheckpointError(
         .malformed, file: file, "has no peft_type, so Python peft can't load it; LoRA adapters have \"LORA\"")
     }
-    guard type == "LORA" else {
-      throw CheckpointError(.unsupported, file: file, "peft_type is \(type.compact); only \"LORA\" is read here")
+    guard let peftType = type.string, AdapterMethods.peftTypes.contains(peftType) else {
+      throw CheckpointError(
+        .unsupported, file: file,
+        "peft_type is \(type.compact); read are \(AdapterMethods.peftTypes.joined(separator: ", "))")
     }
+    self.peftType = peftType
     fields = json
     let reader = FieldReader(json: json, file: file)
-    rank = try reader.read("r", \.integer, "an integer") ?? rank
-    alpha = try reader.read("lora_alpha", \.number, "a number") ?? alpha
-    isRankStabilized = try reader.read("use_rslora", \.bool, "true or false") ?? false
+    // peft fails on a rank that is no integer, 4.0 included, and on an alpha that is null.
+    rank = try reader.read(rankField, \.strictInteger, "an integer") ?? rank
+    if json[alphaField]?.isNull == true {
+      throw CheckpointError(.malformed, file: file, "\(alphaField) is null, expected a number: peft fails on it")
+    }
+    alpha = try reader.read(alphaField, \.number, "a number") ?? alpha
+    scaling = try reader.read("use_rslora", \.bool, "true or false") ?? false ? .rankStabilized : .standard
     usesMagnitudes = try reader.read("use_dora", \.bool, "true or false") ?? false
     hasLoRABias = try reader.read("lora_bias", \.bool, "true or false") ?? false
     isFanInFanOut = try reader.read("fan_in_fan_out", \.bool, "true or false") ?? false
     bias = try reader.read("bias", { $0.string.flatMap(Bias.init) }, "\"none\", \"all\" or \"lora_only\"") ?? .none
-    targets = try reader.read("target_modules", Selection.init, "a list of names or a pattern")
-    excluded = try reader.read("exclude_modules", Selection.init, "a list of names or a pattern")
-    modulesToSave = try reader.read("modules_to_save", \.strings, "a list of names") ?? []
+    selection.targets = try reader.read("target_modules", Targets.init, "a list of names or a pattern")
+    selection.excluded = try reader.read("exclude_modules", Targets.init, "a list of names or a pattern")
+    selection.saved = try reader.read("modules_to_save", \.strings, "a list of names") ?? []
     ensuresWeightTying = try reader.read("ensure_weight_tying", \.bool, "true or false") ?? false
-    layersToTransform =
+    selection.layers =
       try reader.read("layers_to_transform", { Self.list($0, \.integer) }, "an integer or a list of them") ?? []
-    layersPatterns = try reader.read("layers_pattern", { Self.list($0, \.string) }, "a string or a list of them") ?? []
-    rankExceptions = try reader.exceptions("rank_pattern", \.integer, "integers")
+    selection.layersPatterns =
+      try reader.read("layers_pattern", { Self.list($0, \.string) }, "a string or a list of them") ?? []
+    // AdaLoRA's rank_pattern holds masks of what it kept.
+    rankExceptions = peftType == "ADALORA" ? [] : try reader.exceptions("rank_pattern", \.strictInteger, "integers")
     alphaExceptions = try reader.exceptions("alpha_pattern", \.number, "numbers")
     dropout = try reader.read("lora_dropout", \.number, "a number") ?? 0
     taskType = try reader.read("task_type", \.string, "a string")
@@ -116,11 +109,18 @@ extension PEFTConfiguration {
     guard rank > 0, rankExceptions.allSatisfy({ $0.value > 0 }) else {
       throw CheckpointError(.malformed, file: file, "a rank is not positive")
     }
-    if case .pattern = targets, !layersToTransform.isEmpty {
+    guard alpha.isFinite, alphaExceptions.allSatisfy(\.value.isFinite) else {
+      throw CheckpointError(.number, file: file, "\(alphaField) is no finite number: the scale would be none")
+    }
+    if case .pattern = selection.targets, !selection.layers.isEmpty {
       throw CheckpointError(
         .malformed, file: file, "layers_to_transform needs target_modules to be a list, it is a pattern")
     }
   }
+
+  /// The fields of the rank and of α, which methods call differently.
+  private var rankField: String { peftType == "ADALORA" ? "init_r" : "r" }
+  private var alphaField: String { ["LORA", "ADALORA"].contains(peftType) ? "lora_alpha" : "alpha" }
 
   private static func list<Value>(_ json: JSON, _ value: (JSON) -> Value?) -> [Value]? {
     if let values = json.array {
@@ -132,40 +132,35 @@ extension PEFTConfiguration {
 
   /// The file's content as Python peft writes it: all fields, sorted.
   public var json: JSON {
-    var json = Self.defaults
+    // Of other methods what was read is written back, but for what says which modules.
+    var json = peftType == "LORA" ? Self.defaults : .object([])
     for member in fields.members { json[member.key] = member.value }
-    func names(_ selection: Selection?) -> JSON {
-      switch selection {
-      case .names(let names): .array(names.map(JSON.string))
-      case .pattern(let pattern): .string(pattern)
-      case nil: .null
-      }
-    }
+    json["target_modules"] = selection.targets?.json ?? .null
+    json["exclude_modules"] = selection.excluded?.json ?? .null
+    json["modules_to_save"] = selection.saved.isEmpty ? .null : .array(selection.saved.map(JSON.string))
+    json["task_type"] = taskType.map(JSON.string) ?? .null
+    json["base_model_name_or_path"] = baseModel.map(JSON.string) ?? .null
+    json["inference_mode"] = true
+    guard peftType == "LORA" else { return .object(json.members.sorted { $0.key < $1.key }) }
     json["r"] = .integer(rank)
     json["lora_alpha"] = Self.number(alpha)
-    json["use_rslora"] = .bool(isRankStabilized)
+    json["use_rslora"] = .bool(scaling == .rankStabilized)
     json["use_dora"] = .bool(usesMagnitudes)
     json["lora_bias"] = .bool(hasLoRABias)
     json["fan_in_fan_out"] = .bool(isFanInFanOut)
     json["bias"] = .string(bias.rawValue)
-    json["target_modules"] = names(targets)
-    json["exclude_modules"] = names(excluded)
-    json["modules_to_save"] = modulesToSave.isEmpty ? .null : .array(modulesToSave.map(JSON.string))
     // These two may be written as a list or as its only element: kept as read.
-    if Self.list(json["layers_to_transform"]!, \.integer) ?? [] != layersToTransform {
-      json["layers_to_transform"] = layersToTransform.isEmpty ? .null : .array(layersToTransform.map(JSON.integer))
+    if Self.list(json["layers_to_transform"]!, \.integer) ?? [] != selection.layers {
+      json["layers_to_transform"] = selection.layers.isEmpty ? .null : .array(selection.layers.map(JSON.integer))
     }
-    if Self.list(json["layers_pattern"]!, \.string) ?? [] != layersPatterns {
-      json["layers_pattern"] = layersPatterns.isEmpty ? .null : .array(layersPatterns.map(JSON.string))
+    if Self.list(json["layers_pattern"]!, \.string) ?? [] != selection.layersPatterns {
+      json["layers_pattern"] = selection.layersPatterns.isEmpty ? .null : .array(selection.layersPatterns.map(JSON.string))
     }
     json["ensure_weight_tying"] = .bool(ensuresWeightTying)
     json["rank_pattern"] = .object(rankExceptions.map { JSON.Member($0.key, .integer($0.value)) })
     json["alpha_pattern"] = .object(alphaExceptions.map { JSON.Member($0.key, Self.number($0.value)) })
     json["lora_dropout"] = .number(dropout)
-    json["task_type"] = taskType.map(JSON.string) ?? .null
-    json["base_model_name_or_path"] = baseModel.map(JSON.string) ?? .null
     json["init_lora_weights"] = initialization
-    json["inference_mode"] = true
     // The order of the two patterns' keys carries meaning; Python sorts what it writes, but nothing asks for that.
     return .object(json.members.sorted { $0.key < $1.key })
   }
@@ -189,13 +184,14 @@ extension PEFTConfiguration {
 
   /// Fields that peft 0.21 does not know: it warns of them and ignores them.
   public var unknownFields: [String] {
-    fields.members.map(\.key).filter { Self.defaults[$0] == nil && $0 != "runtime_config" }
+    guard peftType == "LORA" else { return [] }
+    return fields.members.map(\.key).filter { Self.defaults[$0] == nil && $0 != "runtime_config" }
   }
 
   /// Fields in use that change what the adapter computes in ways that are not reproduced here.
   public var unsupportedFields: [String] {
     [
-      "layer_replication", "target_parameters", "trainable_token_indices", "use_qalora", "use_bdlora",
+      "layer_replication", "target_parameters", "use_qalora", "use_bdlora",
       "alora_invocation_tokens", "arrow_config", "kasa_config", "monteclora_config",
     ]
     .filter { field in
@@ -214,16 +210,30 @@ extension PEFTConfiguration {
   }
 }
 
-extension PEFTConfiguration.Selection {
+extension Targets {
+  /// As configurations write it: a list, a pattern, or "all-linear".
   fileprivate init?(_ json: JSON) {
     if let names = json.strings {
       self = .names(names)
     } else if let pattern = json.string {
-      self = .pattern(pattern)
+      self = pattern.lowercased() == "all-linear" ? .allLinear : .pattern(pattern)
     } else {
       return nil
     }
   }
+
+  fileprivate var json: JSON {
+    switch self {
+    case .names(let names): .array(names.map(JSON.string))
+    case .pattern(let pattern): .string(pattern)
+    case .allLinear: "all-linear"
+    }
+  }
+}
+
+extension JSON {
+  /// An integer that is written as one.
+  fileprivate var strictInteger: Int? { if case .integer(let value) = self { value } else { nil } }
 }
 
 /// Reads optional fields and says what is wrong with one.

@@ -1,51 +1,82 @@
 // Writing a PEFT directory, module by module, so that an adapter need never be in memory whole.
+//
+// Before the directory takes its name it is read again by peft's rules: every module must have the rank and the scale
+// that were meant, and nothing may be passed over.
 
 import Foundation
 import LoRAAdapters
 import LoRAFiles
 
 /// Writes a PEFT directory. It appears when ``finish(_:)`` is called; without it nothing is left behind.
-public final class PEFTWriter {
+public final class PEFTWriter: @unchecked Sendable {
   private let output: OutputDirectory
   private let weights: SafetensorsWriter
+  private let lock = NSLock()
+  private var meant: [String: (rank: Int, scale: Double)] = [:]
 
   /// - Parameters:
   ///   - reserves: whether room for all that is expected is reserved on the disk.
-  public init(to directory: URL, expecting expected: [TensorInfo], reserves: Bool = true) throws {
+  public init(
+    to directory: URL, expecting expected: [TensorInfo], metadata: [JSON.Member] = SafetensorsWriter.pythonMetadata,
+    reserves: Bool = true
+  ) throws {
     output = try OutputDirectory(directory)
     weights = try SafetensorsWriter(
-      to: output.staging.appendingPathComponent(PEFTFormat.weightsName), expecting: expected, reserves: reserves)
+      to: output.staging.appendingPathComponent(PEFTNames.weightsName), expecting: expected,
+      metadata: metadata.isEmpty ? SafetensorsWriter.pythonMetadata : metadata, reserves: reserves)
   }
 
-  /// Writes a module's factors; may be called from several threads.
+  /// Writes a module's tensors; may be called from several threads.
   public func append(_ module: StoredModule) throws {
     for tensor in module.peftTensors { try weights.append(tensor) }
+    lock.withLock { meant[module.path] = (module.rank, module.scale) }
   }
 
   /// Writes a weight that takes the place of the base's.
   public func append(replacement tensor: StoredTensor) throws {
-    try weights.append(tensor.renamed(PEFTFormat.prefix + tensor.name))
+    try weights.append(tensor.renamed(PEFTNames.prefix + tensor.name))
   }
+
+  /// Writes a tensor that all modules share, under its own name.
+  func append(shared tensor: StoredTensor) throws { try weights.append(tensor) }
 
   public func finish(_ configuration: PEFTConfiguration) throws {
     try weights.finish()
     try OutputFile.write(
-      configuration.json.pretty, to: output.staging.appendingPathComponent(PEFTFormat.configurationName))
+      configuration.json.pretty, to: output.staging.appendingPathComponent(PEFTNames.configurationName))
+    try verify()
     try output.commit()
+  }
+
+  private func verify() throws {
+    let written = try StoredAdapter(peft: output.staging)
+    var problems = written.findings.filter { $0.severity == .error }.map {
+      "\($0.message): \($0.subjects.prefix(3).joined(separator: ", "))"
+    }
+    for module in written.modules {
+      guard let expected = meant[module.path], expected.rank == module.rank,
+        abs(expected.scale - module.scale) <= 1e-9 * abs(expected.scale)
+      else {
+        problems.append("\(module.path) would be read with rank \(module.rank) and scale \(module.scale)")
+        continue
+      }
+    }
+    if written.modules.count != meant.count {
+      problems.append("\(written.modules.count) of \(meant.count) modules would be read")
+    }
+    guard problems.isEmpty else {
+      throw CheckpointError(
+        .mismatch, file: output.url.path,
+        "can't be written so that peft reads what is meant; nothing was written: "
+          + problems.prefix(5).joined(separator: "; "))
+    }
   }
 }
 
 extension StoredModule {
   /// Its tensors under the names that peft gives them.
   package var peftTensors: [StoredTensor] {
-    let stem = PEFTFormat.prefix + path
-    let isEmbedding = kind == .embedding
-    return [
-      a.renamed(stem + (isEmbedding ? PEFTFormat.Part.embeddingA : .a).rawValue),
-      b.renamed(stem + (isEmbedding ? PEFTFormat.Part.embeddingB : .b).rawValue),
-      bias?.renamed(stem + PEFTFormat.Part.bias.rawValue),
-      magnitude?.renamed(stem + PEFTFormat.Part.magnitude.rawValue),
-    ].compactMap { $0 }
+    method.tensors.map { $0.tensor.renamed(PEFTNames.prefix + path + $0.part.suffix) }
   }
 }
 
@@ -56,15 +87,16 @@ extension StoredAdapter {
     let adapted = Set(modules.map(\.path))
     let replacements = replacements.map { tensor in
       guard adapted.contains(tensor.info.modulePath) else { return tensor }
-      let leaf = tensor.name.dropFirst(tensor.info.modulePath.count)
-      return tensor.renamed(tensor.info.modulePath + ".base_layer" + leaf)
+      return tensor.renamed(tensor.info.modulePath + ".base_layer." + lastComponent(tensor.name))
     }
     let writer = try PEFTWriter(
       to: directory,
       expecting: modules.flatMap { $0.peftTensors.map(\.info) }
-        + replacements.map { $0.renamed(PEFTFormat.prefix + $0.name).info })
+        + replacements.map { $0.renamed(PEFTNames.prefix + $0.name).info } + shared.map(\.info),
+      metadata: format == .peft ? metadata : [])
     for module in modules { try writer.append(module) }
     for tensor in replacements { try writer.append(replacement: tensor) }
+    for tensor in shared { try writer.append(shared: tensor) }
     try writer.finish(configuration)
   }
 }

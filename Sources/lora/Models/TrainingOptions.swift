@@ -179,7 +179,7 @@ struct TrainingOptions: ParsableArguments {
     var configuration = try PEFTConfiguration(["peft_type": "LORA", "lora_dropout": .number(Double(dropout))])
     configuration.baseModel = model
     configuration.taskType = task
-    configuration.modulesToSave = modulesToSave
+    configuration.selection.saved = modulesToSave
     return configuration
   }
 }

@@ -75,13 +75,13 @@ struct AdapterSummary {
       "modules": .array(
         inspection.modules.map { module in
           [
-            "path": .string(module.path), "kind": .string(module.kind.rawValue), "outputs": .integer(module.outputs),
+            "path": .string(module.path), "method": .string(module.method), "outputs": .integer(module.outputs),
             "inputs": .integer(module.inputs), "rank": .integer(module.rank), "alpha": .number(module.alpha),
             "scale": .number(module.scale), "parameters": .integer(module.parameterCount),
             "bytes": .integer(module.byteCount), "dtype": .string(module.format.rawValue),
             "norm_a": .number(module.normOfA), "norm_b": .number(module.normOfB),
             "norm_update": .number(module.normOfUpdate), "effective_rank": .number(module.effectiveRank),
-            "numerical_rank": .integer(module.numericalRank), "dora": .bool(module.hasMagnitude),
+            "numerical_rank": .integer(module.numericalRank),
             "singular_values": .array(module.spectrum.map { .number(Double($0)) }),
           ]
         }),

@@ -60,7 +60,7 @@ struct CombineCommand: ParsableCommand {
     let (combined, outcomes) = try withProgress("combining", unit: "modules", isQuiet: output.quiet) {
       try combination.combine(members, progress: $0)
     }
-    if !writing.dryRun { try combined.write(peft: target) }
+    if !writing.dryRun { try combined.write(target) }
     var table = TextTable(head: ["module", "rank", "‖sum‖", "error against the exact sum"])
     table.rows = outcomes.map { [$0.path, "\($0.rank)", short($0.norm), percent($0.relativeError)] }
     let norm = outcomes.reduce(0) { $0 + $1.norm * $1.norm }

@@ -2,24 +2,25 @@ import ArgumentParser
 import Foundation
 import LoRAKit
 
-extension StoredAdapter.Format: ExpressibleByArgument {}
+extension Conversion.Target: ExpressibleByArgument {}
 
 /// `lora convert`: the same adapter for another program.
 struct ConvertCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "convert",
-    abstract: "Convert an adapter between PEFT, mlx-lm and kohya, with a verdict on what that keeps.",
+    abstract: "Convert an adapter between PEFT, mlx-lm and kohya, or into a plain LoRA, with a verdict on what that keeps.",
     discussion: """
       EXAMPLES
         lora convert my-adapter/ --to mlx -o mlx-adapter/
         lora convert style.safetensors --to peft --base my-model/
+        lora convert loha-adapter/ --to lora
       """)
 
   @Argument(help: "The adapter.")
   var adapter: String
 
-  @Option(help: "The format to write.")
-  var to: StoredAdapter.Format
+  @Option(help: "The format to write, or lora: another method's adapter as a plain LoRA, exactly.")
+  var to: Conversion.Target
 
   @Option(help: ArgumentHelp("The model, to turn kohya's flat names back into paths.", valueName: "model"))
   var base: String?
@@ -39,7 +40,9 @@ struct ConvertCommand: ParsableCommand {
     var target = try writing.url(beside: adapter.url, suffix: to.rawValue)
     // A PEFT or mlx-lm adapter is a directory, a kohya adapter a file.
     if writing.path == nil {
-      target = to == .kohya ? target.appendingPathExtension("safetensors") : target.deletingPathExtension()
+      let isFile = to == .kohya || to == .lora && adapter.format.isFile
+      target = target.deletingPathExtension()
+      if isFile { target = target.appendingPathExtension("safetensors") }
     }
     var conversion = Conversion(to: to)
     conversion.allowsLoss = allowLoss

@@ -39,10 +39,8 @@ struct MergeCommand: ParsableCommand {
     try output.prepare()
     let base = try Checkpoint(URL(fileURLWithPath: base))
     let target = try writing.url(beside: base.url, suffix: "merged")
-    var options = Merge.Options()
-    options.format = dtype?.format
-    options.unties = untie
-    let merge = try Merge(base: base, adapters: adapters.map { try $0.open() }, options: options)
+    let merge = try Merge(
+      base: base, adapters: adapters.map { try $0.open() }, format: dtype?.format, unties: untie)
     let report =
       writing.dryRun
       ? merge.plan
@@ -84,10 +82,8 @@ struct UnmergeCommand: ParsableCommand {
     try output.prepare()
     let merged = try Checkpoint(URL(fileURLWithPath: merged))
     let target = try writing.url(beside: merged.url, suffix: "unmerged")
-    var options = Merge.Options()
-    options.subtracts = true
-    options.allowsPartialSubtraction = allowPartial
-    let merge = try Merge(base: merged, adapters: adapters.map { try $0.open() }, options: options)
+    let merge = try Merge(
+      undoing: adapters.map { try $0.open() }, in: merged, allowsPartial: allowPartial)
     let report =
       writing.dryRun
       ? merge.plan

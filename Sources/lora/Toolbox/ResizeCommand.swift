@@ -73,7 +73,7 @@ struct ResizeCommand: ParsableCommand {
     table.foot = ["\(outcomes.count) modules", "", "", short(norm.squareRoot()), percent(total)]
     print(table.text)
     print("\n\(byteText(adapter.byteCount)) → \(byteText(resized.byteCount)); relative error \(percent(total)).")
-    if adapter.modules.contains(where: { $0.magnitude != nil }) {
+    if adapter.modules.contains(where: { $0.method is StoredDoRA }) {
       print("DoRA's magnitudes are kept as they are; the error above is that of the direction's update.")
     }
     printFindings(adapter.findings)

@@ -2,11 +2,11 @@ import LoRAKit
 import TestSupport
 import Testing
 
-@Suite struct TargetMatcherTests {
-  func matcher(_ fields: JSON) throws -> TargetMatcher {
+@Suite struct PEFTMatcherTests {
+  func matcher(_ fields: JSON) throws -> PEFTMatcher {
     var json: JSON = ["peft_type": "LORA", "r": 8, "lora_alpha": 16]
     for member in fields.members { json[member.key] = member.value }
-    return try TargetMatcher(PEFTConfiguration(json))
+    return try PEFTMatcher(PEFTConfiguration(json))
   }
 
   @Test("A list entry matches a path that equals it or ends with a dot and it; a string must match all of the path")
@@ -52,7 +52,7 @@ import Testing
   func patterns() throws {
     let json = try JSON(
       parsing: #"{"peft_type":"LORA","r":8,"target_modules":["q"],"rank_pattern":{"zeta\\.q":2,"q":4,".*":6}}"#)
-    let matcher = try TargetMatcher(PEFTConfiguration(json))
+    let matcher = try PEFTMatcher(PEFTConfiguration(json))
     #expect(matcher.rank(of: "a.zeta.q") == 2)
     #expect(matcher.rank(of: "a.beta.q") == 4)
     #expect(matcher.rank(of: "a.xq") == 6)
@@ -74,6 +74,6 @@ import Testing
       #"{"peft_type":"LORA","rank_pattern":{"q":1.5}}"#, #"{"peft_type":"LORA","target_modules":"("}"#,
     ])
   func refused(text: String) {
-    #expect(throws: CheckpointError.self) { try TargetMatcher(PEFTConfiguration(JSON(parsing: text))) }
+    #expect(throws: CheckpointError.self) { try PEFTMatcher(PEFTConfiguration(JSON(parsing: text))) }
   }
 }

@@ -18,8 +18,8 @@ struct Trap: CustomTestStringConvertible, Sendable {
       testDescription: "the prefix is missing", message: "prefix",
       rename: { $0.replacingOccurrences(of: "base_model.model.", with: "") }),
     Trap(
-      testDescription: "the adapter's name is in the tensors' names", message: "adapter's name",
-      rename: { $0.replacingOccurrences(of: "lora_A.weight", with: "lora_A.default.weight") }),
+      testDescription: "another adapter's name is in the tensors' names", message: "name of an adapter, \"sft\"",
+      rename: { $0.replacingOccurrences(of: "0.self_attn.q_proj.lora_A.weight", with: "0.self_attn.q_proj.lora_A.sft.weight") }),
     Trap(
       testDescription: "a module is not in the base", message: "base does not have",
       rename: { $0.replacingOccurrences(of: "layers.1.self_attn.q_proj", with: "layers.7.self_attn.q_proj") }),
@@ -52,7 +52,7 @@ struct Trap: CustomTestStringConvertible, Sendable {
   ]
 }
 
-@Suite struct AttachmentTests {
+@Suite struct PlacementTests {
   @Test("A trap is found, and a merge refuses it and writes nothing", arguments: Trap.all)
   func traps(_ trap: Trap) throws {
     try withTemporaryDirectory { directory in
@@ -68,9 +68,9 @@ struct Trap: CustomTestStringConvertible, Sendable {
         to: directory.appendingPathComponent("adapter_config.json"), atomically: true, encoding: .utf8)
       let adapter = try StoredAdapter(contentsOf: directory)
       let base = try PEFTCase.named("llama").base()
-      let attachment = try Attachment(adapter, base: base)
-      #expect(!attachment.isComplete)
-      #expect(attachment.findings.contains { $0.severity == .error && $0.message.contains(trap.message) })
+      let placement = try Placement(adapter, on: WeightCatalog(base))
+      #expect(!placement.isComplete)
+      #expect(placement.findings.contains { $0.severity == .error && $0.message.contains(trap.message) })
       let error = #expect(throws: CheckpointError.self) { try Merge(base: base, adapters: [(adapter, weight: 1)]) }
       #expect(error?.message.contains(" of ") == true)
     }
@@ -84,12 +84,12 @@ struct Trap: CustomTestStringConvertible, Sendable {
       let bare = directory.appendingPathComponent("bare.safetensors")
       try SafetensorsWriter.write(
         base.tensors.filter { $0.name.hasPrefix("bert.") }.map { $0.renamed(String($0.name.dropFirst(5))) }, to: bare)
-      let attachment = try Attachment(example.adapter(), base: Checkpoint(bare))
-      #expect(attachment.isComplete && attachment.renaming == .dropping("bert."))
-      #expect(attachment.replacements.filter(\.isNew).map(\.tensor.name) == ["classifier.bias", "classifier.weight"])
+      let placement = try Placement(example.adapter(), on: WeightCatalog(Checkpoint(bare)))
+      #expect(placement.isComplete && placement.renaming == .dropping("bert."))
+      #expect(placement.replacements.filter(\.isNew).map(\.tensor.name) == ["classifier.bias", "classifier.weight"])
       let longer = directory.appendingPathComponent("longer.safetensors")
       try SafetensorsWriter.write(base.tensors.map { $0.renamed("outer." + $0.name) }, to: longer)
-      #expect(try Attachment(example.adapter(), base: Checkpoint(longer)).renaming == .adding("outer."))
+      #expect(try Placement(example.adapter(), on: WeightCatalog(Checkpoint(longer))).renaming == .adding("outer."))
     }
   }
 
@@ -107,10 +107,8 @@ struct Trap: CustomTestStringConvertible, Sendable {
       try configuration.pretty.write(to: base.appendingPathComponent("config.json"), atomically: true, encoding: .utf8)
       let tied = try Checkpoint(base)
       #expect(throws: CheckpointError.self) { try Merge(base: tied, adapters: [(example.adapter(), weight: 1)]) }
-      var options = Merge.Options()
-      options.unties = true
       let output = directory.appendingPathComponent("out")
-      _ = try Merge(base: tied, adapters: [(example.adapter(), weight: 1)], options: options).run(to: output)
+      _ = try Merge(base: tied, adapters: [(example.adapter(), weight: 1)], unties: true).run(to: output)
       let merged = try Checkpoint(output)
       #expect(merged.configuration?["tie_word_embeddings"] == false)
       let input = try merged["model.embed_tokens.weight"]!.tensor()
@@ -127,14 +125,12 @@ struct Trap: CustomTestStringConvertible, Sendable {
         to: directory.appendingPathComponent("base.safetensors"))
       let base = try Checkpoint(directory.appendingPathComponent("base.safetensors"))
       var adapter = try makeAdapter([("q", 4, 5, 1, 1)])
-      adapter.modules[0].a = try StoredTensor(name: "a", .full([1, 5], 100))
-      adapter.modules[0].b = try StoredTensor(name: "b", .full([4, 1], 100))
+      adapter.modules[0].lora!.a = try StoredTensor(name: "a", .full([1, 5], 100))
+      adapter.modules[0].lora!.b = try StoredTensor(name: "b", .full([4, 1], 100))
       let output = directory.appendingPathComponent("out.safetensors")
       #expect(throws: CheckpointError.self) { try Merge(base: base, adapters: [(adapter, weight: 1)]).run(to: output) }
-      var options = Merge.Options()
-      options.format = .bf16
-      _ = try Merge(base: base, adapters: [(adapter, weight: 1)], options: options).run(to: output)
-      adapter.modules[0].b = try StoredTensor(name: "b", .full([4, 1], .nan))
+      _ = try Merge(base: base, adapters: [(adapter, weight: 1)], format: .bf16).run(to: output)
+      adapter.modules[0].lora!.b = try StoredTensor(name: "b", .full([4, 1], .nan))
       let broken = directory.appendingPathComponent("broken.safetensors")
       #expect(throws: CheckpointError.self) { try Merge(base: base, adapters: [(adapter, weight: 1)]).run(to: broken) }
       #expect(
@@ -155,17 +151,18 @@ struct Trap: CustomTestStringConvertible, Sendable {
     let data = try #require(sharedData)
     let adapter = try StoredAdapter(contentsOf: data.appendingPathComponent("adapters/\(name)"))
     let base = try Checkpoint(data.appendingPathComponent("models/\(model)"))
-    let attachment = try Attachment(adapter, base: base)
-    #expect(attachment.isComplete)
-    #expect(attachment.placements.count == adapter.modules.count)
+    let placement = try Placement(adapter, on: WeightCatalog(base))
+    #expect(placement.isComplete)
+    #expect(placement.items.count == adapter.modules.count)
     #expect(try AdapterInspection(adapter).findings.filter { $0.severity == .error } == [])
     try withTemporaryDirectory { directory in
       _ = try Merge(base: base, adapters: [(adapter, weight: 1)]).run(to: directory.appendingPathComponent("m"))
       let merged = try Checkpoint(directory.appendingPathComponent("m"))
-      for placement in attachment.placements {
-        let weight = try placement.weight.tensor() + update(placement.module)
+      for item in placement.items {
+        let name = item.places[0].tensor
+        let weight = try base[name]!.tensor() + update(item.module)
         var expected = weight
-        if let magnitude = try placement.module.magnitude?.tensor() {
+        if let magnitude = try (item.module.method as? StoredDoRA)?.magnitude.tensor() {
           let columns = weight.shape[1]
           let rows = weight.scalars
           expected = Tensor(shape: weight.shape) { buffer in
@@ -177,7 +174,7 @@ struct Trap: CustomTestStringConvertible, Sendable {
             }
           }
         }
-        #expect(try relativeDifference(merged[placement.weight.name]!.tensor(), expected) < 2e-6)
+        #expect(try relativeDifference(merged[name]!.tensor(), expected) < 2e-6)
       }
     }
   }

@@ -1,17 +1,6 @@
 import LoRAFiles
 import LoRANetworks
 
-/// Which weights of a model an adapter goes to, by the path of the module that holds the weight (`hidden1`,
-/// `encoder.layer.0.attention.self.query`).
-public enum Targets: Sendable, Equatable {
-  /// Every matrix of a linear layer.
-  case allLinear
-  /// Modules whose path is an entry, or ends with "." and an entry; `hidden1.weight` names a parameter likewise.
-  case names([String])
-  /// Modules whose whole path matches a regular expression.
-  case pattern(String)
-}
-
 /// Why an adapter can't be attached as asked.
 public enum AttachmentError: Error, CustomStringConvertible {
   case noMatch(targets: [String], candidates: [String])
@@ -101,26 +90,32 @@ extension Module {
 
 extension Targets {
   fileprivate func select(from candidates: [AdaptableWeight]) throws -> [AdaptableWeight] {
+    let named: Targets
     switch self {
-    case .allLinear:
-      let selected = candidates.filter(\.isLinear)
-      if selected.isEmpty { throw AttachmentError.noMatch(targets: ["all linear"], candidates: candidates.map(\.path)) }
-      return selected
-    case .names(let names):
-      func matches(_ weight: AdaptableWeight, _ name: String) -> Bool {
-        [weight.path, weight.path + ".weight"].contains { $0 == name || $0.hasSuffix("." + name) }
-      }
-      let unmatched = names.filter { name in !candidates.contains { matches($0, name) } }
-      if !unmatched.isEmpty || names.isEmpty {
-        throw AttachmentError.noMatch(targets: unmatched, candidates: candidates.map(\.path))
-      }
-      return candidates.filter { weight in names.contains { matches(weight, $0) } }
-    case .pattern(let pattern):
-      let regex: Regex<AnyRegexOutput>
-      do { regex = try Regex(pattern) } catch { throw AttachmentError.badPattern(pattern, reason: "\(error)") }
-      let selected = candidates.filter { $0.path.wholeMatch(of: regex) != nil }
-      if selected.isEmpty { throw AttachmentError.noMatch(targets: [pattern], candidates: candidates.map(\.path)) }
-      return selected
+    // `hidden1.weight` names a parameter as `hidden1` does.
+    case .names(let names): named = .names(names.map { $0.hasSuffix(".weight") ? String($0.dropLast(7)) : $0 })
+    default: named = self
+    }
+    let matcher: SelectionMatcher
+    do throws(PythonPatternError) {
+      matcher = try SelectionMatcher(
+        ModuleSelection(targets: named), linear: Set(candidates.filter(\.isLinear).map(\.path)))
+    } catch {
+      throw AttachmentError.badPattern(description, reason: "\(error)")
+    }
+    let selected = candidates.filter { matcher.targets($0.path) }
+    let unused = matcher.unusedTargets(among: candidates.map(\.path))
+    guard unused.isEmpty, !selected.isEmpty else {
+      throw AttachmentError.noMatch(targets: unused.isEmpty ? [description] : unused, candidates: candidates.map(\.path))
+    }
+    return selected
+  }
+
+  private var description: String {
+    switch self {
+    case .allLinear: "all linear"
+    case .names(let names): names.joined(separator: ", ")
+    case .pattern(let pattern): pattern
     }
   }
 }

@@ -1,0 +1,161 @@
+// An adapter in one safetensors file, as kohya-ss, LyCORIS, diffusers, ComfyUI and others write it.
+//
+// A tensor's name is a module's, flat ("lora_unet_down_blocks_0_…") or with dots ("unet.down_blocks.0…"), and then a part
+// of a method; `alpha` is a tensor of its own, or stands in diffusers' metadata. Modules keep the names that the file
+// gives them; a name table finds their place in a model.
+
+import Foundation
+import LoRAAdapters
+import LoRAFiles
+import LoRATensors
+
+package enum AdapterFile {
+  /// Where a file that was converted here keeps the whole paths: a flat name can't be turned back for sure.
+  private static let pathsKey = "module_paths"
+  /// Where diffusers keeps the configurations, by component.
+  private static let configurationsKey = "lora_adapter_metadata"
+
+  static func recognises(_ file: SafetensorsFile) -> Bool {
+    file.tensors.contains { part(of: $0.name) != nil }
+  }
+
+  /// The module and the part that a name stands for.
+  private static func part(of name: String) -> (path: String, part: MethodPart)? {
+    for dot in name.indices where name[dot] == "." {
+      if let part = AdapterMethods.partBySuffix[String(name[dot...])] { return (String(name[..<dot]), part) }
+    }
+    // "….to_q_lora.down.weight", as early versions of diffusers have it.
+    for part in StoredLoRA.parts {
+      if let suffix = part.suffixes.first(where: { $0.hasPrefix("_") && name.hasSuffix($0) }) {
+        return (String(name.dropLast(suffix.count)), part)
+      }
+    }
+    return nil
+  }
+
+  static func read(_ file: SafetensorsFile) throws -> StoredAdapter {
+    let paths = json(file, pathsKey)
+    var reader = ModuleReader(file: file.url.path)
+    var unknown: [String] = []
+    func path(_ stem: String) -> String {
+      let stem = stem.hasPrefix(PEFTNames.prefix) ? String(stem.dropFirst(PEFTNames.prefix.count)) : stem
+      return paths?[stem]?.string ?? stem
+    }
+    for tensor in file.tensors {
+      if tensor.name.hasSuffix(".alpha") {
+        try reader.addAlpha(tensor, of: path(String(tensor.name.dropLast(".alpha".count))))
+      } else if let (stem, part) = part(of: tensor.name) {
+        try reader.add(tensor, as: part, of: path(stem))
+      } else {
+        unknown.append(tensor.name)
+      }
+    }
+    let configurations = try configurations(json(file, configurationsKey), file: file.url.path)
+    let (modules, incomplete) = try reader.modules { path in
+      let component = path.prefix { $0 != "." }
+      guard let (matcher, scaling) = configurations[String(component)] else { return (nil, .standard) }
+      return (matcher.alpha(of: String(path.dropFirst(component.count + 1))), scaling)
+    }
+    guard !modules.isEmpty else {
+      throw CheckpointError(.malformed, file: file.url.path, "holds no whole module: \(incomplete.first ?? "")")
+    }
+    var configuration = PEFTConfiguration()
+    configuration.setRanks(of: modules)
+    configuration.setTargets(modules.map(\.path))
+    var findings: [Finding] = []
+    if !unknown.isEmpty { findings.append(Finding(.error, "tensors of no known part", unknown.sorted(by: isOrdered))) }
+    if !incomplete.isEmpty {
+      findings.append(
+        Finding(.error, "parts of a module without their counterpart (A without B, or B without A)", incomplete))
+    }
+    return StoredAdapter(
+      format: paths != nil || modules.allSatisfy { !$0.path.contains(".") } ? .kohya : .file, url: file.url,
+      configuration: configuration, modules: modules, findings: findings, metadata: file.metadata)
+  }
+
+  private static func json(_ file: SafetensorsFile, _ key: String) -> JSON? {
+    file.metadata.first { $0.key == key }?.value.string.flatMap { try? JSON(parsing: $0) }
+  }
+
+  /// diffusers' metadata: PEFT configurations whose fields carry the component's name ("unet.lora_alpha").
+  private static func configurations(
+    _ json: JSON?, file: String
+  ) throws -> [String: (matcher: PEFTMatcher, scaling: Scaling)] {
+    var fields: [String: JSON] = [:]
+    for member in json?.members ?? [] {
+      let component = String(member.key.prefix { $0 != "." })
+      fields[component, default: ["peft_type": "LORA"]][String(member.key.dropFirst(component.count + 1))] =
+        member.value
+    }
+    return try fields.mapValues { json in
+      let configuration = try PEFTConfiguration(json, file: file)
+      return (try PEFTMatcher(configuration, file: file), configuration.scaling)
+    }
+  }
+
+  /// What the file can't hold, and what it holds in another form.
+  package static func losses(_ adapter: StoredAdapter) -> (lost: [String], changed: [String]) {
+    var lost: [String] = []
+    let embeddings = adapter.modules.filter(\.isEmbedding)
+    if !embeddings.isEmpty { lost.append("\(embeddings.count) embeddings") }
+    if adapter.modules.contains(where: { $0.lora?.outputBias != nil }) { lost.append("biases of B") }
+    if adapter.modules.contains(where: { $0.method is StoredDoRA }), !adapter.format.isFile {
+      lost.append("DoRA's magnitudes")
+    }
+    if !adapter.replacements.isEmpty { lost.append("\(adapter.replacements.count) weights saved whole") }
+    if !adapter.shared.isEmpty { lost.append("\(adapter.shared.count) tensors that modules share") }
+    return (
+      lost, adapter.configuration.scaling == .rankStabilized ? ["rsLoRA becomes an alpha of the same scale"] : []
+    )
+  }
+
+  /// - Parameter prefix: what flat names begin with that are made of whole paths.
+  package static func write(_ adapter: StoredAdapter, to url: URL, prefix: String = "lora_unet_") throws {
+    var tensors: [StoredTensor] = []
+    var paths: [JSON.Member] = []
+    let keepsPaths = adapter.format == .file
+    for module in adapter.modules where !module.isEmbedding {
+      let isStem = keepsPaths || adapter.format == .kohya && !module.path.contains(".")
+      let stem = isStem ? module.path : prefix + flat(module.path)
+      guard !paths.contains(where: { $0.key == stem }) else {
+        throw CheckpointError(
+          .mismatch, file: adapter.url.path, "\(module.path) and another module both become \(stem)")
+      }
+      paths.append(JSON.Member(stem, .string(module.path)))
+      for (part, tensor) in module.method.tensors
+      where part != StoredLoRA.outputBias && (part != StoredDoRA.magnitude || adapter.format.isFile) {
+        tensors.append(tensor.renamed(name(of: part, tensor, stem: stem, path: module.path, keepsPaths)))
+      }
+      if !keepsPaths || module.scale != 1 {
+        let alpha = Scaling.standard.alpha(scale: module.scale, rank: max(module.rank, 1))
+        tensors.append(try StoredTensor(name: stem + ".alpha", Tensor(shape: [], scalars: [Float(alpha)])))
+      }
+    }
+    var metadata =
+      adapter.format.isFile
+      ? adapter.metadata.filter { $0.key != configurationsKey && $0.key != pathsKey } : SafetensorsWriter.pythonMetadata
+    if !keepsPaths {
+      func set(_ key: String, _ value: String) {
+        metadata.removeAll { $0.key == key }
+        metadata.append(JSON.Member(key, .string(value)))
+      }
+      set("ss_network_module", adapter.metadata.first { $0.key == "ss_network_module" }?.value.string ?? "networks.lora")
+      set("ss_network_dim", String(adapter.modules.map(\.rank).max() ?? 0))
+      set("ss_network_alpha", "\(adapter.configuration.alpha)")
+      if paths.contains(where: { $0.value != .string($0.key) }) { set(pathsKey, JSON.object(paths).compact) }
+    }
+    try SafetensorsWriter.write(tensors, to: url, metadata: metadata)
+  }
+
+  /// The name of a part: as it was read, where the module is still called so.
+  private static func name(
+    of part: MethodPart, _ tensor: StoredTensor, stem: String, path: String, _ keepsPaths: Bool
+  ) -> String {
+    if tensor.name.hasPrefix(stem), part.suffixes.contains(String(tensor.name.dropFirst(stem.count))) {
+      return tensor.name
+    }
+    return stem + (keepsPaths ? part.suffix : part.otherSuffixes.first ?? part.suffix)
+  }
+
+  private static func flat(_ path: String) -> String { path.replacing(".", with: "_") }
+}

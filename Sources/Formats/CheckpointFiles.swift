@@ -1,0 +1,117 @@
+// Which files of a model's directory hold its weights: the choice of transformers and diffusers.
+
+import Foundation
+import LoRAFiles
+
+/// The weight files of a checkpoint.
+struct CheckpointFiles: Sendable {
+  /// In the order of their names.
+  let weights: [URL]
+  /// From tensors to files, as an index has it; empty without one.
+  let map: [String: String]
+  /// Where config.json lies; nil for a lone file.
+  let directory: URL?
+  /// What a single file is called that takes these files' place.
+  let singleName: String
+
+  var indexName: String { singleName + ".index.json" }
+
+  /// Stems of weight files, in the order in which they are looked for: transformers', diffusers'.
+  private static let stems = ["model", "diffusion_pytorch_model", "adapter_model", "pytorch_lora_weights"]
+  private static let variants = ["", ".fp16", ".bf16", ".fp32", ".non_ema"]
+
+  init(_ url: URL) throws {
+    let exists = { (url: URL) in FileManager.default.fileExists(atPath: url.path) }
+    guard exists(url) else { throw CheckpointError(.inputOutput, file: url.path, "does not exist") }
+    guard isDirectory(url) else {
+      if url.lastPathComponent.hasSuffix(".index.json") {
+        try self.init(index: url, directory: nil)
+      } else {
+        self.init(file: url, directory: nil)
+      }
+      return
+    }
+    for stem in Self.stems.prefix(2) {
+      for variant in Self.variants {
+        let single = url.appendingPathComponent(stem + variant + ".safetensors")
+        if exists(single) {
+          self.init(file: single, directory: url)
+          return
+        }
+        // diffusers puts the variant before "index", or after it.
+        for name in [stem + variant + ".safetensors.index.json", stem + ".safetensors.index" + variant + ".json"] {
+          let index = url.appendingPathComponent(name)
+          if exists(index) {
+            try self.init(index: index, directory: url)
+            return
+          }
+        }
+      }
+    }
+    let names = try FileManager.default.contentsOfDirectory(atPath: url.path).sorted()
+    let weights = names.filter { $0.hasSuffix(".safetensors") }
+    // `lora digits --save` writes base.safetensors beside an adapter.
+    let isAdapter = weights.contains { $0.hasPrefix("adapter") }
+    let candidates = weights.filter { isAdapter ? $0 == "base.safetensors" : true }
+    if candidates.count == 1 {
+      self.init(file: url.appendingPathComponent(candidates[0]), directory: url)
+      return
+    }
+    throw CheckpointError(.missing, file: url.path, Self.whatIsThere(url, names, candidates))
+  }
+
+  private init(file: URL, directory: URL?) {
+    weights = [file]
+    map = [:]
+    self.directory = directory
+    singleName = directory == nil ? "model.safetensors" : file.lastPathComponent
+  }
+
+  private init(index: URL, directory: URL?) throws {
+    let json = try readJSON(index)
+    guard let members = json["weight_map"]?.members, !members.isEmpty else {
+      throw CheckpointError(.malformed, file: index.path, "has no weight_map")
+    }
+    var map: [String: String] = [:]
+    for member in members {
+      guard let file = member.value.string else {
+        throw CheckpointError(.malformed, file: index.path, "weight_map: \(member.key) names no file")
+      }
+      let parts = file.split(separator: "/", omittingEmptySubsequences: false)
+      guard !file.isEmpty, !parts.contains(".."), !parts.contains("") else {
+        throw CheckpointError(
+          .malformed, file: index.path, "weight_map: \(file) is no file beside the index or in a folder there")
+      }
+      map[member.key] = file
+    }
+    self.map = map.mapValues { lastPart($0) }
+    weights = Set(map.values).sorted().map { index.deletingLastPathComponent().appendingPathComponent($0) }
+    self.directory = directory
+    let name = index.lastPathComponent
+    singleName = name.replacing(".index", with: "").replacing(".json", with: "")
+  }
+
+  /// What to say of a directory without one checkpoint in it.
+  private static func whatIsThere(_ url: URL, _ names: [String], _ candidates: [String]) -> String {
+    if !candidates.isEmpty {
+      return "holds several safetensors files and no index: \(candidates.joined(separator: ", ")); name one"
+    }
+    if names.contains("model_index.json") {
+      let components = names.filter { name in
+        let folder = url.appendingPathComponent(name)
+        return isDirectory(folder) && (try? CheckpointFiles(folder)) != nil
+      }
+      return "is a pipeline of several models; name one of its folders: \(components.joined(separator: ", "))"
+    }
+    if let pickle = names.first(where: { $0.hasSuffix(".bin") || $0.hasSuffix(".pth") || $0.hasSuffix(".pt") }) {
+      return "holds \(pickle), a PyTorch file, and no safetensors; name that file, or convert it in Python: "
+        + "model.save_pretrained(folder, safe_serialization=True)"
+    }
+    if let gguf = names.first(where: { $0.hasSuffix(".gguf") }) {
+      return "holds a GGUF file, \(gguf), which is not read here; take the model's safetensors"
+    }
+    return "holds neither model.safetensors nor an index of shards"
+  }
+}
+
+private func lastPart(_ path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }

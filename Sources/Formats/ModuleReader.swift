@@ -1,0 +1,60 @@
+// From a file's tensors to modules: which module a name belongs to, and which method its parts make.
+
+import LoRAAdapters
+import LoRAFiles
+
+/// Gathers the parts of modules and makes their methods.
+struct ModuleReader {
+  private var parts: [String: [MethodPart: StoredTensor]] = [:]
+  /// α by path, where tensors hold it.
+  private var alphas: [String: Double] = [:]
+  let file: String
+
+  init(file: String) {
+    self.file = file
+  }
+
+  var paths: [String] { parts.keys.sorted(by: isOrdered) }
+
+  mutating func add(_ tensor: StoredTensor, as part: MethodPart, of path: String) throws {
+    if let other = parts[path, default: [:]].updateValue(tensor, forKey: part) {
+      throw CheckpointError(
+        .malformed, file: file, "\(tensor.name) and \(other.name) are the same part of the module \(path)")
+    }
+  }
+
+  /// A tensor that holds a module's α, in any format of numbers and any shape of one.
+  mutating func addAlpha(_ tensor: StoredTensor, of path: String) throws {
+    guard tensor.count == 1, let value = tensor.numbers?.first else {
+      throw CheckpointError(
+        .malformed, file: file,
+        "\(tensor.name) has shape \(tensor.shape) and format \(tensor.format.rawValue), expected one number")
+    }
+    guard value.isFinite else {
+      throw CheckpointError(
+        .number, file: file, "\(tensor.name) is \(value), so the module's scale is no number: the file is broken")
+    }
+    alphas[path] = value
+  }
+
+  /// The modules, in the natural order of their paths, and the tensors of those that lack a counterpart.
+  func modules(
+    shared: [String: StoredTensor] = [:], fields: JSON = .object([]),
+    alpha: (String) -> (alpha: Double?, scaling: Scaling)
+  ) throws -> (modules: [StoredModule], incomplete: [String]) {
+    var modules: [StoredModule] = []
+    var incomplete: [String] = []
+    for path in paths {
+      let configured = alpha(path)
+      let parts = ModuleParts(
+        path: path, file: file, tensors: parts[path]!, alpha: alphas[path] ?? configured.alpha,
+        scaling: configured.scaling, shared: shared, fields: fields)
+      do {
+        modules.append(StoredModule(path: path, method: try AdapterMethods.make(parts)))
+      } catch let error as CheckpointError where error.kind == .missing {
+        incomplete += parts.tensors.values.map(\.name).sorted()
+      }
+    }
+    return (modules, incomplete)
+  }
+}

@@ -1,0 +1,166 @@
+// An adapter laid over a model, part by part: the one account of what fits. `check` prints it; merge, attach and all that
+// goes on with an adapter insist on it.
+
+import Foundation
+import LoRAAdapters
+import LoRAFiles
+
+/// Where each part of an adapter goes, and what does not fit.
+public struct Placement: Sendable {
+  /// A module that has its place.
+  public struct Item: Sendable {
+    public let module: StoredModule
+    /// The stored tensors that make up its weight.
+    public let places: [WeightPlace]
+    /// The stored bias of it, where there is one.
+    public let bias: WeightPlace?
+    /// Whether the weight is stored as (outputs × inputs)ᵀ: GPT-2's Conv1D and embeddings.
+    public let isTransposed: Bool
+  }
+
+  public let items: [Item]
+  /// Weights that the adapter brings whole, under the base's names; new ones are added to it.
+  public let replacements: [(tensor: StoredTensor, isNew: Bool)]
+  /// How the adapter's paths become the base's, where no name table says so.
+  public let renaming: PathRenaming
+  /// Everything noteworthy, the files' own findings included.
+  public let findings: [Finding]
+  /// Whether the base's tied embeddings have to be stored apart.
+  public let isUntied: Bool
+  private let adapter: StoredAdapter
+
+  /// Whether every part of the adapter acts here, and acts as configured.
+  public var isComplete: Bool { findings.errors.isEmpty }
+  /// Whether it does so in Python peft, too.
+  public var isCompleteForPEFT: Bool { !findings.contains { $0.severity == .error } }
+
+  /// - Parameter unties: whether changing one of a pair of tied embeddings is meant, so that it is no error.
+  /// - Throws: ``CheckpointError`` where the configuration holds a pattern that is none.
+  public init(_ adapter: StoredAdapter, on base: WeightCatalog, unties: Bool = false) throws {
+    self.adapter = adapter
+    var findings = adapter.findings
+    let configuration = adapter.configuration
+    let matcher = try PEFTMatcher(
+      configuration, file: adapter.url.path, linear: base.linearPaths,
+      standard: PEFTDefaults.targets(peftType: configuration.peftType, modelType: base.architecture.modelType))
+    renaming = PathRenaming(paths: adapter.modules.map(\.path), names: base.names) {
+      !base.places(of: $0).isEmpty || base.lacksComponent(of: $0)
+    }
+    let renaming = renaming
+    if renaming != .none {
+      findings.append(Finding(.note, "the base's names lack or have a prefix: \(renaming)"))
+    }
+
+    let modules = ModulePlacement(adapter, on: base, renaming: renaming)
+    items = modules.items
+    findings += modules.findings
+    let wholes = ReplacementPlacement(adapter, on: base, renaming: renaming, matcher: matcher)
+    var replacements = wholes.replacements
+    findings += wholes.findings
+    findings += Self.configured(adapter, on: base, matcher: matcher, renaming: renaming, items: modules.items)
+    if !configuration.unsupportedFields.isEmpty {
+      // What the configuration asks for explains everything else that is odd.
+      findings = [
+        Finding(.error, "the configuration uses what is not reproduced here", configuration.unsupportedFields)
+      ]
+    }
+
+    // A pair that is replaced by one and the same tensor stays a pair.
+    let changed = (modules.items.flatMap(\.places).map(\.tensor) + replacements.map(\.tensor.name))
+      .filter { base.tied?.contains($0) == true }
+    if let tied = base.tied, !changed.isEmpty {
+      let input = replacements.first { $0.tensor.name == tied.input }?.tensor
+      let output = replacements.first { $0.tensor.name == tied.output }?.tensor
+      let isAdapted = modules.items.flatMap(\.places).contains { tied.contains($0.tensor) }
+      if let input, let output, input.hasSameNumbers(as: output), !isAdapted {
+        if !tied.isStoredTwice { replacements.removeAll { $0.tensor.name == tied.output } }
+        isUntied = false
+      } else if configuration.ensuresWeightTying, let input, output == nil, !isAdapted {
+        if tied.isStoredTwice { replacements.append((input.renamed(tied.output), false)) }
+        isUntied = false
+      } else {
+        isUntied = true
+        if !unties {
+          findings.append(
+            Finding(
+              .error,
+              "the base ties its input embedding and its output layer (tie_word_embeddings): changing one tensor "
+                + "changes both. Untie them to merge", changed))
+        }
+      }
+    } else {
+      isUntied = false
+    }
+    self.replacements = replacements
+    self.findings = findings
+  }
+
+  /// What the configuration asks for and the weights don't have, and what peft would make of the two.
+  private static func configured(
+    _ adapter: StoredAdapter, on base: WeightCatalog, matcher: PEFTMatcher, renaming: PathRenaming, items: [Item]
+  ) -> [Finding] {
+    var findings: [Finding] = []
+    let configuration = adapter.configuration
+    if adapter.format == .peft {
+      let adapted = Set(items.flatMap { $0.places.map(\.tensor) })
+      let matrices = base.matrixPaths
+      let bare = matrices.filter { path in
+        guard matcher.targets(renaming.reversed(path)) || matcher.targets(path) else { return false }
+        return base.stored(path + ".weight").map { !adapted.contains($0) } ?? false
+      }
+      findings.report(
+        .error, "modules that the configuration targets and that have no weights in the adapter", bare)
+      let all = matrices.map(renaming.reversed) + matrices + adapter.modules.map(\.path)
+      findings.report(
+        .warning, "target_modules that match nothing: peft does not say so",
+        matcher.selection.unusedTargets(among: all))
+      findings.report(
+        .warning, "keys of rank_pattern or alpha_pattern that match nothing", matcher.unusedKeys(among: all))
+      // peft finds a module by the path that the model class has, and by no other.
+      if base.hasConfiguration {
+        let known = base.pathsForPEFT
+        findings.report(
+          .error,
+          "paths that the model built from this base does not have: peft warns of missing keys and leaves these without "
+            + "effect", items.map(\.module.path).filter { !known.contains($0) }, audience: .peft)
+      } else if renaming != .none {
+        findings.report(
+          .error, "paths that are not the base's: peft would look for them, find none and leave these without effect",
+          items.map(\.module.path), audience: .peft)
+      }
+    }
+    if let method = configuration.baseChangingInitialization {
+      findings.append(
+        Finding(
+          .error,
+          "init_lora_weights is \"\(method)\", which also changed the base's weights: on the untouched base this adapter "
+            + "is wrong. Export it for the untouched base first (A' = [A; A₀], B' = [B, −B₀], r and α doubled)"))
+    }
+    findings.report(
+      .warning, "fields that peft 0.21 does not know: it warns and ignores them", configuration.unknownFields)
+    return findings
+  }
+
+  /// Insists on a complete placement.
+  ///
+  /// - Throws: ``CheckpointError`` that lists what matched and what did not.
+  public func requireComplete(action: String) throws {
+    let errors = findings.errors
+    guard !errors.isEmpty else {
+      guard !items.isEmpty || !replacements.isEmpty else {
+        throw CheckpointError(
+          .mismatch, file: adapter.url.path, "has no part that is for this base; nothing was \(action)")
+      }
+      return
+    }
+    let lines = errors.map { finding in
+      let shown = finding.subjects.prefix(8).map { "\n    \($0)" }.joined()
+      let more = finding.subjects.count > 8 ? "\n    and \(finding.subjects.count - 8) more" : ""
+      return "\n  \(finding.message)\(finding.subjects.isEmpty ? "" : ":")\(shown)\(more)"
+    }
+    throw CheckpointError(
+      .mismatch, file: adapter.url.path,
+      "would act in part or wrongly; nothing was \(action). \(items.count) of \(adapter.modules.count) modules have "
+        + "their place in the base.\(lines.joined())")
+  }
+}

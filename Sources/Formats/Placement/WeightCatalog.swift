@@ -1,0 +1,149 @@
+// What an adapter is held against: the named weights of a checkpoint on disk or of a model in memory.
+
+import Foundation
+import LoRAAdapters
+import LoRAFiles
+import LoRANetworks
+
+/// A model's weights by name, and what they may be called.
+public struct WeightCatalog: Sendable {
+  public struct Entry: Sendable {
+    public let shape: [Int]
+    /// nil in memory, where everything can be read.
+    public let format: NumberFormat?
+    /// Whether the weight is stored as [inputs, outputs]; nil where only an adapter can tell.
+    public let isTransposed: Bool?
+  }
+
+  /// For messages.
+  public let title: String
+  public let tied: TiedEmbeddings?
+  public let architecture: ModelArchitecture
+  /// Whether a configuration says what the model is.
+  public let hasConfiguration: Bool
+  private let entries: [String: Entry]
+  /// Stored names by what else they are called.
+  private let spellings: [String: String]
+  private let images: ImageModelNames?
+
+  /// - Parameter configuration: config.json of a checkpoint that has none of its own.
+  public init(_ checkpoint: Checkpoint, configuration: JSON? = nil) {
+    let tensors = checkpoint.tensors
+    self.init(
+      title: checkpoint.url.path, infos: tensors.map(\.info), configuration: configuration ?? checkpoint.configuration,
+      entries: Dictionary(
+        tensors.map { ($0.name, Entry(shape: $0.shape, format: $0.format, isTransposed: nil)) },
+        uniquingKeysWith: { first, _ in first }),
+      areEqual: { one, other in
+        guard let one = checkpoint[one], let other = checkpoint[other] else { return false }
+        return one.shape == other.shape && one.format == other.format && one.hasSameBytes(as: other)
+      })
+  }
+
+  /// - Parameter configuration: the model's config.json, where it came from a folder.
+  public init(_ model: some Module, configuration: JSON? = nil) {
+    let parameters = model.parameters
+    let linear = Set(model.adaptableWeights.filter(\.isLinear).map { ObjectIdentifier($0.parameter) })
+    self.init(
+      title: "the model", infos: parameters.map { TensorInfo(name: $0.name, format: .f32, shape: $0.parameter.shape) },
+      configuration: configuration,
+      entries: Dictionary(
+        parameters.map { item in
+          let isTransposed =
+            item.parameter.layout == .inputsByOutputs || !linear.contains(ObjectIdentifier(item.parameter))
+          return (item.name, Entry(shape: item.parameter.shape, format: nil, isTransposed: isTransposed))
+        }, uniquingKeysWith: { first, _ in first }), areEqual: { _, _ in false })
+  }
+
+  private init(
+    title: String, infos: [TensorInfo], configuration: JSON?, entries: [String: Entry],
+    areEqual: (String, String) -> Bool
+  ) {
+    self.title = title
+    self.entries = entries
+    let names = infos.map(\.name)
+    let architecture = ModelArchitecture(configuration, names: names)
+    self.architecture = architecture
+    hasConfiguration = configuration?["model_type"] != nil
+    tied = TiedEmbeddings(names: names, configuration: configuration, areEqual: areEqual)
+    images = ImageModelNames(tensors: infos)
+    var spellings: [String: String] = [:]
+    var ambiguous: Set<String> = []
+    func add(_ spelling: String, _ name: String) {
+      guard entries[spelling] == nil, spelling != name else { return }
+      if let other = spellings.updateValue(name, forKey: spelling), other != name { ambiguous.insert(spelling) }
+    }
+    for name in names {
+      for spelling in architecture.spellings(of: name) {
+        add(spelling, name)
+        if let path = Self.modulePath(spelling) { add(Self.flat(path) + Self.leaf(spelling), name) }
+      }
+    }
+    for spelling in ambiguous { spellings[spelling] = nil }
+    self.spellings = spellings
+  }
+
+  public var names: [String] { entries.keys.sorted(by: isOrdered) }
+  /// Of a tied output layer that is not stored, what is said of the input embedding.
+  public subscript(stored: String) -> Entry? {
+    entries[stored] ?? (stored == tied?.output ? entries[tied!.input] : nil)
+  }
+
+  /// What the model class that transformers builds calls a stored tensor.
+  public func parameter(of stored: String) -> String { architecture.parameter(of: stored) }
+
+  /// The paths of all modules with a matrix, as the model class has them.
+  public var matrixPaths: [String] {
+    entries.filter { $0.value.shape.count >= 2 }.keys.compactMap { Self.modulePath(parameter(of: $0)) }
+      .sorted(by: isOrdered)
+  }
+
+  /// The paths of all modules with parameters, as the model class that peft wraps has them.
+  package var parameterPaths: [String] { entries.keys.map { parameter(of: $0) }.compactMap(Self.modulePath) }
+
+  /// The same as a set.
+  var pathsForPEFT: Set<String> { Set(entries.keys.compactMap { Self.modulePath(parameter(of: $0)) }) }
+
+  /// The linear layers that "all-linear" means: all but the output layer.
+  public var linearPaths: Set<String> {
+    Set(
+      entries.filter { $0.value.shape.count == 2 }.keys.compactMap { Self.modulePath(parameter(of: $0)) }
+        .filter { !architecture.isEmbedding($0) && !architecture.isOutputLayer($0) })
+  }
+
+  /// Where a module's weight, or its bias, lies: under its own name, another spelling of it, or as a part of others.
+  ///
+  /// - Parameter leaf: ".weight" or ".bias".
+  package func places(of path: String, leaf: String = ".weight") -> [WeightPlace] {
+    if let name = stored(path + leaf) { return [WeightPlace(tensor: name)] }
+    if path + leaf == tied?.output { return [WeightPlace(tensor: path + leaf)] }
+    let (component, module) = ImageModelNames.split(path)
+    if let images {
+      let places = component.map { images.places(of: module, in: $0) } ?? images.placesAnywhere(of: module)
+      return leaf == ".weight" ? places : places.compactMap(Self.bias(of:)).filter { entries[$0.tensor] != nil }
+    }
+    return stored(module + leaf).map { [WeightPlace(tensor: $0)] } ?? []
+  }
+
+  /// The stored name of a tensor.
+  package func stored(_ name: String) -> String? { entries[name] != nil ? name : spellings[name] }
+
+  /// Whether a module is of a part of a pipeline that this checkpoint does not hold.
+  func lacksComponent(of path: String) -> Bool {
+    guard let images, let component = ImageModelNames.split(path).component else { return false }
+    return !images.components.contains(component)
+  }
+
+  private static func bias(of place: WeightPlace) -> WeightPlace? {
+    guard place.tensor.hasSuffix(".weight") else { return nil }
+    var place = place
+    place.tensor = place.tensor.dropLast("weight".count) + "bias"
+    return place
+  }
+
+  private static func modulePath(_ name: String) -> String? {
+    [".weight", ".bias"].first(where: name.hasSuffix).map { String(name.dropLast($0.count)) }
+  }
+  private static func leaf(_ name: String) -> String { name.hasSuffix(".bias") ? ".bias" : ".weight" }
+  private static func flat(_ path: String) -> String { path.replacing(".", with: "_") }
+}
