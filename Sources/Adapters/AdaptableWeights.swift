@@ -106,7 +106,8 @@ extension Targets {
     let selected = candidates.filter { matcher.targets($0.path) }
     let unused = matcher.unusedTargets(among: candidates.map(\.path))
     guard unused.isEmpty, !selected.isEmpty else {
-      throw AttachmentError.noMatch(targets: unused.isEmpty ? [description] : unused, candidates: candidates.map(\.path))
+      throw AttachmentError.noMatch(
+        targets: unused.isEmpty ? [description] : unused, candidates: candidates.map(\.path))
     }
     return selected
   }

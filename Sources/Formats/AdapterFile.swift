@@ -139,7 +139,8 @@ package enum AdapterFile {
         metadata.removeAll { $0.key == key }
         metadata.append(JSON.Member(key, .string(value)))
       }
-      set("ss_network_module", adapter.metadata.first { $0.key == "ss_network_module" }?.value.string ?? "networks.lora")
+      set(
+        "ss_network_module", adapter.metadata.first { $0.key == "ss_network_module" }?.value.string ?? "networks.lora")
       set("ss_network_dim", String(adapter.modules.map(\.rank).max() ?? 0))
       set("ss_network_alpha", "\(adapter.configuration.alpha)")
       if paths.contains(where: { $0.value != .string($0.key) }) { set(pathsKey, JSON.object(paths).compact) }

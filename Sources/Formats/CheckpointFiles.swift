@@ -27,6 +27,7 @@ struct CheckpointFiles: Sendable {
       if url.lastPathComponent.hasSuffix(".index.json") {
         try self.init(index: url, directory: nil)
       } else {
+        try refusePickle(url)
         self.init(file: url, directory: nil)
       }
       return

@@ -20,6 +20,7 @@ extension StoredAdapter {
         try self.init(peft: url.deletingLastPathComponent())
         return
       }
+      try refusePickle(url)
       let file = try SafetensorsFile(url)
       guard AdapterFile.recognises(file) else {
         throw CheckpointError(

@@ -92,7 +92,8 @@ public struct AdapterInspection: Sendable {
       alpha: Scaling.standard.alpha(scale: module.scale, rank: module.rank), scale: module.scale,
       parameterCount: tensors.reduce(0) { $0 + $1.count }, byteCount: tensors.reduce(0) { $0 + $1.info.byteCount },
       format: tensors.first?.format ?? .f32, normOfA: update?.a.norm ?? 0, normOfB: update?.b.norm ?? 0,
-      spectrum: try update.map { isFinite ? try svd(ofProduct: $0.b, $0.a).singularValues.map { $0 * scale } : [] } ?? [],
+      spectrum: try update.map { isFinite ? try svd(ofProduct: $0.b, $0.a).singularValues.map { $0 * scale } : [] }
+        ?? [],
       isProduct: update != nil)
   }
 

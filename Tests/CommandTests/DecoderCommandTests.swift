@@ -76,7 +76,7 @@ struct DecoderCommandTests {
       }
       generate(model: "nowhere", says: "does not exist")
       generate(model: "unconfigured", says: "config.json")
-      generate(model: "weightless", says: "holds neither model.safetensors nor model.safetensors.index.json")
+      generate(model: "weightless", says: "holds neither model.safetensors nor an index")
       generate(model: "wordless", says: "tokenizer.json: not found")
       train(model: "wordless", says: "tokenizer.json: not found")
       try place.makeModel("sharded", like: "tiny-llama")
@@ -145,7 +145,7 @@ struct DecoderCommandTests {
       generate(["--json", "/dev/full"], says: "/dev/full: can't be written")
       let adapters = fixtures.appendingPathComponent("checkpoints")
       generate(["--adapter", adapters.appendingPathComponent("gpt2/adapter").path], says: "nothing was attached")
-      generate(["--adapter", adapters.appendingPathComponent("llama/adapter").path], says: "the model's weight")
+      generate(["--adapter", adapters.appendingPathComponent("llama/adapter").path], says: "the base's weight")
       cases.append((["logits", place.path("decoder"), "--ids", "1,2,464"], 1, "the id 464 lies outside"))
     }
     let before = place.folder.names

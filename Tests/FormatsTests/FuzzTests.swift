@@ -49,10 +49,12 @@ struct Mutator {
       try names.map {
         [UInt8](
           try Data(contentsOf: PEFTCase.named($0).folder.appendingPathComponent("adapter/adapter_model.safetensors")))
-      } + [safetensorsFile(
-        header:
-          #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[],"data_offsets":[8,9]}}"#,
-        data: [UInt8](repeating: 1, count: 9))]
+      } + [
+        safetensorsFile(
+          header:
+            #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[],"data_offsets":[8,9]}}"#,
+          data: [UInt8](repeating: 1, count: 9))
+      ]
     var mutator = Mutator(seed: 1)
     var accepted = 0
     for index in 0..<60_000 {
@@ -88,7 +90,8 @@ struct Mutator {
       accepted += 1
       if accepted % 16 == 0 {
         let again = try PEFTConfiguration(JSON(parsing: read.json.pretty))
-        #expect(again.rank == read.rank && again.selection == read.selection && again.rankExceptions == read.rankExceptions)
+        #expect(
+          again.rank == read.rank && again.selection == read.selection && again.rankExceptions == read.rankExceptions)
         _ = try? PEFTMatcher(read).targets("model.layers.1.self_attn.q_proj")
       }
     }

@@ -316,7 +316,7 @@ struct AdapterParityTests {
     #expect {
       try adapter.attach(to: model)
     } throws: {
-      "\($0)".contains("the model has no bert.encoder.layer.0.attention.self.query")
+      "\($0)".contains("bert.encoder.layer.0.attention.self.query")
         && "\($0)".contains("nothing was attached")
     }
     #expect(model.attachedAdapters.isEmpty)

@@ -27,7 +27,9 @@ private func magnitude(_ module: StoredModule) throws -> Tensor {
       #expect(adapter.findings == [])
       #expect(adapter.modules.map(\.path) == original.modules.map(\.path))
       for (old, new) in zip(original.modules, adapter.modules) {
-        #expect(try old.lora!.a.tensor().isIdentical(to: new.lora!.a.tensor()) && old.lora!.b.tensor().isIdentical(to: new.lora!.b.tensor()))
+        #expect(
+          try old.lora!.a.tensor().isIdentical(to: new.lora!.a.tensor())
+            && old.lora!.b.tensor().isIdentical(to: new.lora!.b.tensor()))
         #expect(abs(old.scale - new.scale) < 1e-7)
       }
       #expect(try Placement(adapter, on: WeightCatalog(PEFTCase.named("llama").base())).isComplete)

@@ -19,7 +19,9 @@ struct Trap: CustomTestStringConvertible, Sendable {
       rename: { $0.replacingOccurrences(of: "base_model.model.", with: "") }),
     Trap(
       testDescription: "another adapter's name is in the tensors' names", message: "name of an adapter, \"sft\"",
-      rename: { $0.replacingOccurrences(of: "0.self_attn.q_proj.lora_A.weight", with: "0.self_attn.q_proj.lora_A.sft.weight") }),
+      rename: {
+        $0.replacingOccurrences(of: "0.self_attn.q_proj.lora_A.weight", with: "0.self_attn.q_proj.lora_A.sft.weight")
+      }),
     Trap(
       testDescription: "a module is not in the base", message: "base does not have",
       rename: { $0.replacingOccurrences(of: "layers.1.self_attn.q_proj", with: "layers.7.self_attn.q_proj") }),

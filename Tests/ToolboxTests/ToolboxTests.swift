@@ -82,7 +82,9 @@ func update(_ module: StoredModule) throws -> Tensor {
         let spectrum = try update(old).spectrum()
         #expect(new.rank == spectrum.rank(selection) && new.rank < old.rank)
         #expect(matcher.rank(of: new.path) == new.rank)
-        #expect(abs(resized.configuration.scaling.scale(rank: new.rank, alpha: matcher.alpha(of: new.path)) - old.scale) < 1e-9)
+        #expect(
+          abs(resized.configuration.scaling.scale(rank: new.rank, alpha: matcher.alpha(of: new.path)) - old.scale)
+            < 1e-9)
       }
     }
   }

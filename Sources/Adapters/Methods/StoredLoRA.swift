@@ -155,6 +155,6 @@ extension LoRA {
     }
     return StoredLoRA(
       a: try StoredTensor(name: "a", a), b: try StoredTensor(name: "b", b), isEmbedding: isEmbedding,
-      alpha: origin == nil ? Double(alpha) : scaling.alpha(scale: Double(scale), rank: a.shape[0]), scaling: scaling)
+      alpha: Double(alpha) * (origin == nil ? 1 : scaling == .standard ? 2 : 2.0.squareRoot()), scaling: scaling)
   }
 }

@@ -1,5 +1,6 @@
 // TEMPORARY shim
 import Foundation
+
 public struct PythonPatternError: Error, CustomStringConvertible { public let description: String }
 public struct PythonPattern: @unchecked Sendable, Equatable {
   private let expression: NSRegularExpression

@@ -1,5 +1,6 @@
 // What a model's configuration and its tensors' names say about its modules, where shapes alone don't tell.
 
+import Foundation
 import LoRAAdapters
 import LoRAFiles
 
@@ -16,12 +17,39 @@ public struct ModelArchitecture: Sendable {
     self.configuration = configuration
     modelType = configuration?["model_type"]?.string
     className = configuration?["architectures"]?.strings?.first
-    prefix = ""
+    prefix = Self.missingPrefix(modelType: modelType, className: className, names: names)
   }
 
-  package func parameter(of stored: String) -> String { stored }
-  func spellings(of stored: String) -> [String] { [stored] }
-  package func className(for task: String) -> String? { nil }
+  /// What the model class that transformers builds calls a stored tensor: with the prefix of a model without a head,
+  /// and BERT's norms as they are called since 2018.
+  package func parameter(of stored: String) -> String {
+    let heads = taskHeads + ["pre_classifier", "lm_head", "cls"]
+    let isOfHead = heads.contains { stored.hasPrefix($0 + ".") }
+    return (isOfHead ? "" : prefix) + Self.current(stored)
+  }
+
+  /// All names of a stored tensor: today's, and the file's own as they are called today.
+  func spellings(of stored: String) -> [String] { [parameter(of: stored), Self.current(stored)] }
+
+  /// "LayerNorm.gamma" and "LayerNorm.beta" are "LayerNorm.weight" and "LayerNorm.bias".
+  private static func current(_ name: String) -> String {
+    if name.hasSuffix("LayerNorm.gamma") { return name.dropLast("gamma".count) + "weight" }
+    if name.hasSuffix("LayerNorm.beta") { return name.dropLast("beta".count) + "bias" }
+    return name
+  }
+  /// The class with a head for a task, of the same family.
+  package func className(for task: String) -> String? {
+    let heads = [
+      "SEQ_CLS": "ForSequenceClassification", "TOKEN_CLS": "ForTokenClassification",
+      "QUESTION_ANS": "ForQuestionAnswering",
+    ]
+    guard let className, let head = heads[task] else { return nil }
+    if className.hasSuffix(head) { return className }
+    let end =
+      className.range(of: "For")?.lowerBound ?? className.range(of: "LMHeadModel")?.lowerBound
+      ?? (className.hasSuffix("Model") ? className.index(className.endIndex, offsetBy: -5) : nil)
+    return end.map { className[..<$0] + head }
+  }
   package func isHead(_ path: String, of task: String?) -> Bool {
     ["SEQ_CLS", "TOKEN_CLS"].contains(task) && ["classifier", "score", "pre_classifier"].contains(lastComponent(path))
   }
@@ -56,7 +84,9 @@ public struct ModelArchitecture: Sendable {
   }
 
   /// peft's task type.
-  package var taskType: String? {
+  package var taskType: String? { Self.task(of: className) }
+
+  private static func task(of className: String?) -> String? {
     guard let className else { return nil }
     let suffixes = [
       ("ForCausalLM", "CAUSAL_LM"), ("LMHeadModel", "CAUSAL_LM"), ("ForSequenceClassification", "SEQ_CLS"),
@@ -77,8 +107,8 @@ public struct ModelArchitecture: Sendable {
 
   /// What stands before a tensor's module path in the model that transformers builds, and is missing in the file: the
   /// published GPT-2 has "h.0.attn…", its model class "transformer.h.0.attn…".
-  package func missingPrefix(names: [String]) -> String {
-    guard let modelType, let prefix = Self.prefixes[modelType], let taskType, taskType != "FEATURE_EXTRACTION",
+  private static func missingPrefix(modelType: String?, className: String?, names: [String]) -> String {
+    guard let modelType, let prefix = prefixes[modelType], let task = task(of: className), task != "FEATURE_EXTRACTION",
       !names.contains(where: { $0.hasPrefix(prefix + ".") })
     else { return "" }
     return prefix + "."

@@ -19,7 +19,9 @@ extension PEFTConfiguration {
     }
     usesMagnitudes = modules.contains { $0.method is StoredDoRA }
     hasLoRABias = loras.contains { $0.outputBias != nil }
-    if let first = loras.first { scaling = loras.allSatisfy { $0.scaling == first.scaling } ? first.scaling : .standard }
+    if let first = loras.first {
+      scaling = loras.allSatisfy { $0.scaling == first.scaling } ? first.scaling : .standard
+    }
     setRanks(of: modules)
   }
 
@@ -64,7 +66,10 @@ extension PEFTConfiguration {
     selection.layersPatterns = []
     let wanted = Set(paths)
     let ordered = paths.sorted(by: isOrdered)
-    guard let others else { return selection.targets = .names(ordered) }
+    guard let others else {
+      selection.targets = .names(ordered)
+      return
+    }
     // peft also looks at the modules around: a target that names a container is an error there.
     var modules: Set<String> = []
     for path in others {

@@ -154,7 +154,8 @@ extension PEFTConfiguration {
       json["layers_to_transform"] = selection.layers.isEmpty ? .null : .array(selection.layers.map(JSON.integer))
     }
     if Self.list(json["layers_pattern"]!, \.string) ?? [] != selection.layersPatterns {
-      json["layers_pattern"] = selection.layersPatterns.isEmpty ? .null : .array(selection.layersPatterns.map(JSON.string))
+      json["layers_pattern"] =
+        selection.layersPatterns.isEmpty ? .null : .array(selection.layersPatterns.map(JSON.string))
     }
     json["ensure_weight_tying"] = .bool(ensuresWeightTying)
     json["rank_pattern"] = .object(rankExceptions.map { JSON.Member($0.key, .integer($0.value)) })

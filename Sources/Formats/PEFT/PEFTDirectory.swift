@@ -19,6 +19,7 @@ extension StoredAdapter {
     guard let name = [PEFTNames.weightsName, PEFTNames.legacyWeightsName].first(where: exists) else {
       throw CheckpointError(.missing, file: directory.path, "has no \(PEFTNames.weightsName)")
     }
+    try refusePickle(directory.appendingPathComponent(name))
     guard exists(PEFTNames.configurationName) else {
       throw CheckpointError(
         .missing, file: directory.path, "has no \(PEFTNames.configurationName), so rank, alpha and scale are unknown")

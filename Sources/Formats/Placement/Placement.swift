@@ -160,7 +160,7 @@ public struct Placement: Sendable {
     }
     throw CheckpointError(
       .mismatch, file: adapter.url.path,
-      "would act in part or wrongly; nothing was \(action). \(items.count) of \(adapter.modules.count) modules have "
+      "does not fit the model; nothing was \(action). \(items.count) of \(adapter.modules.count) modules have "
         + "their place in the base.\(lines.joined())")
   }
 }

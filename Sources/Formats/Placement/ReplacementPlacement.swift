@@ -26,7 +26,8 @@ struct ReplacementPlacement {
           continue
         }
         // Whole copies of any format; other formats of numbers have to be read.
-        guard entry.format == tensor.format || tensor.format.isConvertible && entry.format?.isConvertible != false else {
+        guard entry.format == tensor.format || tensor.format.isConvertible && entry.format?.isConvertible != false
+        else {
           unreadable.append("\(tensor.name): \(tensor.format.rawValue), base \(entry.format?.rawValue ?? "F32")")
           continue
         }

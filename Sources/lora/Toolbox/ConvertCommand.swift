@@ -8,7 +8,8 @@ extension Conversion.Target: ExpressibleByArgument {}
 struct ConvertCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "convert",
-    abstract: "Convert an adapter between PEFT, mlx-lm and kohya, or into a plain LoRA, with a verdict on what that keeps.",
+    abstract:
+      "Convert an adapter between PEFT, mlx-lm and kohya, or into a plain LoRA, with a verdict on what that keeps.",
     discussion: """
       EXAMPLES
         lora convert my-adapter/ --to mlx -o mlx-adapter/
