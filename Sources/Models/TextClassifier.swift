@@ -31,8 +31,9 @@ public final class TextClassifier {
     public var logits: [Float]
     /// The likeliest class.
     public var label: Int { logits.indices.max { logits[$0] < logits[$1] }! }
-    /// softmax of the logits.
+    /// softmax of the logits; the sigmoid of a single one, as cross-encoders have it.
     public var probabilities: [Float] {
+      if logits.count == 1 { return [1 / (1 + exp(-logits[0]))] }
       let weights = logits.map { exp($0 - logits[label]) }
       let sum = weights.reduce(0, +)
       return weights.map { $0 / sum }

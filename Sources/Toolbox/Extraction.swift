@@ -102,7 +102,7 @@ public struct Extraction: Sendable {
     }
     let results = output.results
     let modules = results.compactMap(\.module)
-    guard !modules.isEmpty || !replacements.isEmpty else {
+    guard !modules.isEmpty || plan.hasChangedReplacements else {
       throw CheckpointError(
         .mismatch, file: plan.tuned.url.path, "has the same weights as \(base.url.path): there is nothing to extract")
     }

@@ -82,6 +82,14 @@ struct ExtractionPlan: Sendable {
   private(set) var hasLoRABias = false
   /// Whether biases of adapted modules are kept whole.
   private(set) var replacesBiases = false
+  /// Whether anything that is kept whole differs from the base's.
+  var hasChangedReplacements: Bool {
+    let base = Dictionary(pair.parameters.map { ($0.name, $0.base) }, uniquingKeysWith: { first, _ in first })
+    return replacements.contains { tensor in
+      base[tensor.name].flatMap { $0 }.map { !tensor.hasSameNumbers(as: $0) } ?? true
+    }
+  }
+
   /// Whether a saved input embedding stays tied to the output layer.
   private(set) var tiesWeights = false
   /// Changed tensors that are not kept, and by how much they changed.

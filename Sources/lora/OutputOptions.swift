@@ -70,6 +70,14 @@ func checkWritable(_ path: String) throws {
   try? FileManager.default.removeItem(at: probe)
 }
 
+/// The one rule about what is there: it is replaced only where that is asked for. An empty folder is nothing.
+func checkReplaceable(_ url: URL, force: Bool) throws {
+  let files = FileManager.default
+  guard !force, files.fileExists(atPath: url.path) else { return }
+  if let names = try? files.contentsOfDirectory(atPath: url.path), names.isEmpty { return }
+  throw OutputPathError(description: "\(url.path): exists already; --force replaces it, -o writes elsewhere")
+}
+
 /// Throws where a folder can't be made, or files in it, at `path`.
 func checkFolderWritable(_ path: String) throws {
   let url = URL(fileURLWithPath: path)

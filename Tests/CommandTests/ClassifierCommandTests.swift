@@ -177,7 +177,7 @@ struct ClassifierCommandTests {
     let before = place.folder.names
     for (arguments, place) in [
       (["classify", "--file", lines] + use, "lines.txt: lines 2, 3, 4"),
-      (["embed", "--model", place.encoder, "a fox", ""], "text 2"), (train, "blank.tsv: lines 2, 4"),
+      (["embed", "--model", place.encoder, "a fox", ""], "text 2"), (train + ["--force"], "blank.tsv: lines 2, 4"),
       (["evaluate", "--data", data] + use, "blank.tsv: lines 2, 4"),
     ] {
       let run = try CommandRun(arguments)

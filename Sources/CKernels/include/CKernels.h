@@ -219,7 +219,11 @@ typedef struct {
 /// Returns the number of chunks.
 int ck_bidiagonal_sweep_columns(const ck_bidiagonal_columns *sweep);
 
+/// Has two files or directories of one file system change places in one step. False where the system can't (errno).
+bool ck_exchange_paths(const char *one, const char *other);
+
 #ifdef __cplusplus
 }
 #endif
+
 #endif

@@ -1,27 +1,50 @@
 // A directory of files that appear together.
+//
+// It is written beside its final place and takes it in one step: by a rename where the place is free, by an exchange of the
+// two directories where it is not. Whoever looks sees the old directory or the new one, never a mixture.
 
+import CKernels
 import Foundation
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
 
 /// A directory being written. Its files go into ``staging``; ``commit()`` gives it its name.
 ///
-/// A new directory appears in one rename. In one that exists already, each file is replaced by a rename of its own,
-/// those that others refer to first (weights before indexes and configurations), and other files there are kept.
+/// Of a directory that exists, the weights, indexes and configurations of an earlier output go; all other files stay.
 public final class OutputDirectory {
   public let url: URL
   /// Where the files are written.
   public let staging: URL
+  /// Whether the target is a mount point, so that nothing can be put in its place.
+  private let isMounted: Bool
   private var isCommitted = false
 
-  /// - Throws: ``CheckpointError`` where it can't be made, or where a file has its name.
+  /// - Throws: ``CheckpointError`` where it can't be made, or where what is no directory has its name.
   public init(_ url: URL) throws {
-    self.url = url.standardizedFileURL
-    var isDirectory: ObjCBool = false
-    if FileManager.default.fileExists(atPath: self.url.path, isDirectory: &isDirectory), !isDirectory.boolValue {
+    // A link goes on pointing to what is written.
+    let target = url.standardizedFileURL.resolvingSymlinksInPath()
+    self.url = target
+    let parent = target.deletingLastPathComponent()
+    var information = stat()
+    let exists = stat(target.path, &information) == 0
+    if exists, information.st_mode & S_IFMT != S_IFDIR {
       throw CheckpointError(.inputOutput, file: url.path, "is a file; a directory is to be written there")
     }
-    let parent = self.url.deletingLastPathComponent()
-    staging = parent.appendingPathComponent(
-      ".\(self.url.lastPathComponent).\(UInt32.random(in: 0...UInt32.max)).partial")
+    if !exists, lstat(target.path, &information) == 0 {
+      throw CheckpointError(.inputOutput, file: url.path, "is a link to nothing; remove it or name another place")
+    }
+    var outside = stat()
+    isMounted = exists && stat(parent.path, &outside) == 0 && outside.st_dev != information.st_dev
+    let name = target.lastPathComponent
+    let place = isMounted ? target : parent
+    PartialName.removeStale(for: name, in: place)
+    staging = place.appendingPathComponent(PartialName.make(for: name))
     do {
       try FileManager.default.createDirectory(at: staging, withIntermediateDirectories: true)
     } catch {
@@ -35,23 +58,89 @@ public final class OutputDirectory {
 
   public func commit() throws {
     let files = FileManager.default
-    func move(_ source: URL, _ destination: URL) throws {
-      guard rename(source.path, destination.path) == 0 else {
-        throw CheckpointError(.inputOutput, file: destination.path, "can't be written: \(systemError())")
-      }
-    }
-    syncDirectory(staging)
-    if files.fileExists(atPath: url.path) {
-      let names = try files.contentsOfDirectory(atPath: staging.path)
-      for name in names.sorted(by: { ($0.hasSuffix(".json") ? 1 : 0, $0) < ($1.hasSuffix(".json") ? 1 : 0, $1) }) {
-        try move(staging.appendingPathComponent(name), url.appendingPathComponent(name))
+    if isMounted {
+      try replaceContents()
+    } else if files.fileExists(atPath: url.path) {
+      for name in try kept() { try bring(name) }
+      syncDirectory(staging)
+      guard exchange(staging.path, url.path) else {
+        throw CheckpointError(.inputOutput, file: url.path, "can't be written: \(systemError())")
       }
       syncDirectory(url)
       try? files.removeItem(at: staging)
     } else {
+      syncDirectory(staging)
       try move(staging, url)
     }
     syncDirectory(url.deletingLastPathComponent())
     isCommitted = true
+  }
+
+  /// Whether a file belongs to an earlier output: weights, their index, their configuration.
+  private static func isOwned(_ name: String) -> Bool {
+    [".safetensors", ".safetensors.index.json"].contains(where: name.hasSuffix)
+      || ["adapter_config.json", "config.json", "labels.json", "metrics.jsonl"].contains(name)
+  }
+
+  /// What stays of the directory that is there.
+  private func kept() throws -> [String] {
+    try FileManager.default.contentsOfDirectory(atPath: url.path).filter { name in
+      !Self.isOwned(name) && !FileManager.default.fileExists(atPath: staging.appendingPathComponent(name).path)
+        && url.appendingPathComponent(name).path != staging.path
+    }
+  }
+
+  /// Gives an entry of the old directory a place in the new one, without taking it from the old: by hard links.
+  private func bring(_ path: String) throws {
+    let (old, new) = (url.appendingPathComponent(path), staging.appendingPathComponent(path))
+    var information = stat()
+    guard lstat(old.path, &information) == 0 else { return }
+    do {
+      if information.st_mode & S_IFMT == S_IFDIR {
+        try FileManager.default.createDirectory(at: new, withIntermediateDirectories: false)
+        for name in try FileManager.default.contentsOfDirectory(atPath: old.path) { try bring("\(path)/\(name)") }
+      } else if link(old.path, new.path) != 0 {
+        try FileManager.default.copyItem(at: old, to: new)
+      }
+    } catch {
+      throw CheckpointError(
+        .inputOutput, file: old.path, "can't be kept in the new directory: \(error.localizedDescription)")
+    }
+  }
+
+  /// Where the directory itself can't be replaced: file by file, those that others refer to first.
+  private func replaceContents() throws {
+    let files = FileManager.default
+    let names = try files.contentsOfDirectory(atPath: staging.path)
+    for name in try files.contentsOfDirectory(atPath: url.path) where Self.isOwned(name) && !names.contains(name) {
+      try? files.removeItem(at: url.appendingPathComponent(name))
+    }
+    for name in names.sorted(by: { ($0.hasSuffix(".json") ? 1 : 0, $0) < ($1.hasSuffix(".json") ? 1 : 0, $1) }) {
+      let target = url.appendingPathComponent(name)
+      // A directory that is there and full can't be renamed over.
+      if isDirectory(target) { try? files.removeItem(at: target) }
+      try move(staging.appendingPathComponent(name), target)
+    }
+    syncDirectory(url)
+    try? files.removeItem(at: staging)
+  }
+
+  private func move(_ source: URL, _ destination: URL) throws {
+    guard rename(source.path, destination.path) == 0 else {
+      throw CheckpointError(.inputOutput, file: destination.path, "can't be written: \(systemError())")
+    }
+  }
+
+  /// Exchanges two directories in one step; where the file system can't, in three, the last of which is undone on failure.
+  private func exchange(_ one: String, _ other: String) -> Bool {
+    if ck_exchange_paths(one, other) { return true }
+    let aside = one + ".old"
+    guard rename(other, aside) == 0 else { return false }
+    guard rename(one, other) == 0 else {
+      rename(aside, other)
+      return false
+    }
+    rename(aside, one)
+    return true
   }
 }

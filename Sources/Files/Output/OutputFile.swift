@@ -24,8 +24,9 @@ package final class OutputFile: @unchecked Sendable {
     // A link goes on pointing to what is written.
     let url = url.resolvingSymlinksInPath()
     self.url = url
-    partial = url.deletingLastPathComponent().appendingPathComponent(
-      ".\(url.lastPathComponent).\(UInt32.random(in: 0...UInt32.max)).partial")
+    let folder = url.deletingLastPathComponent()
+    PartialName.removeStale(for: url.lastPathComponent, in: folder)
+    partial = folder.appendingPathComponent(PartialName.make(for: url.lastPathComponent))
     descriptor = open(partial.path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else {
       throw CheckpointError(.inputOutput, file: url.path, "can't be written: \(systemError())")

@@ -19,8 +19,8 @@ extension Tokenizer {
     guard let data = FileManager.default.contents(atPath: file.path) else {
       throw TokenizerError(
         file: file.path,
-        "not found. A Hugging Face folder holds one; older ones have vocab.txt alone, which must be "
-          + "converted (transformers: AutoTokenizer.from_pretrained(…).save_pretrained(…))")
+        "not found. A Hugging Face folder holds one; older ones have tokenizer.model (SentencePiece) or vocab.txt alone, "
+          + "which must be converted (transformers: AutoTokenizer.from_pretrained(…).save_pretrained(…))")
     }
     do {
       try self.init(json: [UInt8](data))

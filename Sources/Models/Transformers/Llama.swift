@@ -77,11 +77,12 @@ public final class Llama: LanguageModel {
     let weights = Weights(checkpoint, prefix: "model")
     self.configuration = configuration
     model = Decoder(weights["model"], configuration)
+    let isTied = configuration.isTied && weights.tiesOutput("lm_head.weight")
     outputProjection =
-      configuration.isTied
+      isTied
       ? nil : Linear(weights["lm_head"], inputs: configuration.hidden, outputs: configuration.vocabulary, bias: false)
     try weights.finish {
-      $0.hasSuffix(".rotary_emb.inv_freq") || configuration.isTied && $0 == "lm_head.weight"
+      $0.hasSuffix(".rotary_emb.inv_freq") || isTied && $0 == "lm_head.weight"
     }
   }
 

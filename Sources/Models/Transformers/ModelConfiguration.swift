@@ -21,6 +21,10 @@ package struct ModelConfiguration {
           + "model.safetensors and tokenizer.json")
     }
     self.init(json, file: checkpoint.url.appendingPathComponent("config.json").path)
+    if let quantization = found("quantization") {
+      throw unsupported(
+        "quantization", quantization, supported: "weights in F32, F16 and BF16, not mlx's quantised ones")
+    }
     if let quantization = found("quantization_config") {
       throw unsupported("quantization_config", quantization, supported: "weights in F32, F16 and BF16")
     }

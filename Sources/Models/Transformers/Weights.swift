@@ -14,6 +14,8 @@ package struct Weights {
     let checkpoint: Checkpoint
     /// What the model's names begin with and the checkpoint's don't, or "".
     let absentPrefix: String
+    /// What else the stored tensors are called.
+    let catalog: WeightCatalog
     var taken: Set<String> = []
     var problems: [String] = []
     private let largestSide: Int
@@ -22,6 +24,7 @@ package struct Weights {
     init(_ checkpoint: Checkpoint, absentPrefix: String) {
       self.checkpoint = checkpoint
       self.absentPrefix = absentPrefix
+      catalog = WeightCatalog(checkpoint)
       largestSide = checkpoint.tensors.flatMap(\.shape).max() ?? 1
     }
 
@@ -55,8 +58,13 @@ package struct Weights {
   subscript(index: Int) -> Weights { self["\(index)"] }
 
   private var storedName: String {
-    path.hasPrefix(account.absentPrefix) ? String(path.dropFirst(account.absentPrefix.count)) : path
+    let name = path.hasPrefix(account.absentPrefix) ? String(path.dropFirst(account.absentPrefix.count)) : path
+    return account.catalog.stored(name) ?? account.catalog.stored(path) ?? name
   }
+
+  /// Whether the output layer is the input embedding: where a file stores another one, that counts, whatever its
+  /// configuration says.
+  func tiesOutput(_ name: String) -> Bool { account.checkpoint[name] == nil || account.catalog.tied != nil }
 
   var exists: Bool { account.checkpoint[storedName] != nil }
 

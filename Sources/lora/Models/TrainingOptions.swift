@@ -10,6 +10,9 @@ struct TrainingOptions: ParsableArguments {
       "The folder to write: an adapter as Python peft reads it, with metrics.jsonl.", valueName: "folder"))
   var outputFolder: String
 
+  @Flag(help: "Replace what is there.")
+  var force = false
+
   @Option(
     help: """
       lora, rslora (scale α/√r), dora (direction and magnitude apart), pissa or olora (starting from the weight's own \
@@ -116,17 +119,19 @@ struct TrainingOptions: ParsableArguments {
   }
 
   /// As `OutputOptions.prepare`, for everything that training writes.
-  func prepare(_ output: OutputOptions, model: URL) throws {
-    try output.prepare(alsoWriting: report, checkpoint)
+  func prepare(_ options: OutputOptions, model: URL) throws {
+    try options.prepare(alsoWriting: report, checkpoint)
     // The folders above it are made too.
     var existing = URL(fileURLWithPath: outputFolder).standardizedFileURL
     while !FileManager.default.fileExists(atPath: existing.path), existing.path != "/" {
       existing.deleteLastPathComponent()
     }
     try checkFolderWritable(existing.path)
-    if full, URL(fileURLWithPath: outputFolder).resolvingSymlinksInPath() == model.resolvingSymlinksInPath() {
+    let output = URL(fileURLWithPath: outputFolder)
+    if full, output.resolvingSymlinksInPath() == model.resolvingSymlinksInPath() {
       throw InputError("\(outputFolder): is the model that is read; name another folder to write")
     }
+    try checkReplaceable(output, force: force)
   }
 
   func recipe(defaultTargets: [String], wholeModules: [String] = []) -> FineTuningRecipe {

@@ -11,8 +11,8 @@ struct SVDInputError: Error, CustomStringConvertible {
 /// What is to be decomposed.
 enum SVDInput {
   case picture(Picture, name: String)
-  /// - Parameter skipped: How many tensors are no matrices.
-  case matrices([NamedMatrix], name: String, skipped: Int)
+  /// - Parameter skipped: What tensors were left out for: "3 that are no matrices".
+  case matrices([NamedMatrix], name: String, skipped: [String])
 
   /// A matrix that is read when it is needed.
   struct NamedMatrix {
@@ -48,7 +48,7 @@ enum SVDInput {
       }
       let name = url.deletingPathExtension().lastPathComponent
       self = .matrices(
-        [NamedMatrix(name: name, shape: array.shape) { try array.tensor() }], name: url.lastPathComponent, skipped: 0)
+        [NamedMatrix(name: name, shape: array.shape) { try array.tensor() }], name: url.lastPathComponent, skipped: [])
       return
     }
     let data: Data
@@ -84,9 +84,14 @@ enum SVDInput {
       throw SVDInputError(
         "\(file): none of these is a matrix of F32, F16, BF16 or F64 numbers:\n" + found.joined(separator: "\n"))
     }
+    let unread = chosen.filter { $0.shape.count == 2 && !$0.format.isConvertible }
+    let others = chosen.count - matrices.count - unread.count
+    let skipped =
+      (others > 0 ? ["\(others) that are no matrices"] : [])
+      + unread.map { "\($0.name), whose format \($0.format.rawValue) is not read" }
     return .matrices(
       matrices.map { tensor in
         NamedMatrix(name: tensor.name, shape: tensor.shape) { try tensor.sharedTensor() }
-      }, name: URL(fileURLWithPath: file).lastPathComponent, skipped: chosen.count - matrices.count)
+      }, name: URL(fileURLWithPath: file).lastPathComponent, skipped: skipped)
   }
 }

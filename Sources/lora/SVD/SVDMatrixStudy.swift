@@ -4,7 +4,7 @@ import LoRAKit
 struct SVDMatrixStudy {
   let name: String
   let matrices: [SVDInput.NamedMatrix]
-  let skipped: Int
+  let skipped: [String]
   let keeping: Keeping?
   let isQuiet: Bool
 
@@ -29,12 +29,7 @@ struct SVDMatrixStudy {
     }
     bar.finish()
     let table = table(summaries)
-    let note =
-      switch skipped {
-      case 0: ""
-      case 1: "\n\nOne tensor that is no matrix is left out."
-      default: "\n\n\(skipped) tensors that are no matrices are left out."
-      }
+    let note = skipped.isEmpty ? "" : "\n\nTensors left out: \(skipped.joined(separator: "; "))."
     return SVDResult(
       text: table.plainText + note, json: .init(matrices: summaries), report: report(summaries, table: table))
   }

@@ -27,6 +27,9 @@ struct DiffCommand: ParsableCommand {
   func run() throws {
     try output.prepare()
     let urls = (URL(fileURLWithPath: first), URL(fileURLWithPath: second))
+    for url in [urls.0, urls.1] where !FileManager.default.fileExists(atPath: url.path) {
+      throw CheckpointError(.inputOutput, file: url.path, "does not exist")
+    }
     switch (StoredAdapter.recognises(urls.0), StoredAdapter.recognises(urls.1)) {
     case (true, true): try compareAdapters(urls.0, urls.1)
     case (false, false): try compareCheckpoints(urls.0, urls.1)

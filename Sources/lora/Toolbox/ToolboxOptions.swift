@@ -16,9 +16,7 @@ struct WritingOptions: ParsableArguments {
   /// Where to write: what was asked for, or a name beside `source`.
   func url(beside source: URL, suffix: String) throws -> URL {
     let url = path.map { URL(fileURLWithPath: $0) } ?? Self.named(source, suffix)
-    guard force || dryRun || !FileManager.default.fileExists(atPath: url.path) else {
-      throw OutputPathError(description: "\(url.path): exists already; --force replaces it, -o writes elsewhere")
-    }
+    try checkReplaceable(url, force: force || dryRun)
     return url
   }
 
@@ -66,8 +64,9 @@ struct WeightedAdapter: ExpressibleByArgument {
 
   init?(argument: String) {
     guard !argument.isEmpty else { return nil }
-    // Only what follows the last colon, and only if it is a number: paths may hold colons.
-    if let colon = argument.lastIndex(of: ":"), let weight = Double(argument[argument.index(after: colon)...]),
+    // Only what follows the last colon, and only if it is a number and not a part of a path that exists.
+    if !FileManager.default.fileExists(atPath: argument), let colon = argument.lastIndex(of: ":"),
+      let weight = Double(argument[argument.index(after: colon)...]),
       colon > argument.startIndex
     {
       guard weight.isFinite else { return nil }

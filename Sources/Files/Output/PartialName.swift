@@ -1,0 +1,37 @@
+// Names of files and folders that are being written: hidden, beside their final place, and known to be left over once the
+// process that wrote them is gone.
+
+import Foundation
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+enum PartialName {
+  private static let suffix = ".partial"
+
+  /// A name for what will be called `name`: ".name.PROCESS-RANDOM.partial".
+  static func make(for name: String) -> String {
+    ".\(name).\(getpid())-\(UInt32.random(in: 0 ... .max))\(suffix)"
+  }
+
+  /// Removes what processes that are no more left behind for `name` in a folder.
+  static func removeStale(for name: String, in folder: URL) {
+    let start = ".\(name)."
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
+    for entry in names where entry.hasPrefix(start) && entry.hasSuffix(suffix) {
+      let middle = entry.dropFirst(start.count).dropLast(suffix.count)
+      guard let process = middle.split(separator: "-").first.flatMap({ pid_t($0) }), process != getpid() else {
+        continue
+      }
+      // Only "no such process" says that nobody writes any more.
+      if kill(process, 0) != 0 && errno == ESRCH {
+        try? FileManager.default.removeItem(at: folder.appendingPathComponent(entry))
+      }
+    }
+  }
+}
