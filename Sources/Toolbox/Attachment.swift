@@ -205,7 +205,7 @@ private struct Orientation {
       if weight.shape == [module.inputs, module.outputs] { votes.transposed += 1 }
     }
     evidence = votes.straight == votes.transposed ? nil : votes.transposed > votes.straight
-    configured = adapter.configuration.isFanInFanOut || ModelArchitecture(base).usesConv1D
+    configured = adapter.configuration.isFanInFanOut || NameTable(base).usesConv1D
   }
 
   /// `nil` where the shapes fit neither way.

@@ -76,18 +76,18 @@ struct ExtractionPlan: Sendable {
   /// Changed tensors that are not kept, and by how much they changed.
   let leftOut: [(name: String, norm: Double)]
   let findings: [Finding]
-  private let architecture: ModelArchitecture
+  private let architecture: NameTable
   private let adaptablePaths: [String]
   private let baseName: String
 
   init(base: Checkpoint, tuned: Checkpoint, keepsVectors: Bool) throws {
     self.tuned = tuned
-    architecture = ModelArchitecture(tuned.configuration == nil ? base : tuned)
+    architecture = NameTable(configuration: tuned.configuration ?? base.configuration, names: tuned.tensors.map(\.name))
     baseName = base.url.lastPathComponent
     let architecture = architecture
     let tunedNames = Set(tuned.tensors.map(\.name))
     let renaming = Self.renaming(from: tuned, to: base)
-    let prefix = architecture.missingPrefix(names: Array(tunedNames))
+    let prefix = architecture.missingPrefix
     let tied = TiedEmbeddings(tuned)
     let heads = architecture.taskHeads
     var findings: [Finding] = []
