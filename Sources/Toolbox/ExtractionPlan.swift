@@ -87,7 +87,6 @@ struct ExtractionPlan: Sendable {
     let architecture = architecture
     let tunedNames = Set(tuned.tensors.map(\.name))
     let renaming = Self.renaming(from: tuned, to: base)
-    let prefix = architecture.missingPrefix
     let tied = TiedEmbeddings(tuned)
     let heads = architecture.taskHeads
     var findings: [Finding] = []
@@ -99,7 +98,10 @@ struct ExtractionPlan: Sendable {
     var added: [String] = []
     var grown: [String] = []
     var misshapen: [String] = []
-    func path(_ tensor: StoredTensor) -> String { prefix + tensor.info.modulePath }
+    func path(_ tensor: StoredTensor) -> String {
+      guard case .whole = architecture.place(of: tensor.name) else { return tensor.info.modulePath }
+      return architecture.parameter(of: tensor.info.modulePath)
+    }
     func save(_ tensor: StoredTensor) { saved[path(tensor), default: []].append(tensor) }
 
     for tensor in tuned.tensors.sorted(by: { isOrdered($0.name, $1.name) }) {
@@ -167,7 +169,7 @@ struct ExtractionPlan: Sendable {
       let isBias = biasNames.contains(vector.tuned.name)
       if keepsVectors && isBias && hasLoRABias { continue }
       if keepsVectors && isBias {
-        replacements.append(vector.tuned.renamed(prefix + vector.tuned.name))
+        replacements.append(vector.tuned.renamed(architecture.parameter(of: vector.tuned.name)))
       } else if keepsVectors {
         save(vector.tuned)
       } else {
@@ -193,9 +195,10 @@ struct ExtractionPlan: Sendable {
       if !subjects.isEmpty { findings.append(Finding(severity, message, subjects)) }
     }
     if renaming != .none { findings.append(Finding(.note, "the two checkpoints' names differ: \(renaming)")) }
-    if !prefix.isEmpty {
-      findings.append(
-        Finding(.note, "the adapter's paths begin with \"\(prefix)\", as in the class \(architecture.className ?? "")"))
+    let renamed = modules.first { $0.path != $0.tuned.info.modulePath }
+    if let renamed {
+      let message = "the adapter's paths are those of the class \(architecture.className ?? "")"
+      findings.append(Finding(.note, message, ["\(renamed.tuned.info.modulePath) → \(renamed.path)"]))
     }
     report(.note, "tensors that only the fine-tune has: kept whole (modules_to_save)", added)
     report(

@@ -166,9 +166,6 @@ struct ModelFamily: Sendable {
         "ForMaskedLM": ["head", "decoder"], "ForSequenceClassification": ["head", "classifier"],
         "ForTokenClassification": ["head", "classifier"], "ForQuestionAnswering": ["head", "classifier"],
       ]),
-    ModelFamily(
-      .encoder, ["clip_text_model", "siglip_text_model"], body: "text_model", input: "embeddings.token_embedding",
-      heads: ["ModelWithProjection": ["text_projection"]]),
 
     // From sequence to sequence
     ModelFamily(
@@ -196,7 +193,7 @@ struct ModelFamily: Sendable {
       .visionLanguage, ["idefics2", "idefics3", "smolvlm"], body: "model", input: "text_model.embed_tokens",
       output: "lm_head"),
 
-    // Images
+    // Images, and the texts that belong to them
     ModelFamily(.vision, ["vit"], body: "vit", changes: [vit]),
     ModelFamily(
       .vision, ["deit"], body: "deit",
@@ -208,6 +205,9 @@ struct ModelFamily: Sendable {
     ModelFamily(
       .vision, ["clip_vision_model", "siglip_vision_model"], body: "vision_model",
       heads: ["ModelWithProjection": ["visual_projection"]]),
+    ModelFamily(
+      .vision, ["clip_text_model", "siglip_text_model"], body: "text_model", input: "embeddings.token_embedding",
+      heads: ["ModelWithProjection": ["text_projection"]]),
     ModelFamily(.vision, ["clip", "siglip"], body: ""),
 
     // Sound

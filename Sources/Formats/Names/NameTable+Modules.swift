@@ -78,11 +78,12 @@ extension NameTable {
     "EncoderModel": "FEATURE_EXTRACTION",
   ]
 
-  /// peft's task type; `nil` where peft's wrapper for the task breaks the model: it passes `input_ids` on, which models
-  /// of sound and images don't take.
+  /// peft's task type; `nil` where peft's wrapper for the task breaks the model: the wrappers pass on `input_ids` and
+  /// other arguments that Whisper, Swin and CLIP don't take.
   public var taskType: String? {
     guard let ending else { return nil }
     switch (family?.kind, ending) {
+    case (.audio, "ForSequenceClassification"): return "SEQ_CLS"
     case (.audio, _), (.vision, _): return nil
     case (.sequenceToSequence, "ForConditionalGeneration"): return "SEQ_2_SEQ_LM"
     case (.visionLanguage, "ForConditionalGeneration"): return "CAUSAL_LM"

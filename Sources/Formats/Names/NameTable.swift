@@ -51,18 +51,9 @@ public struct NameTable: Sendable {
     self.renames = renames
     ending = className.flatMap(Self.ending)
     heads = Self.heads(of: family)
-    if let family, !family.body.isEmpty {
-      isHeadless = !names.contains { name in
-        Self.renamed(name.split(separator: "."), by: renames).name.first.map(String.init) == family.body
-      }
-    } else {
-      isHeadless = false
-    }
+    let body = family?.body ?? ""
+    isHeadless = !body.isEmpty && !names.contains { $0.hasPrefix(body + ".") }
   }
-
-  /// What stands before a module's path in the class and is missing in the file: the published GPT-2 has "h.0.attn…",
-  /// GPT2LMHeadModel "transformer.h.0.attn…".
-  public var missingPrefix: String { isHeadless && form == .headed ? (family?.body ?? "") + "." : "" }
 
   // MARK: Names of today
 
@@ -114,7 +105,7 @@ public struct NameTable: Sendable {
   /// With the body's attribute, where the file lacks it and the name is no head's.
   private func withBody(_ name: [Substring]) -> [Substring] {
     guard let family, isHeadless, form == .headed || form == .body, let first = name.first,
-      !heads.contains(String(first))
+      first != family.body, !heads.contains(String(first))
     else { return name }
     return [Substring(family.body)] + name
   }

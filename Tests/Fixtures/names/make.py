@@ -1,4 +1,5 @@
-"""Writes models.json: what transformers calls the parameters of its models, and what it stores them as.
+"""Writes models.json: what transformers calls the parameters of its models, and what it stores them as; and
+defaults.json: the modules that peft targets where a configuration names none.
 
 One tiny model a family and class is made and saved. Numbers of layers and experts are collapsed to 0.
 
@@ -10,8 +11,11 @@ import re
 import tempfile
 from pathlib import Path
 
+import peft.utils.constants as constants
 import torch
 import transformers
+from peft import LoraConfig
+from peft.tuners.tuners_utils import _maybe_include_all_linear_layers
 from safetensors import safe_open
 from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
@@ -189,6 +193,11 @@ def record(stem, arguments, ending, bases):
         "input": paths.get(id(model.get_input_embeddings())) if embeds(model) else None,
         "output": paths.get(id(model.get_output_embeddings())),
     }
+    linear = {path for path, module in modules.items() if isinstance(module, (torch.nn.Linear, Conv1D))}
+    task = "SEQ_CLS" if ending == "ForSequenceClassification" else None
+    config = LoraConfig(target_modules="all-linear", task_type=task)
+    # What "all-linear" leaves out of the linear maps.
+    entry["excluded"] = collapsed(linear - set(_maybe_include_all_linear_layers(config, model).target_modules))
     key = json.dumps([stem, arguments], sort_keys=True)
     if ending == "Model":
         bases[key] = own, place, [name for name, _ in model.named_parameters()]
@@ -231,6 +240,22 @@ def main():
     path = Path(__file__).with_name("models.json")
     lines = ",\n".join(json.dumps(entry, separators=(",", ":")) for entry in entries)
     path.write_text("[\n" + lines + "\n]\n")
+    tables = {}
+    # Methods with tables of their own that this library does not read.
+    others = {"ADAMSS", "BEFT", "FROD", "LNTUNING", "OSF", "PVERA", "VBLORA", "WAVEFT", "DEFT", "GLORA", "LILY", "PEANUT",
+              "PSOFT", "SUPERTUNING", "TINYLORA", "UNILORA"}
+    for name in dir(constants):
+        if match := re.fullmatch(r"TRANSFORMERS_MODELS_TO_(.*)_MODULES_MAPPING", name):
+            if match[1].removesuffix("_TARGET") in others:
+                continue
+            tables[match[1].removesuffix("_TARGET")] = getattr(constants, name)
+    lora = tables["LORA"]
+    for method, table in tables.items():
+        # Of the methods that follow LoRA only the differences.
+        if method != "LORA" and set(lora) <= set(table):
+            tables[method] = {"as": "LORA"} | {key: value for key, value in table.items() if lora.get(key) != value}
+    lines = ",\n".join(f"{json.dumps(key)}:{json.dumps(value)}" for key, value in tables.items())
+    path.with_name("defaults.json").write_text("{\n" + lines + "\n}\n")
     print(len(entries), "models,", path.stat().st_size, "bytes")
 
 
