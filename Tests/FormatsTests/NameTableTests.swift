@@ -254,6 +254,18 @@ private struct RecordedClass: CustomTestStringConvertible, Sendable {
     #expect(table.parameter(of: String(stored.dropLast(7))) == others[0].dropLast(7) || stored.hasSuffix("gamma"))
   }
 
+  @Test("Names of a model without a configuration, or of an unknown type, are its own")
+  func unknown() {
+    let plain = NameTable(modelType: nil, className: nil, names: ["net..LayerNorm.gamma"])
+    #expect(plain.parameter(of: "net..LayerNorm.gamma") == "net..LayerNorm.gamma")
+    #expect(plain.spellings(of: "net..weight_g") == ["net..weight_g"])
+    let other = NameTable(modelType: "newest", className: "NewestForCausalLM", names: ["layers.0.weight"])
+    #expect(other.parameter(of: "layers.0.weight") == "layers.0.weight")
+    // Known, but not of which class: an adapter may have the body's attribute.
+    let classless = NameTable(modelType: "gpt2", className: nil, names: ["h.0.mlp.c_fc.weight"])
+    #expect(classless.spellings(of: "h.0.mlp.c_fc") == ["h.0.mlp.c_fc", "transformer.h.0.mlp.c_fc"])
+  }
+
   @Test("Task types are those whose wrapper in peft runs the model, and heads those of the class")
   func tasks() {
     func table(_ type: String, _ name: String) -> NameTable { NameTable(modelType: type, className: name, names: []) }

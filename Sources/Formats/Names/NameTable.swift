@@ -31,8 +31,8 @@ public struct NameTable: Sendable {
   let family: ModelFamily?
   /// The class's name after the model's: "ForCausalLM", "Model".
   let ending: String?
-  /// All renamings, the oldest release's first.
-  private let renames: [Rename]
+  /// What releases renamed, the oldest first.
+  private let changes: [NameChange]
   /// First components that are never within a body.
   private let heads: Set<String>
   /// Whether the file was saved without a head: its names lack the body's attribute.
@@ -44,11 +44,11 @@ public struct NameTable: Sendable {
   ///   - names: the file's tensor names; they tell whether the file was saved with a head or without one.
   public init(modelType: String?, className: String?, names: some Collection<String>) {
     let family = ModelFamily.of(type: modelType)
-    let renames = (ModelFamily.general + (family?.changes ?? [])).flatMap(\.renames)
+    // Without a configuration it may be anybody's model, whose names are its own.
+    changes = modelType == nil ? [] : ModelFamily.general + (family?.changes ?? [])
     self.modelType = modelType
     self.className = className
     self.family = family
-    self.renames = renames
     ending = className.flatMap(Self.ending)
     heads = Self.heads(of: family)
     let body = family?.body ?? ""
@@ -65,9 +65,13 @@ public struct NameTable: Sendable {
     case .whole: return .whole(name)
     case .part(let slot, let slots): return .part(of: name, expert: number ?? 0, slot: slot, slots: slots)
     case .split(let others):
-      // The others differ from the first by as many components at the end as they have.
-      let stem = name.split(separator: ".").dropLast(others.first?.split(separator: ".").count ?? 0)
-      return .split(into: [name] + others.map { (stem + $0.split(separator: ".")).joined(separator: ".") })
+      // The others differ from the first in as many components at the end as they have.
+      return .split(
+        into: [name]
+          + others.map { other in
+            let ending = Self.components(other)
+            return (Self.components(name).dropLast(ending.count) + ending).joined(separator: ".")
+          })
     }
   }
 
@@ -80,12 +84,16 @@ public struct NameTable: Sendable {
   public func spellings(of stored: String) -> [String] {
     let full = fullName(of: stored).name
     var variants = [full]
-    for change in (ModelFamily.general + (family?.changes ?? [])).reversed() {
+    for change in changes.reversed() {
       variants += variants.compactMap { change.reversed(on: $0) }
     }
     // Parts of fused parameters have no name of their own today: only the file's.
-    let own = stored.split(separator: ".")
+    let own = Self.components(stored)
     variants += [withBody(own), own]
+    // The class may not be known, or not be the one that the adapter was trained on.
+    if let body = family?.body, !body.isEmpty, !isHead(full), full.first.map(String.init) != body {
+      variants.append([Substring(body)] + full)
+    }
     var result = [inClass(full)]
     for variant in variants {
       result.append(variant)
@@ -97,16 +105,21 @@ public struct NameTable: Sendable {
 
   /// The name in the family's classes that have a head.
   private func fullName(of stored: String) -> (name: [Substring], outcome: Rename.Outcome, number: Int?) {
-    var result = Self.renamed(stored.split(separator: "."), by: renames)
+    var result = (name: Self.components(stored), outcome: Rename.Outcome.whole, number: Int?.none)
+    for rename in changes.lazy.flatMap(\.renames) {
+      guard let (name, number) = rename.applied(to: result.name) else { continue }
+      result.name = name
+      if rename.outcome != .whole { (result.outcome, result.number) = (rename.outcome, number) }
+    }
     result.name = withBody(result.name)
     return result
   }
 
   /// With the body's attribute, where the file lacks it and the name is no head's.
   private func withBody(_ name: [Substring]) -> [Substring] {
-    guard let family, isHeadless, form == .headed || form == .body, let first = name.first,
-      first != family.body, !heads.contains(String(first))
-    else { return name }
+    guard let family, isHeadless, form == .headed || form == .body, !isHead(name), name[0] != family.body else {
+      return name
+    }
     return [Substring(family.body)] + name
   }
 
@@ -116,16 +129,10 @@ public struct NameTable: Sendable {
     return form == .body || form == .bodyless ? Array(full.dropFirst()) : full
   }
 
-  private static func renamed(
-    _ name: [Substring], by renames: [Rename]
-  ) -> (name: [Substring], outcome: Rename.Outcome, number: Int?) {
-    var result = (name: name, outcome: Rename.Outcome.whole, number: Int?.none)
-    for rename in renames {
-      guard let (name, number) = rename.applied(to: result.name) else { continue }
-      result.name = name
-      if rename.outcome != .whole { (result.outcome, result.number) = (rename.outcome, number) }
-    }
-    return result
+  private func isHead(_ name: [Substring]) -> Bool { name.isEmpty || heads.contains(String(name[0])) }
+
+  private static func components(_ name: String) -> [Substring] {
+    name.split(separator: ".", omittingEmptySubsequences: false)
   }
 
   // MARK: Classes
