@@ -19,7 +19,7 @@ struct CheckpointPair: Sendable {
   let parameters: [Parameter]
   /// What only the base has.
   let onlyInBase: [String]
-  let architecture: ModelArchitecture
+  let architecture: NameTable
   let tied: TiedEmbeddings?
   /// How the fine-tune's names become the base's, where no name table says so.
   let renaming: PathRenaming

@@ -17,7 +17,7 @@ struct MergedModel: Sendable {
   /// Files from the adapters' folders that say what the model's outputs mean.
   private let companions: [URL]
   /// The names of the class that it has become; nil where that is the base's own.
-  private let names: ModelArchitecture?
+  private let names: NameTable?
 
   /// Files beside an adapter that a merged model needs.
   private static let labelsName = "labels.json"
@@ -39,13 +39,13 @@ struct MergedModel: Sendable {
       }
     }
     let task = adapters.compactMap(\.configuration.taskType).first
-    let architecture = ModelArchitecture(configuration, names: base.tensors.map(\.name))
+    let architecture = NameTable(configuration: configuration, names: base.tensors.map(\.name))
     let head = plan.additions.values.filter { architecture.isHead($0.info.modulePath, of: task) }
     // The rows of the last weight of the head are its classes.
     let rows = head.filter { $0.shape.count == 2 }.sorted { isOrdered($0.name, $1.name) }.last { tensor in
       ["classifier", "score", "out_proj", "qa_outputs"].contains(lastComponent(tensor.info.modulePath))
     }?.shape[0]
-    guard let rows, let task, let className = architecture.className(for: task) else {
+    guard let rows, let task, let className = architecture.headClassName(for: task) else {
       (self.configuration, names, findings) = (configuration, nil, [])
       return
     }
@@ -56,7 +56,7 @@ struct MergedModel: Sendable {
     configuration["label2id"] = .object(labels.enumerated().map { JSON.Member($1, .integer($0)) })
     configuration["num_labels"] = nil
     self.configuration = configuration
-    names = ModelArchitecture(configuration, names: base.tensors.map(\.name))
+    names = NameTable(configuration: configuration, names: base.tensors.map(\.name))
     findings = [Finding(.note, "the model is now a \(className) with \(rows) classes")]
   }
 

@@ -42,7 +42,9 @@ public struct Placement: Sendable {
     let configuration = adapter.configuration
     let matcher = try PEFTMatcher(
       configuration, file: adapter.url.path, linear: base.linearPaths,
-      standard: PEFTDefaults.targets(peftType: configuration.peftType, modelType: base.architecture.modelType))
+      standard: base.architecture.modelType.flatMap {
+        PEFTDefaults.targets(method: configuration.peftType, modelType: $0)
+      })
     renaming = PathRenaming(paths: adapter.modules.map(\.path), names: base.names) {
       !base.places(of: $0).isEmpty || base.lacksComponent(of: $0)
     }
@@ -118,7 +120,7 @@ public struct Placement: Sendable {
         .warning, "keys of rank_pattern or alpha_pattern that match nothing", matcher.unusedKeys(among: all))
       // peft finds a module by the path that the model class has, and by no other.
       if base.hasConfiguration {
-        let known = base.pathsForPEFT
+        let known = base.pathsForPEFT(task: configuration.taskType)
         findings.report(
           .error,
           "paths that the model built from this base does not have: peft warns of missing keys and leaves these without "

@@ -18,7 +18,7 @@ public struct WeightCatalog: Sendable {
   /// For messages.
   public let title: String
   public let tied: TiedEmbeddings?
-  public let architecture: ModelArchitecture
+  public let architecture: NameTable
   /// Whether a configuration says what the model is.
   public let hasConfiguration: Bool
   private let entries: [String: Entry]
@@ -62,7 +62,7 @@ public struct WeightCatalog: Sendable {
     self.title = title
     self.entries = entries
     let names = infos.map(\.name)
-    let architecture = ModelArchitecture(configuration, names: names)
+    let architecture = NameTable(configuration: configuration, names: names)
     self.architecture = architecture
     hasConfiguration = configuration?["model_type"] != nil
     tied = TiedEmbeddings(names: names, configuration: configuration, areEqual: areEqual)
@@ -102,7 +102,16 @@ public struct WeightCatalog: Sendable {
   package var parameterPaths: [String] { entries.keys.map { parameter(of: $0) }.compactMap(Self.modulePath) }
 
   /// The same as a set.
-  var pathsForPEFT: Set<String> { Set(entries.keys.compactMap { Self.modulePath(parameter(of: $0)) }) }
+  ///
+  /// - Parameter task: peft's; its class has the base's body under an attribute of its own.
+  func pathsForPEFT(task: String?) -> Set<String> {
+    let table = task.flatMap(architecture.headClassName).map {
+      NameTable(modelType: architecture.modelType, className: $0, names: entries.keys)
+    }
+    return entries.keys.reduce(into: []) { paths, name in
+      paths.formUnion([parameter(of: name), table?.parameter(of: name)].compactMap { $0.flatMap(Self.modulePath) })
+    }
+  }
 
   /// The linear layers that "all-linear" means: all but the output layer.
   public var linearPaths: Set<String> {
