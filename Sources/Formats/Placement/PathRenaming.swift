@@ -31,7 +31,9 @@ public enum PathRenaming: Equatable, Sendable, CustomStringConvertible {
       candidates.append(.adding(String(name.dropLast(suffix.count - 1))))
     }
     let fitting = candidates.filter { candidate in paths.allSatisfy { hasPlace(candidate($0)) } }
-    if fitting.count == 1 { self = fitting[0] }
+    // Several prefixes may be dropped where the base's modules have several spellings: the shortest is meant.
+    let drops = fitting.allSatisfy { if case .dropping = $0 { true } else { false } }
+    if let first = fitting.first, fitting.count == 1 || drops { self = first }
   }
 
   /// The base's name of an adapter's module or tensor.
