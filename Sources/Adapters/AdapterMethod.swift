@@ -11,6 +11,8 @@ import LoRATensors
 public protocol AdapterMethod: Sendable {
   /// As people write it: "LoRA".
   static var name: String { get }
+  /// The same of this value, where one type has several variants: "BOFT".
+  var name: String { get }
   /// peft's `peft_type` whose folders hold it; nil where peft has none.
   static var peftType: String? { get }
   /// The tensors that a module of it may have.
@@ -30,6 +32,8 @@ public protocol AdapterMethod: Sendable {
 
   /// The change as scale · B A, exactly, without forming it; nil where it is none that is independent of the weight.
   func factors() throws -> LowRankUpdate?
+  /// The same for a weight with `inputs` inputs, where the tensors alone do not say how many there are (VeRA, MiSS).
+  func factors(inputs: Int) throws -> LowRankUpdate?
   /// What it makes of a weight, ready to be worked out in blocks of rows.
   func transform(of weight: WeightMatrix) throws -> any WeightTransform
   /// What it makes of the module's bias, [outputs]; nil where that stays as it is.
@@ -44,16 +48,17 @@ extension AdapterMethod {
   public var name: String { Self.name }
   public func bias(_ bias: Tensor) throws -> Tensor? { nil }
   public var changesBias: Bool { false }
+  public func factors(inputs: Int) throws -> LowRankUpdate? { try factors() }
 
   public func transform(of weight: WeightMatrix) throws -> any WeightTransform {
-    guard let factors = try factors() else {
+    guard let factors = try factors(inputs: weight.inputs) else {
       throw CheckpointError(.unsupported, file: "", "\(Self.name) gives no change of a weight")
     }
     return LowRankTransform(factors, isTransposed: weight.isTransposed)
   }
 
   public func attached(to weight: Parameter, named name: String) throws -> any Adapter {
-    guard let factors = try factors() else { return try FixedAdapter(self, on: weight, named: name) }
+    guard let factors = try factors(inputs: weight.inputs) else { return try FixedAdapter(self, on: weight, named: name) }
     return LoRA(
       a: Parameter(factors.a), b: Parameter(factors.b), alpha: Float(factors.scale * Double(factors.rank)),
       layout: weight.layout, name: name)
@@ -84,6 +89,8 @@ public struct ModuleParts: Sendable {
   /// α; nil where the file has none, which means a scale of 1.
   public var alpha: Double?
   public var scaling: Scaling
+  /// The rank that the configuration gives this module; nil where it names none. Tensors that show a rank win.
+  public var rank: Int?
   /// Tensors that all modules of the file share, by name (VeRA's projections).
   public var shared: [String: StoredTensor]
   /// The adapter's configuration, with what only its method knows.
@@ -91,13 +98,14 @@ public struct ModuleParts: Sendable {
 
   public init(
     path: String, file: String, tensors: [MethodPart: StoredTensor], alpha: Double? = nil,
-    scaling: Scaling = .standard, shared: [String: StoredTensor] = [:], fields: JSON = .object([])
+    scaling: Scaling = .standard, rank: Int? = nil, shared: [String: StoredTensor] = [:], fields: JSON = .object([])
   ) {
     self.path = path
     self.file = file
     self.tensors = tensors
     self.alpha = alpha
     self.scaling = scaling
+    self.rank = rank
     self.shared = shared
     self.fields = fields
   }
@@ -150,7 +158,8 @@ public enum UpdateShape: Equatable, Sendable {
   case matrix(outputs: Int, inputs: Int, kernel: [Int] = [])
   /// A table [rows, width] of which rows are looked up; the update is [width, rows].
   case embedding(outputs: Int, inputs: Int)
-  /// As many outputs, whatever the inputs; or as many inputs, whatever the outputs.
+  /// As many outputs, whatever the inputs; or as many inputs, whatever the outputs. Of a convolution, these may be its
+  /// channels or its channels times the kernel: the method says when it is given the weight.
   case outputs(Int)
   case inputs(Int)
   /// A tensor of this very shape.
