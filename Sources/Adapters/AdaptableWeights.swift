@@ -97,13 +97,14 @@ extension Targets {
     default: named = self
     }
     let matcher: SelectionMatcher
+    var selected: [AdaptableWeight] = []
     do throws(PythonPatternError) {
       matcher = try SelectionMatcher(
         ModuleSelection(targets: named), linear: Set(candidates.filter(\.isLinear).map(\.path)))
+      for candidate in candidates where try matcher.targets(candidate.path) { selected.append(candidate) }
     } catch {
       throw AttachmentError.badPattern(description, reason: "\(error)")
     }
-    let selected = candidates.filter { matcher.targets($0.path) }
     let unused = matcher.unusedTargets(among: candidates.map(\.path))
     guard unused.isEmpty, !selected.isEmpty else {
       throw AttachmentError.noMatch(

@@ -11,6 +11,8 @@ import LoRATensors
 public protocol AdapterMethod: Sendable {
   /// As people write it: "LoRA".
   static var name: String { get }
+  /// The same of this value, where one type has several variants: "BOFT".
+  var name: String { get }
   /// peft's `peft_type` whose folders hold it; nil where peft has none.
   static var peftType: String? { get }
   /// The tensors that a module of it may have.
@@ -34,12 +36,16 @@ public protocol AdapterMethod: Sendable {
   var core: any AdapterMethod { get }
   /// The same method around another core.
   func replacing(core: any AdapterMethod) -> any AdapterMethod
+  /// The same for a weight with `inputs` inputs, where the tensors alone do not say how many there are (VeRA, MiSS).
+  func factors(inputs: Int) throws -> LowRankUpdate?
   /// What it makes of a weight, ready to be worked out in blocks of rows.
   func transform(of weight: WeightMatrix) throws -> any WeightTransform
   /// What it makes of the module's bias, [outputs]; nil where that stays as it is.
   func bias(_ bias: Tensor) throws -> Tensor?
-  /// Whether it needs a bias to change.
+  /// Whether it changes a bias, where the layer has one.
   var changesBias: Bool { get }
+  /// Whether the layer must have one.
+  var needsBias: Bool { get }
   /// Whether it adds the same to a weight whatever that is, so that it can be subtracted again.
   var isAdditive: Bool { get }
   /// Whether rows of the new weight depend on other rows of the old one.
@@ -54,18 +60,20 @@ extension AdapterMethod {
   public func replacing(core: any AdapterMethod) -> any AdapterMethod { core }
   public func bias(_ bias: Tensor) throws -> Tensor? { nil }
   public var changesBias: Bool { false }
+  public var needsBias: Bool { changesBias }
   public var isAdditive: Bool { true }
   public var mixesRows: Bool { false }
+  public func factors(inputs: Int) throws -> LowRankUpdate? { try factors() }
 
   public func transform(of weight: WeightMatrix) throws -> any WeightTransform {
-    guard let factors = try factors() else {
+    guard let factors = try factors(inputs: weight.inputs) else {
       throw CheckpointError(.unsupported, file: "", "\(Self.name) gives no change of a weight")
     }
     return LowRankTransform(factors, isTransposed: weight.isTransposed)
   }
 
   public func attached(to weight: Parameter, named name: String) throws -> any Adapter {
-    guard let factors = try factors() else { return try FixedAdapter(self, on: weight, named: name) }
+    guard let factors = try factors(inputs: weight.inputs) else { return try FixedAdapter(self, on: weight, named: name) }
     return LoRA(
       a: Parameter(factors.a), b: Parameter(factors.b), alpha: Float(factors.scale * Double(factors.rank)),
       layout: weight.layout, name: name)
@@ -78,10 +86,13 @@ public struct MethodPart: Hashable, Sendable {
   public let suffix: String
   /// Other programs': ".lora_down.weight".
   public let otherSuffixes: [String]
+  /// Whether only other programs have it, in files of their own.
+  public let isForeign: Bool
 
-  public init(_ suffix: String, _ otherSuffixes: String...) {
+  public init(_ suffix: String, _ otherSuffixes: String..., isForeign: Bool = false) {
     self.suffix = suffix
     self.otherSuffixes = otherSuffixes
+    self.isForeign = isForeign
   }
 
   public var suffixes: [String] { [suffix] + otherSuffixes }
@@ -96,6 +107,8 @@ public struct ModuleParts: Sendable {
   /// α; nil where the file has none, which means a scale of 1.
   public var alpha: Double?
   public var scaling: Scaling
+  /// The rank that the configuration gives this module; nil where it names none. Tensors that show a rank win.
+  public var rank: Int?
   /// Tensors that all modules of the file share, by name (VeRA's projections).
   public var shared: [String: StoredTensor]
   /// The adapter's configuration, with what only its method knows.
@@ -103,13 +116,14 @@ public struct ModuleParts: Sendable {
 
   public init(
     path: String, file: String, tensors: [MethodPart: StoredTensor], alpha: Double? = nil,
-    scaling: Scaling = .standard, shared: [String: StoredTensor] = [:], fields: JSON = .object([])
+    scaling: Scaling = .standard, rank: Int? = nil, shared: [String: StoredTensor] = [:], fields: JSON = .object([])
   ) {
     self.path = path
     self.file = file
     self.tensors = tensors
     self.alpha = alpha
     self.scaling = scaling
+    self.rank = rank
     self.shared = shared
     self.fields = fields
   }
@@ -162,7 +176,8 @@ public enum UpdateShape: Equatable, Sendable {
   case matrix(outputs: Int, inputs: Int, kernel: [Int] = [])
   /// A table [rows, width] of which rows are looked up; the update is [width, rows].
   case embedding(outputs: Int, inputs: Int)
-  /// As many outputs, whatever the inputs; or as many inputs, whatever the outputs.
+  /// As many outputs, whatever the inputs; or as many inputs, whatever the outputs. Of a convolution, these may be its
+  /// channels or its channels times the kernel: the method says when it is given the weight.
   case outputs(Int)
   case inputs(Int)
   /// A tensor of this very shape.

@@ -5,7 +5,9 @@ import LoRAFiles
 public enum AdapterMethods {
   /// In the order in which they are tried: what wraps another comes before it.
   public static let all: [any AdapterMethod.Type] = [
-    StoredDoRA.self, StoredLoRA.self,
+    StoredDoRA.self, StoredLoRA.self, StoredLoHa.self, StoredLoKr.self, StoredVeRA.self, StoredAdaLoRA.self,
+    StoredIA3.self, StoredDifference.self, StoredOFT.self, StoredInputOFT.self, StoredGLoRA.self,
+    StoredTokenRows.self, StoredMiSS.self, StoredDeLoRA.self,
   ]
 
   /// The `peft_type`s whose folders are read.
@@ -18,7 +20,8 @@ public enum AdapterMethods {
 
   /// Parts by peft's own suffixes.
   public static let partByPEFTSuffix: [String: MethodPart] = Dictionary(
-    all.flatMap { $0.parts.map { ($0.suffix, $0) } }, uniquingKeysWith: { first, _ in first })
+    all.filter { $0.peftType != nil }.flatMap { $0.parts.filter { !$0.isForeign }.map { ($0.suffix, $0) } },
+    uniquingKeysWith: { first, _ in first })
 
   /// The method whose parts are all that is there.
   ///

@@ -38,3 +38,23 @@ public final class FixedAdapter: StorableAdapter {
   public func stored(isEmbedding: Bool) throws -> any AdapterMethod { method }
   public func copy() -> FixedAdapter { FixedAdapter(self) }
 }
+
+/// Lets a layer see what a stored method makes of its bias, which is frozen.
+public final class FixedBias: Adapter {
+  public let name: String
+  public var isEnabled = true
+  private let changed: Tensor
+
+  /// - Throws: ``CheckpointError`` where the method does not fit the bias; `nil` where it leaves biases alone.
+  public init?(_ method: any AdapterMethod, on bias: Parameter, named name: String) throws {
+    guard let changed = try method.bias(bias.original.detached) else { return nil }
+    (self.changed, self.name) = (changed, name)
+  }
+
+  private init(_ other: FixedBias) { (changed, name, isEnabled) = (other.changed, other.name, other.isEnabled) }
+
+  public func value(of original: Tensor) -> Tensor { changed }
+  /// A bias is no linear map; layers see its value.
+  public func adjust(output: Tensor, input: Tensor, weight: () -> Tensor) -> Tensor { output }
+  public func copy() -> FixedBias { FixedBias(self) }
+}

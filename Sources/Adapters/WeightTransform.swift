@@ -24,6 +24,10 @@ public struct WeightMatrix: Sendable {
     self.read = read
   }
 
+  /// The inputs of the layer, a convolution's kernel counted in.
+  public var inputs: Int { isTransposed ? rows : columns }
+  public var outputs: Int { isTransposed ? columns : rows }
+
   /// Ranges of rows that together are all of it, each of about a million numbers.
   public var blocks: [Range<Int>] {
     let step = max(1, (1 << 20) / max(columns, 1))

@@ -16,13 +16,16 @@ package enum AdapterFile {
   private static let configurationsKey = "lora_adapter_metadata"
 
   static func recognises(_ file: SafetensorsFile) -> Bool {
-    file.tensors.contains { part(of: $0.name) != nil }
+    file.tensors.contains { part(of: $0.name, in: file) != nil }
   }
 
   /// The module and the part that a name stands for.
-  private static func part(of name: String) -> (path: String, part: MethodPart)? {
+  private static func part(of name: String, in file: SafetensorsFile) -> (path: String, part: MethodPart)? {
     for dot in name.indices where name[dot] == "." {
-      if let part = AdapterMethods.partBySuffix[String(name[dot...])] { return (String(name[..<dot]), part) }
+      guard let part = AdapterMethods.partBySuffix[String(name[dot...])] else { continue }
+      // Every layer of a model has a "weight"; only beside another part is it one of a method.
+      if part == StoredIA3.excess && file[name[..<dot] + StoredIA3.onInput.suffix] == nil { return nil }
+      return (String(name[..<dot]), part)
     }
     // "….to_q_lora.down.weight", as early versions of diffusers have it.
     for part in StoredLoRA.parts {
@@ -44,7 +47,7 @@ package enum AdapterFile {
     for tensor in file.tensors {
       if tensor.name.hasSuffix(".alpha") {
         try reader.addAlpha(tensor, of: path(String(tensor.name.dropLast(".alpha".count))))
-      } else if let (stem, part) = part(of: tensor.name) {
+      } else if let (stem, part) = part(of: tensor.name, in: file) {
         try reader.add(tensor, as: part, of: path(stem))
       } else {
         unknown.append(tensor.name)
@@ -53,8 +56,9 @@ package enum AdapterFile {
     let configurations = try configurations(json(file, configurationsKey), file: file.url.path)
     let (modules, incomplete) = try reader.modules { path in
       let component = path.prefix { $0 != "." }
-      guard let (matcher, scaling) = configurations[String(component)] else { return (nil, .standard) }
-      return (matcher.alpha(of: String(path.dropFirst(component.count + 1))), scaling)
+      guard let (matcher, scaling) = configurations[String(component)] else { return ModuleScale() }
+      let name = String(path.dropFirst(component.count + 1))
+      return ModuleScale(alpha: try matcher.alpha(of: name), scaling: scaling, rank: try matcher.rank(of: name))
     }
     guard !modules.isEmpty else {
       throw CheckpointError(.malformed, file: file.url.path, "holds no whole module: \(incomplete.first ?? "")")

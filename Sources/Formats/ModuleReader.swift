@@ -3,6 +3,13 @@
 import LoRAAdapters
 import LoRAFiles
 
+/// What a configuration says of a module's scale; no α, where there is none to say it.
+struct ModuleScale {
+  var alpha: Double?
+  var scaling = Scaling.standard
+  var rank: Int?
+}
+
 /// Gathers the parts of modules and makes their methods.
 struct ModuleReader {
   private var parts: [String: [MethodPart: StoredTensor]] = [:]
@@ -40,15 +47,15 @@ struct ModuleReader {
   /// The modules, in the natural order of their paths, and the tensors of those that lack a counterpart.
   func modules(
     shared: [String: StoredTensor] = [:], fields: JSON = .object([]),
-    alpha: (String) -> (alpha: Double?, scaling: Scaling)
+    scale: (String) throws -> ModuleScale
   ) throws -> (modules: [StoredModule], incomplete: [String]) {
     var modules: [StoredModule] = []
     var incomplete: [String] = []
     for path in paths {
-      let configured = alpha(path)
+      let configured = try scale(path)
       let parts = ModuleParts(
         path: path, file: file, tensors: parts[path]!, alpha: alphas[path] ?? configured.alpha,
-        scaling: configured.scaling, shared: shared, fields: fields)
+        scaling: configured.scaling, rank: configured.rank, shared: shared, fields: fields)
       do {
         modules.append(StoredModule(path: path, method: try AdapterMethods.make(parts)))
       } catch let error as CheckpointError where error.kind == .missing {

@@ -105,7 +105,7 @@ struct MergePlan: Sendable {
         }
       }
       if let bias = item.bias {
-        change(bias.tensor).add(WeightChange.Part(biasOf: item.module.method, coefficient: weight))
+        change(bias.tensor).add(WeightChange.Part(biasOf: item.module.method, at: bias, coefficient: weight))
       }
     }
   }

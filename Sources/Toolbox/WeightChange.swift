@@ -130,9 +130,9 @@ extension WeightChange.Part {
   }
 
   /// What a module's method makes of its bias, [outputs, 1].
-  init(biasOf method: any AdapterMethod, coefficient: Double) {
+  init(biasOf method: any AdapterMethod, at place: WeightPlace, coefficient: Double) {
     self.init(
-      coefficient: coefficient,
+      coefficient: coefficient, rows: place.tensorRows,
       prepare: { matrix in
         let bias = matrix.read(0..<matrix.rows)
         let changed = try method.bias(bias.reshaped([matrix.rows]))

@@ -15,6 +15,8 @@ public struct StoredDoRA: AdapterMethod {
   public var magnitude: StoredTensor
   /// Whether there is one magnitude for each input (LyCORIS without `wd_on_output`), not for each output.
   public var isByInput: Bool
+  /// LyCORIS adds a little to the norms; peft does not.
+  private var epsilon: Float { magnitude.name.hasSuffix(".dora_scale") ? .ulpOfOne : 0 }
 
   public init(_ direction: any AdapterMethod, magnitude: StoredTensor, isByInput: Bool = false) {
     (self.direction, self.magnitude, self.isByInput) = (direction, magnitude, isByInput)
@@ -31,11 +33,13 @@ public struct StoredDoRA: AdapterMethod {
       case .embedding(let outputs, let inputs): (outputs, inputs, [])
       default: throw parts.problem("magnitudes beside \(direction.name), which has no matrix")
       }
-    // By input, a convolution has one magnitude for each channel: [1, channels, 1, 1].
+    // By input, a convolution has one magnitude for each channel, [1, channels, 1, 1]; factors that are flattened don't
+    // show its kernel.
     let channels = inputs / kernel.reduce(1, *)
     isByInput =
       magnitude.name.hasSuffix(".dora_scale") && magnitude.shape.count > 1 && magnitude.shape[0] == 1
-      && magnitude.count == channels
+      && (magnitude.count == channels
+        || kernel.isEmpty && magnitude.shape.count > 2 && magnitude.count > 1 && inputs % magnitude.count == 0)
     guard isByInput || magnitude.count == outputs else {
       throw parts.problem("magnitudes of shape \(magnitude.shape), expected \(outputs) numbers")
     }
@@ -46,6 +50,7 @@ public struct StoredDoRA: AdapterMethod {
   public var rank: Int { direction.rank }
   public var scale: Double { direction.scale }
   public var changesBias: Bool { direction.changesBias }
+  public var needsBias: Bool { direction.needsBias }
   public var isAdditive: Bool { false }
   public var mixesRows: Bool { direction.mixesRows }
   public func factors() throws -> LowRankUpdate? { nil }
@@ -58,17 +63,18 @@ public struct StoredDoRA: AdapterMethod {
   public func transform(of weight: WeightMatrix) throws -> any WeightTransform {
     let direction = try direction.transform(of: weight)
     let magnitude = try magnitude.reshaped([magnitude.count]).tensor()
+    let epsilon = epsilon
     // Magnitudes lie along the rows or the columns of what is stored.
     guard isByInput != weight.isTransposed else {
       return BlockTransform(rowMultiple: direction.rowMultiple) { block, rows in
-        DoRA.rescaled(direction(block, rows: rows), to: magnitude.sliced(axis: 0, rows), axis: 1)
+        DoRA.rescaled(direction(block, rows: rows), to: magnitude.sliced(axis: 0, rows), axis: 1, epsilon: epsilon)
       }
     }
     // Of a convolution's columns, `cells` in a row belong to one input.
     let cells = weight.columns / magnitude.count
     var squares = Tensor.zeros([weight.columns])
     for rows in weight.blocks { squares = squares + direction(weight.read(rows), rows: rows).squared().sum(axis: 0) }
-    let norms = squares.reshaped([magnitude.count, cells]).sum(axis: 1).squareRoot()
+    let norms = squares.reshaped([magnitude.count, cells]).sum(axis: 1).squareRoot() + epsilon
     let ratios = (magnitude / norms).reshaped([magnitude.count, 1]) * Tensor.full([1, cells], 1)
     return BlockTransform(rowMultiple: direction.rowMultiple) { block, rows in
       direction(block, rows: rows) * ratios.reshaped([1, weight.columns])
@@ -87,8 +93,8 @@ public struct StoredDoRA: AdapterMethod {
 
 extension DoRA {
   /// m ∘ V / ‖V‖: the rows of V (axis 1) or its columns (axis 0) brought to given lengths; no gradient through the norms.
-  static func rescaled(_ sum: Tensor, to magnitude: Tensor, axis: Int) -> Tensor {
-    let norm = sum.detached.squared().sum(axis: axis).squareRoot()
+  static func rescaled(_ sum: Tensor, to magnitude: Tensor, axis: Int, epsilon: Float = 0) -> Tensor {
+    let norm = sum.detached.squared().sum(axis: axis).squareRoot() + epsilon
     return sum * (magnitude / norm).reshaped(axis == 1 ? [norm.count, 1] : [1, norm.count])
   }
 

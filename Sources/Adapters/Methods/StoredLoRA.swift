@@ -19,7 +19,7 @@ public struct StoredLoRA: AdapterMethod {
   public static let embeddingB = MethodPart(".lora_embedding_B")
   public static let outputBias = MethodPart(".lora_B.bias")
   public static let middle = MethodPart(".lora_mid.weight")
-  public static let parts = [a, b, embeddingA, embeddingB, outputBias, middle]
+  public static let parts = [a, b, embeddingA, embeddingB, outputBias, middle, ModuleParts.scalar]
 
   public var a: StoredTensor
   public var b: StoredTensor
@@ -66,7 +66,7 @@ public struct StoredLoRA: AdapterMethod {
     if let outputBias, outputBias.shape != [b.shape[0]] {
       throw parts.problem("lora_B.bias has shape \(outputBias.shape), expected [\(b.shape[0])]")
     }
-    alpha = try parts.scale(rank: a.shape[0]).alpha
+    alpha = try parts.scale(rank: a.shape[0]).alpha * parts.scalarFactor()
   }
 
   /// Other factors in the place of a method: for the same weights and, where that is a LoRA, with its names, number

@@ -63,20 +63,25 @@ public struct SelectionMatcher: Sendable {
   }
 
   /// Whether the module at `path` gets an adapter.
-  public func targets(_ path: String) -> Bool {
-    guard excluded?.matches(path) != true, !isSaved(path), targets?.matches(path) ?? true else { return false }
+  ///
+  /// - Throws: `PythonPatternError` where a pattern can't be tried in reasonable time; so do the others.
+  public func targets(_ path: String) throws(PythonPatternError) -> Bool {
+    guard try excluded?.matches(path) != true, try !isSaved(path), try targets?.matches(path) ?? true else { return false }
     // peft asks for the layer only where the target is a list and does not name the path itself.
     guard case .names(let names)? = selection.targets, !selection.layers.isEmpty, !names.contains(path) else {
       return true
     }
     for pattern in layers {
-      if let index = pattern.group("idx", in: path) { return Int(index).map(selection.layers.contains) ?? false }
+      if let index = try pattern.group("idx", in: path) { return Int(index).map(selection.layers.contains) ?? false }
     }
     return false
   }
 
   /// Whether `modules_to_save` keeps the module at `path` from being adapted: a name is a part of the path.
-  public func isSaved(_ path: String) -> Bool { saved.contains { $0.matches(path) } }
+  public func isSaved(_ path: String) throws(PythonPatternError) -> Bool {
+    for pattern in saved where try pattern.matches(path) { return true }
+    return false
+  }
 
   /// Whether `modules_to_save` brings the module at `path`, or one around it, whole: peft wraps each module whose path
   /// ends in a name, letter by letter ("head" also takes "lm_head").
@@ -116,9 +121,9 @@ private enum CompiledTargets: Sendable {
     }
   }
 
-  func matches(_ path: String) -> Bool {
+  func matches(_ path: String) throws(PythonPatternError) -> Bool {
     switch self {
-    case .pattern(let pattern): pattern.matches(path)
+    case .pattern(let pattern): try pattern.matches(path)
     case .names(let names): pathEndings(path).contains { names.contains(String($0)) }
     case .linear(let paths): paths?.contains(path) ?? true
     }

@@ -78,7 +78,9 @@ private struct PEFTReading {
     let hasAlpha = !["VERA", "IA3"].contains(configuration.peftType)
     let incomplete: [String]
     (modules, incomplete) = try reader.modules(shared: sharedByName, fields: configuration.fields) { path in
-      (hasAlpha ? matcher.alpha(of: path) : nil, configuration.scaling)
+      ModuleScale(
+        alpha: hasAlpha ? try matcher.alpha(of: path) : nil, scaling: configuration.scaling,
+        rank: try matcher.rank(of: path))
     }
     guard !modules.isEmpty || !replacements.isEmpty || !incomplete.isEmpty else {
       let names = foreign.first.map { name, tensors in
@@ -107,14 +109,14 @@ private struct PEFTReading {
       replacements.filter { $0.count == 0 }.map(\.name))
     findings.report(
       .error, "the configuration does not target these modules: peft ignores their weights in silence",
-      modules.map(\.path).filter { !matcher.targets($0) })
-    if configuration.peftType == "LORA" { reportLoRA(matcher) }
+      try modules.map(\.path).filter { try !matcher.targets($0) })
+    if configuration.peftType == "LORA" { try reportLoRA(matcher) }
   }
 
-  private mutating func reportLoRA(_ matcher: PEFTMatcher) {
+  private mutating func reportLoRA(_ matcher: PEFTMatcher) throws {
     findings.report(
       .error, "the weights' rank is not the configuration's: peft fails to load these modules",
-      modules.filter { $0.rank > 0 && matcher.rank(of: $0.path) != $0.rank }.map(\.path))
+      try modules.filter { try $0.rank > 0 && matcher.rank(of: $0.path) != $0.rank }.map(\.path))
     let withMagnitude = modules.filter { $0.method is StoredDoRA }
     if configuration.usesMagnitudes {
       findings.report(

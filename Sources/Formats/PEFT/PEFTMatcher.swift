@@ -4,11 +4,14 @@ import LoRAAdapters
 import LoRAFiles
 
 /// A configuration whose patterns are compiled.
+///
+/// Its methods throw a ``CheckpointError`` where a pattern can't be tried in reasonable time.
 public struct PEFTMatcher: Sendable {
-  public let selection: SelectionMatcher
+  private let selection: SelectionMatcher
   private let configuration: PEFTConfiguration
-  private let ranks: ModulePatterns<Int>
-  private let alphas: ModulePatterns<Double>
+  private let file: String
+  private let ranks: PatternList
+  private let alphas: PatternList
 
   /// - Parameters:
   ///   - linear, standard: as `SelectionMatcher` takes them, where the base is known.
@@ -18,21 +21,57 @@ public struct PEFTMatcher: Sendable {
     standard: Targets? = nil
   ) throws {
     self.configuration = configuration
-    do throws(PythonPatternError) {
-      selection = try SelectionMatcher(configuration.selection, linear: linear, standard: standard)
-      ranks = try ModulePatterns(configuration.rankExceptions.map { ($0.key, $0.value) })
-      alphas = try ModulePatterns(configuration.alphaExceptions.map { ($0.key, $0.value) })
-    } catch {
-      throw CheckpointError(.malformed, file: file, "holds a pattern that is no valid regular expression: \(error)")
+    self.file = file
+    (selection, ranks, alphas) = try Self.named(file) { () throws(PythonPatternError) in
+      (
+        try SelectionMatcher(configuration.selection, linear: linear, standard: standard),
+        try PatternList(configuration.rankExceptions.map(\.key)),
+        try PatternList(configuration.alphaExceptions.map(\.key))
+      )
     }
   }
 
-  public func targets(_ path: String) -> Bool { selection.targets(path) }
-  public func rank(of path: String) -> Int { ranks[path] ?? configuration.rank }
-  public func alpha(of path: String) -> Double { alphas[path] ?? configuration.alpha }
+  public func targets(_ path: String) throws -> Bool {
+    try Self.named(file) { () throws(PythonPatternError) in try selection.targets(path) }
+  }
+
+  /// Whether `modules_to_save` brings the module at `path`, or one around it, whole.
+  func isReplaced(_ path: String) -> Bool { selection.isReplaced(path) }
+
+  /// The entries of a list of targets that match none of `paths`.
+  func unusedTargets(among paths: [String]) -> [String] { selection.unusedTargets(among: paths) }
+
+  public func rank(of path: String) throws -> Int {
+    try index(of: path, in: ranks).map { configuration.rankExceptions[$0].value } ?? configuration.rank
+  }
+
+  public func alpha(of path: String) throws -> Double {
+    try index(of: path, in: alphas).map { configuration.alphaExceptions[$0].value } ?? configuration.alpha
+  }
+
+  private func index(of path: String, in list: PatternList) throws -> Int? {
+    try Self.named(file) { () throws(PythonPatternError) in try list.firstIndex(matching: path) }
+  }
 
   /// The keys of `rank_pattern` and `alpha_pattern` that match none of `paths`.
-  func unusedKeys(among paths: [String]) -> [String] {
-    ranks.unusedKeys(among: paths) + alphas.unusedKeys(among: paths)
+  func unusedKeys(among paths: [String]) throws -> [String] {
+    try [ranks, alphas].flatMap { list in
+      let used = try Self.named(file) { () throws(PythonPatternError) in
+        var used: Set<Int> = []
+        for path in paths { used.formUnion(try list.indices(matching: path)) }
+        return used
+      }
+      return list.keys.indices.filter { !used.contains($0) }.map { list.keys[$0] }
+    }
+  }
+
+  private static func named<T>(_ file: String, _ body: () throws(PythonPatternError) -> T) throws -> T {
+    do throws(PythonPatternError) { return try body() } catch {
+      throw CheckpointError(
+        .malformed, file: file,
+        error.kind == .tooComplex
+          ? "holds the pattern \(error.pattern.prefix(80)), which can't be tried: \(error)"
+          : "holds the pattern \(error.pattern.prefix(80)), which is no valid regular expression: \(error)")
+    }
   }
 }

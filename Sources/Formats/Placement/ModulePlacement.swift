@@ -35,8 +35,8 @@ struct ModulePlacement {
         }
         continue
       }
-      let bias = base.places(of: path, leaf: ".bias").first
-      if module.method.changesBias && bias == nil { biased.append(module.path) }
+      let bias = module.method.changesBias ? base.places(of: path, leaf: ".bias").first : nil
+      if module.method.needsBias && bias == nil { biased.append(module.path) }
       items.append(Placement.Item(module: module, places: places, bias: bias, isTransposed: isTransposed))
     }
     findings.report(.error, "modules that the base does not have", missing)

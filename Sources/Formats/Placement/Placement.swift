@@ -59,7 +59,7 @@ public struct Placement: Sendable {
     let wholes = ReplacementPlacement(adapter, on: base, renaming: renaming, matcher: matcher)
     var replacements = wholes.replacements
     findings += wholes.findings
-    findings += Self.configured(adapter, on: base, matcher: matcher, renaming: renaming, items: modules.items)
+    findings += try Self.configured(adapter, on: base, matcher: matcher, renaming: renaming, items: modules.items)
     if !configuration.unsupportedFields.isEmpty {
       // What the configuration asks for explains everything else that is odd.
       findings = [
@@ -100,14 +100,14 @@ public struct Placement: Sendable {
   /// What the configuration asks for and the weights don't have, and what peft would make of the two.
   private static func configured(
     _ adapter: StoredAdapter, on base: WeightCatalog, matcher: PEFTMatcher, renaming: PathRenaming, items: [Item]
-  ) -> [Finding] {
+  ) throws -> [Finding] {
     var findings: [Finding] = []
     let configuration = adapter.configuration
     if adapter.format == .peft {
       let adapted = Set(items.flatMap { $0.places.map(\.tensor) })
       let matrices = base.matrixPaths
-      let bare = matrices.filter { path in
-        guard matcher.targets(renaming.reversed(path)) || matcher.targets(path) else { return false }
+      let bare = try matrices.filter { path in
+        guard try matcher.targets(renaming.reversed(path)) || matcher.targets(path) else { return false }
         return base.stored(path + ".weight").map { !adapted.contains($0) } ?? false
       }
       findings.report(
@@ -115,9 +115,9 @@ public struct Placement: Sendable {
       let all = matrices.map(renaming.reversed) + matrices + adapter.modules.map(\.path)
       findings.report(
         .warning, "target_modules that match nothing: peft does not say so",
-        matcher.selection.unusedTargets(among: all))
+        matcher.unusedTargets(among: all))
       findings.report(
-        .warning, "keys of rank_pattern or alpha_pattern that match nothing", matcher.unusedKeys(among: all))
+        .warning, "keys of rank_pattern or alpha_pattern that match nothing", try matcher.unusedKeys(among: all))
       // peft finds a module by the path that the model class has, and by no other.
       if base.hasConfiguration {
         let known = base.pathsForPEFT(task: configuration.taskType)

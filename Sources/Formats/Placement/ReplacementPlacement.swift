@@ -34,7 +34,7 @@ struct ReplacementPlacement {
         replacements.append((tensor.renamed(name), false))
       } else if renaming(tensor.name) == base.tied?.output {
         replacements.append((tensor.renamed(renaming(tensor.name)), true))
-      } else if matcher.selection.isReplaced(tensor.info.modulePath)
+      } else if matcher.isReplaced(tensor.info.modulePath)
         || base.architecture.isHead(tensor.info.modulePath, of: adapter.configuration.taskType)
       {
         // A head that the base checkpoint lacks, for example a classifier on an encoder.
