@@ -5,8 +5,8 @@ PYTHON ?= python3
 LORA = .build/release/lora
 JUPYTER = .venv/bin/jupyter
 
-.PHONY: help demo build test bench notebooks test-notebooks test-kernel test-interop notebook-kernel lint format clean \
-  dependencies
+.PHONY: help demo build test bench test-bench notebooks test-notebooks test-kernel test-interop notebook-kernel lint format \
+  clean dependencies
 
 help:
 	@echo "make demo            install what is missing, build, run the digit experiment"
@@ -16,7 +16,8 @@ help:
 	@echo "make test-notebooks  run every notebook from top to bottom"
 	@echo "make test-kernel     the tests of the notebook kernel"
 	@echo "make test-interop    against Python's safetensors, peft and tokenizers, in a virtual environment of their own"
-	@echo "make bench           time it; with PYTHON=<a Python with torch, peft, scikit-learn> against its peers"
+	@echo "make bench           time it; with PYTHON=<a Python with torch, peft, transformers> against its peers"
+	@echo "make test-bench      every program of the benchmarks once, in its smallest size"
 	@echo "make lint            check the format of all sources"
 	@echo "make clean           remove what was built"
 
@@ -34,7 +35,10 @@ test: dependencies
 	$(SWIFT) test -c release --skip-build
 
 bench: dependencies
-	PYTHON=$(PYTHON) Benchmarks/run.sh
+	SWIFT=$(SWIFT) PYTHON=$(PYTHON) Benchmarks/run.sh
+
+test-bench: dependencies
+	SWIFT=$(SWIFT) PYTHON=$(PYTHON) Benchmarks/run.sh --shortest
 
 $(JUPYTER): JupyterKernel/requirements.txt
 	@Scripts/install-dependencies.sh --python

@@ -2,8 +2,8 @@
 
     python generation_peers.py FOLDER IDS TOKENS
 
-A token is timed from one call of the streamer to the next, which leaves out the first, that reads the prompt. Prints JSON: tokens a
-second by the median token, and the text.
+A token is timed from one call of the streamer to the next, which leaves out the first, that reads the prompt. Prints JSON:
+tokens a second by the median token, and the text.
 """
 import json
 import statistics
@@ -15,6 +15,7 @@ import transformers
 
 folder, prompt, tokens = sys.argv[1], [int(id) for id in sys.argv[2].split(",")], int(sys.argv[3])
 transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
 
 
 class Clock:

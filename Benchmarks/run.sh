@@ -1,41 +1,87 @@
 #!/usr/bin/env bash
-# Times the library and the tool; with a Python that has the peers (torch, peft, transformers, scikit-learn) in PYTHON,
-# the peers too, in the same run. Benchmarks/README.md says what each part measures.
+# Times the library and the program `lora`; where the Python in PYTHON has what a part is compared with, that too, in the
+# same run. Benchmarks/README.md says what each part measures.
 #
-#   Benchmarks/run.sh [digits] [svd] [toolbox] [transformers] [generation] [kernels]       default: all
+#     Benchmarks/run.sh [--shortest] [PART …]         digits svd toolbox transformers generation kernels; default: all
+#
+# --shortest runs each program, studies too, once in its smallest size: checks that they work, and measures nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 python=${PYTHON:-python3}
 swift=${SWIFT:-swift}
-parts=${*:-digits svd toolbox transformers generation kernels}
+parts='digits svd toolbox transformers generation kernels'
+if [ "${1:-}" = --shortest ]; then
+  export SHORTEST=1
+  parts+=' recipes'
+  shift
+fi
+
+# Prints the path of a program, after it was built.
+program() {
+  "$swift" build -c release --package-path Benchmarks --product "$1" >&2 &&
+    echo "Benchmarks/.build/release/$1"
+}
+
+# Whether Python has these modules; else says that the peers are skipped.
+has_peers() {
+  local missing
+  missing=$("$python" -c '
+import importlib.util, sys
+print(*(name for name in sys.argv[1:] if not importlib.util.find_spec(name)))' "$@" 2>/dev/null) || missing=$*
+  [ -z "$missing" ] || echo "Skipping the peers: $python has no $missing."
+  [ -z "$missing" ]
+}
+
 # A library that is told to run another processor's kernels would be no fair peer.
 peer() { env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE "$python" "$@"; }
-has_peers=no
-if "$python" -c 'import torch, peft, transformers, sklearn' 2>/dev/null; then has_peers=yes; fi
-[ $has_peers = yes ] || echo "No torch, peft, transformers and scikit-learn in $python: our figures alone. Set PYTHON." >&2
 
-"$swift" build -c release --product lora
-"$swift" build -c release --package-path Benchmarks
-programs=Benchmarks/.build/release
+digits() {
+  bench=$(program digits-bench)
+  if has_peers torch peft numpy; then peer Benchmarks/digits_compare.py "$bench"; else "$bench"; fi
+}
 
-for part in $parts; do
-  echo
-  echo "== $part"
+svd() {
+  bench=$(program svd-bench)
+  if has_peers numpy torch; then "$bench" --python "$python"; else "$bench"; fi
+}
+
+toolbox() {
+  if ! has_peers torch peft transformers safetensors; then return; fi
+  lora=$(program lora)
+  peer Benchmarks/toolbox/bench.py "$lora"
+}
+
+transformers() {
+  if ! has_peers torch peft transformers tokenizers; then return; fi
+  lora=$(program lora)
+  peer Benchmarks/transformers/compare.py "$lora" ${SHORTEST:+--shape llama-15m-8x256 --steps 2}
+}
+
+generation() {
+  lora=$(program lora)
+  bench=$(program generation-bench)
+  if has_peers torch transformers; then "$bench" --lora "$lora" --python "$python"; else "$bench" --lora "$lora"; fi
+}
+
+kernels() {
+  bench=$(program kernel-bench)
+  "$bench"
+}
+
+recipes() {
+  bench=$(program digit-recipes)
+  "$bench"
+}
+
+for part in ${*:-$parts}; do
   case $part in
-    digits)
-      if [ $has_peers = yes ]; then peer Benchmarks/digits_compare.py $programs/digits-bench; else $programs/digits-bench; fi ;;
-    svd) if [ $has_peers = yes ]; then $programs/svd-bench --python "$python"; else $programs/svd-bench; fi ;;
-    toolbox) if [ $has_peers = yes ]; then peer Benchmarks/toolbox/bench.py .build/release/lora; else echo "needs peers"; fi ;;
-    transformers)
-      if [ $has_peers = yes ]; then peer Benchmarks/transformers/compare.py .build/release/lora; else echo "needs peers"; fi ;;
-    generation)
-      if [ $has_peers = yes ]; then
-        $programs/generation-bench --lora .build/release/lora --python "$python"
-      else
-        $programs/generation-bench --lora .build/release/lora
-      fi ;;
-    kernels) $programs/kernel-bench ;;
+    digits | svd | toolbox | transformers | generation | kernels | recipes) ;;
     *) echo "There is no part '$part'." >&2; exit 64 ;;
   esac
+done
+for part in ${*:-$parts}; do
+  echo
+  echo "== $part"
+  $part
 done

@@ -1,10 +1,10 @@
 """Times `lora` against its peers on synthetic models, checks the results, prints ratios.
 
-    python Benchmarks/toolbox/bench.py .build/release/lora [FOLDER [PART…]]   (needs torch, peft, transformers, safetensors)
+    python Benchmarks/toolbox/bench.py LORA [FOLDER [PART…]]              (needs torch, peft, transformers, safetensors)
 
 Parts: extract, extract-full, merge, resize, inspect; all by default.
 
-Writes about 2.5 GB into FOLDER (default: a temporary one). Every number is the median of several runs, ours and the
+With SHORTEST in the environment: small models, each once. Writes about 2.5 GB into FOLDER (default: a temporary one). Every number is the median of several runs, ours and the
 peer's in turn. Memory is the peak of anonymous pages (Linux: RssAnon), so without mapped file pages.
 """
 import atexit
@@ -22,7 +22,8 @@ lora = os.path.abspath(sys.argv[1])
 folder = sys.argv[2] if len(sys.argv) > 2 else tempfile.mkdtemp()
 if len(sys.argv) < 3:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-REPEATS = int(os.environ.get("REPEATS", "3"))
+shortest = "SHORTEST" in os.environ
+REPEATS = 1 if shortest else int(os.environ.get("REPEATS", "3"))
 # A library that is told another processor's kernels would not be a fair peer.
 environment = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS_")} | {"HF_HUB_OFFLINE": "1"}
 
@@ -98,7 +99,8 @@ def check_extraction():
 
 
 if not os.path.exists(f"{folder}/adapter64/adapter_config.json"):
-    subprocess.run([sys.executable, f"{here}/generate.py", folder], check=True, env=environment)
+    small = ["--small"] if shortest else []
+    subprocess.run([sys.executable, f"{here}/generate.py", folder, *small], check=True, env=environment)
 for model in ("base", "tuned"):
     open(f"{folder}/{model}/model.safetensors", "rb").read()
 parts = sys.argv[3:] or ["extract", "extract-full", "merge", "resize", "inspect"]

@@ -1,25 +1,22 @@
 // Tries recipes for teaching a digit with LoRA and replay, over several seeds, and prints what each does to the errors
 // on the digit and to overall accuracy. The results are recorded in docs/digits.md.
 //
-//   swift run -c release --package-path Benchmarks digit-recipes FOLDER-OF-MNIST [seeds] [digit]
+//     swift run -c release --package-path Benchmarks digit-recipes [--mnist FOLDER] [--seeds 5] [--digit 8]
+//
+// Without a folder of MNIST it takes the embedded sample, without a digit the one with most errors.
 
 import Foundation
 import LoRAKit
+import Measuring
 
-let arguments = CommandLine.arguments
-guard arguments.count >= 2 else {
-  print("usage: digit-recipes FOLDER [seeds, default 5] [digit, default the worst]")
-  exit(64)
-}
-let digits = try MNIST(directory: URL(fileURLWithPath: arguments[1]))
-let seeds = arguments.count > 2 ? Int(arguments[2])! : 5
-let chosen = arguments.count > 3 ? Int(arguments[3])! : nil
+let digits = try option("--mnist").map { try MNIST(directory: URL(fileURLWithPath: $0)) } ?? MNIST.sample()
+let seeds = isShortest ? 1 : option("--seeds").flatMap { Int($0) } ?? 5
+let chosen = option("--digit").flatMap { Int($0) }
 
 struct Trial {
   let name: String
   let arm: DigitExperiment.Arm
   let recipe: DigitExperiment.Recipe
-  var before = 0
   var after: [Int] = []
   var share: [Double] = []
   var accuracyChange: [Double] = []
@@ -53,6 +50,9 @@ for initialization in [LoRA.Initialization.kaimingUniform, .standardNormal] {
     }
   }
 }
+if isShortest {
+  trials = DigitExperiment.Arm.allCases.compactMap { arm in trials.first { $0.arm == arm } }
+}
 
 for seed in 0..<seeds {
   var settings = DigitExperiment.Settings()
@@ -65,6 +65,9 @@ for seed in 0..<seeds {
   print("seed \(seed): accuracy \(test.accuracy), errors \(test.errors), digit \(digit)")
   for index in trials.indices {
     let outcome = try experiment.teach(digit, to: base.model, trials[index].arm, trials[index].recipe)
+    if trials[index].recipe == .naive {
+      check(outcome.test.errors[digit] < test.errors[digit], "\(trials[index].name): \(digit) was not learned")
+    }
     trials[index].after.append(outcome.test.errors[digit])
     trials[index].share.append(Double(outcome.test.errors[digit]) / Double(max(1, test.errors[digit])))
     trials[index].accuracyChange.append(100 * (outcome.test.accuracy - test.accuracy))

@@ -11,18 +11,15 @@
 import CKernels
 import Foundation
 import LoRAKit
+import Measuring
 
 @main
 struct GenerationBench {
   static func main() throws {
-    let arguments = CommandLine.arguments
-    func option(_ name: String) -> String? {
-      arguments.firstIndex(of: name).flatMap { $0 + 1 < arguments.count ? arguments[$0 + 1] : nil }
-    }
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("generation-bench-\(UUID().uuidString)")
     defer { try? FileManager.default.removeItem(at: folder) }
     print("Threads: \(Threads.count)")
-    let formats = [NumberFormat.f32, .bf16].filter { format in option("--only").map { format.rawValue == $0 } ?? true }
+    let formats = [NumberFormat.f32, .bf16].filter { isWanted($0.rawValue) }
     var logits: [Tensor] = []
     for format in formats {
       let model = folder.appendingPathComponent(format.rawValue)
@@ -34,43 +31,20 @@ struct GenerationBench {
       if let lora = option("--lora") { print("  program start to first token: \(try firstToken(lora, model)) s") }
       if let python = option("--python") { try Peers.measure(python, model, ours.text) }
     }
-    if let a = logits.first, let b = logits.last, !((a - b).norm < 1e-4 * a.norm) {
-      print("The two formats disagree by \((a - b).norm / a.norm)")
-      exit(1)
+    if let a = logits.first, let b = logits.last {
+      check((a - b).norm < 1e-4 * a.norm, "the two formats differ by \((a - b).norm / a.norm)")
     }
   }
 
   /// Seconds of `lora generate --tokens 1`, the median of five.
   private static func firstToken(_ lora: String, _ model: URL) throws -> String {
-    let times = try (0..<5).map { _ in
-      let start = Date()
-      _ = try output(
-        of: URL(fileURLWithPath: lora), ["generate", "--model", model.path, "--prompt", "a", "--tokens", "1"])
-      return Date().timeIntervalSince(start)
+    let times = try (0..<(isShortest ? 1 : 5)).map { _ in
+      try seconds {
+        try output(of: lora, ["generate", "--model", model.path, "--prompt", "a", "--tokens", "1", "--quiet"])
+      }
     }
     return String(format: "%.2f", median(times))
   }
-}
-
-func median(_ times: [Double]) -> Double { times.sorted()[times.count / 2] }
-
-/// What a program prints to its standard output.
-func output(of program: URL, _ arguments: [String]) throws -> Data {
-  let process = Process()
-  (process.executableURL, process.arguments) = (program, arguments)
-  // Peers choose their own kernels.
-  process.environment = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("OPENBLAS_") }
-  let pipe = Pipe()
-  process.standardOutput = pipe
-  process.standardError = FileHandle.nullDevice
-  try process.run()
-  let output = pipe.fileHandleForReading.readDataToEndOfFile()
-  process.waitUntilExit()
-  guard process.terminationStatus == 0 else {
-    print("\(program.path) \(arguments.joined(separator: " ")) failed")
-    exit(1)
-  }
-  return output
 }
 
 /// The times of one model: bare, with an adapter attached, and merged with that adapter.
@@ -90,7 +64,7 @@ struct Measurement {
   private let reader: StreamingRead
 
   static let prompt = [1, 403, 407, 261, 378]
-  static let tokens = 100
+  static let tokens = isShortest ? 8 : 100
 
   init(of folder: URL) throws {
     let checkpoint = try Checkpoint(folder)
@@ -119,7 +93,7 @@ struct Measurement {
   private mutating func measure(_ name: String, _ model: some LanguageModel) {
     var floors: [Double] = []
     var tokens: [Double] = []
-    for _ in 0..<4 {
+    for _ in 0..<(isShortest ? 1 : 4) {
       floors += (0..<10).map { _ in seconds { reader.run() } }
       tokens += Measurement.tokenTimes(model)
     }
@@ -140,22 +114,12 @@ struct Measurement {
     for item in times {
       let bytes = 1e-9 * Double(byteCount)
       print(
-        "  \(padded(item.name))"
+        "  \(padded(item.name, 34))"
           + String(
             format: "%7.1f tokens/s  %5.1f GB/s, floor %5.1f GB/s: %3.0f%%", 1 / item.token, bytes / item.token,
             bytes / item.floor, 100 * item.floor / item.token))
     }
   }
-}
-
-func padded(_ name: String) -> String { name + String(repeating: " ", count: max(0, 34 - name.count)) }
-
-func seconds(_ body: () -> Void) -> Double {
-  let clock = ContinuousClock()
-  let start = clock.now
-  body()
-  let (seconds, attoseconds) = (clock.now - start).components
-  return Double(seconds) + Double(attoseconds) * 1e-18
 }
 
 /// Reads the bytes of all tensors with all threads, each its part of every tensor.
@@ -197,21 +161,24 @@ final class StreamingRead: @unchecked Sendable {
 
 /// A model folder with random weights: hidden size 576, 30 layers, 9 heads over 3 key heads, 49,152 tokens, tied.
 enum RandomModel {
+  private static let layers = isShortest ? 2 : 30
+  private static let tokens = isShortest ? 512 : 49_152
+
   static func write(as format: NumberFormat, to folder: URL) throws {
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     let configuration: JSON = [
-      "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 49152, "hidden_size": 576,
-      "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3, "intermediate_size": 1536,
-      "max_position_embeddings": 2048, "rms_norm_eps": 1e-5, "tie_word_embeddings": true, "hidden_act": "silu",
+      "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": .integer(tokens),
+      "hidden_size": 576, "num_hidden_layers": .integer(layers), "num_attention_heads": 9, "num_key_value_heads": 3,
+      "intermediate_size": 1536, "max_position_embeddings": 2048, "rms_norm_eps": 1e-5, "tie_word_embeddings": true,
+      "hidden_act": "silu",
       "dtype": .string(format == .f32 ? "float32" : "bfloat16"),
     ]
     try Data(configuration.pretty.utf8).write(to: folder.appendingPathComponent("config.json"))
-    let tokenizer = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-      .appendingPathComponent("../../../Tests/Fixtures/models/tokenizer-gpt2.json").standardized
+    let tokenizer = repository.appendingPathComponent("Tests/Fixtures/models/tokenizer-gpt2.json")
     try FileManager.default.copyItem(at: tokenizer, to: folder.appendingPathComponent("tokenizer.json"))
 
-    var shapes: [(name: String, shape: [Int])] = [("model.embed_tokens.weight", [49152, 576])]
-    for layer in 0..<30 {
+    var shapes: [(name: String, shape: [Int])] = [("model.embed_tokens.weight", [tokens, 576])]
+    for layer in 0..<layers {
       for (name, shape) in [
         ("input_layernorm", [576]), ("self_attn.q_proj", [576, 576]), ("self_attn.k_proj", [192, 576]),
         ("self_attn.v_proj", [192, 576]), ("self_attn.o_proj", [576, 576]), ("post_attention_layernorm", [576]),
@@ -246,18 +213,15 @@ enum Peers {
   }
 
   static func measure(_ python: String, _ folder: URL, _ text: [Int]) throws {
-    let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-      .appendingPathComponent("../../generation_peers.py").standardized.path
-    let data = try output(
-      of: URL(fileURLWithPath: "/usr/bin/env"),
-      [python, script, folder.path, Measurement.prompt.map(String.init).joined(separator: ","), "\(text.count)"])
-    let line = try JSONDecoder().decode(Line.self, from: data)
+    let line: Line = try answer(
+      of: "generation_peers.py", by: python,
+      [folder.path, Measurement.prompt.map(String.init).joined(separator: ","), "\(text.count)"])
     let same = zip(line.text, text).prefix { $0 == $1 }.count
     print(
-      "  \(padded(line.name))"
+      "  \(padded(line.name, 34))"
         + String(format: "%7.1f tokens/s", line.tokensPerSecond)
         + "  the first \(same) of \(text.count) tokens are ours")
     // Its arithmetic in bfloat16 soon writes another text.
-    if line.name.hasSuffix("float32"), same < text.count / 2 { exit(1) }
+    if line.name.hasSuffix("float32") { check(same >= text.count / 2, "transformers writes another text") }
   }
 }

@@ -10,16 +10,12 @@
 // singular values.
 import Foundation
 import LoRAKit
+import Measuring
 
 @main
 struct SVDBench {
   static func main() throws {
-    let arguments = CommandLine.arguments
-    func option(_ name: String) -> String? {
-      arguments.firstIndex(of: name).flatMap { $0 + 1 < arguments.count ? arguments[$0 + 1] : nil }
-    }
     let python = option("--python")
-    func isWanted(_ title: String) -> Bool { option("--only").map(title.contains) ?? true }
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("svd-bench-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: folder) }
@@ -54,9 +50,6 @@ struct Line: Decodable {
   static func show(_ lines: [Line]) {
     for line in lines {
       let ratio = lines[0].seconds > 0 ? line.seconds / lines[0].seconds : 1
-      func padded(_ text: String, _ width: Int) -> String {
-        text + String(repeating: " ", count: max(0, width - text.count))
-      }
       print(
         "  \(padded(line.name, 46))\(String(format: "%9.2f ms  %6.2f×", line.seconds * 1e3, ratio))  \(line.check)")
     }
@@ -67,8 +60,7 @@ struct Line: Decodable {
 /// The median of several runs after one that warms up.
 func median(of runs: Int, _ body: () throws -> Void) rethrows -> Double {
   try body()
-  let clock = ContinuousClock()
-  return try (0..<runs).map { _ in try clock.measure { try body() } / .seconds(1) }.sorted()[runs / 2]
+  return try median((0..<(isShortest ? 1 : runs)).map { _ in try seconds(body) })
 }
 
 /// The whole decomposition of a matrix of normal numbers.
@@ -77,10 +69,13 @@ struct ExactCase {
   let columns: Int
   let runs: Int
 
-  static let all = [
-    ExactCase(rows: 256, columns: 256, runs: 21), ExactCase(rows: 1024, columns: 1024, runs: 5),
-    ExactCase(rows: 4096, columns: 1024, runs: 5), ExactCase(rows: 2048, columns: 2048, runs: 3),
-  ]
+  static let all =
+    isShortest
+    ? [ExactCase(rows: 128, columns: 96, runs: 1)]
+    : [
+      ExactCase(rows: 256, columns: 256, runs: 21), ExactCase(rows: 1024, columns: 1024, runs: 5),
+      ExactCase(rows: 4096, columns: 1024, runs: 5), ExactCase(rows: 2048, columns: 2048, runs: 3),
+    ]
 
   var title: String { "Exact SVD with vectors, \(rows) × \(columns)" }
   var peerArguments: [String] { ["exact", "\(runs)"] }
@@ -96,7 +91,7 @@ struct ExactCase {
     let svd = result!
     let residual = (svd.reconstructed() - matrix).norm / matrix.norm
     let departure = (svd.u.matmul(svd.u, transposeSelf: true) - .identity(columns)).norm / Double(columns).squareRoot()
-    precondition(residual < 1e-5 && departure < 1e-5, "residual \(residual), departure \(departure)")
+    check(residual < 1e-5 && departure < 1e-5, "residual \(residual), departure \(departure)")
     return Line(
       name: "swift-lora svd()", seconds: seconds,
       check: String(format: "residual %.1e, orthogonality %.1e", residual, departure))
@@ -120,14 +115,14 @@ struct RandomizedCase {
   let rank: Int
   let spectrum: Spectrum
 
-  static let all = [1024, 2048, 4096].flatMap { size in
+  static let all = (isShortest ? [256] : [1024, 2048, 4096]).flatMap { size in
     Spectrum.allCases.flatMap { spectrum in
       [16, 64].map { RandomizedCase(size: size, rank: $0, spectrum: spectrum) }
     }
   }
 
   var title: String { "Rank \(rank) of \(size) × \(size), singular values \(spectrum.rawValue)" }
-  var peerArguments: [String] { ["randomized", "7", "\(rank)", "\(optimum(of: rank))"] }
+  var peerArguments: [String] { ["randomized", isShortest ? "1" : "7", "\(rank)", "\(optimum(of: rank))"] }
 
   private func optimum(of rank: Int) -> Double {
     LoRALinearAlgebra.Spectrum(singularValues: spectrum.values(size), rows: size, columns: size)
@@ -149,7 +144,7 @@ struct RandomizedCase {
         result = try matrix.randomizedSVD(rank: rank, powerIterations: iterations)
       }
       let excess = result!.relativeFrobeniusError(against: matrix) / optimum(of: rank) - 1
-      precondition(excess < 0.1, "error \(excess) above the least possible")
+      check(excess < 0.1, "error \(excess) above the least possible")
       return Line(
         name: "swift-lora randomizedSVD, \(iterations) iteration\(iterations == 1 ? "" : "s")", seconds: seconds,
         check: String(format: "%.4f%% above the least error", 100 * excess))
@@ -159,17 +154,18 @@ struct RandomizedCase {
 
 /// The decomposition of a product of factors against that of the product formed.
 enum ProductCase {
-  static let title = "B A of 2048 × 2048, rank 16"
+  private static let size = isShortest ? 256 : 2048
+  static let title = "B A of \(size) × \(size), rank 16"
 
   static func run() throws {
     var generator = SeededGenerator(seed: 3)
-    let b = Tensor.normal([2048, 16], using: &generator)
-    let a = Tensor.normal([16, 2048], using: &generator)
+    let b = Tensor.normal([size, 16], using: &generator)
+    let a = Tensor.normal([16, size], using: &generator)
     var (factored, formed): ([Float], [Float]) = ([], [])
     let seconds = try median(of: 21) { factored = try svd(ofProduct: b, a).singularValues }
     let whole = try median(of: 3) { formed = try b.matmul(a).svd().singularValues }
     let difference = zip(factored, formed).map { abs($0 - $1) }.max()! / formed[0]
-    precondition(difference < 1e-5, "singular values differ by \(difference)")
+    check(difference < 1e-5, "singular values differ by \(difference)")
     print(title)
     Line.show([
       Line(
@@ -184,21 +180,7 @@ enum Peers {
   static func measure(_ python: String, _ arguments: [String], _ matrix: Tensor, in folder: URL) throws -> [Line] {
     let file = folder.appendingPathComponent("matrix.npy")
     try npy(matrix).write(to: file)
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-      .appendingPathComponent("../../svd_peers.py").standardized.path
-    process.arguments = [python, script, file.path] + arguments
-    // The peers choose their own kernels.
-    process.environment = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("OPENBLAS_") }
-    process.environment?["THREADS"] = "\(Threads.count)"
-    let pipe = Pipe()
-    process.standardOutput = pipe
-    try process.run()
-    let output = pipe.fileHandleForReading.readDataToEndOfFile()
-    process.waitUntilExit()
-    guard process.terminationStatus == 0 else { return [] }
-    return try JSONDecoder().decode([Line].self, from: output)
+    return try answer(of: "svd_peers.py", by: python, [file.path] + arguments, threads: Threads.count)
   }
 
   private static func npy(_ matrix: Tensor) -> Data {

@@ -1,0 +1,2 @@
+// OpenBLAS's products of matrices, which kernel-bench compares with.
+#include <cblas.h>
