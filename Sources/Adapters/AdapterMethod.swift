@@ -50,6 +50,9 @@ public protocol AdapterMethod: Sendable {
   var isAdditive: Bool { get }
   /// Whether rows of the new weight depend on other rows of the old one.
   var mixesRows: Bool { get }
+  /// Whether a row of the new weight depends on nothing but that row of the old one, so that the rows may lie in several
+  /// tensors.
+  var isRowwise: Bool { get }
   /// The same on a model in memory.
   func attached(to weight: Parameter, named name: String) throws -> any Adapter
 }
@@ -63,6 +66,7 @@ extension AdapterMethod {
   public var needsBias: Bool { changesBias }
   public var isAdditive: Bool { true }
   public var mixesRows: Bool { false }
+  public var isRowwise: Bool { isAdditive && !mixesRows }
   public func factors(inputs: Int) throws -> LowRankUpdate? { try factors() }
 
   public func transform(of weight: WeightMatrix) throws -> any WeightTransform {
@@ -180,6 +184,8 @@ public enum UpdateShape: Equatable, Sendable {
   /// channels or its channels times the kernel: the method says when it is given the weight.
   case outputs(Int)
   case inputs(Int)
+  /// Rows of a table of this width, however many it has.
+  case rows(width: Int)
   /// A tensor of this very shape.
   case same([Int])
 }

@@ -40,7 +40,7 @@ public struct StoredModule: Sendable {
   /// Rows of the update; 0 where the weight decides.
   public var outputs: Int {
     switch method.shape {
-    case .matrix(let outputs, _, _), .embedding(let outputs, _), .outputs(let outputs): outputs
+    case .matrix(let outputs, _, _), .embedding(let outputs, _), .outputs(let outputs), .rows(let outputs): outputs
     case .same(let shape): shape.first ?? 1
     case .inputs: 0
     }
@@ -51,7 +51,7 @@ public struct StoredModule: Sendable {
     switch method.shape {
     case .matrix(_, let inputs, _), .embedding(_, let inputs), .inputs(let inputs): inputs
     case .same(let shape): shape.dropFirst().reduce(1, *)
-    case .outputs: 0
+    case .outputs, .rows: 0
     }
   }
 }

@@ -15,13 +15,3 @@ package func readJSON(_ url: URL) throws -> JSON {
     throw CheckpointError(.malformed, file: url.path, "is no valid JSON: \(error)")
   }
 }
-
-/// Pickles run code when they are loaded; they are recognised and refused.
-package func refusePickle(_ url: URL) throws {
-  guard [".bin", ".pt", ".pth", ".ckpt"].contains(where: url.lastPathComponent.hasSuffix) else { return }
-  throw CheckpointError(
-    .unsupported, file: url.path,
-    "is a Python pickle, which can run code when loaded, and is not read here. Convert it in Python: "
-      + "safetensors.torch.save_file(torch.load(\"\(url.lastPathComponent)\", weights_only=True), "
-      + "\"\(url.deletingPathExtension().lastPathComponent).safetensors\", metadata={\"format\": \"pt\"})")
-}

@@ -15,12 +15,12 @@ package enum AdapterFile {
   /// Where diffusers keeps the configurations, by component.
   private static let configurationsKey = "lora_adapter_metadata"
 
-  static func recognises(_ file: SafetensorsFile) -> Bool {
+  static func recognises(_ file: TensorFile) -> Bool {
     file.tensors.contains { part(of: $0.name, in: file) != nil }
   }
 
   /// The module and the part that a name stands for.
-  private static func part(of name: String, in file: SafetensorsFile) -> (path: String, part: MethodPart)? {
+  private static func part(of name: String, in file: TensorFile) -> (path: String, part: MethodPart)? {
     for dot in name.indices where name[dot] == "." {
       guard let part = AdapterMethods.partBySuffix[String(name[dot...])] else { continue }
       // Every layer of a model has a "weight"; only beside another part is it one of a method.
@@ -36,7 +36,7 @@ package enum AdapterFile {
     return nil
   }
 
-  static func read(_ file: SafetensorsFile) throws -> StoredAdapter {
+  static func read(_ file: TensorFile) throws -> StoredAdapter {
     let paths = json(file, pathsKey)
     var reader = ModuleReader(file: file.url.path)
     var unknown: [String] = []
@@ -77,7 +77,7 @@ package enum AdapterFile {
       configuration: configuration, modules: modules, findings: findings, metadata: file.metadata)
   }
 
-  private static func json(_ file: SafetensorsFile, _ key: String) -> JSON? {
+  private static func json(_ file: TensorFile, _ key: String) -> JSON? {
     file.metadata.first { $0.key == key }?.value.string.flatMap { try? JSON(parsing: $0) }
   }
 

@@ -4,12 +4,12 @@ import Foundation
 import LoRAAdapters
 import LoRAFiles
 
-/// A checkpoint's tensors by name, from one safetensors file or from several shards.
+/// A checkpoint's tensors by name, from one file or from several shards.
 public struct Checkpoint: Sendable {
   /// What was opened: a file, an index or a directory.
   public let url: URL
-  /// The safetensors files, in the order of their names.
-  public let shards: [SafetensorsFile]
+  /// The weight files, in the order of their names.
+  public let shards: [TensorFile]
   /// The model's `config.json`, where the checkpoint is a directory that has one.
   public let configuration: JSON?
   /// What was odd about the files, without harm.
@@ -17,9 +17,9 @@ public struct Checkpoint: Sendable {
   /// The names that the files have: "model.safetensors", or diffusers' own.
   let files: CheckpointFiles
   /// By name: names are bytes, so that two ways of writing "ä" are two names.
-  private let places: [TensorKey: (shard: Int, position: Int)]
+  private let places: [ExactString: (shard: Int, position: Int)]
 
-  /// Opens a safetensors file, a `….index.json`, or a directory that holds one of them.
+  /// Opens a weight file (safetensors, or what torch.save wrote), a `….index.json`, or a directory that holds one of them.
   ///
   /// Which file of a directory counts is what transformers and diffusers take: one whole file before shards, and all
   /// tensors of the shards that the index names, whether it lists them or not.
@@ -27,13 +27,13 @@ public struct Checkpoint: Sendable {
   public init(_ url: URL) throws {
     self.url = url
     files = try CheckpointFiles(url)
-    shards = try files.weights.map { try SafetensorsFile($0) }
-    var places: [TensorKey: (shard: Int, position: Int)] = [:]
+    shards = try files.weights.map { try TensorFile($0) }
+    var places: [ExactString: (shard: Int, position: Int)] = [:]
     var repeated: [String] = []
     for (shard, file) in shards.enumerated() {
       for (position, tensor) in file.tensors.enumerated() {
         // The shard that the index names counts, else the last one that has it, as transformers loads them.
-        let key = TensorKey(tensor.name)
+        let key = ExactString(tensor.name)
         let isNamed = files.map[tensor.name] == file.url.lastPathComponent
         if let earlier = places[key] {
           repeated.append(tensor.name)
@@ -52,9 +52,10 @@ public struct Checkpoint: Sendable {
     var findings: [Finding] = []
     findings.report(.note, "tensors that lie in two shards; one is read", repeated)
     if !files.map.isEmpty {
-      let absent = files.map.keys.filter { places[TensorKey($0)] == nil }
+      let absent = files.map.keys.filter { places[ExactString($0)] == nil }
       findings.report(.note, "tensors that the index names and no shard holds", absent)
     }
+    for note in Set(shards.flatMap(\.notes)).sorted() { findings.append(Finding(.note, note)) }
     self.findings = findings
   }
 
@@ -64,7 +65,7 @@ public struct Checkpoint: Sendable {
   /// What the shards are called in a folder of one level.
   package var shardNames: [String] {
     guard shards.count > 1 else { return [files.singleName] }
-    let names = shards.map(\.url.lastPathComponent)
+    let names = shards.map { CheckpointFiles.writtenName($0.url.lastPathComponent) }
     return Set(names).count == names.count
       ? names : names.enumerated().map { "\($0.offset + 1)-\($0.element)" }
   }
@@ -76,7 +77,7 @@ public struct Checkpoint: Sendable {
   /// The tensors of a shard that count.
   public func tensors(ofShard shard: Int) -> [StoredTensor] {
     shards[shard].tensors.enumerated().filter { position, tensor in
-      places[TensorKey(tensor.name)].map { $0 == (shard, position) } ?? false
+      places[ExactString(tensor.name)].map { $0 == (shard, position) } ?? false
     }.map(\.element)
   }
 
@@ -86,12 +87,6 @@ public struct Checkpoint: Sendable {
   public var byteCount: Int { shards.reduce(0) { $0 + $1.byteCount } }
 
   public subscript(name: String) -> StoredTensor? {
-    places[TensorKey(name)].map { shards[$0.shard].tensors[$0.position] }
+    places[ExactString(name)].map { shards[$0.shard].tensors[$0.position] }
   }
-}
-
-/// A name as the bytes that it is.
-private struct TensorKey: Hashable, Sendable {
-  let bytes: ContiguousArray<UInt8>
-  init(_ name: String) { bytes = ContiguousArray(name.utf8) }
 }

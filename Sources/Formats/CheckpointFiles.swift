@@ -16,8 +16,11 @@ struct CheckpointFiles: Sendable {
 
   var indexName: String { singleName + ".index.json" }
 
-  /// Stems of weight files, in the order in which they are looked for: transformers', diffusers'.
-  private static let stems = ["model", "diffusion_pytorch_model", "adapter_model", "pytorch_lora_weights"]
+  /// Names of weight files, in the order in which they are looked for: transformers', diffusers', then torch.save's.
+  private static let stems = [
+    ("model", ".safetensors"), ("diffusion_pytorch_model", ".safetensors"), ("pytorch_model", ".bin"),
+    ("diffusion_pytorch_model", ".bin"),
+  ]
   private static let variants = ["", ".fp16", ".bf16", ".fp32", ".non_ema"]
 
   init(_ url: URL) throws {
@@ -27,20 +30,19 @@ struct CheckpointFiles: Sendable {
       if url.lastPathComponent.hasSuffix(".index.json") {
         try self.init(index: url, directory: nil)
       } else {
-        try refusePickle(url)
         self.init(file: url, directory: nil)
       }
       return
     }
-    for stem in Self.stems.prefix(2) {
+    for (stem, suffix) in Self.stems {
       for variant in Self.variants {
-        let single = url.appendingPathComponent(stem + variant + ".safetensors")
+        let single = url.appendingPathComponent(stem + variant + suffix)
         if exists(single) {
           self.init(file: single, directory: url)
           return
         }
         // diffusers puts the variant before "index", or after it.
-        for name in [stem + variant + ".safetensors.index.json", stem + ".safetensors.index" + variant + ".json"] {
+        for name in [stem + variant + suffix + ".index.json", stem + suffix + ".index" + variant + ".json"] {
           let index = url.appendingPathComponent(name)
           if exists(index) {
             try self.init(index: index, directory: url)
@@ -61,11 +63,18 @@ struct CheckpointFiles: Sendable {
     throw CheckpointError(.missing, file: url.path, Self.whatIsThere(url, names, candidates))
   }
 
+  /// What a weight file is called when it is written again, as safetensors.
+  static func writtenName(_ name: String) -> String {
+    guard let suffix = [".bin", ".pt", ".pth", ".ckpt"].first(where: name.hasSuffix) else { return name }
+    let stem = name.dropLast(suffix.count)
+    return (stem.hasPrefix("pytorch_") ? stem.dropFirst("pytorch_".count) : stem) + ".safetensors"
+  }
+
   private init(file: URL, directory: URL?) {
     weights = [file]
     map = [:]
     self.directory = directory
-    singleName = directory == nil ? "model.safetensors" : file.lastPathComponent
+    singleName = directory == nil ? "model.safetensors" : Self.writtenName(file.lastPathComponent)
   }
 
   private init(index: URL, directory: URL?) throws {
@@ -89,7 +98,7 @@ struct CheckpointFiles: Sendable {
     weights = Set(map.values).sorted().map { index.deletingLastPathComponent().appendingPathComponent($0) }
     self.directory = directory
     let name = index.lastPathComponent
-    singleName = name.replacing(".index", with: "").replacing(".json", with: "")
+    singleName = Self.writtenName(name.replacing(".index", with: "").replacing(".json", with: ""))
   }
 
   /// What to say of a directory without one checkpoint in it.
@@ -104,9 +113,8 @@ struct CheckpointFiles: Sendable {
       }
       return "is a pipeline of several models; name one of its folders: \(components.joined(separator: ", "))"
     }
-    if let pickle = names.first(where: { $0.hasSuffix(".bin") || $0.hasSuffix(".pth") || $0.hasSuffix(".pt") }) {
-      return "holds \(pickle), a PyTorch file, and no safetensors; name that file, or convert it in Python: "
-        + "model.save_pretrained(folder, safe_serialization=True)"
+    if let pickle = names.first(where: { name in [".bin", ".pt", ".pth", ".ckpt"].contains(where: name.hasSuffix) }) {
+      return "holds \(pickle), a PyTorch file, and no model under a known name; if that is the model, name the file"
     }
     if let gguf = names.first(where: { $0.hasSuffix(".gguf") }) {
       return "holds a GGUF file, \(gguf), which is not read here; take the model's safetensors"

@@ -34,7 +34,7 @@ package enum MLXFormat {
     guard let scale = parameters["scale"]?.number ?? parameters["alpha"]?.number.map({ $0 / Double(rank) }) else {
       throw fail("lora_parameters has no scale")
     }
-    let file = try SafetensorsFile(directory.appendingPathComponent(weightsName))
+    let file = try TensorFile(directory.appendingPathComponent(weightsName))
     var parts: [String: [String: StoredTensor]] = [:]
     for tensor in file.tensors { parts[tensor.info.modulePath, default: [:]][lastComponent(tensor.name)] = tensor }
     var modules: [StoredModule] = []

@@ -12,19 +12,19 @@ struct ModuleScale {
 
 /// Gathers the parts of modules and makes their methods.
 struct ModuleReader {
-  private var parts: [String: [MethodPart: StoredTensor]] = [:]
+  private var parts: [ExactString: [MethodPart: StoredTensor]] = [:]
   /// α by path, where tensors hold it.
-  private var alphas: [String: Double] = [:]
+  private var alphas: [ExactString: Double] = [:]
   let file: String
 
   init(file: String) {
     self.file = file
   }
 
-  var paths: [String] { parts.keys.sorted(by: isOrdered) }
+  var paths: [String] { parts.keys.map(\.text).sorted(by: isOrdered) }
 
   mutating func add(_ tensor: StoredTensor, as part: MethodPart, of path: String) throws {
-    if let other = parts[path, default: [:]].updateValue(tensor, forKey: part) {
+    if let other = parts[ExactString(path), default: [:]].updateValue(tensor, forKey: part) {
       throw CheckpointError(
         .malformed, file: file, "\(tensor.name) and \(other.name) are the same part of the module \(path)")
     }
@@ -41,7 +41,7 @@ struct ModuleReader {
       throw CheckpointError(
         .number, file: file, "\(tensor.name) is \(value), so the module's scale is no number: the file is broken")
     }
-    alphas[path] = value
+    alphas[ExactString(path)] = value
   }
 
   /// The modules, in the natural order of their paths, and the tensors of those that lack a counterpart.
@@ -54,7 +54,7 @@ struct ModuleReader {
     for path in paths {
       let configured = try scale(path)
       let parts = ModuleParts(
-        path: path, file: file, tensors: parts[path]!, alpha: alphas[path] ?? configured.alpha,
+        path: path, file: file, tensors: parts[ExactString(path)]!, alpha: alphas[ExactString(path)] ?? configured.alpha,
         scaling: configured.scaling, rank: configured.rank, shared: shared, fields: fields)
       do {
         modules.append(StoredModule(path: path, method: try AdapterMethods.make(parts)))

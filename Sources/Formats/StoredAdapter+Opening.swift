@@ -14,14 +14,13 @@ extension StoredAdapter {
       throw CheckpointError(.inputOutput, file: url.path, "does not exist")
     }
     guard isDirectory(url) else {
-      if [PEFTNames.weightsName, PEFTNames.configurationName].contains(url.lastPathComponent),
+      if [PEFTNames.weightsName, PEFTNames.legacyWeightsName, PEFTNames.configurationName].contains(url.lastPathComponent),
         Self.isDirectoryOfAdapter(url.deletingLastPathComponent())
       {
         try self.init(peft: url.deletingLastPathComponent())
         return
       }
-      try refusePickle(url)
-      let file = try SafetensorsFile(url)
+      let file = try TensorFile(url)
       guard AdapterFile.recognises(file) else {
         throw CheckpointError(
           .unsupported, file: url.path,
@@ -48,7 +47,8 @@ extension StoredAdapter {
   public static func recognises(_ url: URL) -> Bool {
     if isDirectory(url) { return isDirectoryOfAdapter(url) || MLXFormat.recognises(url) || !innerAdapters(url).isEmpty }
     if url.lastPathComponent == PEFTNames.weightsName { return true }
-    return url.pathExtension == "safetensors" && ((try? SafetensorsFile(url)).map(AdapterFile.recognises) ?? false)
+    return ["safetensors", "bin", "pt", "ckpt"].contains(url.pathExtension)
+      && ((try? TensorFile(url)).map(AdapterFile.recognises) ?? false)
   }
 
   private static func isDirectoryOfAdapter(_ url: URL) -> Bool {

@@ -145,7 +145,7 @@ public struct Conversion: Sendable {
     } else if adapter.modules.allSatisfy({ $0.path.contains(".") }) {
       // A path with a dot is the model's own, behind the component's name.
       for index in result.modules.indices {
-        result.modules[index].path = ImageModelNames.split(result.modules[index].path).module
+        result.modules[index].path = LoRAModuleName(result.modules[index].path).module
       }
       result.configuration.setTargets(result.modules.map(\.path))
     } else {

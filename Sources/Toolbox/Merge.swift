@@ -144,7 +144,7 @@ public struct Merge: Sendable {
       to: url, expecting: outputs.map(\.info), metadata: metadata.isEmpty ? SafetensorsWriter.pythonMetadata : metadata)
     var jobs: [Job] = []
     for output in outputs {
-      let place = writer.place(output.info).lowerBound
+      let place = try writer.place(output.info).lowerBound
       if let change = output.change {
         for rows in change.blocks {
           jobs.append(.rows(rows, change: change, format: output.info.format, place: place))

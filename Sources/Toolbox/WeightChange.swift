@@ -122,10 +122,9 @@ extension WeightChange.Part {
   /// What a module's method makes of a place of its weight.
   init(_ item: Placement.Item, at place: WeightPlace, coefficient: Double) {
     let method = item.module.method
-    let isWhole = place.moduleRows == nil && place.tensorRows == nil
     self.init(
       coefficient: coefficient, rows: place.tensorRows, moduleRows: place.moduleRows,
-      mixesRows: method.mixesRows || !isWhole && !(method is StoredLoRA),
+      mixesRows: method.mixesRows,
       prepare: { try method.transform(of: $0) }, isTransposed: item.isTransposed)
   }
 

@@ -163,6 +163,7 @@ struct AdapterMethodTests {
     case .embedding(let o, let i): #expect(o == outputs && i == inputs)
     case .outputs(let o): #expect(o == outputs)
     case .inputs(let i): #expect(i == inputs || (shape.count > 2 && i == shape[1]))
+    case .rows(let width): #expect(width == columns)
     case .same(let own): #expect(own == shape)
     }
   }

@@ -37,12 +37,17 @@ import Testing
 }
 
 extension PEFTDirectoryTests {
-  @Test("Weights in a pickle are refused, with how to convert them; a missing configuration is named")
+  @Test("Weights in a pickle are read if nothing but tensors is in it; a missing configuration is named")
   func legacy() throws {
     try withTemporaryDirectory { directory in
       try Data([0x80]).write(to: directory.appendingPathComponent("adapter_model.bin"))
       let error = #expect(throws: CheckpointError.self) { try StoredAdapter(contentsOf: directory) }
-      #expect(error?.message.contains("pickle") == true)
+      #expect(error?.message.contains("adapter_config.json") == true)
+      let configuration = PEFTCase.named("llama").folder.appendingPathComponent("adapter/adapter_config.json")
+      try FileManager.default.copyItem(at: configuration, to: directory.appendingPathComponent("adapter_config.json"))
+      let broken = #expect(throws: CheckpointError.self) { try StoredAdapter(contentsOf: directory) }
+      #expect(broken?.file.hasSuffix("adapter_model.bin") == true)
+      try FileManager.default.removeItem(at: directory.appendingPathComponent("adapter_config.json"))
       let source = PEFTCase.named("llama").folder.appendingPathComponent("adapter/adapter_model.safetensors")
       try FileManager.default.copyItem(at: source, to: directory.appendingPathComponent("adapter_model.safetensors"))
       let missing = #expect(throws: CheckpointError.self) { try StoredAdapter(contentsOf: directory) }

@@ -53,6 +53,7 @@ public struct StoredDoRA: AdapterMethod {
   public var needsBias: Bool { direction.needsBias }
   public var isAdditive: Bool { false }
   public var mixesRows: Bool { direction.mixesRows }
+  public var isRowwise: Bool { direction.isRowwise && !isByInput }
   public func factors() throws -> LowRankUpdate? { nil }
   public var core: any AdapterMethod { direction }
   public func replacing(core: any AdapterMethod) -> any AdapterMethod {

@@ -42,8 +42,7 @@ public struct StoredTokenRows: AdapterMethod {
   }
 
   public var tensors: [(part: MethodPart, tensor: StoredTensor)] { [(Self.rows, values)] }
-  /// The table's width counts as outputs; it may have any number of rows.
-  public var shape: UpdateShape { .outputs(values.shape[1]) }
+  public var shape: UpdateShape { .rows(width: values.shape[1]) }
   public var rank: Int { 0 }
   public var scale: Double { 1 }
   public var isAdditive: Bool { false }

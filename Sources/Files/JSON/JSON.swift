@@ -4,6 +4,8 @@
 // Foundation's parser forgets the order and lets duplicate keys pass, so adapters and headers are read by this one.
 
 /// A JSON value; an object keeps its members in the order of the file, each key once.
+///
+/// Keys are compared by their bytes: an accent in one character or in two makes two keys.
 public enum JSON: Equatable, Sendable {
   case null
   case bool(Bool)
@@ -28,13 +30,13 @@ public enum JSON: Equatable, Sendable {
   public subscript(key: String) -> JSON? {
     get {
       guard case .object(let members) = self else { return nil }
-      return members.first { $0.key == key }?.value
+      return members.first { $0.key.isExactly(key) }?.value
     }
     set {
       guard case .object(var members) = self else {
         preconditionFailure("JSON subscript: only an object has members, this is \(self)")
       }
-      let position = members.firstIndex { $0.key == key }
+      let position = members.firstIndex { $0.key.isExactly(key) }
       switch (position, newValue) {
       case (let position?, let value?): members[position].value = value
       case (let position?, nil): members.remove(at: position)

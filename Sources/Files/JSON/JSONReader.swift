@@ -195,9 +195,9 @@ package struct JSONReader {
     switch peek() {
     case UInt8(ascii: "{"):
       var members: [JSON.Member] = []
-      var keys: Set<String> = []
+      var keys: Set<ExactString> = []
       try readObject { reader, key throws(JSONError) in
-        guard keys.insert(key).inserted else { throw reader.error("the key \"\(key)\" occurs twice") }
+        guard keys.insert(ExactString(key)).inserted else { throw reader.error("the key \"\(key)\" occurs twice") }
         members.append(JSON.Member(key, try reader.readValue(depth: depth + 1)))
       }
       return .object(members)
@@ -213,6 +213,18 @@ package struct JSONReader {
     case UInt8(ascii: "N"): return try readWord("NaN", .number(.nan))
     case UInt8(ascii: "I"): return try readWord("Infinity", .number(.infinity))
     default: return try readNumber()
+    }
+  }
+
+  /// Steps over a value of any kind without building it.
+  package mutating func skipValue(depth: Int = 0) throws(JSONError) {
+    guard depth < Self.deepestNesting else { throw error("nested deeper than \(Self.deepestNesting)") }
+    switch peek() {
+    case UInt8(ascii: "{"):
+      try readObject { reader, _ throws(JSONError) in try reader.skipValue(depth: depth + 1) }
+    case UInt8(ascii: "["):
+      try readArray { reader throws(JSONError) in try reader.skipValue(depth: depth + 1) }
+    default: _ = try readValue(depth: depth)
     }
   }
 

@@ -1,7 +1,8 @@
 // The header of a safetensors file: 8 bytes of length, then JSON that says where each tensor's bytes lie.
 //
-// The rules are those of the Rust reference implementation, as strict as it: the tensors' byte ranges, in order, must
-// fill the rest of the file without a hole and without overlap. It is parsed without building a JSON tree, so that a
+// The rules are those of the Rust reference implementation: the tensors' byte ranges, in order, must fill the rest of
+// the file without a hole and without overlap; names are bytes; fields that are unknown are read over. (Of a name that
+// occurs twice, the reference takes the last; here it is refused.) It is parsed without building a JSON tree, so that a
 // hostile header costs no more memory than its own size warrants.
 // https://github.com/huggingface/safetensors#format
 
@@ -21,8 +22,6 @@ public struct SafetensorsHeader: Sendable {
 
   /// Longer headers are refused, as the reference implementation does.
   static let longest = 100_000_000
-  /// More axes than any program uses.
-  static let mostAxes = 32
 
   /// Reads and validates the header at the start of a file's bytes.
   public init(file bytes: UnsafeRawBufferPointer) throws(JSONError) {
@@ -46,20 +45,38 @@ public struct SafetensorsHeader: Sendable {
   ) throws(JSONError) -> (entries: [Entry], metadata: [JSON.Member]) {
     var entries: [Entry] = []
     var metadata: [JSON.Member] = []
-    var names: Set<String> = []
+    var names: Set<ExactString> = []
     var reader = JSONReader(text)
     try reader.readObject { reader, name throws(JSONError) in
-      guard names.insert(name).inserted else { throw reader.error("the name \"\(name)\" occurs twice") }
+      guard names.insert(ExactString(name)).inserted else { throw reader.error("the name \"\(name)\" occurs twice") }
       if name == "__metadata__" {
-        try reader.readObject { reader, key throws(JSONError) in
-          metadata.append(JSON.Member(key, .string(try reader.readString())))
-        }
+        metadata = try readMetadata(&reader)
       } else {
         entries.append(try readEntry(&reader, name: name))
       }
     }
     try reader.expectEnd()
     return (entries, metadata)
+  }
+
+  /// Texts under names; of a name that occurs twice, the last counts. `null` is as good as none.
+  private static func readMetadata(_ reader: inout JSONReader) throws(JSONError) -> [JSON.Member] {
+    if reader.peek() == UInt8(ascii: "n") {
+      _ = try reader.readValue()
+      return []
+    }
+    var members: [JSON.Member] = []
+    var positions: [ExactString: Int] = [:]
+    try reader.readObject { reader, key throws(JSONError) in
+      let member = JSON.Member(key, .string(try reader.readString()))
+      if let position = positions[ExactString(key)] {
+        members[position] = member
+      } else {
+        positions[ExactString(key)] = members.count
+        members.append(member)
+      }
+    }
+    return members
   }
 
   private static func readEntry(_ reader: inout JSONReader, name: String) throws(JSONError) -> Entry {
@@ -72,23 +89,19 @@ public struct SafetensorsHeader: Sendable {
         let word = try reader.readString()
         format = NumberFormat(rawValue: word)
         guard format != nil else { throw reader.error("\(name): the dtype \"\(word)\" is unknown") }
-      case "shape" where shape == nil: shape = try readNaturals(&reader, atMost: mostAxes, of: name)
+      case "shape" where shape == nil: shape = try readNaturals(&reader, atMost: TensorInfo.mostAxes, of: name)
       case "data_offsets" where offsets == nil: offsets = try readNaturals(&reader, atMost: 2, of: name)
-      default: throw reader.error("\(name): \"\(key)\" is unknown or occurs twice")
+      case "dtype", "shape", "data_offsets": throw reader.error("\(name): \"\(key)\" occurs twice")
+      default: try reader.skipValue()
       }
     }
     guard let format, let shape, let offsets, offsets.count == 2 else {
       throw reader.error("\(name): dtype, shape and two data_offsets are needed")
     }
     guard offsets[0] <= offsets[1] else { throw reader.error("\(name): ends before it begins") }
-    var count = 1
-    for extent in shape {
-      let (product, overflow) = count.multipliedReportingOverflow(by: extent)
-      guard !overflow else { throw reader.error("\(name): the shape \(shape) is too large") }
-      count = product
-    }
-    guard let size = format.byteCount(count) else {
-      throw reader.error("\(name): shape \(shape) of \(format.rawValue) is no whole number of bytes")
+    guard let size = TensorInfo.byteCount(format, shape) else {
+      throw reader.error(
+        "\(name): the shape \(shape) of \(format.rawValue) is too large, or no whole number of bytes")
     }
     guard size == offsets[1] - offsets[0] else {
       throw reader.error(

@@ -16,6 +16,7 @@ public final class SafetensorsWriter: @unchecked Sendable {
   // Guarded by `lock`.
   private let lock = NSLock()
   private var tensors: [TensorInfo] = []
+  private var names: Set<ExactString> = []
   private var dataLength = 0
   private var written = 0
 
@@ -38,8 +39,13 @@ public final class SafetensorsWriter: @unchecked Sendable {
   }
 
   /// A tensor's place in the file, counted in bytes from the end of the header.
-  public func place(_ tensor: TensorInfo) -> Range<Int> {
-    lock.withLock {
+  ///
+  /// - Throws: ``CheckpointError`` where a tensor of this name has its place already: one name, one tensor.
+  public func place(_ tensor: TensorInfo) throws -> Range<Int> {
+    try lock.withLock {
+      guard names.insert(ExactString(tensor.name)).inserted else {
+        throw CheckpointError(.mismatch, file: file.url.path, "\(tensor.name) would be written twice")
+      }
       let start = dataLength
       dataLength += tensor.byteCount
       tensors.append(tensor)
@@ -56,7 +62,7 @@ public final class SafetensorsWriter: @unchecked Sendable {
 
   /// Places a tensor and writes it as it is stored.
   public func append(_ tensor: StoredTensor) throws {
-    let place = place(tensor.info)
+    let place = try place(tensor.info)
     try tensor.withBytes { bytes in
       // In pieces, so that a mapped file's pages don't pile up.
       let piece = 8 << 20

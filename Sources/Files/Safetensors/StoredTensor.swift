@@ -35,6 +35,13 @@ public struct StoredTensor: @unchecked Sendable {
     self.init(info: info, memory: memory)
   }
 
+  /// A tensor in memory, whose bytes `fill` writes, all of them.
+  init(info: TensorInfo, _ fill: (UnsafeMutableRawBufferPointer) -> Void) {
+    let memory = OwnedBytes(count: info.byteCount)
+    fill(memory.bytes)
+    self.init(info: info, memory: memory)
+  }
+
   private init(info: TensorInfo, memory: OwnedBytes) {
     self.info = info
     owner = memory
@@ -131,12 +138,17 @@ public struct StoredTensor: @unchecked Sendable {
   /// The same for a range of its bytes.
   package func release(bytes range: Range<Int>) { advise(.finished, range) }
 
-  private func advise(_ advice: MappedFile.Advice, _ range: Range<Int>) {
+  /// Where its bytes lie in the mapped file; `nil` for a tensor in memory.
+  package var fileRange: Range<Int>? {
     guard let file = owner as? MappedFile, let base = file.bytes.baseAddress, let start = bytes.baseAddress else {
-      return
+      return nil
     }
-    let offset = start - base
-    file.advise(advice, offset + range.lowerBound..<offset + range.upperBound)
+    return start - base..<start - base + bytes.count
+  }
+
+  private func advise(_ advice: MappedFile.Advice, _ range: Range<Int>) {
+    guard let file = owner as? MappedFile, let start = fileRange?.lowerBound else { return }
+    file.advise(advice, start + range.lowerBound..<start + range.upperBound)
   }
 }
 

@@ -19,14 +19,13 @@ extension StoredAdapter {
     guard let name = [PEFTNames.weightsName, PEFTNames.legacyWeightsName].first(where: exists) else {
       throw CheckpointError(.missing, file: directory.path, "has no \(PEFTNames.weightsName)")
     }
-    try refusePickle(directory.appendingPathComponent(name))
     guard exists(PEFTNames.configurationName) else {
       throw CheckpointError(
         .missing, file: directory.path, "has no \(PEFTNames.configurationName), so rank, alpha and scale are unknown")
     }
     let configuration = try PEFTConfiguration(
       contentsOf: directory.appendingPathComponent(PEFTNames.configurationName))
-    let file = try SafetensorsFile(directory.appendingPathComponent(name))
+    let file = try TensorFile(directory.appendingPathComponent(name))
     try self.init(PEFTReading(file.tensors, configuration, file: file.url), directory, metadata: file.metadata)
   }
 

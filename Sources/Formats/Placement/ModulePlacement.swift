@@ -76,17 +76,17 @@ private struct Orientation {
   func isTransposed(_ module: StoredModule, path: String, places: [WeightPlace]) -> Bool? {
     // Of a weight in parts, each part must have the inputs, and the rows must be there.
     if places.count > 1 || places[0].tensorRows != nil || places[0].moduleRows != nil {
-      let fits = places.allSatisfy { place in
+      let fits = module.method.isRowwise && places.allSatisfy { place in
         guard let shape = base[place.tensor]?.shape, let rows = shape.first else { return false }
         let taken = place.tensorRows ?? 0..<rows
         let given = place.moduleRows ?? 0..<module.outputs
         return taken.upperBound <= rows && given.upperBound <= module.outputs && taken.count == given.count
-          && shape.dropFirst().reduce(1, *) == module.inputs
+          && [0, shape.dropFirst().reduce(1, *)].contains(module.inputs)
       }
       return fits ? false : nil
     }
     guard let entry = base[places[0].tensor] else { return nil }
-    let known = entry.isTransposed ?? (base.architecture.isConv1D(path) ? true : nil) ?? evidence
+    let known = entry.isTransposed ?? (places[0].isTransposed || base.architecture.isConv1D(path) ? true : nil) ?? evidence
     return Self.isTransposed(
       module.method.shape, shape: entry.shape, known: known, configured: isFanInFanOut)
   }
@@ -103,10 +103,12 @@ private struct Orientation {
       if fitsStraight && fitsTransposed { return known ?? configured }
       return fitsStraight ? false : fitsTransposed ? true : nil
     case .outputs(let count), .inputs(let count):
-      guard shape.count >= 2 else { return nil }
       let isTransposed = shape.count == 2 && (known ?? configured)
       let isOutputs = if case .outputs = update { true } else { false }
-      return shape[isOutputs != isTransposed ? 0 : 1] == count ? isTransposed : nil
+      if isOutputs != isTransposed { return shape.first == count ? isTransposed : nil }
+      // Of a convolution, channels, or channels and kernel.
+      return shape.count >= 2 && [shape[1], shape.dropFirst().reduce(1, *)].contains(count) ? isTransposed : nil
+    case .rows(let width): return shape.count == 2 && shape[1] == width ? true : nil
     case .same(let expected): return shape == expected ? false : nil
     }
   }
@@ -131,6 +133,7 @@ extension UpdateShape {
       "\([outputs, inputs])" + (kernel.isEmpty ? "" : " of a convolution \(kernel)")
     case .embedding(let outputs, let inputs): "\([outputs, inputs]) of an embedding"
     case .outputs(let count): "for \(count) outputs"
+    case .rows(let width): "rows of \(width)"
     case .inputs(let count): "for \(count) inputs"
     case .same(let shape): "\(shape)"
     }

@@ -126,12 +126,14 @@ public struct WeightCatalog: Sendable {
   package func places(of path: String, leaf: String = ".weight") -> [WeightPlace] {
     if let name = stored(path + leaf) { return [WeightPlace(tensor: name)] }
     if path + leaf == tied?.output { return [WeightPlace(tensor: path + leaf)] }
-    let (component, module) = ImageModelNames.split(path)
+    let name = LoRAModuleName(path)
     if let images {
-      let places = component.map { images.places(of: module, in: $0) } ?? images.placesAnywhere(of: module)
-      return leaf == ".weight" ? places : places.compactMap(Self.bias(of:)).filter { entries[$0.tensor] != nil }
+      let places =
+        leaf == ".weight"
+        ? images.places(of: name.module, in: name.component) : images.biasPlaces(of: name.module, in: name.component)
+      if !places.isEmpty { return places }
     }
-    return stored(module + leaf).map { [WeightPlace(tensor: $0)] } ?? []
+    return stored(name.module + leaf).map { [WeightPlace(tensor: $0)] } ?? []
   }
 
   /// The stored name of a tensor.
@@ -139,15 +141,8 @@ public struct WeightCatalog: Sendable {
 
   /// Whether a module is of a part of a pipeline that this checkpoint does not hold.
   func lacksComponent(of path: String) -> Bool {
-    guard let images, let component = ImageModelNames.split(path).component else { return false }
+    guard let images, let component = LoRAModuleName(path).component else { return false }
     return !images.components.contains(component)
-  }
-
-  private static func bias(of place: WeightPlace) -> WeightPlace? {
-    guard place.tensor.hasSuffix(".weight") else { return nil }
-    var place = place
-    place.tensor = place.tensor.dropLast("weight".count) + "bias"
-    return place
   }
 
   private static func modulePath(_ name: String) -> String? {

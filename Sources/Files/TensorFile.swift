@@ -1,0 +1,42 @@
+// A file of named tensors, whichever of the formats it is in.
+//
+//     let weight = try TensorFile(url)["model.embed_tokens.weight"]?.tensor()
+
+import Foundation
+
+/// A safetensors file or one that `torch.save` wrote. Which of them it is, its bytes say and not its name.
+public struct TensorFile: Sendable {
+  public enum Format: Sendable {
+    case safetensors
+    case torch
+  }
+
+  public let url: URL
+  public let format: Format
+  /// What a safetensors header says beside the tensors, and what the other format's texts make of one.
+  public let metadata: [JSON.Member]
+  /// Bytes of the whole file.
+  public let byteCount: Int
+  /// What a reader should know of how the file was read, in sentences.
+  public let notes: [String]
+  private let list: TensorList
+
+  /// - Throws: ``CheckpointError`` where the file can't be opened, is not valid, or is something else, which it names.
+  public init(_ url: URL) throws {
+    self.url = url
+    if try FileKind(contentsOf: url).isTorch {
+      let file = try TorchFile(url)
+      (format, byteCount, notes, list) = (.torch, file.byteCount, file.notes, file.list)
+      metadata = SafetensorsWriter.pythonMetadata + file.metadata
+    } else {
+      let file = try SafetensorsFile(url)
+      (format, metadata, byteCount, notes, list) = (.safetensors, file.metadata, file.byteCount, [], file.list)
+    }
+  }
+
+  /// In an order that is the same each time: of their bytes (safetensors), of the dictionary (torch).
+  public var tensors: [StoredTensor] { list.tensors }
+
+  /// The tensor of this name; names are compared by their bytes.
+  public subscript(name: String) -> StoredTensor? { list[name] }
+}
