@@ -15,6 +15,10 @@ public protocol AdapterMethod: Sendable {
   var name: String { get }
   /// peft's `peft_type` whose folders hold it; nil where peft has none.
   static var peftType: String? { get }
+  /// Whether peft's `target_modules` chooses its modules; another field does otherwise.
+  static var isTargeted: Bool { get }
+  /// Whether these tensors of one module are its own, all of them.
+  static func recognises(_ parts: Set<MethodPart>) -> Bool
   /// The tensors that a module of it may have.
   static var parts: [MethodPart] { get }
 
@@ -58,6 +62,10 @@ public protocol AdapterMethod: Sendable {
 }
 
 extension AdapterMethod {
+  public static var isTargeted: Bool { true }
+  public static func recognises(_ found: Set<MethodPart>) -> Bool {
+    !found.isDisjoint(with: parts) && found.isSubset(of: parts)
+  }
   public var name: String { Self.name }
   public var core: any AdapterMethod { self }
   public func replacing(core: any AdapterMethod) -> any AdapterMethod { core }

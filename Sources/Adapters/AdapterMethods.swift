@@ -5,7 +5,7 @@ import LoRAFiles
 public enum AdapterMethods {
   /// In the order in which they are tried: what wraps another comes before it.
   public static let all: [any AdapterMethod.Type] = [
-    StoredDoRA.self, StoredLoRA.self, StoredLoHa.self, StoredLoKr.self, StoredVeRA.self, StoredAdaLoRA.self,
+    StoredDoRA.self, StoredBiasDifference.self, StoredLoRA.self, StoredLoHa.self, StoredLoKr.self, StoredVeRA.self, StoredAdaLoRA.self,
     StoredIA3.self, StoredDifference.self, StoredOFT.self, StoredInputOFT.self, StoredGLoRA.self,
     StoredTokenRows.self, StoredMiSS.self, StoredDeLoRA.self,
   ]
@@ -28,14 +28,7 @@ public enum AdapterMethods {
   /// - Throws: ``CheckpointError`` where no method has these parts, or they don't fit each other.
   public static func make(_ parts: ModuleParts) throws -> any AdapterMethod {
     let found = Set(parts.tensors.keys)
-    guard
-      let method = all.first(where: { method in
-        method is StoredDoRA.Type
-          ? found.contains(StoredDoRA.magnitude)
-          : !found.isDisjoint(with: method.parts)
-            && found.isSubset(of: method.parts)
-      })
-    else {
+    guard let method = all.first(where: { $0.recognises(found) }) else {
       throw parts.problem(
         "\(parts.tensors.values.map(\.name).sorted().joined(separator: ", ")) make no method that is known",
         .unsupported)

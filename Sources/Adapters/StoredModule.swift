@@ -26,6 +26,8 @@ public struct StoredModule: Sendable {
   }
 
   public var rank: Int { method.rank }
+  /// Whether peft's `target_modules` chooses it.
+  public var isTargeted: Bool { type(of: method).isTargeted }
   /// What BA is multiplied by.
   public var scale: Double { method.scale }
   public var tensors: [StoredTensor] { method.tensors.map(\.tensor) }

@@ -24,7 +24,8 @@ public struct TensorFile: Sendable {
   /// - Throws: ``CheckpointError`` where the file can't be opened, is not valid, or is something else, which it names.
   public init(_ url: URL) throws {
     self.url = url
-    if try FileKind(contentsOf: url).isTorch {
+    let kind = try FileKind(contentsOf: url)
+    if kind.isTorch, url.pathExtension != "safetensors" {
       let file = try TorchFile(url)
       (format, byteCount, notes, list) = (.torch, file.byteCount, file.notes, file.list)
       metadata = SafetensorsWriter.pythonMetadata + file.metadata

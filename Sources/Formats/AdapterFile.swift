@@ -24,7 +24,7 @@ package enum AdapterFile {
     for dot in name.indices where name[dot] == "." {
       guard let part = AdapterMethods.partBySuffix[String(name[dot...])] else { continue }
       // Every layer of a model has a "weight"; only beside another part is it one of a method.
-      if part == StoredIA3.excess && file[name[..<dot] + StoredIA3.onInput.suffix] == nil { return nil }
+      if part == StoredIA3.excess && file[name[..<dot] + StoredIA3.onInput.suffix] == nil { continue }
       return (String(name[..<dot]), part)
     }
     // "….to_q_lora.down.weight", as early versions of diffusers have it.
@@ -65,7 +65,7 @@ package enum AdapterFile {
     }
     var configuration = PEFTConfiguration()
     configuration.setRanks(of: modules)
-    configuration.setTargets(modules.map(\.path))
+    configuration.setTargets(modules)
     var findings: [Finding] = []
     if !unknown.isEmpty { findings.append(Finding(.error, "tensors of no known part", unknown.sorted(by: isOrdered))) }
     if !incomplete.isEmpty {

@@ -89,7 +89,7 @@ extension StoredAdapter {
     }
     guard !modules.isEmpty else { throw AttachmentError.noMatch(targets: [name], candidates: model.adapterNames) }
     configuration.describe(modules)
-    configuration.setTargets(modules.map(\.path), among: model.parameters.map { String($0.name.drop(lastPart: ".")) })
+    configuration.setTargets(modules, among: model.parameters.map { String($0.name.drop(lastPart: ".")) })
     // A module with its weight is saved whole; a bias alone is one of the bias modes.
     let whole = Set(replacements.filter { $0.name.hasSuffix(".weight") }.map(\.info.modulePath))
     configuration.selection.saved = Array(Set(configuration.selection.saved + whole.map(lastComponent))).sorted()

@@ -54,6 +54,11 @@ public struct Checkpoint: Sendable {
     if !files.map.isEmpty {
       let absent = files.map.keys.filter { places[ExactString($0)] == nil }
       findings.report(.note, "tensors that the index names and no shard holds", absent)
+      let (map, known) = (files.map, Set(repeated))
+      let misplaced = shards.flatMap { file in
+        file.tensors.map(\.name).filter { map[$0] != file.url.lastPathComponent && !known.contains($0) }
+      }
+      findings.report(.note, "tensors that the index does not list, or lists in another file", misplaced)
     }
     for note in Set(shards.flatMap(\.notes)).sorted() { findings.append(Finding(.note, note)) }
     self.findings = findings

@@ -75,7 +75,7 @@ package enum MLXFormat {
     var configuration = PEFTConfiguration()
     configuration.usesMagnitudes = modules.contains { $0.method is StoredDoRA }
     configuration.setRanks(of: modules)
-    configuration.setTargets(modules.map(\.path))
+    configuration.setTargets(modules)
     configuration.baseModel = json["model"]?.string
     configuration.taskType = "CAUSAL_LM"
     configuration.dropout = parameters["dropout"]?.number ?? 0

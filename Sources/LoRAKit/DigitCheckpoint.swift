@@ -40,7 +40,7 @@ extension DigitExperiment.Result {
     var peft = PEFTConfiguration()
     peft.baseModel = "base.safetensors"
     peft.describe(modules)
-    peft.setTargets(modules.map(\.path), among: base.parameters.map(\.name))
+    peft.setTargets(modules, among: base.parameters.map(\.name))
     let folder = output.staging.appendingPathComponent("adapter")
     try StoredAdapter(url: folder, configuration: peft, modules: modules).write(peft: folder)
     func size(_ path: String) throws -> Int {

@@ -18,10 +18,6 @@ public final class TextGenerator {
   public init(model folder: URL, adapters: [URL] = []) throws {
     var tokenizer = try Tokenizer(contentsOf: folder)
     model = try languageModel(contentsOf: folder)
-    guard tokenizer.idBound <= model.vocabulary else {
-      throw CheckpointError(
-        .mismatch, file: folder.path, "the tokenizer has \(tokenizer.idBound) tokens, the model \(model.vocabulary)")
-    }
     adapterNames = try TextGenerator.names(of: adapters)
     for (url, name) in zip(adapters, adapterNames) { try StoredAdapter(peft: url).attach(to: model, named: name) }
     // What the tokenizer's files leave open, the model's may say.
@@ -78,6 +74,7 @@ public final class TextGenerator {
     guard !start.isEmpty else {
       throw CheckpointError(.missing, file: "", "the prompt is empty, and the model has no token that begins a text")
     }
+    try model.requireKnown(start, of: tokenizer)
     guard start.count < model.positions else {
       throw CheckpointError(
         .mismatch, file: "",

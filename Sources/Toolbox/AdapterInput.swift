@@ -3,6 +3,7 @@
 import LoRAAdapters
 import LoRAFiles
 import LoRAFormats
+import LoRALinearAlgebra
 import LoRATensors
 
 extension StoredAdapter {
@@ -41,7 +42,10 @@ extension StoredAdapter {
 
   /// Runs an operation of linear algebra on a module, whose errors then name the adapter and the module.
   func decomposing<Result>(_ module: StoredModule, _ body: () throws -> Result) throws -> Result {
-    do { return try body() } catch let error as CheckpointError { throw error } catch {
+    do { return try body() } catch let error as CheckpointError { throw error } catch LinearAlgebraError.overflow {
+      throw CheckpointError(
+        .number, file: url.path, "\(module.path): the numbers of A and B are so large that B A is beyond float32")
+    } catch {
       throw CheckpointError(.number, file: url.path, "\(module.path): \(error)")
     }
   }

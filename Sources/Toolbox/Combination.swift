@@ -80,7 +80,7 @@ public struct Combination: Sendable {
       Set($0.adapter.modules.map(\.path)) == paths
         && $0.adapter.configuration.selection.targets == configuration.selection.targets
     }) {
-      configuration.setTargets(Array(paths))
+      configuration.setTargets(modules)
     }
     configuration.selection.saved = adapters.reduce(into: []) { names, member in
       for name in member.adapter.configuration.selection.saved where !names.contains(name) { names.append(name) }
@@ -93,11 +93,11 @@ public struct Combination: Sendable {
 
   private func check(_ adapter: StoredAdapter) throws {
     try adapter.requireWhole(action: "combined")
-    if let module = adapter.modules.first(where: { $0.method is StoredDoRA }) {
+    if let module = adapter.modules.first(where: { !$0.method.isAdditive }) {
       throw CheckpointError(
         .unsupported, file: adapter.url.path,
-        "\(module.path) is DoRA: its change depends on the base's weights and is no sum of products. Merge it into the "
-          + "base, then extract")
+        "\(module.path) is \(module.method.name): its change depends on the base's weights and is no sum of products. "
+          + "Merge it into the base, then extract")
     }
     if let method = adapter.configuration.baseChangingInitialization {
       throw CheckpointError(

@@ -26,6 +26,8 @@ public struct Conversion: Sendable {
     public let lost: [String]
     /// What it holds in another form, with the same effect.
     public let changed: [String]
+    /// Of modules that were approximated, ‖what remains‖ / ‖change‖.
+    public internal(set) var residuals: [(path: String, relative: Double)] = []
 
     public var isLossless: Bool { lost.isEmpty }
   }
@@ -35,18 +37,20 @@ public struct Conversion: Sendable {
   public var allowsLoss = false
   /// What kohya's names begin with.
   public var kohyaPrefix = "lora_unet_"
+  /// As a plain LoRA: the rank for methods whose change is no product of two factors, which are then approximated.
+  public var rank: Int?
 
   public init(to target: Target) {
     self.target = target
   }
 
-  public func verdict(on adapter: StoredAdapter) -> Verdict {
+  public func verdict(on adapter: StoredAdapter, base: Checkpoint? = nil) -> Verdict {
     var (lost, changed): ([String], [String]) =
       switch target {
       case .peft: Self.peftLosses(adapter)
       case .mlx: MLXFormat.losses(adapter)
       case .kohya: AdapterFile.losses(adapter)
-      case .lora: Self.methodLosses(adapter)
+      case .lora: LoRAConversion.losses(adapter, isBaseKnown: base != nil, rank: rank)
       }
     lost += adapter.findings.errors.map { "\($0.message) (\($0.subjects.count))" }
     if target == .mlx || target == .kohya, adapter.format == .peft {
@@ -67,22 +71,6 @@ public struct Conversion: Sendable {
     )
   }
 
-  private static func methodLosses(_ adapter: StoredAdapter) -> ([String], [String]) {
-    let others = adapter.modules.filter { module in
-      (module.method.isAdditive ? try? module.method.factors() : nil) == nil
-    }
-    let converted = adapter.modules.filter { $0.lora == nil }
-    return (
-      others.isEmpty
-        ? []
-        : [
-          "\(Set(others.map(\.method.name)).sorted().joined(separator: ", ")) of \(others.count) modules, whose change is "
-            + "no product of two factors"
-        ],
-      converted.isEmpty ? [] : ["\(adapter.methodNames.joined(separator: ", ")) becomes LoRA by its factors, exactly"]
-    )
-  }
-
   /// Writes the converted adapter.
   ///
   /// - Parameter base: gives the names of a file's modules their paths in the model, which peft and mlx-lm need.
@@ -90,13 +78,17 @@ public struct Conversion: Sendable {
   public func convert(_ adapter: StoredAdapter, to url: URL, base: Checkpoint? = nil) throws -> Verdict {
     var adapter = adapter
     if adapter.format.isFile && (target == .peft || target == .mlx) { adapter = try renamed(adapter, base: base) }
-    let verdict = verdict(on: adapter)
+    var verdict = verdict(on: adapter, base: base)
     guard verdict.isLossless || allowsLoss else {
       throw CheckpointError(
         .unsupported, file: adapter.url.path,
         "\(target.rawValue) has no place for: \(verdict.lost.joined(separator: "; ")). Nothing was written")
     }
-    if target == .lora { adapter = try asLoRA(adapter) }
+    if target == .lora {
+      let conversion = try LoRAConversion(adapter, base: base, rank: rank, allowsLoss: allowsLoss)
+      adapter = conversion.adapter
+      verdict.residuals = conversion.residuals
+    }
     guard !adapter.modules.isEmpty || !adapter.replacements.isEmpty else {
       throw CheckpointError(.unsupported, file: adapter.url.path, "nothing would be left; nothing was written")
     }
@@ -107,21 +99,6 @@ public struct Conversion: Sendable {
     case .lora: try adapter.write(url)
     }
     return verdict
-  }
-
-  /// Every method by its factors.
-  private func asLoRA(_ adapter: StoredAdapter) throws -> StoredAdapter {
-    var result = adapter
-    result.modules = try mapInParallel(adapter.modules) { module in
-      guard module.lora == nil, module.method.isAdditive, let update = try module.method.factors() else {
-        return module.lora == nil ? nil : module
-      }
-      return StoredModule(path: module.path, method: try StoredLoRA(update, like: module.method))
-    }.compactMap { $0 }
-    result.shared = []
-    result.findings = []
-    result.configuration.describe(result.modules)
-    return result
   }
 
   /// The modules of a file under the paths that the model has.
@@ -141,13 +118,13 @@ public struct Conversion: Sendable {
           "\(unresolved.count) of \(adapter.modules.count) modules have no place in the base: "
             + unresolved.prefix(5).joined(separator: ", "))
       }
-      result.configuration.setTargets(result.modules.map(\.path), among: catalog.parameterPaths)
+      result.configuration.setTargets(result.modules, among: catalog.parameterPaths)
     } else if adapter.modules.allSatisfy({ $0.path.contains(".") }) {
       // A path with a dot is the model's own, behind the component's name.
       for index in result.modules.indices {
         result.modules[index].path = LoRAModuleName(result.modules[index].path).module
       }
-      result.configuration.setTargets(result.modules.map(\.path))
+      result.configuration.setTargets(result.modules)
     } else {
       throw CheckpointError(
         .missing, file: adapter.url.path,
@@ -173,7 +150,7 @@ extension WeightCatalog {
           .unsupported, file: title, "\(module.path) is a part of the module \(path), which an adapter takes whole")
       }
       guard let rows = place.moduleRows else { return StoredModule(path: path, method: module.method) }
-      guard let update = try module.method.isAdditive ? module.method.factors() : nil else {
+      guard let update = try module.method.factors() else {
         throw CheckpointError(
           .unsupported, file: title, "\(module.path) is \(module.method.name), and split in parts in this model")
       }

@@ -238,7 +238,7 @@ struct ExtractionPlan: Sendable {
     var configuration = PEFTConfiguration()
     configuration.describe(modules)
     configuration.setTargets(
-      modules.map(\.path),
+      modules,
       among: pair.parameters.map(\.path).filter { path in !modulesToSave.contains { Self.matches($0, path) } })
     configuration.selection.saved = modulesToSave
     configuration.bias = replacesBiases ? .loraOnly : .none

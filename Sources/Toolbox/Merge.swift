@@ -55,8 +55,8 @@ public struct Merge: Sendable {
   public var plan: MergeReport {
     MergeReport(
       base: base.url, output: nil, modules: [], changedTensors: changes.changes.count + changes.swapped.count,
-      addedTensors: changes.additions.keys.sorted(by: isOrdered),
-      copiedTensors: base.tensorCount - changes.changes.keys.filter { base[$0] != nil }.count - changes.swapped.count,
+      addedTensors: changes.additions.keys.map(\.text).sorted(by: isOrdered),
+      copiedTensors: base.tensorCount - changes.changes.keys.filter { base[$0.text] != nil }.count - changes.swapped.count,
       byteCount: base.shards.indices.reduce(0) { $0 + outputs(ofShard: $1).reduce(0) { $0 + $1.info.byteCount } },
       findings: base.findings + changes.findings + model.findings)
   }
@@ -89,7 +89,7 @@ public struct Merge: Sendable {
     report.output = output
     report.modules = account.modules.sorted { isOrdered($0.tensor, $1.tensor) }.map { figures in
       var figures = figures
-      figures.path = changes.paths[figures.tensor] ?? figures.tensor
+      figures.path = changes.paths[ExactString(figures.tensor)] ?? figures.tensor
       return figures
     }
     return report
@@ -106,9 +106,9 @@ public struct Merge: Sendable {
   private func outputs(ofShard shard: Int) -> [Output] {
     let added = shard == base.shards.count - 1 ? changes.additions.values.sorted { isOrdered($0.name, $1.name) } : []
     return (base.tensors(ofShard: shard) + added).map { tensor in
-      let source = changes.swapped[tensor.name] ?? tensor
+      let source = changes.swapped[ExactString(tensor.name)] ?? tensor
       let format = source.format.isConvertible ? format ?? source.format : source.format
-      let change = changes.changes[tensor.name] ?? (format == source.format ? nil : WeightChange(source))
+      let change = changes.changes[ExactString(tensor.name)] ?? (format == source.format ? nil : WeightChange(source))
       return Output(
         source: source, change: change,
         info: TensorInfo(name: model.name(of: tensor.name), format: format, shape: tensor.shape))

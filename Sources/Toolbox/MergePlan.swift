@@ -9,14 +9,14 @@ import LoRAFormats
 struct MergePlan: Sendable {
   let base: Checkpoint
   /// By tensor name.
-  private(set) var changes: [String: WeightChange] = [:]
+  private(set) var changes: [ExactString: WeightChange] = [:]
   /// Tensors that take a stored one's place as they are, by its name: formats that no arithmetic is done with.
-  private(set) var swapped: [String: StoredTensor] = [:]
+  private(set) var swapped: [ExactString: StoredTensor] = [:]
   /// Tensors that the base does not have, by name.
-  private(set) var additions: [String: StoredTensor] = [:]
+  private(set) var additions: [ExactString: StoredTensor] = [:]
   private(set) var findings: [Finding] = []
   /// The modules' paths in the adapter, by tensor.
-  private(set) var paths: [String: String] = [:]
+  private(set) var paths: [ExactString: String] = [:]
   private(set) var isUntied = false
   private let catalog: WeightCatalog
 
@@ -39,7 +39,7 @@ struct MergePlan: Sendable {
       plan.findings += placement.findings
       for (tensor, isNew) in placement.replacements {
         if isNew {
-          guard plan.additions.updateValue(tensor, forKey: tensor.name) == nil else {
+          guard plan.additions.updateValue(tensor, forKey: ExactString(tensor.name)) == nil else {
             throw CheckpointError(
               .mismatch, file: adapter.url.path,
               "two adapters bring \(tensor.name), which the base does not have; merge them one at a time")
@@ -47,7 +47,7 @@ struct MergePlan: Sendable {
         } else if base[tensor.name]!.format.isConvertible {
           plan.change(tensor.name).add(WeightChange.Part(replacement: tensor, coefficient: weight))
         } else {
-          guard weight == 1, plan.swapped.updateValue(tensor, forKey: tensor.name) == nil else {
+          guard weight == 1, plan.swapped.updateValue(tensor, forKey: ExactString(tensor.name)) == nil else {
             throw CheckpointError(
               .unsupported, file: adapter.url.path,
               "\(tensor.name) holds \(tensor.format.rawValue), which is copied whole: a weight of \(weight), or another "
@@ -100,7 +100,7 @@ struct MergePlan: Sendable {
       for place in item.places {
         // Of a pair that the file stores twice, alike, both change.
         for name in isUntied ? [place.tensor] : copies(of: place.tensor) {
-          paths[name] = item.module.path
+          paths[ExactString(name)] = item.module.path
           change(name).add(WeightChange.Part(item, at: place, coefficient: weight))
         }
       }
@@ -117,10 +117,11 @@ struct MergePlan: Sendable {
   }
 
   private mutating func change(_ name: String) -> WeightChange {
-    if let change = changes[name] { return change }
+    let key = ExactString(name)
+    if let change = changes[key] { return change }
     // A change of what is added too: the output layer of an untied pair.
-    let change = WeightChange(base[name] ?? additions[name] ?? base[catalog.tied!.input]!.renamed(name))
-    changes[name] = change
+    let change = WeightChange(base[name] ?? additions[key] ?? base[catalog.tied!.input]!.renamed(name))
+    changes[key] = change
     return change
   }
 
@@ -128,8 +129,8 @@ struct MergePlan: Sendable {
   /// what is stored, else a copy of the input embedding.
   private mutating func separateTied() {
     guard isUntied, let tied = catalog.tied else { return }
-    if base[tied.output] == nil && additions[tied.output] == nil {
-      additions[tied.output] = base[tied.input]!.renamed(tied.output)
+    if base[tied.output] == nil && additions[ExactString(tied.output)] == nil {
+      additions[ExactString(tied.output)] = base[tied.input]!.renamed(tied.output)
     }
     findings.append(Finding(.note, "the tied embedding was untied: \(tied.output) is now stored on its own"))
   }

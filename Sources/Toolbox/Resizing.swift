@@ -39,14 +39,22 @@ public struct Resizing: Sendable {
     _ adapter: StoredAdapter, progress: OperationProgress.Handler? = nil
   ) throws -> (adapter: StoredAdapter, outcomes: [Outcome]) {
     try adapter.requireWhole(action: "resized")
-    let counter = ProgressCounter(total: adapter.modules.count, progress)
-    let results = try mapInParallel(adapter.modules) { module in
+    // What has no rank (whole differences, factors, rotations) stays as it is.
+    let ranked = adapter.modules.filter { $0.rank > 0 }
+    guard !ranked.isEmpty else {
+      throw CheckpointError(
+        .unsupported, file: adapter.url.path,
+        "holds \(adapter.methodNames.joined(separator: " and ")), which has no rank to change; nothing was written")
+    }
+    let counter = ProgressCounter(total: ranked.count, progress)
+    let results = try mapInParallel(ranked) { module in
       let result = try adapter.decomposing(module) { try resize(module, of: adapter) }
       try counter.advance(by: 1, module.path)
       return result
     }
     var resized = adapter
-    resized.modules = results.map(\.module)
+    let byPath = Dictionary(results.map { ($0.module.path, $0.module) }, uniquingKeysWith: { first, _ in first })
+    resized.modules = adapter.modules.map { byPath[$0.path] ?? $0 }
     resized.shared = []
     resized.findings = []
     resized.configuration.describe(resized.modules)

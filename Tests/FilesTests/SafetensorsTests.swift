@@ -176,10 +176,10 @@ import Testing
 
   @Test("What the reference reads is read: null metadata, unknown fields, names that differ by an accent's encoding")
   func leniency() throws {
-    let header = """
-      {"__metadata__":null,"\u00e9":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"x":{"y":[1,"z"]}},\
+    let header = #"""
+      {"__metadata__":null,"\u00e9":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"x":{"y":[1,"z"]}},
       "e\u0301":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}
-      """
+      """#
     let bytes = safetensorsFile(header: header, data: [7, 9])
     try withTemporaryDirectory { directory in
       let url = directory.appendingPathComponent("x.safetensors")

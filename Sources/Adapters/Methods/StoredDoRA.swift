@@ -10,6 +10,7 @@ public struct StoredDoRA: AdapterMethod {
   public static let peftType: String? = "LORA"
   public static let magnitude = MethodPart(".lora_magnitude_vector", ".lora_magnitude_vector.weight", ".dora_scale")
   public static let parts = [magnitude]
+  public static func recognises(_ found: Set<MethodPart>) -> Bool { found.contains(magnitude) }
 
   public var direction: any AdapterMethod
   public var magnitude: StoredTensor

@@ -71,7 +71,11 @@ public struct StoredLoRA: AdapterMethod {
 
   /// Other factors in the place of a method: for the same weights and, where that is a LoRA, with its names, number
   /// formats, scaling and bias.
-  public init(_ update: LowRankUpdate, like method: any AdapterMethod, format: NumberFormat? = nil) throws {
+  ///
+  /// - Parameter kernel: of a convolution, where the method's own shape does not show it.
+  public init(
+    _ update: LowRankUpdate, like method: any AdapterMethod, format: NumberFormat? = nil, kernel known: [Int]? = nil
+  ) throws {
     let lora = method as? StoredLoRA
     let (a, b) = (update.a, update.b)
     var kernel: [Int] = []
@@ -81,6 +85,7 @@ public struct StoredLoRA: AdapterMethod {
     case .embedding: isEmbedding = true
     default: break
     }
+    kernel = known ?? kernel
     let channels = a.shape[1] / kernel.reduce(1, *)
     let format = format ?? lora?.a.format ?? method.tensors.first?.tensor.format ?? .f32
     self.a = try StoredTensor(name: lora?.a.name ?? "", a.reshaped([a.shape[0], channels] + kernel), as: format)

@@ -7,10 +7,11 @@ import LoRATensors
 ///
 /// `trainable_tokens_delta` [n, width] are the rows themselves, for all its name; which, only the configuration says.
 public struct StoredTokenRows: AdapterMethod {
-  public static let name = "trained tokens"
+  public static let name = "trainable tokens"
   public static let peftType: String? = "TRAINABLE_TOKENS"
   static let rows = MethodPart(".token_adapter.trainable_tokens_delta", ".trainable_tokens_delta")
   public static let parts = [rows]
+  public static let isTargeted = false
 
   private let values: StoredTensor
   /// Where in the table each row of `values` goes.

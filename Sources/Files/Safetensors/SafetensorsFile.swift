@@ -23,7 +23,9 @@ public final class SafetensorsFile: Sendable {
     do throws(JSONError) { header = try SafetensorsHeader(file: file.bytes) } catch {
       switch withExtendedLifetime(file, { FileKind(file.bytes) }) {
       case .safetensors, .unknown: break
-      case let kind: throw CheckpointError(.malformed, file: url.path, "is \(kind)")
+      case let kind:
+        let advice = kind.isTorch ? " under a safetensors name: peers fail on it. Name it .bin to have it read" : ""
+        throw CheckpointError(.malformed, file: url.path, "is \(kind)\(advice)")
       }
       throw CheckpointError(
         .malformed, file: url.path,

@@ -9,6 +9,7 @@ import LoRAFiles
 extension PEFTConfiguration {
   /// Describes `modules`: their method, ranks and alphas.
   package mutating func describe(_ modules: [StoredModule]) {
+    let modules = modules.filter(\.isTargeted)
     let loras = modules.compactMap { ($0.method as? StoredDoRA)?.direction as? StoredLoRA ?? $0.lora }
     if let type = modules.first.flatMap({ Swift.type(of: $0.method).peftType }), type != peftType {
       // Of another method's fields, only what says which modules is kept.
@@ -56,14 +57,20 @@ extension PEFTConfiguration {
     return (usual, exceptions)
   }
 
-  /// Targets exactly `paths`.
+  /// Targets exactly these modules.
   ///
   /// - Parameter others: the paths of all of the base's parameters or modules, where they are known. Then short names
-  ///   are used if they single out `paths`; else whole paths, or a pattern where even these end others.
-  package mutating func setTargets(_ paths: [String], among others: [String]? = nil) {
+  ///   are used if they single out the modules; else whole paths, or a pattern where even these end others.
+  package mutating func setTargets(_ modules: [StoredModule], among others: [String]? = nil) {
+    let paths = modules.filter(\.isTargeted).map(\.path)
     selection.excluded = nil
     selection.layers = []
     selection.layersPatterns = []
+    guard !paths.isEmpty else {
+      // peft's own word for an adapter that targets nothing, but brings whole modules; an empty list is an error to it.
+      selection.targets = .pattern("dummy-target-modules")
+      return
+    }
     let wanted = Set(paths)
     let ordered = paths.sorted(by: isOrdered)
     guard let others else {
@@ -71,13 +78,13 @@ extension PEFTConfiguration {
       return
     }
     // peft also looks at the modules around: a target that names a container is an error there.
-    var modules: Set<String> = []
+    var known: Set<String> = []
     for path in others {
       var path = path[...]
-      while modules.insert(String(path)).inserted, let dot = path.lastIndex(of: ".") { path = path[..<dot] }
+      while known.insert(String(path)).inserted, let dot = path.lastIndex(of: ".") { path = path[..<dot] }
     }
     func singlesOut(_ names: Set<String>) -> Bool {
-      !modules.contains { path in
+      !known.contains { path in
         !wanted.contains(path) && pathEndings(path).contains { names.contains(String($0)) }
       }
     }

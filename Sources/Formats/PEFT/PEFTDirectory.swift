@@ -83,13 +83,14 @@ private struct PEFTReading {
     }
     guard !modules.isEmpty || !replacements.isEmpty || !incomplete.isEmpty else {
       let names = foreign.first.map { name, tensors in
-        "its names hold the name of an adapter, \"\(name)\" (\(tensors[0])), where peft expects none: it would ignore "
-          + "all of them in silence. Rename them"
+        "holds the name of an adapter, \"\(name)\", in its tensors' names (\(tensors[0])), where peft expects none: it "
+          + "would ignore all of them in silence. Rename them"
       }
       throw CheckpointError(
         .malformed, file: file.path,
-        "has no LoRA tensors that peft would load: "
-          + (names ?? "its \(tensors.count) names begin with \(tensors.first?.name ?? "nothing")"))
+        names
+          ?? "has no LoRA tensors that peft would load: its \(tensors.count) names begin with "
+          + "\(tensors.first?.name ?? "nothing")")
     }
 
     findings.report(
@@ -108,7 +109,7 @@ private struct PEFTReading {
       replacements.filter { $0.count == 0 }.map(\.name))
     findings.report(
       .error, "the configuration does not target these modules: peft ignores their weights in silence",
-      try modules.map(\.path).filter { try !matcher.targets($0) })
+      try modules.filter { try $0.isTargeted && !matcher.targets($0.path) }.map(\.path))
     if configuration.peftType == "LORA" { try reportLoRA(matcher) }
   }
 

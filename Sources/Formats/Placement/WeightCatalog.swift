@@ -21,9 +21,9 @@ public struct WeightCatalog: Sendable {
   public let architecture: NameTable
   /// Whether a configuration says what the model is.
   public let hasConfiguration: Bool
-  private let entries: [String: Entry]
+  private let entries: [ExactString: Entry]
   /// Stored names by what else they are called.
-  private let spellings: [String: String]
+  private let spellings: [ExactString: String]
   private let images: ImageModelNames?
 
   /// - Parameter configuration: config.json of a checkpoint that has none of its own.
@@ -31,8 +31,9 @@ public struct WeightCatalog: Sendable {
     let tensors = checkpoint.tensors
     self.init(
       title: checkpoint.url.path, infos: tensors.map(\.info), configuration: configuration ?? checkpoint.configuration,
+      component: checkpoint.directory.flatMap { PipelineComponent(folder: $0.lastPathComponent) },
       entries: Dictionary(
-        tensors.map { ($0.name, Entry(shape: $0.shape, format: $0.format, isTransposed: nil)) },
+        tensors.map { (ExactString($0.name), Entry(shape: $0.shape, format: $0.format, isTransposed: nil)) },
         uniquingKeysWith: { first, _ in first }),
       areEqual: { one, other in
         guard let one = checkpoint[one], let other = checkpoint[other] else { return false }
@@ -51,12 +52,13 @@ public struct WeightCatalog: Sendable {
         parameters.map { item in
           let isTransposed =
             item.parameter.layout == .inputsByOutputs || !linear.contains(ObjectIdentifier(item.parameter))
-          return (item.name, Entry(shape: item.parameter.shape, format: nil, isTransposed: isTransposed))
+          return (ExactString(item.name), Entry(shape: item.parameter.shape, format: nil, isTransposed: isTransposed))
         }, uniquingKeysWith: { first, _ in first }), areEqual: { _, _ in false })
   }
 
   private init(
-    title: String, infos: [TensorInfo], configuration: JSON?, entries: [String: Entry],
+    title: String, infos: [TensorInfo], configuration: JSON?, component: PipelineComponent? = nil,
+    entries: [ExactString: Entry],
     areEqual: (String, String) -> Bool
   ) {
     self.title = title
@@ -66,11 +68,12 @@ public struct WeightCatalog: Sendable {
     self.architecture = architecture
     hasConfiguration = configuration?["model_type"] != nil
     tied = TiedEmbeddings(names: names, configuration: configuration, areEqual: areEqual)
-    images = ImageModelNames(tensors: infos)
-    var spellings: [String: String] = [:]
-    var ambiguous: Set<String> = []
+    images = ImageModelNames(tensors: infos, component: component)
+    var spellings: [ExactString: String] = [:]
+    var ambiguous: Set<ExactString> = []
     func add(_ spelling: String, _ name: String) {
-      guard entries[spelling] == nil, spelling != name else { return }
+      let spelling = ExactString(spelling)
+      guard entries[spelling] == nil else { return }
       if let other = spellings.updateValue(name, forKey: spelling), other != name { ambiguous.insert(spelling) }
     }
     for name in names {
@@ -83,10 +86,10 @@ public struct WeightCatalog: Sendable {
     self.spellings = spellings
   }
 
-  public var names: [String] { entries.keys.sorted(by: isOrdered) }
+  public var names: [String] { entries.keys.map(\.text).sorted(by: isOrdered) }
   /// Of a tied output layer that is not stored, what is said of the input embedding.
   public subscript(stored: String) -> Entry? {
-    entries[stored] ?? (stored == tied?.output ? entries[tied!.input] : nil)
+    entries[ExactString(stored)] ?? (stored == tied?.output ? entries[ExactString(tied!.input)] : nil)
   }
 
   /// What the model class that transformers builds calls a stored tensor.
@@ -94,21 +97,21 @@ public struct WeightCatalog: Sendable {
 
   /// The paths of all modules with a matrix, as the model class has them.
   public var matrixPaths: [String] {
-    entries.filter { $0.value.shape.count >= 2 }.keys.compactMap { Self.modulePath(parameter(of: $0)) }
+    entries.filter { $0.value.shape.count >= 2 }.keys.compactMap { Self.modulePath(parameter(of: $0.text)) }
       .sorted(by: isOrdered)
   }
 
   /// The paths of all modules with parameters, as the model class that peft wraps has them.
-  package var parameterPaths: [String] { entries.keys.map { parameter(of: $0) }.compactMap(Self.modulePath) }
+  package var parameterPaths: [String] { entries.keys.map { parameter(of: $0.text) }.compactMap(Self.modulePath) }
 
   /// The same as a set.
   ///
   /// - Parameter task: peft's; its class has the base's body under an attribute of its own.
   func pathsForPEFT(task: String?) -> Set<String> {
     let table = task.flatMap(architecture.headClassName).map {
-      NameTable(modelType: architecture.modelType, className: $0, names: entries.keys)
+      NameTable(modelType: architecture.modelType, className: $0, names: names)
     }
-    return entries.keys.reduce(into: []) { paths, name in
+    return names.reduce(into: []) { paths, name in
       paths.formUnion([parameter(of: name), table?.parameter(of: name)].compactMap { $0.flatMap(Self.modulePath) })
     }
   }
@@ -116,7 +119,7 @@ public struct WeightCatalog: Sendable {
   /// The linear layers that "all-linear" means: all but the output layer.
   public var linearPaths: Set<String> {
     Set(
-      entries.filter { $0.value.shape.count == 2 }.keys.compactMap { Self.modulePath(parameter(of: $0)) }
+      entries.filter { $0.value.shape.count == 2 }.keys.compactMap { Self.modulePath(parameter(of: $0.text)) }
         .filter { !architecture.isEmbedding($0) && !architecture.isOutputLayer($0) })
   }
 
@@ -131,13 +134,13 @@ public struct WeightCatalog: Sendable {
       let places =
         leaf == ".weight"
         ? images.places(of: name.module, in: name.component) : images.biasPlaces(of: name.module, in: name.component)
-      if !places.isEmpty { return places }
+      if !places.isEmpty || lacksComponent(of: path) { return places }
     }
     return stored(name.module + leaf).map { [WeightPlace(tensor: $0)] } ?? []
   }
 
   /// The stored name of a tensor.
-  package func stored(_ name: String) -> String? { entries[name] != nil ? name : spellings[name] }
+  package func stored(_ name: String) -> String? { entries[ExactString(name)] != nil ? name : spellings[ExactString(name)] }
 
   /// Whether a module is of a part of a pipeline that this checkpoint does not hold.
   func lacksComponent(of path: String) -> Bool {

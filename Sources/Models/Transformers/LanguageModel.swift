@@ -21,6 +21,18 @@ public protocol LanguageModel: Module {
 }
 
 extension LanguageModel {
+  /// Insists that the model knows all of a text's tokens. A tokenizer may have more than its model: tokens that were
+  /// added and never trained.
+  ///
+  /// - Throws: `CheckpointError` that names the first one that the model does not have.
+  public func requireKnown(_ ids: some Sequence<Int>, of tokenizer: Tokenizer) throws {
+    guard let unknown = ids.first(where: { $0 >= vocabulary }) else { return }
+    throw CheckpointError(
+      .mismatch, file: "",
+      "the text holds the token \(tokenizer.decode([Int32(unknown)], skippingSpecialTokens: false)) with the id \(unknown), and the model has only "
+        + "\(vocabulary) tokens")
+  }
+
   /// The logits of the next token after each row, [rows, vocabulary].
   public func logits(_ tokens: TokenRows) -> Tensor { hiddenStates(tokens, cache: nil).linear(outputWeight) }
 

@@ -143,6 +143,7 @@ struct EvaluateCommand: ParsableCommand {
     let windows = try TokenWindows(
       contentsOf: URL(fileURLWithPath: data), tokenizer: generator.tokenizer,
       length: min(reading.length ?? .max, generator.model.positions))
+    try generator.model.requireKnown(windows.windows.lazy.flatMap(\.ids), of: generator.tokenizer)
     guard windows.predictions > 0 else { throw InputError("\(data): too short, a text of at least 2 tokens is needed") }
     let bar = ProgressBar("evaluating", total: windows.predictions, unit: " tokens", isQuiet: output.quiet)
     let score = windows.score(by: generator.model) { bar.advance(by: $0) }

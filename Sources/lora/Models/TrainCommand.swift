@@ -72,6 +72,7 @@ struct TrainLMCommand: ParsableCommand {
     func windows(_ path: String) throws -> TokenWindows {
       let windows = try TokenWindows(
         contentsOf: URL(fileURLWithPath: path), tokenizer: generator.tokenizer, length: length)
+      try decoder.requireKnown(windows.windows.lazy.flatMap(\.ids), of: generator.tokenizer)
       guard windows.predictions > 0 else {
         throw InputError(
           "\(path): holds no token to predict"

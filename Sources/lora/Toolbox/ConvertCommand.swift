@@ -15,6 +15,7 @@ struct ConvertCommand: ParsableCommand {
         lora convert my-adapter/ --to mlx -o mlx-adapter/
         lora convert style.safetensors --to peft --base my-model/
         lora convert loha-adapter/ --to lora
+        lora convert ia3-adapter/ --to lora --base my-model/ --rank 32
       """)
 
   @Argument(help: "The adapter.")
@@ -23,8 +24,14 @@ struct ConvertCommand: ParsableCommand {
   @Option(help: "The format to write, or lora: another method's adapter as a plain LoRA, exactly.")
   var to: Conversion.Target
 
-  @Option(help: ArgumentHelp("The model, to turn kohya's flat names back into paths.", valueName: "model"))
+  @Option(
+    help: ArgumentHelp(
+      "The model: to turn kohya's flat names back into paths, and for what depends on its weights (IA3, VeRA).",
+      valueName: "model"))
   var base: String?
+
+  @Option(help: "With --to lora: the rank to approximate with where a method is no product of two factors.")
+  var rank: Int?
 
   @Option(help: "What kohya's names begin with.")
   var kohyaPrefix = "lora_unet_"
@@ -48,17 +55,24 @@ struct ConvertCommand: ParsableCommand {
     var conversion = Conversion(to: to)
     conversion.allowsLoss = allowLoss
     conversion.kohyaPrefix = kohyaPrefix
+    conversion.rank = rank
     let base = try base.map { try Checkpoint(URL(fileURLWithPath: $0)) }
     let verdict =
-      writing.dryRun ? conversion.verdict(on: adapter) : try conversion.convert(adapter, to: target, base: base)
+      writing.dryRun ? conversion.verdict(on: adapter, base: base) : try conversion.convert(adapter, to: target, base: base)
     print("\(adapter.format.rawValue) → \(to.rawValue): \(verdict.isLossless ? "lossless" : "LOSSY")")
     for item in verdict.lost { print("  lost: \(item)") }
     for item in verdict.changed { print("  in another form, with the same effect: \(item)") }
+    if let worst = verdict.residuals.max(by: { $0.relative < $1.relative }) {
+      print(
+        "  what remains, relative to the change: \(percent(worst.relative)) at most (\(worst.path)), in "
+          + "\(verdict.residuals.count) modules")
+    }
     print(writing.dryRun ? "\nNothing was written (--dry-run)." : "\nThe adapter: \(target.path)")
     try output.write(
       json: [
         "output": writing.dryRun ? .null : .string(target.path), "lossless": .bool(verdict.isLossless),
         "lost": .array(verdict.lost.map(JSON.string)), "changed": .array(verdict.changed.map(JSON.string)),
+        "residuals": .object(verdict.residuals.map { JSON.Member($0.path, .number($0.relative)) }),
       ] as JSON)
   }
 }

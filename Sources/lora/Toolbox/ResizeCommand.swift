@@ -76,6 +76,8 @@ struct ResizeCommand: ParsableCommand {
     if adapter.modules.contains(where: { $0.method is StoredDoRA }) {
       print("DoRA's magnitudes are kept as they are; the error above is that of the direction's update.")
     }
+    let kept = adapter.modules.count - outcomes.count
+    if kept > 0 { print("Kept as they are, having no rank: \(kept) modules.") }
     printFindings(adapter.findings)
     print(writing.dryRun ? "\nNothing was written (--dry-run)." : "\nThe adapter: \(target.path)")
     try output.write(

@@ -57,12 +57,15 @@ public struct LoRAModuleName: Equatable, Sendable {
     for suffix in [".lora_linear_layer", ".lora"] where name.hasSuffix(suffix) { name = name.dropLast(suffix.count) }
     let isTextEncoder = name.contains("self_attn.")
     for (old, present, inTextEncoder) in [
-      ("to_q_lora", "to_q", "q_proj"), ("to_k_lora", "to_k", "k_proj"), ("to_v_lora", "to_v", "v_proj"),
-      ("to_out_lora", "to_out.0", "out_proj"), ("add_q_proj_lora", "add_q_proj", ""),
-      ("add_k_proj_lora", "add_k_proj", ""), ("add_v_proj_lora", "add_v_proj", ""),
-      ("to_add_out_lora", "to_add_out", ""),
-    ] where name.hasSuffix("." + old) {
-      var block = name.dropLast(old.count)
+      ("to_q", "to_q", "q_proj"), ("to_k", "to_k", "k_proj"), ("to_v", "to_v", "v_proj"),
+      ("to_out", "to_out.0", "out_proj"), ("add_q_proj", "add_q_proj", ""),
+      ("add_k_proj", "add_k_proj", ""), ("add_v_proj", "add_v_proj", ""),
+      ("to_add_out", "to_add_out", ""),
+    ] {
+      // Readers of tensors' names may have taken "_lora" for a part of what follows it.
+      let isOld = name.hasSuffix(".\(old)_lora")
+      guard isOld || name.hasSuffix(".processor.\(old)") else { continue }
+      var block = name.dropLast(old.count + (isOld ? "_lora".count : 0))
       if block.hasSuffix(".processor.") { block = block.dropLast("processor.".count) }
       return block + (isTextEncoder && !inTextEncoder.isEmpty ? inTextEncoder : present)
     }

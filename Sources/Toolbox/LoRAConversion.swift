@@ -1,0 +1,139 @@
+// Any method's adapter as a plain LoRA: exactly and by factors where its change is a product, never forming it; else the
+// best approximation on a base, with what remains.
+
+import Foundation
+import LoRAAdapters
+import LoRAFiles
+import LoRAFormats
+import LoRALinearAlgebra
+import LoRATensors
+
+/// An adapter whose modules are LoRA, all of them.
+struct LoRAConversion {
+  let adapter: StoredAdapter
+  /// Of modules that were approximated, ‖what remains‖ / ‖change‖.
+  let residuals: [(path: String, relative: Double)]
+
+  /// - Parameters:
+  ///   - base: needed where the change depends on the weights, or the tensors don't show how many inputs there are.
+  ///   - rank: for changes that are no product of two factors.
+  ///   - allowsLoss: leaves out what can't become a LoRA instead of refusing.
+  init(_ source: StoredAdapter, base: Checkpoint?, rank: Int?, allowsLoss: Bool) throws {
+    var items: [String: Placement.Item] = [:]
+    if let base {
+      let placement = try Placement(source, on: WeightCatalog(base), unties: true)
+      try placement.requireComplete(action: "converted")
+      items = Dictionary(placement.items.map { ($0.module.path, $0) }, uniquingKeysWith: { first, _ in first })
+    }
+    let results = try mapInParallel(source.modules) { [items] module -> Result? in
+      do {
+        return try Self.converted(module, on: base, at: items[module.path], rank: rank)
+      } catch let error as CheckpointError where error.kind == .unsupported && allowsLoss {
+        return nil
+      } catch let error as CheckpointError where error.file.isEmpty {
+        throw CheckpointError(error.kind, file: source.url.path, "\(module.path): \(error.message)")
+      }
+    }.compactMap { $0 }
+    var result = source
+    result.modules = results.map(\.module)
+    result.shared = []
+    result.findings = []
+    result.configuration.describe(result.modules)
+    adapter = result
+    residuals = results.compactMap { result in result.residual.map { (result.module.path, $0) } }
+  }
+
+  private struct Result: Sendable {
+    let module: StoredModule
+    var residual: Double?
+  }
+
+  private static func converted(
+    _ module: StoredModule, on base: Checkpoint?, at item: Placement.Item?, rank: Int?
+  ) throws -> Result {
+    if module.lora != nil { return Result(module: module) }
+    let shape = item.flatMap { item in item.places.count == 1 ? base?[item.places[0].tensor]?.shape : nil }
+    let inputs = module.inputs > 0 ? module.inputs : item.flatMap { item in shape.map { Self.columns(of: item, $0) } }
+    guard inputs != nil || item != nil else {
+      throw CheckpointError(.unsupported, file: "", "\(module.method.name) does not show its inputs: name the base model")
+    }
+    // A convolution whose factors are flattened gets its kernel from the weight.
+    let kernel = shape.map { Array($0.dropFirst(2)) }
+    if let inputs, let update = try module.method.factors(inputs: inputs) {
+      var lora = try StoredLoRA(update, like: module.method, kernel: kernel)
+      lora.outputBias = try outputBias(module.method, base: base, item, scale: lora.scale)
+      return Result(module: StoredModule(path: module.path, method: lora))
+    }
+    guard let base, let item, let shape, let rank else {
+      throw CheckpointError(.unsupported, file: "", unfactored(module.method.name))
+    }
+    let weight = base[item.places[0].tensor]!
+    let (rows, columns) = (shape[0], weight.count / max(shape[0], 1))
+    let whole = Tensor(shape: [rows, columns]) { weight.read(0..<rows * columns, into: $0) }
+    let transform = try module.method.transform(
+      of: WeightMatrix(shape: shape, isTransposed: item.isTransposed) { whole.sliced(axis: 0, $0) })
+    var change = transform(whole, rows: 0..<rows) - whole
+    if item.isTransposed { change = change.transposed() }
+    guard change.isFinite else { throw CheckpointError(.number, file: "", "its change holds NaN or infinity") }
+    let options = Extraction.Options()
+    let limit = min(rank, rows, columns)
+    let spare = options.oversampling(rank: limit)
+    // Where a sketch would be as wide as the matrix, the exact decomposition is faster.
+    let factors =
+      limit + spare >= min(rows, columns)
+      ? try change.svd().truncated(to: limit)
+      : try change.randomizedSVD(
+        rank: limit, oversampling: spare, powerIterations: options.powerIterations(rank: limit))
+    let balanced = factors.balanced()
+    let update = LowRankUpdate(a: balanced.a, b: balanced.b, scale: 1)
+    let norm = change.norm
+    let remains = (change - balanced.b.matmul(balanced.a)).norm
+    var lora = try StoredLoRA(update, like: module.method, kernel: kernel)
+    lora.outputBias = try outputBias(module.method, base: base, item, scale: 1)
+    return Result(
+      module: StoredModule(path: module.path, method: lora), residual: norm > 0 ? Double(remains / norm) : 0)
+  }
+
+  private static func columns(of item: Placement.Item, _ shape: [Int]) -> Int {
+    item.isTransposed ? shape[0] : shape.dropFirst().reduce(1, *)
+  }
+
+  /// What a method adds to the bias, as B's own bias, which counts times the scale.
+  private static func outputBias(
+    _ method: any AdapterMethod, base: Checkpoint?, _ item: Placement.Item?, scale: Double
+  ) throws -> StoredTensor? {
+    guard method.changesBias else { return nil }
+    guard let bias = item?.bias.flatMap({ base?[$0.tensor] }) else {
+      if method.needsBias || item == nil {
+        throw CheckpointError(.unsupported, file: "", "\(method.name) changes a bias: name the base model")
+      }
+      return nil
+    }
+    let old = try bias.tensor()
+    return try method.bias(old).map { try StoredTensor(name: "", ($0 - old) * Float(1 / scale)) }
+  }
+
+  private static func unfactored(_ method: String) -> String {
+    "\(method) is no product of two factors, whatever the weight: a base model and a rank give its best approximation"
+  }
+
+  /// What would be lost, and what takes another form.
+  static func losses(_ adapter: StoredAdapter, isBaseKnown: Bool, rank: Int?) -> ([String], [String]) {
+    let others = adapter.modules.filter { $0.lora == nil }
+    guard !others.isEmpty else { return ([], []) }
+    let unfactored = others.filter { module in
+      // With one input, as good as with any other number where only the weight knows it.
+      (try? module.method.factors(inputs: max(module.inputs, 1))) == nil
+    }
+    let names = { (modules: [StoredModule]) in Set(modules.map(\.method.name)).sorted().joined(separator: ", ") }
+    let exact = others.count - unfactored.count
+    var changed: [String] = []
+    if exact > 0 { changed.append("\(exact) modules become LoRA by their factors, exactly") }
+    guard !unfactored.isEmpty else { return ([], changed) }
+    guard isBaseKnown, let rank else {
+      return (["\(unfactored.count) modules: \(Self.unfactored(names(unfactored)))"], changed)
+    }
+    changed.append("\(unfactored.count) modules (\(names(unfactored))) become their best approximation of rank \(rank)")
+    return ([], changed)
+  }
+}
