@@ -69,6 +69,20 @@ public struct EncodedTexts: Sendable {
     }
   }
 
+  /// Insists that a model knows all tokens and segments.
+  ///
+  /// - Throws: `TokenizerError` that names the first that it does not.
+  func requireKnown(vocabulary: Int, segments: Int) throws {
+    for sequence in sequences {
+      if let id = sequence.ids.first(where: { $0 >= vocabulary }) {
+        throw TokenizerError("makes the token \(id) of a text, and the model has only \(vocabulary) tokens")
+      }
+      if let segment = sequence.segments.first(where: { $0 >= segments }) {
+        throw TokenizerError("makes the segment \(segment) (type_id) of a text, and the model has only \(segments)")
+      }
+    }
+  }
+
   /// The tokens of a text in all its sequences.
   public func tokenCount(of text: Int) -> Int { windows[text].reduce(0) { $0 + sequences[$1].ids.count } }
 

@@ -30,7 +30,9 @@ public final class SentenceEmbedder {
   }
 
   public func encode(_ texts: [String]) throws -> EncodedTexts {
-    try EncodedTexts(texts, tokenizer: tokenizer, length: maximumLength, longTexts: longTexts)
+    let encoded = try EncodedTexts(texts, tokenizer: tokenizer, length: maximumLength, longTexts: longTexts)
+    try encoded.requireKnown(vocabulary: model.configuration.vocabulary, segments: model.configuration.segments)
+    return encoded
   }
 
   /// [texts, hidden]

@@ -97,7 +97,9 @@ public final class TextClassifier {
   ///
   /// - Throws: `NoTokensError` where a text has none.
   public func encode(_ texts: [String]) throws -> EncodedTexts {
-    try EncodedTexts(texts, tokenizer: tokenizer, length: maximumLength, longTexts: longTexts)
+    let encoded = try EncodedTexts(texts, tokenizer: tokenizer, length: maximumLength, longTexts: longTexts)
+    try encoded.requireKnown(vocabulary: model.bert.configuration.vocabulary, segments: model.bert.configuration.segments)
+    return encoded
   }
 
   /// What the classifier says of each text.

@@ -12,7 +12,7 @@ import LoRAKit
 
 /// What every command that computes takes: where its numbers go, how loud it is, how many threads it uses.
 struct OutputOptions: ParsableArguments {
-  @Option(name: .customLong("json"), help: ArgumentHelp("Write the results as JSON.", valueName: "path"))
+  @Option(name: .customLong("json"), help: ArgumentHelp("Write the results as JSON; \"-\": to standard output.", valueName: "path"))
   var jsonPath: String?
 
   @Flag(help: "Print results and errors only: no progress, no comments.")
@@ -30,7 +30,8 @@ struct OutputOptions: ParsableArguments {
   /// Sets the number of threads and makes sure that the outputs can be written, before any work is done.
   func prepare(alsoWriting others: String?...) throws {
     if let threads { Threads.count = threads }
-    for path in others + [jsonPath] { try path.map(checkWritable) }
+    for path in others + (jsonPath == "-" ? [] : [jsonPath]) { try path.map(checkWritable) }
+    if jsonPath == "-" { StandardOutput.reserve() }
   }
 
   /// Writes JSON with sorted keys where `--json` asks for it.
@@ -39,8 +40,25 @@ struct OutputOptions: ParsableArguments {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     let text = String(decoding: try encoder.encode(value), as: UTF8.self) + "\n"
-    try OutputFile.write(text, to: URL(fileURLWithPath: jsonPath))
+    if jsonPath == "-" {
+      StandardOutput.write(text)
+    } else {
+      try OutputFile.write(text, to: URL(fileURLWithPath: jsonPath))
+    }
   }
+}
+
+/// Where `--json -` goes: the process's own output. From the first use on, what is printed goes to standard error.
+private enum StandardOutput {
+  private static let descriptor: Int32 = {
+    fflush(nil)
+    let own = dup(STDOUT_FILENO)
+    dup2(STDERR_FILENO, STDOUT_FILENO)
+    return own
+  }()
+
+  static func reserve() { _ = descriptor }
+  static func write(_ text: String) { FileHandle(fileDescriptor: descriptor).write(Data(text.utf8)) }
 }
 
 /// Why an output path will not do.

@@ -92,9 +92,9 @@ struct DecoderCommandTests {
         #"{"added_tokens":[],"model":{"type":"Unigram","unk_id":0,"vocab":[["a",-1.0]]}}"#, to: "unigram/tokenizer.json"
       )
       generate(model: "unigram", says: "the type “Unigram” is not supported")
-      // More tokens than the model has.
+      // More tokens than the model has: of no matter until a text holds one of them.
       try place.makeModel("wordy", like: "tiny-qwen2")
-      generate(model: "wordy", says: "tokens, the model 32")
+      generate(["--prompt", "the quick brown fox"], model: "wordy", says: "and the model has only 32 tokens")
     case 1:
       let configurations: [([String: Any], String)] = [
         (["model_type": "mamba"], "model_type is \"mamba\""), (["hidden_act": "mish"], "hidden_act is \"mish\""),

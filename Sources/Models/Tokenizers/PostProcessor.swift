@@ -45,9 +45,11 @@ package struct PostProcessor: Sendable {
     }
   }
 
+  private static func id(_ number: Int) -> Int32? { (0..<TokenTable.mostIDs).contains(number) ? Int32(number) : nil }
+
   private static func named(_ component: TokenizerComponent, _ name: String) throws -> Int32 {
     let pair = try component.list(name)
-    guard pair.count == 2, let id = pair[1].integer.flatMap({ Int32(exactly: $0) }) else {
+    guard pair.count == 2, let id = pair[1].integer.flatMap(Self.id) else {
       throw component.error("“\(name)” should be a token and its id")
     }
     return id
@@ -56,15 +58,16 @@ package struct PostProcessor: Sendable {
   private static func template(_ component: TokenizerComponent, _ name: String, _ special: JSON) throws -> [Item] {
     try component.list(name).flatMap { element -> [Item] in
       guard let (kind, value) = element.members.first.map({ ($0.key, $0.value) }), let id = value["id"]?.string,
-        let segment = value["type_id"]?.integer.flatMap({ Int32(exactly: $0) })
+        let segment = value["type_id"]?.integer.flatMap(Self.id)
       else { throw component.error("“\(name)” holds \(element.compact), expected a Sequence or a SpecialToken") }
       switch (kind, id) {
       case ("Sequence", "A"): return [.first(segment: segment)]
       case ("Sequence", "B"): return [.second(segment: segment)]
       case ("SpecialToken", _):
-        let ids = special[id]?["ids"]?.array?.map { $0.integer.flatMap { Int32(exactly: $0) } }
+        let ids = special[id]?["ids"]?.array?.map { $0.integer.flatMap(Self.id) }
         guard let ids, !ids.contains(nil) else {
-          throw component.error("“special_tokens” lacks the ids of “\(id)”, which “\(name)” names")
+          throw component.error(
+            "“special_tokens” lacks the ids of “\(id)”, which “\(name)” names, or has some that are no ids")
         }
         return ids.map { .token($0!, segment: segment) }
       default: throw component.error("“\(name)” names the sequence “\(id)”, expected A or B")

@@ -25,9 +25,11 @@ package indirect enum TokenDecoder: Sendable {
     case "ByteFallback": self = .byteFallback
     case "Fuse": self = .fuse
     case "Strip":
-      self = .strip(
-        Array(try component.text("content").utf8), start: try component.integer("start"),
-        stop: try component.integer("stop"))
+      let (start, stop) = (try component.integer("start"), try component.integer("stop"))
+      guard start >= 0, stop >= 0 else {
+        throw component.error("“start” and “stop” count what is stripped, and are \(start) and \(stop)")
+      }
+      self = .strip(Array(try component.text("content").utf8), start: start, stop: stop)
     case "Replace":
       self = .replace(try component.pattern("pattern"), with: Array(try component.text("content").utf8))
     case "Metaspace":
@@ -62,10 +64,10 @@ package indirect enum TokenDecoder: Sendable {
     case .strip(let character, let start, let stop):
       return tokens.map { token in
         var piece = token[...]
-        for _ in 0..<start where !character.isEmpty && piece.starts(with: character) {
+        for _ in 0..<min(start, token.count) where !character.isEmpty && piece.starts(with: character) {
           piece.removeFirst(character.count)
         }
-        for _ in 0..<stop where !character.isEmpty && piece.suffix(character.count).elementsEqual(character) {
+        for _ in 0..<min(stop, token.count) where !character.isEmpty && piece.suffix(character.count).elementsEqual(character) {
           piece.removeLast(character.count)
         }
         return Array(piece)

@@ -14,6 +14,10 @@ struct TokenTable: Sendable {
     slots = Array(repeating: -1, count: capacity)
   }
 
+  /// Ids from here on are refused: the table has a place for each id, whether it is used or not, and no model has
+  /// nearly as many tokens.
+  static let mostIDs = 1 << 22
+
   /// One more than the largest id.
   var idBound: Int { ranges.count }
 

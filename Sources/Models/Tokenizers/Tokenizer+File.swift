@@ -135,8 +135,8 @@ private struct TokenizerFile {
   private static func readVocabulary(_ reader: inout JSONReader, capacity: Int) throws(JSONError) -> TokenTable {
     var table = TokenTable(minimumCapacity: capacity)
     try reader.readObject { reader, token throws(JSONError) in
-      guard let id = try reader.readNumber().integer, id >= 0, id < Int(Int32.max) else {
-        throw reader.error("the id of the token “\(token)” is no non-negative integer")
+      guard let id = try reader.readNumber().integer, id >= 0, id < TokenTable.mostIDs else {
+        throw reader.error("the id of the token “\(token)” is no integer from 0 to \(TokenTable.mostIDs - 1)")
       }
       // A token that is listed twice keeps its first id.
       _ = table.insert(Array(token.utf8), id: id)
@@ -197,7 +197,7 @@ private struct TokenizerFile {
         throw component.error("the unknown token “\(name)” is not in the vocabulary")
       }
       let prefix = try component.text("continuing_subword_prefix", default: "##")
-      let longest = Int(try component.optionalNumber("max_input_chars_per_word") ?? 100)
+      let longest = try component.integer("max_input_chars_per_word", default: 100)
       return (
         table, WordPiece(table: table, unknown: unknown, continuingPrefix: Array(prefix.utf8), longestWord: longest)
       )

@@ -51,6 +51,10 @@ package struct TokenizerComponent {
 
   func integer(_ name: String) throws -> Int { try required(name, value(name, \.integer, "an integer")) }
 
+  func integer(_ name: String, default standard: Int) throws -> Int {
+    try value(name, \.integer, "an integer") ?? standard
+  }
+
   func list(_ name: String) throws -> [JSON] { try required(name, value(name, \.array, "a list")) }
 
   func object(_ name: String) throws -> JSON {

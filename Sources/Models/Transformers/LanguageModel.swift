@@ -29,8 +29,8 @@ extension LanguageModel {
     guard let unknown = ids.first(where: { $0 >= vocabulary }) else { return }
     throw CheckpointError(
       .mismatch, file: "",
-      "the text holds the token \(tokenizer.decode([Int32(unknown)], skippingSpecialTokens: false)) with the id \(unknown), and the model has only "
-        + "\(vocabulary) tokens")
+      "the text holds the token \(unknown), \"\(tokenizer.decode([Int32(unknown)], skippingSpecialTokens: false))\", and the "
+        + "model has only \(vocabulary) tokens")
   }
 
   /// The logits of the next token after each row, [rows, vocabulary].
