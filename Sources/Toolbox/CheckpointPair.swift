@@ -11,6 +11,8 @@ struct CheckpointPair: Sendable {
     let tuned: StoredTensor
     /// nil where only the fine-tune has it.
     let base: StoredTensor?
+    /// Whether the model class makes one parameter of this tensor and others (experts): the name is then the file's.
+    var isPart = false
 
     var path: String { TensorInfo(name: name, format: .f32, shape: []).modulePath }
   }
@@ -33,15 +35,19 @@ struct CheckpointPair: Sendable {
     tied = catalog.tied
     let counterparts = Dictionary(
       base.tensors.map { (baseCatalog.parameter(of: $0.name), $0) }, uniquingKeysWith: { first, _ in first })
+    let counts = Dictionary(tuned.tensors.map { (catalog.parameter(of: $0.name), 1) }, uniquingKeysWith: +)
+    func isPart(_ name: String) -> Bool { counts[catalog.parameter(of: name), default: 0] > 1 }
     func counterpart(_ name: String) -> StoredTensor? {
-      counterparts[catalog.parameter(of: name)] ?? base[name] ?? baseCatalog.stored(name).flatMap { base[$0] }
+      if isPart(name) { return base[name] }
+      return counterparts[catalog.parameter(of: name)] ?? base[name] ?? baseCatalog.stored(name).flatMap { base[$0] }
     }
     let renaming =
       tuned.tensors.contains { counterpart($0.name) != nil } ? .none : PathRenaming.between(tuned, base)
     self.renaming = renaming
     parameters = tuned.tensors.map {
       Parameter(
-        name: catalog.parameter(of: $0.name), tuned: $0, base: counterpart($0.name) ?? base[renaming($0.name)])
+        name: isPart($0.name) ? $0.name : catalog.parameter(of: $0.name), tuned: $0,
+        base: counterpart($0.name) ?? base[renaming($0.name)], isPart: isPart($0.name))
     }.sorted { isOrdered($0.name, $1.name) }
     let used = Set(parameters.compactMap { $0.base?.name })
     onlyInBase = base.tensors.map(\.name).filter { !used.contains($0) }

@@ -128,6 +128,9 @@ struct ExtractionPlan: Sendable {
       let isGrown = tuned.shape.count == 2 && base.shape.count == 2 && tuned.shape[1] == base.shape[1]
       return isGrown ? .grown : .impossible("\(base.shape) → \(tuned.shape)")
     }
+    if parameter.isPart {
+      return tuned.hasSameNumbers(as: base) ? .none : .impossible("transformers makes one parameter of it and others")
+    }
     // A task's head is in the adapter whether it changed or not: peft looks for it.
     if pair.architecture.isHead(parameter.path, of: pair.architecture.taskType) { return .head }
     if tuned.hasSameNumbers(as: base) { return .none }
@@ -177,6 +180,7 @@ struct ExtractionPlan: Sendable {
     // What `modules_to_save` names is looked for in every module that the name matches, so all of them are kept.
     var names = Set(
       parameters.map(\.path).map { path in
+        if let head = pair.architecture.head(around: path, of: pair.architecture.taskType) { return head }
         let name = lastComponent(path)
         return adapted.contains { Self.matches(name, $0) } || Int(name) != nil ? path : name
       }

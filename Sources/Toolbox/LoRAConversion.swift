@@ -35,7 +35,15 @@ struct LoRAConversion {
       }
     }.compactMap { $0 }
     var result = source
-    result.modules = results.map(\.module)
+    // peft's lora_bias gives every B a bias, or none.
+    let hasBiases = results.contains { $0.module.lora?.outputBias != nil }
+    result.modules = try results.map { item in
+      var module = item.module
+      if hasBiases, let lora = module.lora, lora.outputBias == nil {
+        module.lora?.outputBias = try StoredTensor(name: "", .zeros([lora.outputs]))
+      }
+      return module
+    }
     result.shared = []
     result.findings = []
     result.configuration.describe(result.modules)

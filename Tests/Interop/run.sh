@@ -7,9 +7,15 @@ cd "$(dirname "$0")/../.."
 python=${INTEROP_PYTHON:-.venv-interop/bin/python}
 if ! [ -x "$python" ]; then
   python3 -m venv .venv-interop
-  .venv-interop/bin/pip install -q torch peft transformers safetensors tokenizers numpy
+  .venv-interop/bin/pip install -q torch peft transformers diffusers safetensors tokenizers sentencepiece numpy
 fi
 "$python" Tests/Interop/interop.py .build/release/lora
 "$python" Tests/Interop/trained.py .build/release/lora
+"$python" Tests/Interop/families.py .build/release/lora
+if [ -d ../shared/cases ]; then
+  "$python" Tests/Interop/cases.py .build/release/lora ../shared/cases
+else
+  echo "skip cases: no ../shared/cases"
+fi
 case $python in /*) ;; *) python=$PWD/$python ;; esac
 LORA_PYTHON="$python" swift test -c release --filter TokenizerInteropTests

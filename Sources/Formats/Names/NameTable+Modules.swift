@@ -165,8 +165,13 @@ extension NameTable {
 
   /// Whether a module belongs to the head of a peft task.
   public func isHead(_ path: String, of task: String?) -> Bool {
-    guard let task, task != "CAUSAL_LM", task != "SEQ_2_SEQ_LM" else { return false }
-    return (headModules(for: task) + (task == taskType ? taskHeads : [])).contains { head in
+    head(around: path, of: task) != nil
+  }
+
+  /// The head that a module is, or is in.
+  package func head(around path: String, of task: String?) -> String? {
+    guard let task, task != "CAUSAL_LM", task != "SEQ_2_SEQ_LM" else { return nil }
+    return (headModules(for: task) + (task == taskType ? taskHeads : [])).first { head in
       path == head || path.hasPrefix(head + ".") || path.hasSuffix("." + head)
     }
   }
