@@ -2,7 +2,7 @@
 
     python Benchmarks/toolbox/bench.py LORA [FOLDER [PART…]]              (needs torch, peft, transformers, safetensors)
 
-Parts: extract, extract-full, merge, resize, inspect; all by default.
+Parts: extract, extract-full, merge, resize, convert, inspect; all by default.
 
 With SHORTEST in the environment: small models, each once. Writes about 2.5 GB into FOLDER (default: a temporary one). Every number is the median of several runs, ours and the
 peer's in turn. Memory is the peak of anonymous pages (Linux: RssAnon), so without mapped file pages.
@@ -98,12 +98,29 @@ def check_extraction():
     assert worst < 0.005
 
 
+def check_conversion():
+    """The converted factors' product against LoHa's definition: α/r (w1_a w1_b) ∘ (w2_a w2_b)."""
+    from safetensors.torch import load_file
+    ours("convert", f"{folder}/loha", "--to", "lora", "-o", f"{folder}/out")
+    source, result = (load_file(f"{folder}/{name}/adapter_model.safetensors") for name in ("loha", "out"))
+    configuration = json.load(open(f"{folder}/out/adapter_config.json"))
+    worst = 0.0
+    for key in [k for k in source if k.endswith("hada_w1_a")]:
+        path = key[: -len(".hada_w1_a")]
+        part = lambda name: source[f"{path}.hada_{name}"]
+        expected = 2.0 * (part("w1_a") @ part("w1_b")) * (part("w2_a") @ part("w2_b"))
+        found = result[path + ".lora_B.weight"] @ result[path + ".lora_A.weight"] * configuration["lora_alpha"] / configuration["r"]
+        worst = max(worst, float((found - expected).abs().max() / expected.abs().max()))
+    print(f"  largest difference from the definition: {worst:.1e}")
+    assert worst < 1e-5
+
+
 if not os.path.exists(f"{folder}/adapter64/adapter_config.json"):
     small = ["--small"] if shortest else []
     subprocess.run([sys.executable, f"{here}/generate.py", folder, *small], check=True, env=environment)
 for model in ("base", "tuned"):
     open(f"{folder}/{model}/model.safetensors", "rb").read()
-parts = sys.argv[3:] or ["extract", "extract-full", "merge", "resize", "inspect"]
+parts = sys.argv[3:] or ["extract", "extract-full", "merge", "resize", "convert", "inspect"]
 extract = ["extract", f"{folder}/base", f"{folder}/tuned", "--rank", "16", "-o", f"{folder}/out"]
 if "extract" in parts:
     compare("extract, rank 16", extract, {"extract-svd_lowrank": 1})
@@ -116,5 +133,9 @@ if "merge" in parts:
     copy_file()
 if "resize" in parts:
     compare("resize, rank 64 to 16", ["resize", f"{folder}/adapter64", "--rank", "16", "-o", f"{folder}/out"], {"resize-full": 8})
+if "convert" in parts:
+    compare("convert, LoHa of rank 4 to LoRA, 14 modules", ["convert", f"{folder}/loha", "--to", "lora", "-o", f"{folder}/out"],
+            {"convert-save_as_lora": 1})
+    check_conversion()
 if "inspect" in parts:
     compare("inspect, the header of a checkpoint", ["inspect", f"{folder}/base"], {})

@@ -1,6 +1,7 @@
 """The peers that the toolbox is compared with, each in its own process: `seconds value` and `megabytes value` lines.
 
-    python peers.py extract-svd_lowrank | extract-full_svd | merge-peft | merge-streaming | resize-full FOLDER OUT
+    python peers.py extract-svd_lowrank | extract-full_svd | merge-peft | merge-streaming | resize-full | convert-save_as_lora
+        FOLDER OUT
 
 The slow ones do a part: full SVDs of one layer of 24, resizing of one module of 8. Imports are not timed. Memory is the peak resident set, mapped file pages included.
 """
@@ -83,10 +84,19 @@ def resize_full():
     save_file(result, f"{out}/adapter_model.safetensors", metadata={"format": "pt"})
 
 
+def convert():
+    save_as_lora(out, converted, rank=16)
+
+
 TASKS = {
     "extract-svd_lowrank": lambda: extract(lowrank), "extract-full_svd": lambda: extract(full), "merge-peft": merge_peft,
-    "merge-streaming": merge_streaming, "resize-full": resize_full,
+    "merge-streaming": merge_streaming, "resize-full": resize_full, "convert-save_as_lora": convert,
 }
+if task == "convert-save_as_lora":
+    from peft import PeftModel, save_as_lora
+    from transformers import AutoModelForCausalLM
+
+    converted = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(f"{folder}/base", dtype=torch.float32), f"{folder}/loha")
 if task == "merge-peft":
     from peft import PeftModel
     from transformers import AutoModelForCausalLM

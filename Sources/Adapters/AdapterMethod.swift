@@ -85,7 +85,9 @@ extension AdapterMethod {
   }
 
   public func attached(to weight: Parameter, named name: String) throws -> any Adapter {
-    guard let factors = try factors(inputs: weight.inputs) else { return try FixedAdapter(self, on: weight, named: name) }
+    guard let factors = try factors(inputs: weight.inputs) else {
+      return try FixedAdapter(self, on: weight, named: name)
+    }
     return LoRA(
       a: Parameter(factors.a), b: Parameter(factors.b), alpha: Float(factors.scale * Double(factors.rank)),
       layout: weight.layout, name: name)

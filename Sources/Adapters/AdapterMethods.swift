@@ -5,7 +5,8 @@ import LoRAFiles
 public enum AdapterMethods {
   /// In the order in which they are tried: what wraps another comes before it.
   public static let all: [any AdapterMethod.Type] = [
-    StoredDoRA.self, StoredBiasDifference.self, StoredLoRA.self, StoredLoHa.self, StoredLoKr.self, StoredVeRA.self, StoredAdaLoRA.self,
+    StoredDoRA.self, StoredBiasDifference.self, StoredLoRA.self, StoredLoHa.self, StoredLoKr.self, StoredVeRA.self,
+    StoredAdaLoRA.self,
     StoredIA3.self, StoredDifference.self, StoredOFT.self, StoredInputOFT.self, StoredGLoRA.self,
     StoredTokenRows.self, StoredMiSS.self, StoredDeLoRA.self,
   ]

@@ -86,7 +86,8 @@ public enum FileKind: Equatable, Sendable, CustomStringConvertible {
 
   /// Protocol buffers have no magic number: field 1 is ONNX's version, a small number, field 2 the producer's name.
   private static func isONNX(_ bytes: UnsafeRawBufferPointer) -> Bool {
-    bytes.count >= 4 && bytes[0] == 0x08 && (1...32).contains(bytes[1]) && bytes[2] == 0x12 && (1..<64).contains(bytes[3])
+    bytes.count >= 4 && bytes[0] == 0x08 && (1...32).contains(bytes[1]) && bytes[2] == 0x12
+      && (1..<64).contains(bytes[3])
   }
 
   private static func zip(_ bytes: UnsafeRawBufferPointer) -> FileKind {

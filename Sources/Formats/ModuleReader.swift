@@ -54,7 +54,8 @@ struct ModuleReader {
     for path in paths {
       let configured = try scale(path)
       let parts = ModuleParts(
-        path: path, file: file, tensors: parts[ExactString(path)]!, alpha: alphas[ExactString(path)] ?? configured.alpha,
+        path: path, file: file, tensors: parts[ExactString(path)]!,
+        alpha: alphas[ExactString(path)] ?? configured.alpha,
         scaling: configured.scaling, rank: configured.rank, shared: shared, fields: fields)
       do {
         modules.append(StoredModule(path: path, method: try AdapterMethods.make(parts)))

@@ -14,7 +14,8 @@ extension StoredAdapter {
       throw CheckpointError(.inputOutput, file: url.path, "does not exist")
     }
     guard isDirectory(url) else {
-      if [PEFTNames.weightsName, PEFTNames.legacyWeightsName, PEFTNames.configurationName].contains(url.lastPathComponent),
+      if [PEFTNames.weightsName, PEFTNames.legacyWeightsName, PEFTNames.configurationName].contains(
+        url.lastPathComponent),
         Self.isDirectoryOfAdapter(url.deletingLastPathComponent())
       {
         try self.init(peft: url.deletingLastPathComponent())

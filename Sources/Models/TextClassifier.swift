@@ -98,7 +98,8 @@ public final class TextClassifier {
   /// - Throws: `NoTokensError` where a text has none.
   public func encode(_ texts: [String]) throws -> EncodedTexts {
     let encoded = try EncodedTexts(texts, tokenizer: tokenizer, length: maximumLength, longTexts: longTexts)
-    try encoded.requireKnown(vocabulary: model.bert.configuration.vocabulary, segments: model.bert.configuration.segments)
+    try encoded.requireKnown(
+      vocabulary: model.bert.configuration.vocabulary, segments: model.bert.configuration.segments)
     return encoded
   }
 

@@ -63,7 +63,8 @@ struct LoRAConversion {
     let shape = item.flatMap { item in item.places.count == 1 ? base?[item.places[0].tensor]?.shape : nil }
     let inputs = module.inputs > 0 ? module.inputs : item.flatMap { item in shape.map { Self.columns(of: item, $0) } }
     guard inputs != nil || item != nil else {
-      throw CheckpointError(.unsupported, file: "", "\(module.method.name) does not show its inputs: name the base model")
+      throw CheckpointError(
+        .unsupported, file: "", "\(module.method.name) does not show its inputs: name the base model")
     }
     // A convolution whose factors are flattened gets its kernel from the weight.
     let kernel = shape.map { Array($0.dropFirst(2)) }

@@ -56,7 +56,8 @@ public struct Merge: Sendable {
     MergeReport(
       base: base.url, output: nil, modules: [], changedTensors: changes.changes.count + changes.swapped.count,
       addedTensors: changes.additions.keys.map(\.text).sorted(by: isOrdered),
-      copiedTensors: base.tensorCount - changes.changes.keys.filter { base[$0.text] != nil }.count - changes.swapped.count,
+      copiedTensors: base.tensorCount - changes.changes.keys.filter { base[$0.text] != nil }.count
+        - changes.swapped.count,
       byteCount: base.shards.indices.reduce(0) { $0 + outputs(ofShard: $1).reduce(0) { $0 + $1.info.byteCount } },
       findings: base.findings + changes.findings + model.findings)
   }

@@ -12,7 +12,9 @@ import LoRAKit
 
 /// What every command that computes takes: where its numbers go, how loud it is, how many threads it uses.
 struct OutputOptions: ParsableArguments {
-  @Option(name: .customLong("json"), help: ArgumentHelp("Write the results as JSON; \"-\": to standard output.", valueName: "path"))
+  @Option(
+    name: .customLong("json"),
+    help: ArgumentHelp("Write the results as JSON; \"-\": to standard output.", valueName: "path"))
   var jsonPath: String?
 
   @Flag(help: "Print results and errors only: no progress, no comments.")

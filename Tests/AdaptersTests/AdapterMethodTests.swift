@@ -83,7 +83,8 @@ private func distance(_ a: Tensor, _ b: Tensor) -> Float {
 
 @Suite("Methods at rest beside peft and LyCORIS")
 struct AdapterMethodTests {
-  @Test("block by block, a weight becomes what the program that wrote the adapter makes of it", arguments: MethodCase.all)
+  @Test(
+    "block by block, a weight becomes what the program that wrote the adapter makes of it", arguments: MethodCase.all)
   func merging(_ item: MethodCase) throws {
     let method = try item.method()
     for rows in [1, 3, item.weight.shape[0]] {
@@ -115,7 +116,9 @@ struct AdapterMethodTests {
 
   @Test("which methods have factors: those that are a LoRA, whatever the weight")
   func haveFactors() throws {
-    let without = try MethodCase.all.filter { try $0.method().factors(inputs: $0.weight.count / $0.weight.shape[0]) == nil }
+    let without = try MethodCase.all.filter {
+      try $0.method().factors(inputs: $0.weight.count / $0.weight.shape[0]) == nil
+    }
     let with = Set(MethodCase.files).subtracting(["ia3", "oft", "glora", "tokens"])
     let exceptions = without.filter { with.contains($0.file) }.map(\.name)
     #expect(exceptions.allSatisfy { $0.contains("dora") || $0.contains("bat") || $0.contains("norm") })
@@ -148,7 +151,7 @@ struct AdapterMethodTests {
     let expected = merged.linear(input, bias: item.mergedBias.map { Parameter($0) })
     #expect(distance(weight.linear(input, bias: bias), expected) < 3e-6)
     #expect(distance(weight.value, item.merged) < 1e-6)
-    weight.parametrizations.compactMap { $0 as? any Adapter }.forEach { $0.isEnabled = false }
+    for adapter in weight.parametrizations.compactMap({ $0 as? any Adapter }) { adapter.isEnabled = false }
     #expect(weight.value.isIdentical(to: item.weight))
   }
 
@@ -173,8 +176,10 @@ struct AdapterMethodTests {
     for (part, tensor) in item.parts.tensors {
       var parts = item.parts
       parts.tensors[part] = nil
-      let isOptional = ["diff", "b_norm", "rescale", "dora_scale", "lora_magnitude_vector", "hada_t", "lokr_t2", "lora_mid"]
-        .contains { part.suffixes.joined().contains($0) }
+      let isOptional = [
+        "diff", "b_norm", "rescale", "dora_scale", "lora_magnitude_vector", "hada_t", "lokr_t2", "lora_mid",
+      ]
+      .contains { part.suffixes.joined().contains($0) }
       if !isOptional {
         #expect(throws: CheckpointError.self, "without \(part.suffix)") { try AdapterMethods.make(parts) }
       }
@@ -182,7 +187,9 @@ struct AdapterMethodTests {
       for axis in tensor.shape.indices where tensor.format == .f32 {
         var shape = tensor.shape
         shape[axis] += 1
-        for broken in [shape, tensor.shape + [3, 2], [tensor.count + 1], Array(repeating: 0, count: tensor.shape.count)] {
+        for broken in [
+          shape, tensor.shape + [3, 2], [tensor.count + 1], Array(repeating: 0, count: tensor.shape.count),
+        ] {
           parts.tensors[part] = try StoredTensor(name: tensor.name, .full(broken, 0.5))
           do {
             let method = try AdapterMethods.make(parts)
@@ -227,11 +234,14 @@ struct AdapterMethodDetailTests {
     #expect(try item.method().factors(inputs: 11)?.inputs == 11)
   }
 
-  @Test("LyCORIS' scalar multiplies the change, of LoHa, LoKr, GLoRA and LoRA", arguments: ["loha", "lokr", "glora", "locon"])
+  @Test(
+    "LyCORIS' scalar multiplies the change, of LoHa, LoKr, GLoRA and LoRA",
+    arguments: ["loha", "lokr", "glora", "locon"])
   func scalars(_ file: String) throws {
     var item = MethodCase.named(file, "lycoris-linear")
     let scale = try item.method().scale
-    item.parts.tensors[try #require(AdapterMethods.partBySuffix[".scalar"])] = try StoredTensor(name: "scalar", Tensor(-0.75))
+    item.parts.tensors[try #require(AdapterMethods.partBySuffix[".scalar"])] = try StoredTensor(
+      name: "scalar", Tensor(-0.75))
     #expect(abs(try item.method().scale + 0.75 * scale) < 1e-12)
   }
 
@@ -253,7 +263,8 @@ struct AdapterMethodDetailTests {
   func prunedToNothing() throws {
     var item = MethodCase.named("adalora", "peft-pruned")
     for (suffix, shape) in [(".lora_A", [0, 7]), (".lora_B", [5, 0]), (".lora_E", [0, 1])] {
-      item.parts.tensors[try #require(AdapterMethods.partBySuffix[suffix])] = try StoredTensor(name: suffix, .zeros(shape))
+      item.parts.tensors[try #require(AdapterMethods.partBySuffix[suffix])] = try StoredTensor(
+        name: suffix, .zeros(shape))
     }
     let method = try item.method()
     #expect(method.rank == 0)
@@ -294,7 +305,8 @@ struct AdapterMethodDetailTests {
   func hugeProducts() throws {
     var item = MethodCase.named("lokr", "peft-whole")
     for suffix in [".lokr_w1", ".lokr_w2"] {
-      item.parts.tensors[try #require(AdapterMethods.partBySuffix[suffix])] = try StoredTensor(name: suffix, .ones([700, 700]))
+      item.parts.tensors[try #require(AdapterMethods.partBySuffix[suffix])] = try StoredTensor(
+        name: suffix, .ones([700, 700]))
     }
     let method = try item.method()
     #expect(throws: CheckpointError.self) { try method.factors() }

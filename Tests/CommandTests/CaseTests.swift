@@ -96,7 +96,9 @@ struct CaseTests {
       let (x, y) = (own.numbers ?? [], tensor.numbers ?? [])
       let largest = y.map(abs).max() ?? 0
       let tolerance = own.format == .f32 ? 2e-6 : 2e-3
-      #expect(own.shape == tensor.shape && !zip(x, y).contains { abs($0 - $1) > tolerance * max(largest, 1e-3) }, "\(tensor.name)")
+      #expect(
+        own.shape == tensor.shape && !zip(x, y).contains { abs($0 - $1) > tolerance * max(largest, 1e-3) },
+        "\(tensor.name)")
     }
     #expect(count > 0)
   }

@@ -47,7 +47,8 @@ import Testing
       (global("torch._utils", "_rebuild_tensor_v2") + call, "a tensor is described"),
       (global("collections", "OrderedDict") + call, "with arguments"),
       (Array("ios\nsystem\n.".utf8), "0x69"), ([0x81, UInt8(ascii: ".")], "0x81"),
-      ([UInt8(ascii: "h"), 9, UInt8(ascii: ".")], "before it is made"), ([UInt8(ascii: "t"), UInt8(ascii: ".")], "mark"),
+      ([UInt8(ascii: "h"), 9, UInt8(ascii: ".")], "before it is made"),
+      ([UInt8(ascii: "t"), UInt8(ascii: ".")], "mark"),
       ([UInt8(ascii: "R"), UInt8(ascii: ".")], "stack"), ([], "too early"),
     ]
     try withTemporaryDirectory { directory in
@@ -83,7 +84,9 @@ import Testing
       for _ in 0..<3000 {
         try Data(mutator.mutate(good)).write(to: url)
         do {
-          for tensor in try TensorFile(url).tensors where tensor.format.isConvertible { _ = try tensor.tensor().scalars }
+          for tensor in try TensorFile(url).tensors where tensor.format.isConvertible {
+            _ = try tensor.tensor().scalars
+          }
         } catch is CheckpointError {
           refused += 1
         }

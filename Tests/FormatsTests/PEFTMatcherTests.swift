@@ -71,7 +71,8 @@ import Testing
   @Test(
     "What peft can't load or would misread is refused",
     arguments: [
-      #"{"r":8}"#, #"{"peft_type":"PREFIX_TUNING"}"#, #"[]"#, #"{"peft_type":"LORA","r":"x"}"#, #"{"peft_type":"LORA","r":0}"#,
+      #"{"r":8}"#, #"{"peft_type":"PREFIX_TUNING"}"#, #"[]"#, #"{"peft_type":"LORA","r":"x"}"#,
+      #"{"peft_type":"LORA","r":0}"#,
       #"{"peft_type":"LORA","target_modules":[1]}"#, #"{"peft_type":"LORA","bias":"some"}"#,
       #"{"peft_type":"LORA","target_modules":"q","layers_to_transform":[1]}"#,
       #"{"peft_type":"LORA","rank_pattern":{"q":1.5}}"#, #"{"peft_type":"LORA","target_modules":"("}"#,

@@ -40,7 +40,8 @@ public struct StoredDeLoRA: AdapterMethod {
     let (a, b) = (try a.tensor(), try b.tensor())
     // peft's least norm.
     let least = Tensor.full([rank], 1e-4)
-    let lengths = a.squared().sum(axis: 1).squareRoot().maximum(least)
+    let lengths =
+      a.squared().sum(axis: 1).squareRoot().maximum(least)
       * b.squared().sum(axis: 0).squareRoot().maximum(least)
     return LowRankUpdate(
       a: a * (try norms.reshaped([1, norms.count]).tensor()), b: b / lengths.reshaped([1, rank]), scale: scale)

@@ -38,7 +38,8 @@ public struct StoredGLoRA: AdapterMethod {
     guard a1.shape.count >= 2, a2.shape.count >= 2, a1.shape[0] == inputs, a1.count == inputs * a1.shape[1],
       a2.shape[0] == a1.shape[1], a2.count == a2.shape[0] * inputs, a2.shape[1] == inputs, a1.shape[1] == rank
     else {
-      throw parts.problem("\(described(tensors)) do not fit; expected a1 [in, r], a2 [r, in], b1 [out, r], b2 [r, in, …]")
+      throw parts.problem(
+        "\(described(tensors)) do not fit; expected a1 [in, r], a2 [r, in], b1 [out, r], b2 [r, in, …]")
     }
     self.a1 = a1.reshaped([inputs, rank])
     self.a2 = a2.reshaped([rank, inputs])
@@ -54,7 +55,8 @@ public struct StoredGLoRA: AdapterMethod {
     let (channels, cells) = (a1.shape[0], added.inputs / a1.shape[0])
     guard weight.inputs == added.inputs, weight.outputs == added.outputs else {
       throw CheckpointError(
-        .mismatch, file: "", "\(added.b.name) is for \(added.outputs) outputs and \(added.inputs) inputs, the weight is "
+        .mismatch, file: "",
+        "\(added.b.name) is for \(added.outputs) outputs and \(added.inputs) inputs, the weight is "
           + "\(weight.shape)")
     }
     let (a1, a2) = (try a1.tensor(), try a2.tensor())

@@ -48,7 +48,8 @@ public struct StoredIA3: AdapterMethod {
     guard let names = parts.fields["feedforward_modules"], !names.isNull else { return false }
     if let pattern = names.string {
       do throws(PythonPatternError) { return try PythonPattern(pattern).matches(parts.path) } catch {
-        throw parts.problem("feedforward_modules is the pattern \(pattern), which is not understood: \(error)", .unsupported)
+        throw parts.problem(
+          "feedforward_modules is the pattern \(pattern), which is not understood: \(error)", .unsupported)
       }
     }
     guard let names = names.strings else {
@@ -98,7 +99,8 @@ public struct StoredIA3: AdapterMethod {
   private func mismatch(_ weight: WeightMatrix) -> CheckpointError {
     CheckpointError(
       .mismatch, file: "",
-      "\(vector.name) has \(vector.count) factors for the \(isOnInput ? "inputs" : "outputs") of a weight \(weight.shape)")
+      "\(vector.name) has \(vector.count) factors for the \(isOnInput ? "inputs" : "outputs") of a weight \(weight.shape)"
+    )
   }
 }
 

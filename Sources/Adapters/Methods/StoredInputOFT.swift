@@ -50,7 +50,8 @@ public struct StoredInputOFT: AdapterMethod {
 
   public func transform(of weight: WeightMatrix) throws -> any WeightTransform {
     guard weight.inputs == inputs else {
-      throw CheckpointError(.mismatch, file: "", "\(triangles.name) rotates \(inputs) inputs, the weight is \(weight.shape)")
+      throw CheckpointError(
+        .mismatch, file: "", "\(triangles.name) rotates \(inputs) inputs, the weight is \(weight.shape)")
     }
     let rotations = try rotations()
     let (count, size) = (triangles.shape[0], size)

@@ -29,7 +29,9 @@ public struct StoredLoKr: AdapterMethod {
 
   public init(_ parts: ModuleParts) throws {
     let core = try parts.optional(Self.core)
-    if parts[Self.w1] != nil { first = .whole(try parts.matrix(Self.w1)) } else {
+    if parts[Self.w1] != nil {
+      first = .whole(try parts.matrix(Self.w1))
+    } else {
       first = .factored(b: try parts.matrix(Self.b1), a: try parts.matrix(Self.a1))
     }
     if parts[Self.w2] != nil {
@@ -122,7 +124,8 @@ private enum Side: Sendable {
     case .whole(let tensor): tensor.shape.count >= 2
     case .factored(let b, let a): b.shape[1] == a.shape[0]
     case .cored(let core, let b, let a):
-      core.shape.count > 2 && core.shape[0] == b.shape[0] && core.shape[1] == a.shape[0] && core.shape[0] == core.shape[1]
+      core.shape.count > 2 && core.shape[0] == b.shape[0] && core.shape[1] == a.shape[0]
+        && core.shape[0] == core.shape[1]
     }
   }
 

@@ -17,7 +17,8 @@ public struct StoredMiSS: AdapterMethod {
   public init(_ parts: ModuleParts) throws {
     block = try parts.required(Self.block)
     guard parts.fields["init_weights"]?.string != "mini" else {
-      throw parts.problem("MiSS with init_weights \"mini\", which does not say how many outputs there are", .unsupported)
+      throw parts.problem(
+        "MiSS with init_weights \"mini\", which does not say how many outputs there are", .unsupported)
     }
     let isBat = parts.fields["init_weights"]?.string == "bat"
     guard block.shape.count == (isBat ? 3 : 2), !isBat || block.shape[1] == block.shape[2] else {

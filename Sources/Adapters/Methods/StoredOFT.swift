@@ -59,7 +59,8 @@ public struct StoredOFT: AdapterMethod {
 
   public func transform(of weight: WeightMatrix) throws -> any WeightTransform {
     guard weight.outputs == outputs else {
-      throw CheckpointError(.mismatch, file: "", "\(blocks.name) rotates \(outputs) outputs, the weight is \(weight.shape)")
+      throw CheckpointError(
+        .mismatch, file: "", "\(blocks.name) rotates \(outputs) outputs, the weight is \(weight.shape)")
     }
     let rotation = try rotation()
     guard !weight.isTransposed else {

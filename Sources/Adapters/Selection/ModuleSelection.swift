@@ -66,7 +66,9 @@ public struct SelectionMatcher: Sendable {
   ///
   /// - Throws: `PythonPatternError` where a pattern can't be tried in reasonable time; so do the others.
   public func targets(_ path: String) throws(PythonPatternError) -> Bool {
-    guard try excluded?.matches(path) != true, try !isSaved(path), try targets?.matches(path) ?? true else { return false }
+    guard try excluded?.matches(path) != true, try !isSaved(path), try targets?.matches(path) ?? true else {
+      return false
+    }
     // peft asks for the layer only where the target is a list and does not name the path itself.
     guard case .names(let names)? = selection.targets, !selection.layers.isEmpty, !names.contains(path) else {
       return true

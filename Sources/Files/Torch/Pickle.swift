@@ -34,7 +34,9 @@ struct Pickle {
   fileprivate(set) var lists: [[PickleValue]] = []
   fileprivate(set) var dictionaries: [[Member]] = []
 
-  func tuple(_ value: PickleValue) -> [PickleValue]? { if case .tuple(let place) = value { tuples[place] } else { nil } }
+  func tuple(_ value: PickleValue) -> [PickleValue]? {
+    if case .tuple(let place) = value { tuples[place] } else { nil }
+  }
   func list(_ value: PickleValue) -> [PickleValue]? { if case .list(let place) = value { lists[place] } else { nil } }
   func members(_ value: PickleValue) -> [Member]? {
     if case .dictionary(let place) = value { dictionaries[place] } else { nil }
@@ -154,7 +156,8 @@ struct PickleReader {
       default:
         throw CheckpointError(
           .unsupported, file: path,
-          "holds the pickle instruction 0x\(String(code, radix: 16)), which no tensor needs; it is not run. \(Self.advice)")
+          "holds the pickle instruction 0x\(String(code, radix: 16)), which no tensor needs; it is not run. \(Self.advice)"
+        )
       }
     }
   }
@@ -213,17 +216,22 @@ struct PickleReader {
   }
 
   private mutating func call(_ function: PickleValue, _ arguments: PickleValue) throws -> PickleValue {
-    guard case .global(let name) = function, let arguments = pickle.tuple(arguments) else { throw broken("a call of no function") }
+    guard case .global(let name) = function, let arguments = pickle.tuple(arguments) else {
+      throw broken("a call of no function")
+    }
     if Self.rebuildTensor.contains(name) {
       guard arguments.count >= 4, case .storage(let storage) = arguments[0], let offset = arguments[1].integer,
-        let shape = pickle.integers(arguments[2]), let strides = pickle.integers(arguments[3]), shape.count == strides.count
+        let shape = pickle.integers(arguments[2]), let strides = pickle.integers(arguments[3]),
+        shape.count == strides.count
       else { throw broken("a tensor is described in a way that is unknown") }
       var storageOfType = storage
       if name == Self.rebuildTyped {
-        guard arguments.count >= 7, case .global(let type) = arguments[6], let format = Self.types[lastPart(type)] else {
+        guard arguments.count >= 7, case .global(let type) = arguments[6], let format = Self.types[lastPart(type)]
+        else {
           throw broken("a tensor is of an unknown type")
         }
-        storageOfType = TorchStorage(format: format, key: storage.key, count: storage.count / (format.bits / 8), unit: 1)
+        storageOfType = TorchStorage(
+          format: format, key: storage.key, count: storage.count / (format.bits / 8), unit: 1)
       }
       return .tensor(TorchTensor(storage: storageOfType, offset: offset, strides: strides, shape: shape))
     }

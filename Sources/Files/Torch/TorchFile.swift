@@ -53,7 +53,8 @@ private struct TorchContent {
       let name = entry.name.dropFirst(root.count)
       guard !entry.isCompressed else {
         throw CheckpointError(
-          .unsupported, file: path, "its entry \(entry.name) is compressed, as torch.save writes none: unpack and save it again")
+          .unsupported, file: path,
+          "its entry \(entry.name) is compressed, as torch.save writes none: unpack and save it again")
       }
       if name == "byteorder", !file.bytes[entry.range].elementsEqual("little".utf8) {
         throw CheckpointError(.unsupported, file: path, "was written on a big-endian machine")
@@ -80,7 +81,9 @@ private struct TorchContent {
       throw CheckpointError(.unsupported, file: path, "is of an unknown version of torch.save's format")
     }
     let machine = try next()
-    if machine.pickle.members(machine.value)?.contains(where: { if case .bool(false) = $0.value { $0.key.text == "little_endian" } else { false } }) == true {
+    if machine.pickle.members(machine.value)?.contains(where: {
+      if case .bool(false) = $0.value { $0.key.text == "little_endian" } else { false }
+    }) == true {
       throw CheckpointError(.unsupported, file: path, "was written on a big-endian machine")
     }
     (value, pickle) = try next()
@@ -96,13 +99,17 @@ private struct TorchContent {
     var storages: [String: Range<Int>] = [:]
     for key in keys {
       guard let count = reader.integer(at: offset, bytes: 8) else {
-        throw CheckpointError(.malformed, file: path, "ends before its numbers do: it was not fetched, or not written, whole")
+        throw CheckpointError(
+          .malformed, file: path, "ends before its numbers do: it was not fetched, or not written, whole")
       }
       // A storage that no tensor uses has a width that nothing says.
-      guard let width = widths[key] else { throw CheckpointError(.unsupported, file: path, "a storage without a tensor") }
+      guard let width = widths[key] else {
+        throw CheckpointError(.unsupported, file: path, "a storage without a tensor")
+      }
       let (length, overflows) = count.multipliedReportingOverflow(by: width)
       guard !overflows, reader.slice(at: offset + 8, count: length) != nil else {
-        throw CheckpointError(.malformed, file: path, "ends before its numbers do: it was not fetched, or not written, whole")
+        throw CheckpointError(
+          .malformed, file: path, "ends before its numbers do: it was not fetched, or not written, whole")
       }
       storages[key] = offset + 8..<offset + 8 + length
       offset += 8 + length
@@ -124,7 +131,8 @@ private struct TorchContent {
 
   func tensors(path: String) throws -> (TensorList, [JSON.Member], [String]) {
     let candidates = candidates()
-    guard let chosen = candidates.first(where: { $0.name.isEmpty || $0.name == "state_dict" }) ?? candidates.first else {
+    guard let chosen = candidates.first(where: { $0.name.isEmpty || $0.name == "state_dict" }) ?? candidates.first
+    else {
       throw CheckpointError(
         .unsupported, file: path, "holds no dictionary of tensors, but something else that torch.save wrote")
     }
@@ -168,7 +176,9 @@ private struct TorchContent {
       CheckpointError(.malformed, file: path, "\(name): \(reason)")
     }
     let storage = tensor.storage
-    guard let range = storages[storage.key] else { throw broken("its numbers, storage \(storage.key.prefix(40)), are missing") }
+    guard let range = storages[storage.key] else {
+      throw broken("its numbers, storage \(storage.key.prefix(40)), are missing")
+    }
     let width = storage.format.bits / 8
     guard let size = storage.format.byteCount(storage.count), size <= range.count else {
       throw broken("\(storage.count) numbers are promised, \(range.count / max(width, 1)) are there")

@@ -43,7 +43,8 @@ struct ZipArchive {
     for _ in 0..<count {
       guard reader.integer(at: offset, bytes: 4) == 0x0201_4B50,
         let method = reader.integer(at: offset + 10, bytes: 2), var stored = reader.integer(at: offset + 20, bytes: 4),
-        let plain = reader.integer(at: offset + 24, bytes: 4), let nameLength = reader.integer(at: offset + 28, bytes: 2),
+        let plain = reader.integer(at: offset + 24, bytes: 4),
+        let nameLength = reader.integer(at: offset + 28, bytes: 2),
         let extraLength = reader.integer(at: offset + 30, bytes: 2),
         let commentLength = reader.integer(at: offset + 32, bytes: 2),
         var header = reader.integer(at: offset + 42, bytes: 4),
@@ -68,7 +69,8 @@ struct ZipArchive {
       }
       // The entry's own header repeats the name, with other extra fields.
       guard reader.integer(at: header, bytes: 4) == 0x0403_4B50,
-        let ownName = reader.integer(at: header + 26, bytes: 2), let ownExtra = reader.integer(at: header + 28, bytes: 2),
+        let ownName = reader.integer(at: header + 26, bytes: 2),
+        let ownExtra = reader.integer(at: header + 28, bytes: 2),
         reader.slice(at: header + 30 + ownName + ownExtra, count: stored) != nil
       else { throw broken("an entry does not lie where its directory says") }
       let first = header + 30 + ownName + ownExtra

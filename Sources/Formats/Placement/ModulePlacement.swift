@@ -76,17 +76,20 @@ private struct Orientation {
   func isTransposed(_ module: StoredModule, path: String, places: [WeightPlace]) -> Bool? {
     // Of a weight in parts, each part must have the inputs, and the rows must be there.
     if places.count > 1 || places[0].tensorRows != nil || places[0].moduleRows != nil {
-      let fits = module.method.isRowwise && places.allSatisfy { place in
-        guard let shape = base[place.tensor]?.shape, let rows = shape.first else { return false }
-        let taken = place.tensorRows ?? 0..<rows
-        let given = place.moduleRows ?? 0..<module.outputs
-        return taken.upperBound <= rows && given.upperBound <= module.outputs && taken.count == given.count
-          && [0, shape.dropFirst().reduce(1, *)].contains(module.inputs)
-      }
+      let fits =
+        module.method.isRowwise
+        && places.allSatisfy { place in
+          guard let shape = base[place.tensor]?.shape, let rows = shape.first else { return false }
+          let taken = place.tensorRows ?? 0..<rows
+          let given = place.moduleRows ?? 0..<module.outputs
+          return taken.upperBound <= rows && given.upperBound <= module.outputs && taken.count == given.count
+            && [0, shape.dropFirst().reduce(1, *)].contains(module.inputs)
+        }
       return fits ? false : nil
     }
     guard let entry = base[places[0].tensor] else { return nil }
-    let known = entry.isTransposed ?? (places[0].isTransposed || base.architecture.isConv1D(path) ? true : nil) ?? evidence
+    let known =
+      entry.isTransposed ?? (places[0].isTransposed || base.architecture.isConv1D(path) ? true : nil) ?? evidence
     return Self.isTransposed(
       module.method.shape, shape: entry.shape, known: known, configured: isFanInFanOut)
   }

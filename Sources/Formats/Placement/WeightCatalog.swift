@@ -140,7 +140,9 @@ public struct WeightCatalog: Sendable {
   }
 
   /// The stored name of a tensor.
-  package func stored(_ name: String) -> String? { entries[ExactString(name)] != nil ? name : spellings[ExactString(name)] }
+  package func stored(_ name: String) -> String? {
+    entries[ExactString(name)] != nil ? name : spellings[ExactString(name)]
+  }
 
   /// Whether a module is of a part of a pipeline that this checkpoint does not hold.
   func lacksComponent(of path: String) -> Bool {

@@ -67,7 +67,8 @@ package indirect enum TokenDecoder: Sendable {
         for _ in 0..<min(start, token.count) where !character.isEmpty && piece.starts(with: character) {
           piece.removeFirst(character.count)
         }
-        for _ in 0..<min(stop, token.count) where !character.isEmpty && piece.suffix(character.count).elementsEqual(character) {
+        for _ in 0..<min(stop, token.count)
+        where !character.isEmpty && piece.suffix(character.count).elementsEqual(character) {
           piece.removeLast(character.count)
         }
         return Array(piece)

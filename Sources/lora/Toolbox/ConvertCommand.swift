@@ -58,7 +58,8 @@ struct ConvertCommand: ParsableCommand {
     conversion.rank = rank
     let base = try base.map { try Checkpoint(URL(fileURLWithPath: $0)) }
     let verdict =
-      writing.dryRun ? conversion.verdict(on: adapter, base: base) : try conversion.convert(adapter, to: target, base: base)
+      writing.dryRun
+      ? conversion.verdict(on: adapter, base: base) : try conversion.convert(adapter, to: target, base: base)
     print("\(adapter.format.rawValue) → \(to.rawValue): \(verdict.isLossless ? "lossless" : "LOSSY")")
     for item in verdict.lost { print("  lost: \(item)") }
     for item in verdict.changed { print("  in another form, with the same effect: \(item)") }
