@@ -134,8 +134,8 @@ if "merge" in parts:
 if "resize" in parts:
     compare("resize, rank 64 to 16", ["resize", f"{folder}/adapter64", "--rank", "16", "-o", f"{folder}/out"], {"resize-full": 8})
 if "convert" in parts:
-    compare("convert, LoHa of rank 4 to LoRA, 14 modules", ["convert", f"{folder}/loha", "--to", "lora", "-o", f"{folder}/out"],
-            {"convert-save_as_lora": 1})
+    compare("convert, LoHa of rank 4 to LoRA", ["convert", f"{folder}/loha", "--to", "lora", "-o", f"{folder}/out"],
+            {"convert-save_as_lora": 24})
     check_conversion()
 if "inspect" in parts:
     compare("inspect, the header of a checkpoint", ["inspect", f"{folder}/base"], {})

@@ -6,7 +6,7 @@
                     of rank 32 with a falling spectrum, plus noise, over every linear map
     adapter/        rank 16 on all linear maps, F32, as peft writes it
     adapter64/      rank 64 on 2048-wide modules
-    loha/           LoHa of rank 4 on the linear maps of two layers
+    loha/           LoHa of rank 4 on all linear maps; loha-part/: on those of one layer
 """
 import json
 import os
@@ -78,7 +78,7 @@ WIDE = 256 if small else 2048
 adapter("adapter64", 64, [(f"model.layers.{i}.self_attn.{n}", (WIDE, WIDE)) for i in range(2 if small else 4) for n in ["q_proj", "v_proj"]])
 
 
-def loha(name, rank, shapes):
+def loha(name, rank, shapes, layers=None):
     tensors = {}
     for path, (rows, columns) in shapes:
         for half in ("w1", "w2"):
@@ -87,8 +87,10 @@ def loha(name, rank, shapes):
     os.makedirs(f"{folder}/{name}", exist_ok=True)
     save_file(tensors, f"{folder}/{name}/adapter_model.safetensors", metadata={"format": "pt"})
     json.dump(
-        dict(peft_type="LOHA", r=rank, alpha=2 * rank, target_modules=LINEAR, layers_to_transform=[0, 1], task_type="CAUSAL_LM"),
+        dict(peft_type="LOHA", r=rank, alpha=2 * rank, target_modules=LINEAR, layers_to_transform=layers, task_type="CAUSAL_LM"),
         open(f"{folder}/{name}/adapter_config.json", "w"))
 
 
-loha("loha", 4, [(n[:-7], s) for n, s in llama() if n.split(".")[-2] in LINEAR and n.split(".")[2] in "01"])
+MAPS = [(n[:-7], s) for n, s in llama() if n.split(".")[-2] in LINEAR]
+loha("loha", 4, MAPS)
+loha("loha-part", 4, [(path, s) for path, s in MAPS if ".layers.0." in path], layers=[0])

@@ -3,7 +3,7 @@
     python peers.py extract-svd_lowrank | extract-full_svd | merge-peft | merge-streaming | resize-full | convert-save_as_lora
         FOLDER OUT
 
-The slow ones do a part: full SVDs of one layer of 24, resizing of one module of 8. Imports are not timed. Memory is the peak resident set, mapped file pages included.
+The slow ones do a part: full SVDs of one layer of 24, resizing of one module of 8, conversion of one layer of 24. Imports are not timed. Memory is the peak resident set, mapped file pages included.
 """
 import json
 import os
@@ -96,7 +96,7 @@ if task == "convert-save_as_lora":
     from peft import PeftModel, save_as_lora
     from transformers import AutoModelForCausalLM
 
-    converted = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(f"{folder}/base", dtype=torch.float32), f"{folder}/loha")
+    converted = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(f"{folder}/base", dtype=torch.float32), f"{folder}/loha-part")
 if task == "merge-peft":
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
