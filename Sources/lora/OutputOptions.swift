@@ -83,11 +83,9 @@ func checkWritable(_ path: String) throws {
     throw OutputPathError(description: "\(path): there is no folder \(folder.path); create it first")
   }
   // A root user may write anywhere that the file system allows, so ask by trying.
-  let probe = folder.appendingPathComponent(".\(url.lastPathComponent).\(UInt32.random(in: 0 ... .max)).probe")
-  guard FileManager.default.createFile(atPath: probe.path, contents: nil) else {
+  do { try OutputFile.probe(url) } catch {
     throw OutputPathError(description: "\(path): the folder \(folder.path) can't be written to")
   }
-  try? FileManager.default.removeItem(at: probe)
 }
 
 /// The one rule about what is there: it is replaced only where that is asked for. An empty folder is nothing.

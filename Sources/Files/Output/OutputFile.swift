@@ -40,6 +40,9 @@ package final class OutputFile: @unchecked Sendable {
     }
   }
 
+  /// Whether a file can be written at a place: makes one beside it and takes it away again.
+  package static func probe(_ url: URL) throws { _ = try OutputFile(url) }
+
   /// Reserves room, so that a full disk is noticed before work is done.
   func reserve(_ byteCount: Int) throws {
     #if os(Linux)
