@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import LoRAKit
 
 /// `lora`: the command line. Parses, calls the library, prints.
@@ -15,4 +16,21 @@ struct LoRACommand: AsyncParsableCommand {
       UnmergeCommand.self, ExtractCommand.self, ResizeCommand.self, CombineCommand.self, ConvertCommand.self,
       DiffCommand.self,
     ])
+
+  static func main() async {
+    do {
+      var command = try parseAsRoot()
+      if var command = command as? any AsyncParsableCommand {
+        try await command.run()
+      } else {
+        try command.run()
+      }
+    } catch {
+      exit(withError: error)
+    }
+    guard StandardOutput.isFlushed() else {
+      StandardError.write("Error: standard output can't be written to: not all results arrived\n")
+      Foundation.exit(1)
+    }
+  }
 }

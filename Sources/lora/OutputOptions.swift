@@ -33,7 +33,7 @@ struct OutputOptions: ParsableArguments {
   func prepare(alsoWriting others: String?...) throws {
     if let threads { Threads.count = threads }
     for path in others + (jsonPath == "-" ? [] : [jsonPath]) { try path.map(checkWritable) }
-    if jsonPath == "-" { StandardOutput.reserve() }
+    if jsonPath == "-" { StandardOutput.reserveForJSON() }
   }
 
   /// Writes JSON with sorted keys where `--json` asks for it.
@@ -43,24 +43,11 @@ struct OutputOptions: ParsableArguments {
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     let text = String(decoding: try encoder.encode(value), as: UTF8.self) + "\n"
     if jsonPath == "-" {
-      StandardOutput.write(text)
+      try StandardOutput.write(json: text)
     } else {
       try OutputFile.write(text, to: URL(fileURLWithPath: jsonPath))
     }
   }
-}
-
-/// Where `--json -` goes: the process's own output. From the first use on, what is printed goes to standard error.
-private enum StandardOutput {
-  private static let descriptor: Int32 = {
-    fflush(nil)
-    let own = dup(STDOUT_FILENO)
-    dup2(STDERR_FILENO, STDOUT_FILENO)
-    return own
-  }()
-
-  static func reserve() { _ = descriptor }
-  static func write(_ text: String) { FileHandle(fileDescriptor: descriptor).write(Data(text.utf8)) }
 }
 
 /// Why an output path will not do.

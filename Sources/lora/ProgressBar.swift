@@ -61,10 +61,10 @@ final class ProgressBar {
     write(isTerminal ? "\r\(text)\u{1B}[K" : text + "\n")
   }
 
-  private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+  private func write(_ text: String) { StandardError.write(text) }
 }
 
 /// Comments on standard error, unless quiet.
 func comment(_ text: String, isQuiet: Bool) {
-  if !isQuiet { FileHandle.standardError.write(Data((text + "\n").utf8)) }
+  if !isQuiet { StandardError.write(text + "\n") }
 }

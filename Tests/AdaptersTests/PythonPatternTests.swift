@@ -3,7 +3,7 @@ import LoRAKit
 import TestSupport
 import Testing
 
-@testable import LoRAAdapters
+import LoRAAdapters
 
 /// What Python's re said; see Tests/Fixtures/patterns/make.py.
 private struct Answers: Decodable, Sendable {

@@ -21,6 +21,14 @@ package final class OutputFile: @unchecked Sendable {
   private var isCommitted = false
 
   init(_ url: URL) throws {
+    var information = stat()
+    let exists = stat(url.path, &information) == 0
+    guard !exists || information.st_mode & S_IFMT == S_IFREG else {
+      throw CheckpointError(.inputOutput, file: url.path, "is no ordinary file; name another place")
+    }
+    guard exists || lstat(url.path, &information) != 0 else {
+      throw CheckpointError(.inputOutput, file: url.path, "is a link to nothing; remove it or name another place")
+    }
     // A link goes on pointing to what is written.
     let url = url.resolvingSymlinksInPath()
     self.url = url
