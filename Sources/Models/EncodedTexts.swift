@@ -1,5 +1,7 @@
 // Texts as a model reads them: each as one sequence of tokens or, where it is too long for that, cut or in windows.
 
+import LoRAFiles
+
 /// What is done with a text that has more tokens than are read at once.
 public enum LongTexts: String, Sendable, CaseIterable {
   /// Its end is cut off.
@@ -67,6 +69,17 @@ public struct EncodedTexts: Sendable {
       defer { start += windows.count }
       return start..<(start + windows.count)
     }
+  }
+
+  /// Insists that a model's answer for a sequence is one: an index of NaN would be an answer like another.
+  ///
+  /// - Throws: `CheckpointError` that names the text.
+  func requireNumbers(_ answer: some Sequence<Float>, ofSequence index: Int) throws {
+    guard !answer.allSatisfy(\.isFinite) else { return }
+    let text = windows.firstIndex { $0.contains(index) } ?? 0
+    throw CheckpointError(
+      .number, file: "",
+      "the model's answer for text \(text + 1) is no number (NaN or infinity): its weights, or the adapter's, are broken")
   }
 
   /// Insists that a model knows all tokens and segments.

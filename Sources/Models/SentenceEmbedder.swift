@@ -38,11 +38,11 @@ public final class SentenceEmbedder {
   /// [texts, hidden]
   public func embed(
     _ texts: [String], rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in }
-  ) throws -> [[Float]] { embed(try encode(texts), rows: rows, progress: progress) }
+  ) throws -> [[Float]] { try embed(try encode(texts), rows: rows, progress: progress) }
 
   public func embed(
     _ texts: EncodedTexts, rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in }
-  ) -> [[Float]] { model.sentenceEmbeddings(of: texts, rows: rows, progress: progress) }
+  ) throws -> [[Float]] { try model.sentenceEmbeddings(of: texts, rows: rows, progress: progress) }
 }
 
 extension BERT {
@@ -52,7 +52,7 @@ extension BERT {
   /// - Parameter rows: about how many tokens are worked on at once.
   public func sentenceEmbeddings(
     of texts: EncodedTexts, rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in }
-  ) -> [[Float]] {
+  ) throws -> [[Float]] {
     let weights = texts.windows.indices.flatMap { texts.tokenWeights(of: $0) }
     var sums = [[Float]](repeating: [], count: texts.sequences.count)
     texts.forEachBatch(rows: rows, progress: progress) { batch in
@@ -63,6 +63,7 @@ extension BERT {
         sums[index] = row.matmul(hidden.sliced(axis: 0, tokens.packing[place])).scalars
       }
     }
+    for index in sums.indices { try texts.requireNumbers(sums[index], ofSequence: index) }
     return texts.windows.map { range in
       let sum = range.dropFirst().reduce(sums[range.lowerBound]) { sum, index in
         zip(sum, sums[index]).map { $0 + $1 }

@@ -108,11 +108,11 @@ public final class TextClassifier {
   /// - Parameter rows: about how many tokens are worked on at once.
   public func predict(
     _ texts: [String], rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in }
-  ) throws -> [Prediction] { predict(try encode(texts), rows: rows, progress: progress) }
+  ) throws -> [Prediction] { try predict(try encode(texts), rows: rows, progress: progress) }
 
   public func predict(
     _ texts: EncodedTexts, rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in }
-  ) -> [Prediction] {
+  ) throws -> [Prediction] {
     let classCount = labels.count
     var logits = [[Float]](repeating: [], count: texts.sequences.count)
     texts.forEachBatch(rows: rows, progress: progress) { batch in
@@ -121,6 +121,7 @@ public final class TextClassifier {
         logits[index] = Array(found[(place * classCount)..<((place + 1) * classCount)])
       }
     }
+    for index in logits.indices { try texts.requireNumbers(logits[index], ofSequence: index) }
     return texts.windows.map { range in
       let sum = range.dropFirst().reduce(logits[range.lowerBound]) { sum, index in
         zip(sum, logits[index]).map { $0 + $1 }

@@ -68,7 +68,7 @@ struct LongTextTests {
     let classifier = try TextClassifier(
       model: place.url, labels: ["a", "b", "c"], maximumLength: 12, longTexts: .windows, seed: 3)
     let texts = try classifier.encode(["a fox", long, "the dog"])
-    let predictions = classifier.predict(texts, rows: 20)
+    let predictions = try classifier.predict(texts, rows: 20)
     let ids = classifier.tokenizer.encode([long], inWindowsOf: 12, overlap: 2)[0].map { $0.ids.map(Int.init) }
     #expect(ids.count > 3)
     let each = ids.map { classifier.model(TokenRows(ids: [$0])).scalars }

@@ -120,7 +120,12 @@ package struct ModelConfiguration {
       // transformers' names for classes without names.
       return pairs.map { $0.1 == "LABEL_\($0.0)" ? "\($0.0)" : $0.1 }
     }
-    return found("num_labels") == nil ? nil : (0..<(try integer("num_labels"))).map { "\($0)" }
+    guard let value = found("num_labels") else { return nil }
+    // A class has a row of a weight; no model has nearly as many.
+    guard let count = value.integer, (0...1 << 20).contains(count) else {
+      throw malformed("num_labels", value, expected: "a number of classes")
+    }
+    return (0..<count).map { "\($0)" }
   }
 }
 

@@ -50,7 +50,7 @@ struct ClassifyCommand: ParsableCommand {
     let encoded = try origin.encode(
       texts, length: classifier.maximumLength, isQuiet: output.quiet, with: classifier.encode)
     let bar = ProgressBar("classifying", total: texts.count, isQuiet: output.quiet || texts.count < 200)
-    let predictions = classifier.predict(encoded) { bar.advance(by: $0) }
+    let predictions = try classifier.predict(encoded) { bar.advance(by: $0) }
     if texts.count >= 200 { bar.finish() }
     var rows: [Result.Row] = []
     for (text, prediction) in zip(texts, predictions) {

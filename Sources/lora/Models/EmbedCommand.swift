@@ -40,7 +40,7 @@ struct EmbedCommand: ParsableCommand {
       longTexts: reading.long.longTexts)
     let encoded = try origin.encode(texts, length: embedder.maximumLength, isQuiet: output.quiet, with: embedder.encode)
     let bar = ProgressBar("embedding", total: texts.count, isQuiet: output.quiet || texts.count < 200)
-    let vectors = embedder.embed(encoded) { bar.advance(by: $0) }
+    let vectors = try embedder.embed(encoded) { bar.advance(by: $0) }
     if texts.count >= 200 { bar.finish() }
     for vector in vectors {
       let row =

@@ -96,15 +96,15 @@ struct EvaluateCommand: ParsableCommand {
     func result(_ predictions: [Int]) -> ClassificationResult {
       ClassificationResult(labels: examples.labels, predictions: predictions, classCount: classifier.labels.count)
     }
-    let predictions = classifier.predict(texts) { bar.advance(by: $0) }
+    let predictions = try classifier.predict(texts) { bar.advance(by: $0) }
     var before: ClassifierReport.Before?
     if let other, let against {
-      let answers = other.predict(texts) { bar.advance(by: $0) }
+      let answers = try other.predict(texts) { bar.advance(by: $0) }
       before = ClassifierReport.Before(
         name: "the adapter \(against)", description: "The same texts, answered with the adapter `\(against)`.",
         result: result(answers.map { classifier.labels.firstIndex(of: other.labels[$0.label])! }))
     } else if isCompared {
-      let answers = classifier.model.withAdaptersDisabled { classifier.predict(texts) { bar.advance(by: $0) } }
+      let answers = try classifier.model.withAdaptersDisabled { try classifier.predict(texts) { bar.advance(by: $0) } }
       before = ClassifierReport.Before(
         name: "the base", description: "The same texts, answered by the model's own classifier without the adapter.",
         result: result(answers.map(\.label)))
@@ -148,6 +148,9 @@ struct EvaluateCommand: ParsableCommand {
     let bar = ProgressBar("evaluating", total: windows.predictions, unit: " tokens", isQuiet: output.quiet)
     let score = windows.score(by: generator.model) { bar.advance(by: $0) }
     bar.finish()
+    guard score.loss.isFinite else {
+      throw InputError("\(data): the loss is no number: the model's weights, or the adapter's, are broken")
+    }
     print("loss        \(score.loss.text())   nats a token")
     print("perplexity  \(exp(score.loss).text(2))")
     print("accuracy    \(score.accuracy.text())   of next tokens")

@@ -74,6 +74,9 @@ struct LogitsCommand: ParsableCommand {
       let cache = KeyValueCache(for: model, capacity: ids.count)
       result = Result(ids: ids, logits: model.nextLogits(ids, cache: cache).scalars)
     }
+    guard result.logits.allSatisfy(\.isFinite) else {
+      throw InputError("\(folder.path): the logits are no numbers: the model's weights, or the adapter's, are broken")
+    }
     print("ids     \(result.ids.map(String.init).joined(separator: ","))")
     let best = result.logits.indices.sorted { result.logits[$0] > result.logits[$1] }.prefix(10)
     for index in best { print("\(index)\t\(result.logits[index].text(6))") }

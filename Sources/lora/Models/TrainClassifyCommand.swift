@@ -98,10 +98,10 @@ struct TrainClassifyCommand: ParsableCommand {
     let (outcome, metrics) = try run.train(
       examples: examples.count,
       keeping: training.keeping(
-        model: model.model, data: data, length: length, longTexts: long.longTexts == .cut ? nil : long.longTexts),
+        model: model.model, data: encoded.sequences.map(\.ids) + [examples.labels.map(Int32.init)], length: length, longTexts: long.longTexts == .cut ? nil : long.longTexts),
       evaluate: evaluation.map { evaluation in
         {
-          let predictions = classifier.predict(evaluationTexts!)
+          let predictions = try classifier.predict(evaluationTexts!)
           let right = zip(predictions, evaluation.labels).count { $0.label == $1 }
           let loss = zip(predictions, evaluation.labels).reduce(0) { $0 + Double($1.0.loss(of: $1.1)) }
           return (Double(right) / Double(evaluation.count), loss / Double(evaluation.count))
@@ -116,9 +116,9 @@ struct TrainClassifyCommand: ParsableCommand {
         model: model.model, task: "SEQ_CLS", modulesToSave: ["classifier", "score"]),
       labels: classifier.labels, metrics: metrics)
 
-    let after = evaluation.map { evaluation in
+    let after = try evaluation.map { evaluation in
       ClassificationResult(
-        labels: evaluation.labels, predictions: classifier.predict(evaluationTexts!).map(\.label),
+        labels: evaluation.labels, predictions: try classifier.predict(evaluationTexts!).map(\.label),
         classCount: classifier.labels.count)
     }
     let changes = before.flatMap { before in after?.changes(since: before.result) }
@@ -158,16 +158,16 @@ struct TrainClassifyCommand: ParsableCommand {
     let answers: [Int]
     let description: String
     if classifier.hasOwnClassifier {
-      answers = classifier.predict(texts).map(\.label)
+      answers = try classifier.predict(texts).map(\.label)
       description = "The same texts, answered by the model's own classifier before the training."
     } else {
       let perClass = 64
       let bert = classifier.model.bert
       let chosen = NearestClassMean.examples(of: examples.labels, perClass: perClass)
       let nearest = NearestClassMean(
-        embeddings: bert.sentenceEmbeddings(of: try classifier.encode(chosen.map { examples.texts[$0] })),
+        embeddings: try bert.sentenceEmbeddings(of: try classifier.encode(chosen.map { examples.texts[$0] })),
         labels: chosen.map { examples.labels[$0] }, classCount: classifier.labels.count)
-      answers = bert.sentenceEmbeddings(of: texts).map(nearest.label)
+      answers = try bert.sentenceEmbeddings(of: texts).map(nearest.label)
       description = """
         The model has no classifier of its own for these classes. So the answers before are what its sentence embeddings \
         tell apart without training: the class whose mean over at most \(perClass) training texts is nearest by cosine.

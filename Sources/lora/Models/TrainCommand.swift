@@ -112,7 +112,9 @@ struct TrainLMCommand: ParsableCommand {
     let trained = decoder.trainableCount
     let (outcome, metrics) = try run.train(
       examples: examples.count, weight: { Float(examples.predictions(of: $0)) },
-      keeping: training.keeping(model: model.model, data: data, length: length),
+      keeping: training.keeping(
+        model: model.model, data: examples.windows.flatMap { [$0.ids.map(Int32.init), $0.targets.map(Int32.init)] },
+        length: length),
       evaluate: evaluation.map { evaluation in
         {
           let loss = evaluation.score(by: decoder).loss

@@ -166,14 +166,20 @@ struct TrainingOptions: ParsableArguments {
     return plan
   }
 
-  /// - Parameter data: names what is trained on, for the state's purpose.
-  func keeping(model: String, data: String, length: Int, longTexts: LongTexts? = nil) -> StateKeeping? {
+  /// - Parameter data: what is trained on: sequences of tokens, then their labels. A state knows it by its content, not
+  ///   by the name of a file.
+  func keeping(model: String, data: [[Int32]], length: Int, longTexts: LongTexts? = nil) -> StateKeeping? {
     guard let path = checkpoint ?? resume else { return nil }
     let recipe = full ? "full" : "\(method.rawValue) r \(rank) α \(alpha ?? Float(2 * rank)) on \(targets ?? "default")"
+    var hash = SHA256()
+    for row in data {
+      row.withUnsafeBytes { hash.update($0) }
+      hash.update([0xFF, 0xFF, 0xFF, 0xFF])  // no token
+    }
     return StateKeeping(
       url: URL(fileURLWithPath: path), everySteps: 100,
       purpose:
-        "train \(recipe), model \(model), data \(data), length \(length)\(longTexts.map { " in \($0.rawValue)" } ?? ""), batch \(batchSize ?? 0)/\(accumulation), "
+        "train \(recipe), model \(model), data \(hash.finalize().prefix(16)), length \(length)\(longTexts.map { " in \($0.rawValue)" } ?? ""), batch \(batchSize ?? 0)/\(accumulation), "
         + "epochs \(epochs), steps \(steps ?? 0), rate \(learningRate ?? 0), \(schedule.rawValue), warm-up \(warmUp), "
         + "decay \(weightDecay), clipping \(clipping), dropout \(dropout), bias \(bias.rawValue), ratio \(rateRatio), seed \(seed)"
     )
