@@ -42,6 +42,11 @@ extension StoredAdapter {
     for item in placement.items {
       let weight = parameters[item.places[0].tensor]!
       links.append((weight, try item.module.method.attached(to: weight, named: name)))
+      if let bias = item.bias.flatMap({ parameters[$0.tensor] }),
+        let changed = try FixedBias(item.module.method, on: bias, named: name)
+      {
+        links.append((bias, changed))
+      }
     }
     for link in links { link.weight.attach(link.adapter) }
     model.setTrainable(false)
@@ -78,6 +83,8 @@ extension StoredAdapter {
         replacements.append(try StoredTensor(name: item.path, replacement.parameter.original))
         continue
       }
+      // The weight's adapter knows what becomes of the bias.
+      if item.adapter is FixedBias { continue }
       guard let adapter = item.adapter as? any StorableAdapter else {
         throw CheckpointError(
           .unsupported, file: url.path,

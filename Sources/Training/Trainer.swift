@@ -22,11 +22,9 @@ public enum TrainingError: Error, CustomStringConvertible {
   public var description: String {
     switch self {
     case .notFinite(let loss, let step, let rate):
-      "the loss became \(loss.isNaN ? "NaN" : "\(loss)") at step \(step) (learning rate \(rate)): try a smaller --learning-rate, or a longer "
-        + "warm-up"
+      "the loss became \(loss.isNaN ? "NaN" : "\(loss)") at step \(step) (learning rate \(rate)): try a smaller one, or a longer warm-up"
     case .diverged(let what, let step, let rate):
-      "\(what) not finite at step \(step) (learning rate \(rate)): try a smaller --learning-rate, or a "
-        + "longer warm-up"
+      "\(what) not finite at step \(step) (learning rate \(rate)): try a smaller one, or a longer warm-up"
     case .interrupted(let step): "interrupted after step \(step)"
     }
   }

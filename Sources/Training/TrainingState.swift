@@ -56,7 +56,7 @@ public struct TrainingState {
       let restoredSampler = try? JSONDecoder().decode(Sampler.self, from: record.sampler)
     else {
       throw CheckpointError(
-        .malformed, file: url.path, "is no training state; name a file that --checkpoint has written")
+        .malformed, file: url.path, "is no training state; name a file that a training has written to go on from")
     }
     guard record.purpose == purpose else {
       throw CheckpointError(

@@ -390,7 +390,7 @@ struct ClassifierCommandTests {
       "5", "--steps", "20", "--learning-rate", rate, "--clipping", "0", "-o", place.path("out"),
     ])
     #expect(
-      run.exitCode == 1 && run.errors.contains("at step") && run.errors.contains("smaller --learning-rate"),
+      run.exitCode == 1 && run.errors.contains("at step") && run.errors.contains("try a smaller one"),
       "\(run.errors)")
     #expect(place.folder.names == before)
   }

@@ -135,6 +135,12 @@ class Family:
         off = distance(judges.outputs(judges.model(merged)), expected)
         self.expect(off <= 2e-5, f"the merged model's outputs are off by {off:.1e}")
         self.lora("diff", self.base, merged)
+        if self.name in ("llama", "gpt2"):
+            self.lora("logits", self.base, "--adapter", adapter, "--ids", "1,5,9", "--json", f"{self.work}/l.json")
+            with torch.no_grad():
+                right = judges.adapted(self.base, adapter)(torch.tensor([[1, 5, 9]])).logits[0, -1].numpy()
+            off = distance(judges.configuration(self.work, "l.json")["logits"], right)
+            self.expect(off <= 2e-6, f"logits with the adapter attached are off by {off:.1e}")
         if isinstance(configuration, LoraConfig) and not isinstance(configuration, AdaLoraConfig):
             self.extract(index, merged, expected)
         else:

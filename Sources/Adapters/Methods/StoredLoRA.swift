@@ -133,10 +133,8 @@ public struct StoredLoRA: AdapterMethod {
   }
 
   public func attached(to weight: Parameter, named name: String) throws -> any Adapter {
-    guard outputBias == nil else {
-      throw CheckpointError(.unsupported, file: "", "lora_B has a bias, which is not supported on a model in memory")
-    }
-    return try lora(on: weight, named: name)
+    // The factors alone would lose B's bias when they are stored again.
+    outputBias == nil ? try lora(on: weight, named: name) : try FixedAdapter(self, on: weight, named: name)
   }
 
   func lora(on weight: Parameter, named name: String) throws -> LoRA {
