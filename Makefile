@@ -5,12 +5,13 @@ PYTHON ?= python3
 LORA = .build/release/lora
 JUPYTER = .venv/bin/jupyter
 
-.PHONY: help demo build test bench test-bench notebooks test-notebooks test-kernel test-interop notebook-kernel lint format \
+.PHONY: help demo build test fuzz bench test-bench notebooks test-notebooks test-kernel test-interop notebook-kernel lint format \
   clean dependencies
 
 help:
 	@echo "make demo            install what is missing, build, run the digit experiment"
 	@echo "make test            build and run all tests"
+	@echo "make fuzz            every reader of files on FUZZ=20000 broken ones each; SANITIZE=address"
 	@echo "make build           build $(LORA)"
 	@echo "make notebooks       set up JupyterLab and a Swift kernel in .venv, open the notebooks"
 	@echo "make test-notebooks  run every notebook from top to bottom"
@@ -34,10 +35,22 @@ test: dependencies
 	$(SWIFT) build -c release --build-tests
 	$(SWIFT) test -c release --skip-build
 
+# FUZZ: how many broken files each reader gets. SANITIZE=address: under AddressSanitizer.
+FUZZ ?= 20000
+fuzz: dependencies
+	FUZZ=$(FUZZ) $(SWIFT) test -c release $(if $(SANITIZE),--sanitize=$(SANITIZE) --scratch-path .build-$(SANITIZE)) \
+	  --filter FuzzTests
+
 bench: dependencies
 	SWIFT=$(SWIFT) PYTHON=$(PYTHON) Benchmarks/run.sh
 
-test-bench: dependencies
+test-# FUZZ: how many broken files each reader gets. SANITIZE=address: under AddressSanitizer.
+FUZZ ?= 20000
+fuzz: dependencies
+	FUZZ=$(FUZZ) $(SWIFT) test -c release $(if $(SANITIZE),--sanitize=$(SANITIZE) --scratch-path .build-$(SANITIZE)) \
+	  --filter FuzzTests
+
+bench: dependencies
 	SWIFT=$(SWIFT) PYTHON=$(PYTHON) Benchmarks/run.sh --shortest
 
 $(JUPYTER): JupyterKernel/requirements.txt

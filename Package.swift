@@ -52,6 +52,7 @@ let tests =
       name: "\(floor.name.dropFirst("LoRA".count))Tests", dependencies: ["LoRAKit", "TestSupport"])
   } + [
     .target(name: "TestSupport", dependencies: ["LoRAKit"], path: "Tests/TestSupport"),
+    .testTarget(name: "FuzzTests", dependencies: ["LoRAKit", "TestSupport"]),
     .testTarget(name: "CommandTests", dependencies: ["lora", "LoRAKit", "TestSupport"]),
   ]
 

@@ -49,6 +49,10 @@ extension Picture {
       try check(png_image_begin_read_from_memory(&image, bytes.baseAddress, bytes.count))
       let (width, height) = (Int(image.width), Int(image.height))
       try checkSize(width: width, height: height)
+      // Deflate makes at most 1,032 bytes of one, and a byte holds at most eight pixels.
+      guard width * height / (1032 * 8) <= bytes.count else {
+        throw PictureError(description: "claims \(width) × \(height) pixels, which its \(bytes.count) bytes can't hold")
+      }
       let color = UInt32(2)  // PNG_FORMAT_FLAG_COLOR
       let channels = image.format & color != 0 ? 3 : 1
       image.format = channels == 3 ? color : 0

@@ -11,9 +11,9 @@ import LoRATensors
 
 package enum AdapterFile {
   /// Where a file that was converted here keeps the whole paths: a flat name can't be turned back for sure.
-  private static let pathsKey = "module_paths"
+  fileprivate static let pathsKey = "module_paths"
   /// Where diffusers keeps the configurations, by component.
-  private static let configurationsKey = "lora_adapter_metadata"
+  fileprivate static let configurationsKey = "lora_adapter_metadata"
 
   static func recognises(_ file: TensorFile) -> Bool {
     file.tensors.contains { part(of: $0.name, in: file) != nil }
@@ -135,9 +135,7 @@ package enum AdapterFile {
         tensors.append(try StoredTensor(name: stem + ".alpha", Tensor(shape: [], scalars: [Float(alpha)])))
       }
     }
-    var metadata =
-      adapter.format.isFile
-      ? adapter.metadata.filter { $0.key != configurationsKey && $0.key != pathsKey } : SafetensorsWriter.pythonMetadata
+    var metadata = SafetensorsWriter.pythonMetadata + adapter.notes
     if !keepsPaths {
       func set(_ key: String, _ value: String) {
         metadata.removeAll { $0.key == key }
@@ -163,4 +161,11 @@ package enum AdapterFile {
   }
 
   private static func flat(_ path: String) -> String { path.replacing(".", with: "_") }
+}
+
+extension StoredAdapter {
+  /// What its file says of itself (how it was trained, by whom), beside what only a format means.
+  public var notes: [JSON.Member] {
+    metadata.filter { !["format", AdapterFile.pathsKey, AdapterFile.configurationsKey].contains($0.key) }
+  }
 }

@@ -132,7 +132,6 @@ public struct Conversion: Sendable {
           + "model: name it")
     }
     result.format = .peft
-    result.metadata = []
     result.configuration.describe(result.modules)
     return result
   }

@@ -26,7 +26,14 @@ struct LoRACommand: AsyncParsableCommand {
         try command.run()
       }
     } catch {
-      exit(withError: error)
+      // Help and the like are no failures, and go to standard output.
+      let code = exitCode(for: error)
+      if code.isSuccess {
+        print(fullMessage(for: error))
+      } else {
+        StandardError.write(shown(fullMessage(for: error)) + "\n")
+        Foundation.exit(code.rawValue)
+      }
     }
     guard StandardOutput.isFlushed() else {
       StandardError.write("Error: standard output can't be written to: not all results arrived\n")

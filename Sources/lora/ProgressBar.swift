@@ -56,7 +56,7 @@ final class ProgressBar {
   }
 
   private func draw(_ note: String, at now: Date) {
-    let text = line.text(done: done, seconds: now.timeIntervalSince(start), note: note, unit: unit)
+    let text = line.text(done: done, seconds: now.timeIntervalSince(start), note: shown(note), unit: unit)
     // \u{1B}[K clears what a longer line before has left.
     write(isTerminal ? "\r\(text)\u{1B}[K" : text + "\n")
   }
@@ -66,5 +66,5 @@ final class ProgressBar {
 
 /// Comments on standard error, unless quiet.
 func comment(_ text: String, isQuiet: Bool) {
-  if !isQuiet { StandardError.write(text + "\n") }
+  if !isQuiet { StandardError.write(shown(text) + "\n") }
 }

@@ -46,3 +46,25 @@ enum StandardOutput {
   /// Whether all that was printed arrived.
   static func isFlushed() -> Bool { fflush(nil) == 0 }
 }
+
+/// Prints to standard output, as the standard library's function does, with what a terminal would obey made visible.
+func print(_ text: String, terminator: String = "\n") { Swift.print(shown(text), terminator: terminator) }
+
+/// A text with its control characters, and those that change the direction of writing, as escapes: names come from files.
+func shown(_ text: String) -> String {
+  func isHidden(_ scalar: Unicode.Scalar) -> Bool {
+    switch scalar.value {
+    case 0x09, 0x0A: false
+    case 0x00..<0x20, 0x7F..<0xA0, 0x200E...0x200F, 0x202A...0x202E, 0x2066...0x2069: true
+    default: false
+    }
+  }
+  guard text.unicodeScalars.contains(where: isHidden) else { return text }
+  return text.unicodeScalars.reduce(into: "") { result, scalar in
+    if isHidden(scalar) {
+      result += "\\u{\(String(scalar.value, radix: 16))}"
+    } else {
+      result.unicodeScalars.append(scalar)
+    }
+  }
+}

@@ -93,7 +93,7 @@ extension StoredAdapter {
       to: directory,
       expecting: modules.flatMap { $0.peftTensors.map(\.info) }
         + replacements.map { $0.renamed(PEFTNames.prefix + $0.name).info } + shared.map(\.info),
-      metadata: format == .peft ? metadata : [])
+      metadata: SafetensorsWriter.pythonMetadata + notes)
     for module in modules { try writer.append(module) }
     for tensor in replacements { try writer.append(replacement: tensor) }
     for tensor in shared { try writer.append(shared: tensor) }

@@ -55,6 +55,8 @@ struct AdapterSummary {
             + "(\(grouped(parameters)) parameters)"
         ))
     }
+    for note in adapter.notes.prefix(12) { lines.append(("· " + note.key, String((note.value.string ?? "").prefix(100)))) }
+    if adapter.notes.count > 12 { lines.append(("·", "and \(adapter.notes.count - 12) more; --json has all")) }
     return lines
   }
 
@@ -70,7 +72,7 @@ struct AdapterSummary {
       "base_model": adapter.configuration.baseModel.map(JSON.string) ?? .null,
       "task_type": adapter.configuration.taskType.map(JSON.string) ?? .null,
       "parameters": .integer(adapter.parameterCount), "bytes": .integer(adapter.byteCount),
-      "update_norm": .number(inspection.normOfUpdate),
+      "metadata": .object(adapter.notes), "update_norm": .number(inspection.normOfUpdate),
       "saved_whole": .array(adapter.replacements.map { .string($0.name) }),
       "modules": .array(
         inspection.modules.map { module in

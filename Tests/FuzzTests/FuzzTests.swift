@@ -1,0 +1,154 @@
+// Every reader of files from elsewhere, on good files broken at random: an answer or an error, in time and within memory.
+//
+// FUZZ in the environment is how many cases each reader gets (`make fuzz`: 20,000); by default, a few. The seeds are
+// fixed, so that a failure repeats; the file that failed last lies where the message says.
+
+import Foundation
+import LoRAKit
+import TestSupport
+import Testing
+
+/// Something that reads files of one kind.
+struct FuzzedReader: CustomTestStringConvertible, Sendable {
+  let name: String
+  /// Good files, as bytes.
+  let seeds: [[UInt8]]
+  /// What the file is called, for readers that ask.
+  let fileName: String
+  /// Reads a broken one. Throws where it is refused.
+  let read: @Sendable (URL) throws -> Void
+  var testDescription: String { name }
+
+  private static func bytes(_ paths: String...) -> [[UInt8]] {
+    paths.map { path in
+      FileManager.default.contents(atPath: fixtures.appendingPathComponent(path).path).map { [UInt8]($0) } ?? []
+    }
+  }
+
+  private static func text(_ text: String) -> [UInt8] { Array(text.utf8) }
+
+  private static func numbers(_ tensors: [StoredTensor]) throws {
+    for tensor in tensors where tensor.format.isConvertible && tensor.count < 1 << 20 { _ = try tensor.tensor().scalars }
+  }
+
+  static let all: [FuzzedReader] = [
+    FuzzedReader(
+      name: "safetensors", seeds: bytes("cases/adapters/single-file/dots.safetensors", "torch/reference.safetensors"),
+      fileName: "x.safetensors"
+    ) { try numbers(SafetensorsFile($0).tensors) },
+    FuzzedReader(name: "torch, zip", seeds: bytes("torch/new.bin", "torch/ckpt.pt"), fileName: "x.bin") {
+      try numbers(TensorFile($0).tensors)
+    },
+    FuzzedReader(name: "torch, pickles", seeds: bytes("torch/old.bin", "torch/module.bin"), fileName: "x.bin") {
+      try numbers(TensorFile($0).tensors)
+    },
+    FuzzedReader(
+      name: "one-file adapters",
+      seeds: bytes("cases/adapters/kohya/alpha-i64.safetensors", "methods/lokr.safetensors", "methods/oft.safetensors"),
+      fileName: "x.safetensors"
+    ) { _ = try AdapterInspection(StoredAdapter(contentsOf: $0)) },
+    FuzzedReader(
+      name: "indices of shards", seeds: bytes("cases/adapters/shards/good/model.safetensors.index.json"),
+      fileName: "model.safetensors.index.json"
+    ) { _ = try Checkpoint($0) },
+    FuzzedReader(
+      name: "configurations of adapters", seeds: bytes("cases/adapters/plain/adapter_config.json"),
+      fileName: "adapter_config.json"
+    ) { _ = try PEFTMatcher(PEFTConfiguration(contentsOf: $0)).targets("model.layers.1.self_attn.q_proj") },
+    FuzzedReader(
+      name: "configurations of models",
+      seeds: bytes("models/small-encoder/config.json", "models/small-decoder/config.json"), fileName: "config.json"
+    ) { url in
+      let folder = url.deletingLastPathComponent()
+      // Weights that fit the unbroken one; the folder is the test's own.
+      _ = try? BERT(contentsOf: folder)
+      _ = try languageModel(contentsOf: folder)
+    },
+    FuzzedReader(
+      name: "tokenizers",
+      seeds: [
+        "models/tokenizer-wordpiece.json", "models/tokenizer-metaspace.json", "files/tokenizer-strip-huge/tokenizer.json",
+      ].flatMap { bytes($0.hasPrefix("files") ? "cases/" + $0 : $0) }.filter { !$0.isEmpty },
+      fileName: "tokenizer.json"
+    ) { url in
+      let tokenizer = try Tokenizer(contentsOf: url)
+      let ids = tokenizer.encode("The fox, jumping ühr \u{1F98A}\n").ids
+      _ = tokenizer.decode(ids)
+    },
+    FuzzedReader(name: "NumPy", seeds: [numPy], fileName: "x.npy") { url in _ = try NumPyFile(url) },
+    FuzzedReader(name: "PNG", seeds: [png], fileName: "x.png") { url in
+      _ = try Picture(contentsOf: Data(contentsOf: url))
+    },
+    FuzzedReader(
+      name: "Netpbm", seeds: [text("P2\n3 2\n255\n1 2 3 4 5 6\n"), text("P6\n2 1\n255\nabcdef")], fileName: "x.pgm"
+    ) { url in _ = try Picture(contentsOf: Data(contentsOf: url)) },
+    FuzzedReader(name: "IDX", seeds: bytes("datasets/images.idx"), fileName: "x.idx") { url in
+      _ = try IDXFile(contentsOf: url, dimensionCount: 3)
+    },
+    FuzzedReader(
+      name: "gzip", seeds: bytes("datasets/images.idx.gz", "datasets/images-two-members.idx.gz"), fileName: "x.idx.gz"
+    ) { url in _ = try IDXFile(contentsOf: url, dimensionCount: 3) },
+    FuzzedReader(
+      name: "TSV", seeds: [text("sentence\tlabel\na fox\t1\nthe \"dog\"\t0\n")], fileName: "x.tsv"
+    ) { url in _ = try LabelledText(contentsOf: url, text: "sentence", label: "label") },
+    FuzzedReader(
+      name: "CSV", seeds: [text("text,label\n\"a \"\"fox\"\", and\n\",1\ndog,0\n")], fileName: "x.csv"
+    ) { url in _ = try LabelledText(contentsOf: url, text: "text", label: "label") },
+    FuzzedReader(
+      name: "JSONL", seeds: [text("{\"text\":\"a fox\",\"label\":1}\n{\"text\":\"dog\",\"label\":\"x\"}\n")],
+      fileName: "x.jsonl"
+    ) { url in _ = try LabelledText(contentsOf: url, text: "text", label: "label") },
+  ]
+
+  /// A 2 × 3 array of float32 as NumPy writes it.
+  private static let numPy: [UInt8] = {
+    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }"
+    let padded = header + String(repeating: " ", count: 117 - header.utf8.count) + "\n"
+    return [0x93] + text("NUMPY") + [1, 0, 118, 0] + text(padded) + [UInt8](repeating: 63, count: 24)
+  }()
+
+  private static let png: [UInt8] = {
+    let pixels = (0..<64).map { Float($0) / 64 }
+    let picture = Picture(Tensor(shape: [8, 8], scalars: pixels), black: 0, white: 1)
+    return [UInt8](picture.png)
+  }()
+}
+
+@Suite("Fuzzing") struct FuzzTests {
+  static let rounds = ProcessInfo.processInfo.environment["FUZZ"].flatMap(Int.init) ?? 300
+
+  @Test("a broken file is read or refused within 2 seconds", arguments: FuzzedReader.all)
+  func readers(_ reader: FuzzedReader) throws {
+    #expect(!reader.seeds.isEmpty && reader.seeds.allSatisfy { !$0.isEmpty })
+    let folder = try TemporaryFolder()
+    if reader.fileName == "config.json" {
+      let weights = fixtures.appendingPathComponent("models/small-encoder/model.safetensors")
+      try FileManager.default.copyItem(at: weights, to: folder.file("model.safetensors"))
+    }
+    let url = folder.file(reader.fileName)
+    for seed in reader.seeds {
+      try Data(seed).write(to: url)
+      _ = try? reader.read(url)
+    }
+    var mutator = Mutator(seed: reader.name.utf8.reduce(5) { $0 &* 31 &+ UInt64($1) })
+    let largest = peakMemory()
+    var slowest = 0.0
+    for round in 0..<Self.rounds {
+      let bytes = mutator.mutate(reader.seeds[round % reader.seeds.count])
+      try Data(bytes).write(to: url)
+      let start = Date()
+      _ = try? reader.read(url)
+      slowest = max(slowest, Date().timeIntervalSince(start))
+    }
+    #expect(slowest < 2, "the slowest took \(slowest) s")
+    let grown = peakMemory() - largest
+    #expect(grown < 200 << 20 || Self.rounds < 1000, "memory grew by \(grown >> 20) MB")
+  }
+
+  /// The most memory that the process has had, in bytes; tests beside this one count too.
+  private func peakMemory() -> Int {
+    let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+    let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM") } ?? ""
+    return (line.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0) << 10
+  }
+}
