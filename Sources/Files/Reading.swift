@@ -15,3 +15,28 @@ package func readJSON(_ url: URL) throws -> JSON {
     throw CheckpointError(.malformed, file: url.path, "is no valid JSON: \(error)")
   }
 }
+
+/// A file of a model's or an adapter's folder, which comes from elsewhere: a link in it is followed within the folder, or
+/// to the blobs of Hugging Face's cache that it is a snapshot of, and nowhere else.
+///
+/// - Throws: ``CheckpointError`` where it is a link to another place.
+package func file(_ name: String, in folder: URL) throws -> URL {
+  let file = folder.appendingPathComponent(name)
+  guard !liesOutside(file, folder) else {
+    throw CheckpointError(
+      .inputOutput, file: file.path,
+      "is a link to \(file.resolvingSymlinksInPath().path), outside the folder, and is not followed; copy the file")
+  }
+  return file
+}
+
+/// Whether a file of a folder is, by a link, one that lies elsewhere.
+package func liesOutside(_ file: URL, _ folder: URL) -> Bool {
+  let target = file.resolvingSymlinksInPath().standardizedFileURL.path
+  let own = folder.resolvingSymlinksInPath().standardizedFileURL
+  if target.hasPrefix(own.path + "/") { return false }
+  // models--NAME/snapshots/COMMIT links to models--NAME/blobs.
+  let snapshots = own.deletingLastPathComponent()
+  let blobs = snapshots.deletingLastPathComponent().appendingPathComponent("blobs").path + "/"
+  return snapshots.lastPathComponent != "snapshots" || !target.hasPrefix(blobs)
+}

@@ -43,7 +43,7 @@ public struct Checkpoint: Sendable {
       }
     }
     self.places = places
-    let configurationFile = files.directory?.appendingPathComponent("config.json")
+    let configurationFile = try files.directory.map { try file("config.json", in: $0) }
     configuration = try configurationFile.flatMap { file -> JSON? in
       // Not `? … : nil`: JSON takes a nil literal for its null.
       guard FileManager.default.fileExists(atPath: file.path) else { return Optional.none }

@@ -36,14 +36,14 @@ struct CheckpointFiles: Sendable {
     }
     for (stem, suffix) in Self.stems {
       for variant in Self.variants {
-        let single = url.appendingPathComponent(stem + variant + suffix)
+        let single = try file(stem + variant + suffix, in: url)
         if exists(single) {
           self.init(file: single, directory: url)
           return
         }
         // diffusers puts the variant before "index", or after it.
         for name in [stem + variant + suffix + ".index.json", stem + suffix + ".index" + variant + ".json"] {
-          let index = url.appendingPathComponent(name)
+          let index = try file(name, in: url)
           if exists(index) {
             try self.init(index: index, directory: url)
             return
@@ -57,7 +57,7 @@ struct CheckpointFiles: Sendable {
     let isAdapter = weights.contains { $0.hasPrefix("adapter") }
     let candidates = weights.filter { isAdapter ? $0 == "base.safetensors" : true }
     if candidates.count == 1 {
-      self.init(file: url.appendingPathComponent(candidates[0]), directory: url)
+      self.init(file: try file(candidates[0], in: url), directory: url)
       return
     }
     throw CheckpointError(.missing, file: url.path, Self.whatIsThere(url, names, candidates))
@@ -95,7 +95,8 @@ struct CheckpointFiles: Sendable {
       map[member.key] = file
     }
     self.map = map.mapValues { lastPart($0) }
-    weights = Set(map.values).sorted().map { index.deletingLastPathComponent().appendingPathComponent($0) }
+    let folder = index.deletingLastPathComponent()
+    weights = try Set(map.values).sorted().map { try LoRAFiles.file($0, in: folder) }
     self.directory = directory
     let name = index.lastPathComponent
     singleName = Self.writtenName(name.replacing(".index", with: "").replacing(".json", with: ""))

@@ -17,7 +17,7 @@ package enum MLXFormat {
   }
 
   package static func read(_ directory: URL) throws -> StoredAdapter {
-    let configurationFile = directory.appendingPathComponent(PEFTNames.configurationName)
+    let configurationFile = try LoRAFiles.file(PEFTNames.configurationName, in: directory)
     let json = try readJSON(configurationFile)
     func fail(_ message: String) -> CheckpointError {
       CheckpointError(.malformed, file: configurationFile.path, message)
@@ -34,7 +34,7 @@ package enum MLXFormat {
     guard let scale = parameters["scale"]?.number ?? parameters["alpha"]?.number.map({ $0 / Double(rank) }) else {
       throw fail("lora_parameters has no scale")
     }
-    let file = try TensorFile(directory.appendingPathComponent(weightsName))
+    let file = try TensorFile(LoRAFiles.file(weightsName, in: directory))
     var parts: [String: [String: StoredTensor]] = [:]
     for tensor in file.tensors { parts[tensor.info.modulePath, default: [:]][lastComponent(tensor.name)] = tensor }
     var modules: [StoredModule] = []

@@ -71,7 +71,7 @@ public final class TextClassifier {
 
   /// The classes of an adapter: those named beside it, or else the base's where their number is right, or else numbered.
   private static func labels(of adapter: StoredAdapter, base: URL) throws -> [String] {
-    let file = adapter.url.appendingPathComponent(labelsName)
+    let file = try LoRAFiles.file(labelsName, in: adapter.url)
     let count = adapter.replacements.first { $0.name == "classifier.weight" }?.shape.first
     if let data = FileManager.default.contents(atPath: file.path) {
       guard let labels = try? JSONDecoder().decode([String].self, from: data), count == nil || labels.count == count

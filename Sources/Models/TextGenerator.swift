@@ -48,7 +48,7 @@ public final class TextGenerator {
   /// The token ids in a field of generation_config.json and config.json: a number or a list.
   private static func ids(_ field: String, in folder: URL) throws -> [Int] {
     try ["generation_config.json", "config.json"].flatMap { name -> [Int] in
-      let file = folder.appendingPathComponent(name)
+      let file = try LoRAFiles.file(name, in: folder)
       guard let data = FileManager.default.contents(atPath: file.path) else { return [] }
       let json: JSON
       do {

@@ -26,7 +26,8 @@ struct MergedModel: Sendable {
     base = plan.base
     let files = FileManager.default
     companions = adapters.filter { $0.format == .peft }
-      .map { $0.url.appendingPathComponent(Self.labelsName) }.filter { files.fileExists(atPath: $0.path) }
+      .map { $0.url.appendingPathComponent(Self.labelsName) }
+      .filter { files.fileExists(atPath: $0.path) && !liesOutside($0, $0.deletingLastPathComponent()) }
     guard var configuration = base.configuration else {
       (self.configuration, names, findings) = (nil, nil, [])
       return
@@ -72,7 +73,9 @@ struct MergedModel: Sendable {
     if let source = base.directory {
       for name in try files.contentsOfDirectory(atPath: source.path).sorted() where !name.hasPrefix(".") {
         let file = source.appendingPathComponent(name)
-        guard !Self.holdsWeights(file), !name.hasPrefix("adapter_"), name != "config.json" else { continue }
+        // What a link brings in from elsewhere is not the model's.
+        guard !liesOutside(file, source), !Self.holdsWeights(file), !name.hasPrefix("adapter_"), name != "config.json"
+        else { continue }
         try files.copyItem(at: file.resolvingSymlinksInPath(), to: directory.appendingPathComponent(name))
       }
     }

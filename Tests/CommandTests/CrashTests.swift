@@ -32,15 +32,19 @@
         name: "convert to kohya", arguments: "convert PLAIN --to kohya -o OUT.safetensors",
         older: "convert OTHER --to kohya -o OUT.safetensors"),
       WritingCommand(
-        name: "convert to mlx over peft", arguments: "convert PLAIN --to mlx -o OUT", older: "resize PLAIN --rank 1 -o OUT"),
-      WritingCommand(name: "inspect", arguments: "inspect PLAIN --json OUT.json", older: "inspect OTHER --json OUT.json"),
+        name: "convert to mlx over peft", arguments: "convert PLAIN --to mlx -o OUT",
+        older: "resize PLAIN --rank 1 -o OUT"),
+      WritingCommand(
+        name: "inspect", arguments: "inspect PLAIN --json OUT.json", older: "inspect OTHER --json OUT.json"),
       WritingCommand(
         name: "svd", arguments: "svd FILE --json OUT.json", older: "inspect OTHER --json OUT.json"),
       WritingCommand(
-        name: "train classify", arguments: "train classify --model ENCODER --data TEXTS --steps 1 --batch-size 2 -o OUT",
+        name: "train classify",
+        arguments: "train classify --model ENCODER --data TEXTS --steps 1 --batch-size 2 -o OUT",
         older: "train classify --model ENCODER --data TEXTS --steps 2 --rank 2 --batch-size 2 -o OUT"),
       WritingCommand(
-        name: "train lm --full", arguments: "train lm --model DECODER --data TEXTS --full --steps 1 --batch-size 1 -o OUT",
+        name: "train lm --full",
+        arguments: "train lm --model DECODER --data TEXTS --full --steps 1 --batch-size 1 -o OUT",
         older: "train lm --model DECODER --data TEXTS --steps 1 --batch-size 1 -o OUT"),
       WritingCommand(
         name: "embed", arguments: "embed --model ENCODER fox --json OUT.json", older: "inspect OTHER --json OUT.json"),
@@ -73,7 +77,8 @@
         let paths = [
           "ENCODER": work.encoder, "DECODER": work.decoder, "TEXTS": work.train,
           "LLAMA": cases.appendingPathComponent("llama").path, "PLAIN": cases.appendingPathComponent("plain").path,
-          "OTHER": cases.appendingPathComponent("plain-q").path, "SHARDS": cases.appendingPathComponent("shards/good").path,
+          "OTHER": cases.appendingPathComponent("plain-q").path,
+          "SHARDS": cases.appendingPathComponent("shards/good").path,
           "SHARDED": cases.appendingPathComponent("tied-different").path,
           "FILE": cases.appendingPathComponent("single-file/base.safetensors").path,
           "DOTS": cases.appendingPathComponent("single-file/dots.safetensors").path,
@@ -138,7 +143,9 @@
           let title = "\(kind) at \(call), \(calls[call - 1])"
           #expect(state == old || state == new, "\(title): \(state.keys.sorted())")
           if kind == "fail" {
-            #expect([0, 1].contains(stopped.exitCode) && (stopped.exitCode == 1 || state == new), "\(title): \(stopped.errors)")
+            #expect(
+              [0, 1].contains(stopped.exitCode) && (stopped.exitCode == 1 || state == new),
+              "\(title): \(stopped.errors)")
           }
           #expect(try run().exitCode == 0, "\(title)")
           #expect(place.state == new, "after \(title)")

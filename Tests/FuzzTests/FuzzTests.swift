@@ -28,7 +28,9 @@ struct FuzzedReader: CustomTestStringConvertible, Sendable {
   private static func text(_ text: String) -> [UInt8] { Array(text.utf8) }
 
   private static func numbers(_ tensors: [StoredTensor]) throws {
-    for tensor in tensors where tensor.format.isConvertible && tensor.count < 1 << 20 { _ = try tensor.tensor().scalars }
+    for tensor in tensors where tensor.format.isConvertible && tensor.count < 1 << 20 {
+      _ = try tensor.tensor().scalars
+    }
   }
 
   static let all: [FuzzedReader] = [
@@ -67,7 +69,8 @@ struct FuzzedReader: CustomTestStringConvertible, Sendable {
     FuzzedReader(
       name: "tokenizers",
       seeds: [
-        "models/tokenizer-wordpiece.json", "models/tokenizer-metaspace.json", "files/tokenizer-strip-huge/tokenizer.json",
+        "models/tokenizer-wordpiece.json", "models/tokenizer-metaspace.json",
+        "files/tokenizer-strip-huge/tokenizer.json",
       ].flatMap { bytes($0.hasPrefix("files") ? "cases/" + $0 : $0) }.filter { !$0.isEmpty },
       fileName: "tokenizer.json"
     ) { url in

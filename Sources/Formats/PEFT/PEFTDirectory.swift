@@ -24,8 +24,8 @@ extension StoredAdapter {
         .missing, file: directory.path, "has no \(PEFTNames.configurationName), so rank, alpha and scale are unknown")
     }
     let configuration = try PEFTConfiguration(
-      contentsOf: directory.appendingPathComponent(PEFTNames.configurationName))
-    let file = try TensorFile(directory.appendingPathComponent(name))
+      contentsOf: file(PEFTNames.configurationName, in: directory))
+    let file = try TensorFile(LoRAFiles.file(name, in: directory))
     try self.init(PEFTReading(file.tensors, configuration, file: file.url), directory, metadata: file.metadata)
   }
 

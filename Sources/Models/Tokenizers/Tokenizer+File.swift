@@ -14,7 +14,7 @@ extension Tokenizer {
     var file = url
     var isFolder: ObjCBool = false
     if FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder), isFolder.boolValue {
-      file = url.appendingPathComponent("tokenizer.json")
+      file = try LoRAFiles.file("tokenizer.json", in: url)
     }
     guard let data = FileManager.default.contents(atPath: file.path) else {
       throw TokenizerError(
@@ -28,7 +28,7 @@ extension Tokenizer {
       error.file = file.path
       throw error
     }
-    let configuration = file.deletingLastPathComponent().appendingPathComponent("tokenizer_config.json")
+    let configuration = try LoRAFiles.file("tokenizer_config.json", in: file.deletingLastPathComponent())
     if let data = FileManager.default.contents(atPath: configuration.path) {
       let fields: JSON
       do {

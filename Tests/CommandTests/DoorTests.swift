@@ -1,0 +1,145 @@
+// What is let in and what is let out: links in folders from elsewhere, special files as targets, full outputs, names that a
+// terminal would obey, answers that are no numbers.
+
+import Foundation
+import LoRAKit
+import TestSupport
+import Testing
+
+@Suite("Doors") struct DoorTests {
+  private static let adapters = fixtures.appendingPathComponent("cases/adapters")
+  private let files = FileManager.default
+
+  @Test("a link in a model's folder is followed within it and to the cache's blobs, and nowhere else")
+  func links() throws {
+    let folder = try TemporaryFolder()
+    let llama = Self.adapters.appendingPathComponent("llama")
+    let snapshot = folder.file("models--a--b/snapshots/0123")
+    let blobs = folder.file("models--a--b/blobs")
+    for place in [snapshot, blobs] { try files.createDirectory(at: place, withIntermediateDirectories: true) }
+    for name in ["config.json", "model.safetensors"] {
+      try files.copyItem(at: llama.appendingPathComponent(name), to: blobs.appendingPathComponent("x" + name))
+      try files.createSymbolicLink(
+        atPath: snapshot.appendingPathComponent(name).path, withDestinationPath: "../../blobs/x" + name)
+    }
+    _ = try succeed(["logits", snapshot.path, "--ids", "1,2"])
+    // Weights and configuration from elsewhere are refused; other files are not carried into the output.
+    for (name, target) in [
+      ("model.safetensors", blobs.appendingPathComponent("xmodel.safetensors").path), ("config.json", "/etc/passwd"),
+    ] {
+      let model = folder.file("linked-\(name)")
+      try files.copyItem(at: llama, to: model)
+      try files.removeItem(at: model.appendingPathComponent(name))
+      try files.createSymbolicLink(atPath: model.appendingPathComponent(name).path, withDestinationPath: target)
+      let run = try CommandRun(["logits", model.path, "--ids", "1,2"])
+      #expect(run.exitCode == 1 && run.errors.contains("is a link to \(target), outside the folder"), "\(run.errors)")
+    }
+    let model = folder.file("model")
+    try files.copyItem(at: llama, to: model)
+    try files.createSymbolicLink(atPath: model.path + "/notes.txt", withDestinationPath: "/etc/passwd")
+    _ = try succeed([
+      "merge", model.path, Self.adapters.appendingPathComponent("plain").path, "-o", folder.file("out").path,
+    ])
+    #expect(!files.fileExists(atPath: folder.file("out/notes.txt").path))
+  }
+
+  @Test("a pipe, a device or a link to nothing is no place for an output, and stays what it is")
+  func targets() throws {
+    let folder = try TemporaryFolder()
+    #expect(mkfifo(folder.file("pipe").path, 0o600) == 0)
+    try files.createSymbolicLink(atPath: folder.file("link").path, withDestinationPath: "/nowhere/at/all")
+    let plain = Self.adapters.appendingPathComponent("plain").path
+    for name in ["pipe", "link"] {
+      for arguments in [
+        ["convert", plain, "--to", "kohya", "-o", folder.file(name).path, "--force"],
+        ["resize", plain, "--rank", "1", "-o", folder.file(name).path, "--force"],
+      ] {
+        let run = try CommandRun(arguments)
+        #expect(run.exitCode == 1 && run.errors.contains(name), "\(arguments): \(run.errors)")
+      }
+    }
+    var status = stat()
+    #expect(lstat(folder.file("pipe").path, &status) == 0 && status.st_mode & S_IFMT == S_IFIFO)
+    #expect(try files.destinationOfSymbolicLink(atPath: folder.file("link").path) == "/nowhere/at/all")
+  }
+
+  #if os(Linux)
+    @Test(
+      "a full standard output ends with an error; a full standard error ends nothing",
+      arguments: [
+        "inspect PLAIN", "svd FILE", "check PLAIN --base LLAMA", "diff PLAIN PLAIN", "embed --model ENCODER fox",
+      ])
+    func full(_ line: String) throws {
+      let place = try Workplace()
+      let paths = [
+        "PLAIN": Self.adapters.appendingPathComponent("plain").path,
+        "LLAMA": Self.adapters.appendingPathComponent("llama").path,
+        "FILE": Self.adapters.appendingPathComponent("single-file/base.safetensors").path, "ENCODER": place.encoder,
+      ]
+      let arguments = line.split(separator: " ").map { paths[String($0)] ?? String($0) }.joined(separator: " ")
+      func status(_ redirection: String) throws -> Int32 {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/bin/bash")
+        process.arguments = ["-c", "\(CommandRun.program.path) \(arguments) \(redirection)"]
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        process.waitUntilExit()
+        return process.terminationStatus
+      }
+      #expect(try status(">/dev/full") == 1)
+      #expect(try status(">&-") == 1)
+      #expect(try status("2>/dev/full >/dev/null") == 0)
+    }
+  #endif
+
+  @Test("names from files reach a terminal with their control characters as escapes")
+  func escapes() throws {
+    let folder = try TemporaryFolder()
+    let name = "a\u{1B}]0;title\u{7}\u{202E}b"
+    try SafetensorsWriter.write(
+      [StoredTensor(name: name, Tensor(shape: [2, 2], scalars: [1, 2, 3, 4]))], to: folder.file("x.safetensors"))
+    let run = try succeed(["inspect", folder.file("x.safetensors").path])
+    #expect(run.output.contains(#"a\u{1b}]0;title\u{7}\u{202e}b"#))
+    #expect(!run.output.unicodeScalars.contains { $0.value == 0x1B || $0.value == 0x202E })
+  }
+
+  @Test("NaN is no answer", arguments: ["classify", "embed", "logits"])
+  func numbers(_ command: String) throws {
+    let place = try Workplace()
+    _ = try succeed([
+      "train", "classify", "--model", place.encoder, "--data", place.train, "--steps", "1", "--full", "-o",
+      place.path("m"),
+    ])
+    let weights = place.folder.file("m/model.safetensors")
+    let broken = try SafetensorsFile(weights).tensors.map { tensor in
+      tensor.name.hasSuffix("word_embeddings.weight")
+        ? try StoredTensor(name: tensor.name, Tensor.full(tensor.shape, .nan)) : tensor
+    }
+    try SafetensorsWriter.write(broken, to: place.folder.file("broken"))
+    try files.removeItem(at: weights)
+    try files.moveItem(at: place.folder.file("broken"), to: weights)
+    let run = try CommandRun(
+      command == "logits"
+        ? ["logits", place.path("m"), "--text", "fox"] : [command, "--model", place.path("m"), "fox"])
+    #expect(run.exitCode == 1 && run.errors.contains("broken"), "\(run.errors)")
+    #expect(!run.output.contains("nan"))
+  }
+
+  @Test("a training goes on with the same data under another name, and not with other data under the same")
+  func resume() throws {
+    let place = try Workplace()
+    func train(_ data: String, _ state: [String], _ output: String) throws -> CommandRun {
+      try CommandRun(
+        ["train", "classify", "--model", place.encoder, "--data", data, "--steps", "2", "-o", place.path(output)]
+          + state)
+    }
+    #expect(try train(place.train, ["--checkpoint", place.path("state")], "a").exitCode == 0)
+    try files.copyItem(atPath: place.train, toPath: place.path("copy.tsv"))
+    #expect(try train(place.path("copy.tsv"), ["--resume", place.path("state")], "b").exitCode == 0)
+    let text = try String(contentsOfFile: place.train, encoding: .utf8)
+    try text.replacingOccurrences(of: "brown", with: "lazy").write(
+      toFile: place.train, atomically: true, encoding: .utf8)
+    let run = try train(place.train, ["--resume", place.path("state")], "c")
+    #expect(run.exitCode == 1 && run.errors.contains("was saved by another run"), "\(run.errors)")
+  }
+}
