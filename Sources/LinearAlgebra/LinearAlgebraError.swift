@@ -16,6 +16,8 @@ public enum LinearAlgebraError: Error, Equatable, Sendable {
   case notConverged(operation: String, shape: [Int])
   /// The result exceeds the largest float32.
   case overflow(operation: String, shape: [Int])
+  /// The matrix takes part in a gradient, which would end here in silence.
+  case noDerivative(operation: String)
 }
 
 extension LinearAlgebraError: CustomStringConvertible {
@@ -41,6 +43,8 @@ extension LinearAlgebraError: CustomStringConvertible {
       "\(operation): the shapes \(left) and \(right) should be the same."
     case .notConverged(let operation, let shape):
       "\(operation): the singular values of a matrix of shape \(shape) did not converge."
+    case .noDerivative(let operation):
+      "\(operation) has no derivative, and the matrix takes part in a gradient; take its `detached` value."
     case .overflow(let operation, let shape):
       """
       \(operation): the result for this matrix of shape \(shape) exceeds the largest float32; \

@@ -16,6 +16,7 @@ struct MatrixInput {
     guard matrix.shape.count == 2, matrix.count > 0 else {
       throw LinearAlgebraError.notAMatrix(operation: operation, shape: matrix.shape)
     }
+    guard !matrix.isTracked else { throw LinearAlgebraError.noDerivative(operation: operation) }
     let largest = try matrix.largestMagnitude(operation)
     // Within these bounds sums of squares are safe as they are: 2^80 elements at 2^40, and 2^−80 is a normal number.
     let exponent = largest == 0 || (-40...40).contains(Int(largest.exponent)) ? 0 : Int(largest.exponent)

@@ -38,13 +38,13 @@ extension Module {
 extension [NamedParameter] {
   /// The same for a list of parameters found once, which saves the walk at every step.
   public func valueAndGradients(_ function: () throws -> Tensor) rethrows -> (value: Tensor, gradients: Gradients) {
-    let leaves = map { item in
-      let leaf = item.parameter.original.asLeaf
-      item.parameter.leaf = leaf
-      return leaf
-    }
-    defer { for item in self { item.parameter.leaf = nil } }
-    let value = try function()
+    // Within another gradient (logging, a penalty, SAM) the leaves are that one's, which still needs them afterwards.
+    let outer = map(\.parameter.leaf)
+    let leaves = map { $0.parameter.leaf ?? $0.parameter.original.asLeaf }
+    for (item, leaf) in zip(self, leaves) { item.parameter.leaf = leaf }
+    defer { for (item, leaf) in zip(self, outer) { item.parameter.leaf = leaf } }
+    // Values that were computed before know nothing of these leaves.
+    let value = try Parameter.withoutCachedValues(function)
     var gradients = Gradients()
     for (item, gradient) in zip(self, value.gradients(at: leaves)) { gradients[item.parameter] = gradient }
     return (value.detached, gradients)

@@ -2,9 +2,10 @@ import LoRATensors
 
 /// Anything that holds parameters: a layer, a model, a parametrization.
 ///
-/// A module is a class whose stored properties are parameters, other modules, or optionals and arrays of these. They
-/// are found by reflection, in the order of declaration, and named by the path of properties: `hidden1.weight`,
-/// `layers.0.query.bias`. Nothing needs to be registered.
+/// A module is a class whose stored properties hold parameters and other modules: as they are, or in optionals, arrays,
+/// dictionaries, tuples and structs of these. They are found by reflection, each once, in the order of declaration
+/// (dictionaries: of their keys), and named by the path of properties: `hidden1.weight`, `layers.0.query.bias`. Nothing
+/// needs to be registered.
 ///
 /// ```swift
 /// final class TwoLayers: Module {
@@ -92,38 +93,80 @@ extension Module {
   }
 
   fileprivate func visit(
-    path: String, parameter: (String, Parameter) -> Void, module: (String, any Module) -> Void
+    path: String, parameter: @escaping (String, Parameter) -> Void,
+    module: @escaping (String, any Module) -> Void
   ) {
-    module(path, self)
+    var walk = ModuleWalk(parameter: parameter, module: module)
+    walk.visit(self, path: path)
+  }
+}
+
+/// A walk over what a module holds: parameters and modules in its properties, however these are wrapped.
+private struct ModuleWalk {
+  let parameter: (String, Parameter) -> Void
+  let module: (String, any Module) -> Void
+  /// Modules that were met: a child may know its parent.
+  private var seen: Set<ObjectIdentifier> = []
+
+  init(parameter: @escaping (String, Parameter) -> Void, module: @escaping (String, any Module) -> Void) {
+    (self.parameter, self.module) = (parameter, module)
+  }
+
+  mutating func visit(_ found: any Module, path: String) {
+    guard seen.insert(ObjectIdentifier(found)).inserted else { return }
+    module(path, found)
     let prefix = path.isEmpty ? "" : path + "."
-    var mirror: Mirror? = Mirror(reflecting: self)
+    var mirror: Mirror? = Mirror(reflecting: found)
     while let current = mirror {
       for case (let label?, let value) in current.children {
-        LoRANetworks.visit(
-          value, path: prefix + Self.pathComponent(ofProperty: label), parameter: parameter, module: module)
+        visit(value: value, path: prefix + type(of: found).pathComponent(ofProperty: label), depth: 0)
       }
       mirror = current.superclassMirror
     }
   }
-}
 
-private func visit(
-  _ value: Any, path: String, parameter: (String, Parameter) -> Void, module: (String, any Module) -> Void
-) {
-  switch value {
-  case let found as Parameter: parameter(path, found)
-  case let found as any Module: found.visit(path: path, parameter: parameter, module: module)
-  case let found as [Any]:
-    for (index, element) in found.enumerated() {
-      guard element is Parameter || element is any Module else { return }
-      visit(element, path: "\(path).\(index)", parameter: parameter, module: module)
-    }
-  default:
-    let mirror = Mirror(reflecting: value)
-    if mirror.displayStyle == .optional, let wrapped = mirror.children.first?.value {
-      visit(wrapped, path: path, parameter: parameter, module: module)
+  private mutating func visit(value: Any, path: String, depth: Int) {
+    switch value {
+    case let found as Parameter: parameter(path, found)
+    case let found as any Module: visit(found, path: path)
+    // What holds none, and is common or large.
+    case is Tensor, is any Numeric, is String, is Bool, is [Float], is [Int], is [String]: break
+    default: visit(contents: value, path: path, depth: depth)
     }
   }
+
+  /// Optionals add nothing to a path; arrays, dictionaries, tuples and structs what they call an element.
+  private mutating func visit(contents value: Any, path: String, depth: Int) {
+    guard depth < 8 else { return }
+    let mirror = Mirror(reflecting: value)
+    switch mirror.displayStyle {
+    case .optional:
+      if let wrapped = mirror.children.first?.value { visit(value: wrapped, path: path, depth: depth) }
+    case .collection:
+      for (index, element) in mirror.children.enumerated() {
+        if Self.isPlain(element.value) { return }
+        visit(value: element.value, path: "\(path).\(index)", depth: depth + 1)
+      }
+    case .dictionary:
+      let pairs = mirror.children.compactMap { child -> (key: String, value: Any)? in
+        let pair = Array(Mirror(reflecting: child.value).children)
+        return pair.count == 2 ? ("\(pair[0].value)", pair[1].value) : nil
+      }
+      if let first = pairs.first, Self.isPlain(first.value) { return }
+      for pair in pairs.sorted(by: { $0.key < $1.key }) {
+        visit(value: pair.value, path: "\(path).\(pair.key)", depth: depth + 1)
+      }
+    case .tuple, .struct:
+      for (index, child) in mirror.children.enumerated() {
+        // A tuple's unnamed elements are called ".0", ".1".
+        let label = child.label.map { $0.hasPrefix(".") ? String($0.dropFirst()) : $0 } ?? "\(index)"
+        visit(value: child.value, path: "\(path).\(label)", depth: depth + 1)
+      }
+    default: break
+    }
+  }
+
+  private static func isPlain(_ value: Any) -> Bool { value is any Numeric || value is String || value is Bool }
 }
 
 /// A module that can be copied with everything that it holds, parametrizations included.

@@ -189,6 +189,12 @@ extension Parameter {
   public static func caching<Result>(_ body: () throws -> Result) rethrows -> Result {
     try ValueCache.$current.withValue(ValueCache(), operation: body)
   }
+
+  /// The same with nothing computed yet, where values are kept.
+  static func withoutCachedValues<Result>(_ body: () throws -> Result) rethrows -> Result {
+    guard ValueCache.current != nil else { return try body() }
+    return try caching(body)
+  }
 }
 
 /// The values computed within one `caching` scope.

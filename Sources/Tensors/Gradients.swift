@@ -11,7 +11,7 @@
 /// Turns the gradient of an operation's output into the gradient of one of its inputs.
 package typealias Pullback = @Sendable (_ outputGradient: Tensor) -> Tensor
 
-package final class Node: Sendable {
+package final class Node: @unchecked Sendable {
   package struct Input: Sendable {
     let node: Node
     let pullback: Pullback
@@ -20,7 +20,8 @@ package final class Node: Sendable {
   /// Nil for a leaf: a value that a gradient is asked for.
   package let operation: Operation?
   let depth: Int
-  let inputs: [Input]
+  /// Set once; emptied only while the node is being released.
+  private(set) var inputs: [Input]
 
   init() {
     (operation, depth, inputs) = (nil, 0, [])
@@ -30,6 +31,17 @@ package final class Node: Sendable {
     self.operation = operation
     self.depth = 1 + (inputs.map(\.node.depth).max() ?? 0)
     self.inputs = inputs
+  }
+
+  /// Releases what only this node holds one by one: a graph may be deeper than the stack.
+  deinit {
+    var pending = inputs.map(\.node)
+    inputs = []
+    while var node = pending.popLast() {
+      guard isKnownUniquelyReferenced(&node) else { continue }
+      pending += node.inputs.map(\.node)
+      node.inputs = []
+    }
   }
 }
 

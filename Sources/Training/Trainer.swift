@@ -17,6 +17,8 @@ public enum TrainingError: Error, CustomStringConvertible {
   case notFinite(loss: Float, step: Int, learningRate: Float)
   /// Something besides the loss is no finite number any more; `what` says what, with its verb.
   case diverged(_ what: String, step: Int, learningRate: Float)
+  /// The loss depends on none of the parameters that are trained.
+  case independent(step: Int)
   case interrupted(step: Int)
 
   public var description: String {
@@ -25,6 +27,9 @@ public enum TrainingError: Error, CustomStringConvertible {
       "the loss became \(loss.isNaN ? "NaN" : "\(loss)") at step \(step) (learning rate \(rate)): try a smaller one, or a longer warm-up"
     case .diverged(let what, let step, let rate):
       "\(what) not finite at step \(step) (learning rate \(rate)): try a smaller one, or a longer warm-up"
+    case .independent(let step):
+      "the loss of step \(step) depends on none of the parameters that are trained: nothing would be learned. Are they "
+        + "trainable, and does the loss come from the model that holds them?"
     case .interrupted(let step): "interrupted after step \(step)"
     }
   }
@@ -85,16 +90,18 @@ public final class Trainer {
     guard value.item.isFinite else {
       throw TrainingError.notFinite(loss: value.item, step: number, learningRate: optimizer.learningRate)
     }
-    var norm: Float?
-    var scale: Float = 1
-    if let clipping {
-      norm = Float(gradients.norm(over: optimizer.parameters))
-      guard norm!.isFinite else {
-        throw TrainingError.diverged("the gradients are", step: number, learningRate: optimizer.learningRate)
-      }
-      // PyTorch's clip_grad_norm_ adds 1e-6 in the same place.
-      scale = min(1, clipping / (norm! + 1e-6))
+    guard optimizer.learningRate.isFinite else {
+      throw TrainingError.diverged("the learning rate is", step: number, learningRate: optimizer.learningRate)
     }
+    guard optimizer.parameters.contains(where: { gradients[$0.parameter] != nil }) else {
+      throw TrainingError.independent(step: number)
+    }
+    let norm = Float(gradients.norm(over: optimizer.parameters))
+    guard norm.isFinite else {
+      throw TrainingError.diverged("the gradients are", step: number, learningRate: optimizer.learningRate)
+    }
+    // PyTorch's clip_grad_norm_ adds 1e-6 in the same place.
+    let scale = clipping.map { min(1, $0 / (norm + 1e-6)) } ?? 1
     optimizer.update(gradients, gradientScale: scale)
     losses.append(value.item)
     return StepReport(step: number, loss: value.item, learningRate: optimizer.learningRate, gradientNorm: norm)

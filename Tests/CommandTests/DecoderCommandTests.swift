@@ -160,9 +160,10 @@ struct DecoderCommandTests {
   func whole() throws {
     let place = try DecoderFolder()
     // As in a download cache, where files are links.
-    try FileManager.default.moveItem(at: place.folder.file("decoder/tokenizer.json"), to: place.folder.file("blob"))
+    try FileManager.default.moveItem(
+      at: place.folder.file("decoder/tokenizer.json"), to: place.folder.file("decoder/.blob"))
     try FileManager.default.createSymbolicLink(
-      atPath: place.path("decoder/tokenizer.json"), withDestinationPath: "../blob")
+      atPath: place.path("decoder/tokenizer.json"), withDestinationPath: ".blob")
     try place.write(#"{"eos_token_id":2}"#, to: "decoder/generation_config.json")
     try place.write("{}", to: "decoder/tokenizer_config.json")
     _ = try expectSuccess([

@@ -1,0 +1,142 @@
+// What would have trained nothing, or the wrong thing, in silence: it works, or says so.
+
+import Foundation
+import LoRAKit
+import TestSupport
+import Testing
+
+private func layer() -> Linear { Linear(weight: Parameter(.ones([2, 2])), bias: nil) }
+
+private func classifier() -> DigitClassifier {
+  var generator = SeededGenerator(seed: 1)
+  return DigitClassifier(inputs: 8, hidden: (16, 16), classes: 4, using: &generator)
+}
+
+private final class Containers: Module {
+  struct Block { let inner: Linear }
+  let list = [layer()]
+  let table = ["b": layer(), "a": layer()]
+  let pair = (layer(), layer())
+  let named = (left: layer(), right: layer())
+  let nested = [[layer()], []]
+  let block = Block(inner: layer())
+  let optional: [Linear?] = [nil, layer()]
+  let numbers: [Float] = [1, 2]
+}
+
+private final class Child: Module {
+  weak var parent: Parent?
+  let inner = layer()
+}
+
+private final class Parent: Module {
+  let child = Child()
+  init() { child.parent = self }
+}
+
+private final class Scaled: Parametrization {
+  let a = Parameter(.ones([16, 1]))
+  func value(of x: Tensor) -> Tensor { x * a.value }
+}
+
+@Suite("Nothing trains in silence what was not meant") struct HonestyTests {
+  @Test("a gradient within a gradient leaves the outer one what it is: of 2 Σp it is 2")
+  func nested() {
+    let p = Parameter(.ones([2]))
+    let list = [NamedParameter(name: "p", parameter: p)]
+    let (_, gradients) = list.valueAndGradients {
+      let (_, inner) = list.valueAndGradients { p.value.squared().sum() }
+      #expect(inner[p]?.scalars == [2, 2])
+      return (p.value * 2).sum()
+    }
+    #expect(gradients[p]?.scalars == [2, 2])
+    #expect(!p.value.isTracked)
+  }
+
+  @Test("a step whose loss logs another gradient moves the weights")
+  func nestedStep() throws {
+    let (model, x) = (classifier(), randomTensor([4, 8], seed: 3))
+    let before = model.output.weight.original
+    let trainer = Trainer(Adam(model.trainableParameters, learningRate: 1e-2), clipping: 1)
+    _ = try trainer.step {
+      let (_, inner) = model.valueAndGradients { model(x).crossEntropy([0, 1, 2, 3]) }
+      return model(x).crossEntropy([0, 1, 2, 3]) * Float(1 + 0 * inner.norm(over: model.parameters))
+    }
+    #expect(!model.output.weight.original.isIdentical(to: before))
+  }
+
+  @Test("parameters are found in dictionaries, tuples, structs, nested arrays and behind nil")
+  func containers() {
+    let names = Containers().parameters.map(\.name)
+    #expect(
+      names == [
+        "list.0.weight", "table.a.weight", "table.b.weight", "pair.0.weight", "pair.1.weight", "named.left.weight",
+        "named.right.weight", "nested.0.0.weight", "block.inner.weight", "optional.1.weight",
+      ])
+  }
+
+  @Test("a child that knows its parent is met once")
+  func cycle() { #expect(Parent().parameters.map(\.name) == ["child.inner.weight"]) }
+
+  @Test("values that were kept before a gradient are not taken within it")
+  func caching() throws {
+    var generator = SeededGenerator(seed: 1)
+    let linear = Linear(inputs: 16, outputs: 16, using: &generator)
+    try linear.weight.parametrize(by: Scaled())
+    let input = randomTensor([4, 16], seed: 3)
+    let (_, right) = linear.valueAndGradients { linear(input).squared().sum() }
+    let (_, kept) = Parameter.caching { () -> (Tensor, Gradients) in
+      _ = linear(input)
+      return linear.valueAndGradients { linear(input).squared().sum() }
+    }
+    let (a, b) = (try #require(right[linear.weight]), try #require(kept[linear.weight]))
+    #expect(relativeDifference(a, b) < 1e-5)
+  }
+
+  @Test("a loss without parameters, a gradient or a rate that is no number: an error, before anything changes")
+  func errors() throws {
+    let model = classifier()
+    let x = randomTensor([4, 8], seed: 3)
+    let before = model.output.weight.original
+    let adam = Adam(model.trainableParameters, learningRate: 1e-2)
+    #expect(throws: TrainingError.self) { try Trainer(adam).step { Tensor(1) } }
+    // d√x/dx at 0 is infinite, and 0 · ∞ is NaN.
+    let p = Parameter(.zeros([3]))
+    let sgd = SGD([NamedParameter(name: "p", parameter: p)], learningRate: 0.1)
+    #expect(throws: TrainingError.self) { try Trainer(sgd).step { p.value.squared().sum().squareRoot() } }
+    #expect(p.original.scalars == [0, 0, 0])
+    let broken = SGD(model.trainableParameters, learningRate: .nan)
+    #expect(throws: TrainingError.self) { try Trainer(broken).step { model(x).crossEntropy([0, 1, 2, 3]) } }
+    #expect(model.output.weight.original.isIdentical(to: before))
+  }
+
+  @Test("an operation without a derivative is an error where one is asked for")
+  func underivable() {
+    let matrix = randomTensor([4, 4], seed: 5)
+    #expect(throws: LinearAlgebraError.noDerivative(operation: "svd")) {
+      _ = try valueAndGradients(at: [matrix]) { try $0[0].pseudoInverse().squared().sum() }
+    }
+    #expect(throws: Never.self) {
+      _ = try valueAndGradients(at: [matrix]) { try ($0[0] * Float($0[0].detached.pseudoInverse().norm)).sum() }
+    }
+  }
+
+  @Test("a graph of 100,000 operations is released on a stack of 256 kB")
+  func deep() {
+    let done = DispatchSemaphore(value: 0)
+    nonisolated(unsafe) var gradient: Float = 0
+    let thread = Thread {
+      let (_, found) = valueAndGradients(at: [Tensor.ones([4])]) {
+        var x = $0[0]
+        for _ in 0..<100_000 { x = x * 1 }
+        return x.sum()
+      }
+      gradient = found[0][0]
+      done.signal()
+    }
+    thread.stackSize = 256 << 10
+    thread.start()
+    done.wait()
+    #expect(gradient == 1)
+  }
+}
