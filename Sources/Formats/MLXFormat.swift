@@ -127,7 +127,8 @@ package enum MLXFormat {
     }
     let output = try OutputDirectory(directory)
     try SafetensorsWriter.write(
-      tensors, to: output.staging.appendingPathComponent(weightsName), metadata: [JSON.Member("format", "mlx")] + adapter.notes)
+      tensors, to: output.staging.appendingPathComponent(weightsName),
+      metadata: [JSON.Member("format", "mlx")] + adapter.notes)
     // mlx-lm looks for keys within a layer, and in the whole model.
     let keys = Set(modules.map { keyInLayer($0.path) }).sorted()
     let json: JSON = [

@@ -79,7 +79,8 @@ public struct EncodedTexts: Sendable {
     let text = windows.firstIndex { $0.contains(index) } ?? 0
     throw CheckpointError(
       .number, file: "",
-      "the model's answer for text \(text + 1) is no number (NaN or infinity): its weights, or the adapter's, are broken")
+      "the model's answer for text \(text + 1) is no number (NaN or infinity): its weights, or the adapter's, are broken"
+    )
   }
 
   /// Insists that a model knows all tokens and segments.

@@ -29,7 +29,7 @@ public func writeModel(_ model: some Module, like base: URL, labels: [String]? =
   for name in others {
     // In a download cache the names are links.
     try FileManager.default.copyItem(
-      at: base.appendingPathComponent(name).resolvingSymlinksInPath(), to: output.staging.appendingPathComponent(name))
+      at: LoRAFiles.file(name, in: base).resolvingSymlinksInPath(), to: output.staging.appendingPathComponent(name))
   }
   try output.commit()
 }

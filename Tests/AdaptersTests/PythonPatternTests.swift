@@ -1,9 +1,8 @@
 import Foundation
+import LoRAAdapters
 import LoRAKit
 import TestSupport
 import Testing
-
-import LoRAAdapters
 
 /// What Python's re said; see Tests/Fixtures/patterns/make.py.
 private struct Answers: Decodable, Sendable {

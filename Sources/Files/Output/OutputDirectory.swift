@@ -85,7 +85,8 @@ public final class OutputDirectory {
   /// What stays of the directory that is there.
   private func kept() throws -> [String] {
     try FileManager.default.contentsOfDirectory(atPath: url.path).filter { name in
-      !Self.isOwned(name) && !PartialName.isPartial(name) && !FileManager.default.fileExists(atPath: staging.appendingPathComponent(name).path)
+      !Self.isOwned(name) && !PartialName.isPartial(name)
+        && !FileManager.default.fileExists(atPath: staging.appendingPathComponent(name).path)
         && url.appendingPathComponent(name).path != staging.path
     }
   }

@@ -98,7 +98,8 @@ struct TrainClassifyCommand: ParsableCommand {
     let (outcome, metrics) = try run.train(
       examples: examples.count,
       keeping: training.keeping(
-        model: model.model, data: encoded.sequences.map(\.ids) + [examples.labels.map(Int32.init)], length: length, longTexts: long.longTexts == .cut ? nil : long.longTexts),
+        model: model.model, data: encoded.sequences.map(\.ids) + [examples.labels.map(Int32.init)], length: length,
+        longTexts: long.longTexts == .cut ? nil : long.longTexts),
       evaluate: evaluation.map { evaluation in
         {
           let predictions = try classifier.predict(evaluationTexts!)

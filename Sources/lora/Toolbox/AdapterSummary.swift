@@ -55,7 +55,9 @@ struct AdapterSummary {
             + "(\(grouped(parameters)) parameters)"
         ))
     }
-    for note in adapter.notes.prefix(12) { lines.append(("· " + note.key, String((note.value.string ?? "").prefix(100)))) }
+    for note in adapter.notes.prefix(12) {
+      lines.append(("· " + note.key, String((note.value.string ?? "").prefix(100))))
+    }
     if adapter.notes.count > 12 { lines.append(("·", "and \(adapter.notes.count - 12) more; --json has all")) }
     return lines
   }
