@@ -44,13 +44,7 @@ fuzz: dependencies
 bench: dependencies
 	SWIFT=$(SWIFT) PYTHON=$(PYTHON) Benchmarks/run.sh
 
-test-# FUZZ: how many broken files each reader gets. SANITIZE=address: under AddressSanitizer.
-FUZZ ?= 20000
-fuzz: dependencies
-	FUZZ=$(FUZZ) $(SWIFT) test -c release $(if $(SANITIZE),--sanitize=$(SANITIZE) --scratch-path .build-$(SANITIZE)) \
-	  --filter FuzzTests
-
-bench: dependencies
+test-bench: dependencies
 	SWIFT=$(SWIFT) PYTHON=$(PYTHON) Benchmarks/run.sh --shortest
 
 $(JUPYTER): JupyterKernel/requirements.txt
