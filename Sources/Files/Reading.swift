@@ -12,7 +12,10 @@ package func isDirectory(_ url: URL) -> Bool {
 package func readJSON(_ url: URL) throws -> JSON {
   let file = try MappedFile(url)
   do throws(JSONError) { return try JSON(parsing: file.bytes) } catch {
-    throw CheckpointError(.malformed, file: url.path, "is no valid JSON: \(error)")
+    switch withExtendedLifetime(file, { FileKind(file.bytes) }) {
+    case .json, .text, .unknown: throw CheckpointError(.malformed, file: url.path, "is no valid JSON: \(error)")
+    case let kind: throw CheckpointError(.malformed, file: url.path, "is \(kind)")
+    }
   }
 }
 

@@ -273,3 +273,16 @@ struct TokenizerTests {
     #expect(throws: TokenizerError.self) { try Tokenizer(contentsOf: fixtures.appendingPathComponent("nowhere")) }
   }
 }
+
+@Suite("Patterns of tokenizers") struct TokenizerPatternTests {
+  @Test("one that backtracks without end is refused; those of real tokenizers are not")
+  func backtracking() throws {
+    for pattern in ["(a+)+b", "(x|xx)+y", "([a-z]+)*1", "(\\p{L}+\\s?)+$", "(.*.*)*=z"] {
+      #expect(TextPattern.backtracks(try NSRegularExpression(pattern: pattern)), "\(pattern)")
+    }
+    let gpt = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+    for pattern in [gpt, "\\p{N}{1,3}", " {2,}", "[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\s*[\\r\\n]+", "(?i:a|b)+c?"] {
+      #expect(!TextPattern.backtracks(try NSRegularExpression(pattern: pattern)), "\(pattern)")
+    }
+  }
+}

@@ -41,3 +41,23 @@ package enum TextPattern: @unchecked Sendable {  // NSRegularExpression is immut
     }
   }
 }
+
+extension TextPattern {
+  /// Whether a regular expression tries ways without end on some short text, as `(a+)+b` does on many a's: every text
+  /// that is read would be a trap then. Tried on each letter, digit and space that stands in it, many times in a row.
+  package static func backtracks(_ expression: NSRegularExpression) -> Bool {
+    let own = expression.pattern.unicodeScalars.filter { $0.properties.isAlphabetic || $0.properties.numericType != nil }
+    return Set(own).union(["a", "1", " ", "."]).prefix(64).contains { scalar in
+      // The system tells of its progress some thousand times a second; a pattern that is fit ends before the first time.
+      let probe = String(repeating: String(scalar), count: 48) + "\u{1}"
+      var (reports, isStopped) = (0, false)
+      let range = NSRange(location: 0, length: probe.utf16.count)
+      expression.enumerateMatches(in: probe, options: .reportProgress, range: range) { match, _, stop in
+        guard match == nil else { return }
+        reports += 1
+        if reports > 200 { (isStopped, stop.pointee) = (true, true) }
+      }
+      return isStopped
+    }
+  }
+}

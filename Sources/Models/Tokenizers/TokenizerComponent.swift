@@ -71,11 +71,13 @@ package struct TokenizerComponent {
     let object = try object(name)
     if let text = object["String"]?.string { return .text(Array(text.utf8)) }
     if let expression = object["Regex"]?.string {
-      do {
-        return .expression(try NSRegularExpression(pattern: expression))
-      } catch {
+      guard let compiled = try? NSRegularExpression(pattern: expression) else {
         throw self.error("the regular expression “\(expression)” can't be read")
       }
+      guard !TextPattern.backtracks(compiled) else {
+        throw self.error("the regular expression “\(expression)” tries ways without end on some texts")
+      }
+      return .expression(compiled)
     }
     throw error("“\(name)” of \(type) is \(object.compact), expected a String or a Regex")
   }
