@@ -85,7 +85,7 @@ public struct AdapterInspection: Sendable {
   private static func figures(of module: StoredModule) throws -> Module {
     let update = try module.method.core.factors()
     let isFinite = update.map { $0.a.isFinite && $0.b.isFinite && $0.scale.isFinite } ?? true
-    let scale = Float(abs(module.scale))
+    let scale = Float(abs(update?.scale ?? module.scale))
     let tensors = module.tensors
     return Module(
       path: module.path, method: module.method.name, outputs: module.outputs, inputs: module.inputs, rank: module.rank,

@@ -46,7 +46,9 @@ extension TextPattern {
   /// Whether a regular expression tries ways without end on some short text, as `(a+)+b` does on many a's: every text
   /// that is read would be a trap then. Tried on each letter, digit and space that stands in it, many times in a row.
   package static func backtracks(_ expression: NSRegularExpression) -> Bool {
-    let own = expression.pattern.unicodeScalars.filter { $0.properties.isAlphabetic || $0.properties.numericType != nil }
+    let own = expression.pattern.unicodeScalars.filter {
+      $0.properties.isAlphabetic || $0.properties.numericType != nil
+    }
     return Set(own).union(["a", "1", " ", "."]).prefix(64).contains { scalar in
       // The system tells of its progress some thousand times a second; a pattern that is fit ends before the first time.
       let probe = String(repeating: String(scalar), count: 48) + "\u{1}"

@@ -19,10 +19,17 @@ struct AdapterSummary {
     var table = TextTable(head: [
       "module", "BA", "rank", "α", "scale", "‖A‖", "‖B‖", "‖scale·BA‖", "effective rank", "parameters",
     ])
+    func known(_ isKnown: Bool, _ text: @autoclosure () -> String) -> String { isKnown ? text() : "–" }
     table.rows = modules.map { module in
-      [
-        module.path, "\(module.outputs)×\(module.inputs)", "\(module.rank)", short(module.alpha), short(module.scale),
-        short(module.normOfA), short(module.normOfB), short(module.normOfUpdate), fixed(module.effectiveRank, 2),
+      // What only the base's weight would tell is left open.
+      let (outputs, inputs) = (
+        known(module.outputs > 0, "\(module.outputs)"), known(module.inputs > 0, "\(module.inputs)")
+      )
+      return [
+        module.path, "\(outputs)×\(inputs)", known(module.rank > 0, "\(module.rank)"),
+        known(module.rank > 0, short(module.alpha)), short(module.scale),
+        known(module.isProduct, short(module.normOfA)), known(module.isProduct, short(module.normOfB)),
+        known(module.isProduct, short(module.normOfUpdate)), known(module.isProduct, fixed(module.effectiveRank, 2)),
         grouped(module.parameterCount),
       ]
     }
