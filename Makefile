@@ -38,8 +38,8 @@ test: dependencies
 # FUZZ: how many broken files each reader gets. SANITIZE=address: under AddressSanitizer.
 FUZZ ?= 20000
 fuzz: dependencies
-	FUZZ=$(FUZZ) $(SWIFT) test -c release $(if $(SANITIZE),--sanitize=$(SANITIZE) --scratch-path .build-$(SANITIZE)) \
-	  --filter FuzzTests
+	FUZZ=$(FUZZ) LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Fixtures/fuzz/foundation.supp $(SWIFT) test -c release \
+	  $(if $(SANITIZE),--sanitize=$(SANITIZE) --scratch-path .build-$(SANITIZE)) --filter FuzzTests
 
 bench: dependencies
 	SWIFT=$(SWIFT) PYTHON=$(PYTHON) Benchmarks/run.sh

@@ -15,12 +15,16 @@ public protocol AdapterMethod: Sendable {
   var name: String { get }
   /// peft's `peft_type` whose folders hold it; nil where peft has none.
   static var peftType: String? { get }
+  /// The same of this value: nil also where peft has the method, but not this form of it.
+  var peftType: String? { get }
   /// Whether peft's `target_modules` chooses its modules; another field does otherwise.
   static var isTargeted: Bool { get }
   /// Whether these tensors of one module are its own, all of them.
   static func recognises(_ parts: Set<MethodPart>) -> Bool
   /// The tensors that a module of it may have.
   static var parts: [MethodPart] { get }
+  /// The names of tensors that all modules of a PEFT folder share.
+  static var sharedNames: [String] { get }
 
   /// - Throws: ``CheckpointError`` where parts are missing, do not fit each other or hold what is no real number.
   init(_ parts: ModuleParts) throws
@@ -33,9 +37,16 @@ public protocol AdapterMethod: Sendable {
   var rank: Int { get }
   /// What the change is multiplied by; 1 where nothing scales it.
   var scale: Double { get }
+  /// α as files without a configuration hold it; nil where the scale is 1, as it is without one.
+  var storedAlpha: Double? { get }
+  /// Whether programs other than peft have no names for its tensors.
+  var isPEFTOnly: Bool { get }
 
-  /// The change as scale · B A, exactly, without forming it; nil where it is none that is independent of the weight.
+  /// The change of the weight as scale · B A, exactly, without forming it; nil where it is none that is independent of
+  /// the weight.
   func factors() throws -> LowRankUpdate?
+  /// Whether there are such factors, at least for a known number of inputs.
+  var isProduct: Bool { get }
   /// What of it is a change by a sum: DoRA's direction; by default all.
   var core: any AdapterMethod { get }
   /// The same method around another core.
@@ -63,10 +74,18 @@ public protocol AdapterMethod: Sendable {
 
 extension AdapterMethod {
   public static var isTargeted: Bool { true }
+  public static var sharedNames: [String] { [] }
   public static func recognises(_ found: Set<MethodPart>) -> Bool {
     !found.isDisjoint(with: parts) && found.isSubset(of: parts)
   }
   public var name: String { Self.name }
+  public var peftType: String? { Self.peftType }
+  public var rank: Int { 0 }
+  public var scale: Double { 1 }
+  public var storedAlpha: Double? { scale == 1 ? nil : Scaling.standard.alpha(scale: scale, rank: max(rank, 1)) }
+  public var isPEFTOnly: Bool { false }
+  public func factors() throws -> LowRankUpdate? { nil }
+  public var isProduct: Bool { isAdditive }
   public var core: any AdapterMethod { self }
   public func replacing(core: any AdapterMethod) -> any AdapterMethod { core }
   public func bias(_ bias: Tensor) throws -> Tensor? { nil }
@@ -85,7 +104,8 @@ extension AdapterMethod {
   }
 
   public func attached(to weight: Parameter, named name: String) throws -> any Adapter {
-    guard let factors = try factors(inputs: weight.inputs) else {
+    // The factors alone would lose what it does to the bias when they are stored again.
+    guard !changesBias, let factors = try factors(inputs: weight.inputs) else {
       return try FixedAdapter(self, on: weight, named: name)
     }
     return LoRA(
@@ -123,7 +143,7 @@ public struct ModuleParts: Sendable {
   public var scaling: Scaling
   /// The rank that the configuration gives this module; nil where it names none. Tensors that show a rank win.
   public var rank: Int?
-  /// Tensors that all modules of the file share, by name (VeRA's projections).
+  /// Tensors that all modules of the file share, by name (VeRA's projections), in full.
   public var shared: [String: StoredTensor]
   /// The adapter's configuration, with what only its method knows.
   public var fields: JSON

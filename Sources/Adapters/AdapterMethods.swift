@@ -24,6 +24,9 @@ public enum AdapterMethods {
     all.filter { $0.peftType != nil }.flatMap { $0.parts.filter { !$0.isForeign }.map { ($0.suffix, $0) } },
     uniquingKeysWith: { first, _ in first })
 
+  /// Every tensor that modules may share.
+  public static let sharedNames = Set(all.flatMap { method in method.sharedNames })
+
   /// The method whose parts are all that is there.
   ///
   /// - Throws: ``CheckpointError`` where no method has these parts, or they don't fit each other.

@@ -5,7 +5,7 @@ import LoRATensors
 
 extension ModuleParts {
   /// LyCORIS' trained factor of the whole change (`use_scalar`). Its newer versions fold it into another tensor.
-  static let scalar = MethodPart(".scalar", isForeign: true)
+  package static let scalar = MethodPart(".scalar", isForeign: true)
 
   /// The trained factor; 1 where there is none.
   func scalarFactor() throws -> Double {

@@ -33,12 +33,6 @@ public enum FileKind: Equatable, Sendable, CustomStringConvertible {
   case text(String)
   case unknown
 
-  /// - Throws: ``CheckpointError`` where the file can't be opened.
-  public init(contentsOf url: URL) throws {
-    let file = try MappedFile(url)
-    self = withExtendedLifetime(file) { FileKind(file.bytes) }
-  }
-
   /// - Parameter bytes: the whole file, or its first 512 bytes.
   public init(_ bytes: UnsafeRawBufferPointer) {
     func begins(_ text: StaticString) -> Bool {

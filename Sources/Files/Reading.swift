@@ -35,6 +35,12 @@ package func file(_ name: String, in folder: URL) throws -> URL {
 
 /// Whether a file of a folder is, by a link, one that lies elsewhere.
 package func liesOutside(_ file: URL, _ folder: URL) -> Bool {
+  // The usual file is no link and lies in the folder itself.
+  if (try? FileManager.default.destinationOfSymbolicLink(atPath: file.path)) == nil,
+    file.deletingLastPathComponent().path == folder.path
+  {
+    return false
+  }
   let target = file.resolvingSymlinksInPath().standardizedFileURL.path
   let own = folder.resolvingSymlinksInPath().standardizedFileURL
   if target.hasPrefix(own.path + "/") { return false }

@@ -24,13 +24,14 @@ public struct TensorFile: Sendable {
   /// - Throws: ``CheckpointError`` where the file can't be opened, is not valid, or is something else, which it names.
   public init(_ url: URL) throws {
     self.url = url
-    let kind = try FileKind(contentsOf: url)
+    let mapped = try MappedFile(url)
+    let kind = withExtendedLifetime(mapped) { FileKind(mapped.bytes) }
     if kind.isTorch, url.pathExtension != "safetensors" {
-      let file = try TorchFile(url)
+      let file = try TorchFile(mapped, at: url)
       (format, byteCount, notes, list) = (.torch, file.byteCount, file.notes, file.list)
       metadata = SafetensorsWriter.pythonMetadata + file.metadata
     } else {
-      let file = try SafetensorsFile(url)
+      let file = try SafetensorsFile(mapped, at: url)
       (format, metadata, byteCount, notes, list) = (.safetensors, file.metadata, file.byteCount, [], file.list)
     }
   }

@@ -102,38 +102,57 @@ package enum AdapterFile {
     var lost: [String] = []
     let embeddings = adapter.modules.filter(\.isEmbedding)
     if !embeddings.isEmpty { lost.append("\(embeddings.count) embeddings") }
-    if adapter.modules.contains(where: { $0.lora?.outputBias != nil }) { lost.append("biases of B") }
     if adapter.modules.contains(where: { $0.method is StoredDoRA }), !adapter.format.isFile {
       lost.append("DoRA's magnitudes")
     }
+    let foreign = adapter.modules.filter(\.method.isPEFTOnly)
+    if !foreign.isEmpty {
+      let methods = Set(foreign.map(\.method.name)).sorted().joined(separator: ", ")
+      lost.append("\(foreign.count) modules of \(methods), which peft alone reads")
+    }
+    // Of two whole matrices, every other program takes the product as it is.
+    let scaled = adapter.modules.filter { module in
+      module.rank == 0 && module.scale != 1 && !module.method.tensors.contains { $0.part == ModuleParts.scalar }
+    }
+    if !scaled.isEmpty { lost.append("the scale of \(scaled.count) modules that have no rank") }
     if !adapter.replacements.isEmpty { lost.append("\(adapter.replacements.count) weights saved whole") }
     if !adapter.shared.isEmpty { lost.append("\(adapter.shared.count) tensors that modules share") }
-    return (
-      lost, adapter.configuration.scaling == .rankStabilized ? ["rsLoRA becomes an alpha of the same scale"] : []
-    )
+    var changed: [String] = []
+    if adapter.configuration.scaling == .rankStabilized { changed.append("rsLoRA becomes an alpha of the same scale") }
+    if adapter.modules.contains(where: { $0.lora?.outputBias != nil }) {
+      changed.append("biases of B become differences of the layers' biases (diff_b)")
+    }
+    return (lost, changed)
   }
 
   /// - Parameter prefix: what flat names begin with that are made of whole paths.
   package static func write(_ adapter: StoredAdapter, to url: URL, prefix: String = "lora_unet_") throws {
     var tensors: [StoredTensor] = []
     var paths: [JSON.Member] = []
+    var stems: Set<ExactString> = []
     let keepsPaths = adapter.format == .file
-    for module in adapter.modules where !module.isEmbedding {
+    for module in adapter.modules where !module.isEmbedding && !module.method.isPEFTOnly {
       let isStem = keepsPaths || adapter.format == .kohya && !module.path.contains(".")
       let stem = isStem ? module.path : prefix + flat(module.path)
-      guard !paths.contains(where: { $0.key == stem }) else {
+      guard stems.insert(ExactString(stem)).inserted else {
         throw CheckpointError(
           .mismatch, file: adapter.url.path, "\(module.path) and another module both become \(stem)")
       }
       paths.append(JSON.Member(stem, .string(module.path)))
       for (part, tensor) in module.method.tensors
       where part != StoredLoRA.outputBias && (part != StoredDoRA.magnitude || adapter.format.isFile) {
-        tensors.append(tensor.renamed(name(of: part, tensor, stem: stem, path: module.path, keepsPaths)))
+        tensors.append(tensor.renamed(stem + suffix(of: part, tensor, in: adapter)))
       }
-      if !keepsPaths || module.scale != 1 {
-        let alpha = Scaling.standard.alpha(scale: module.scale, rank: max(module.rank, 1))
+      // Other programs hold the bias' whole change.
+      if let lora = module.lora, let bias = try lora.outputBias?.tensor(), bias.norm != 0 {
+        tensors.append(try StoredTensor(name: stem + StoredDifference.bias.suffix, bias * Float(lora.scale)))
+      }
+      if let alpha = module.method.storedAlpha ?? (keepsPaths ? nil : Double(max(module.rank, 1))) {
         tensors.append(try StoredTensor(name: stem + ".alpha", Tensor(shape: [], scalars: [Float(alpha)])))
       }
+    }
+    guard !tensors.isEmpty else {
+      throw CheckpointError(.unsupported, file: adapter.url.path, "nothing would be left; nothing was written")
     }
     var metadata = SafetensorsWriter.pythonMetadata + adapter.notes
     if !keepsPaths {
@@ -150,14 +169,11 @@ package enum AdapterFile {
     try SafetensorsWriter.write(tensors, to: url, metadata: metadata)
   }
 
-  /// The name of a part: as it was read, where the module is still called so.
-  private static func name(
-    of part: MethodPart, _ tensor: StoredTensor, stem: String, path: String, _ keepsPaths: Bool
-  ) -> String {
-    if tensor.name.hasPrefix(stem), part.suffixes.contains(String(tensor.name.dropFirst(stem.count))) {
-      return tensor.name
-    }
-    return stem + (keepsPaths ? part.suffix : part.otherSuffixes.first ?? part.suffix)
+  /// What a part is called after its module: as in the file that it was read from, whose spelling may say more than the
+  /// part (`dora_scale`, whose shape counts).
+  private static func suffix(of part: MethodPart, _ tensor: StoredTensor, in adapter: StoredAdapter) -> String {
+    if adapter.format.isFile, let own = part.suffixes.first(where: tensor.name.hasSuffix) { return own }
+    return adapter.format == .file ? part.suffix : part.otherSuffixes.first ?? part.suffix
   }
 
   private static func flat(_ path: String) -> String { path.replacing(".", with: "_") }

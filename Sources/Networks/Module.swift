@@ -135,7 +135,7 @@ private struct ModuleWalk {
     }
   }
 
-  /// Optionals add nothing to a path; arrays, dictionaries, tuples and structs what they call an element.
+  /// Optionals add nothing to a path; arrays, dictionaries, tuples, structs and cases what they call an element.
   private mutating func visit(contents value: Any, path: String, depth: Int) {
     guard depth < 8 else { return }
     let mirror = Mirror(reflecting: value)
@@ -156,7 +156,7 @@ private struct ModuleWalk {
       for pair in pairs.sorted(by: { $0.key < $1.key }) {
         visit(value: pair.value, path: "\(path).\(pair.key)", depth: depth + 1)
       }
-    case .tuple, .struct:
+    case .tuple, .struct, .enum:
       for (index, child) in mirror.children.enumerated() {
         // A tuple's unnamed elements are called ".0", ".1".
         let label = child.label.map { $0.hasPrefix(".") ? String($0.dropFirst()) : $0 } ?? "\(index)"

@@ -99,6 +99,12 @@ public struct Combination: Sendable {
         "\(module.path) is \(module.method.name): its change depends on the base's weights and is no sum of products. "
           + "Merge it into the base, then extract")
     }
+    if let module = adapter.modules.first(where: { $0.lora == nil && $0.method.changesBias }) {
+      throw CheckpointError(
+        .unsupported, file: adapter.url.path,
+        "\(module.path) is \(module.method.name) and changes a bias too, which sums of products don't hold. Convert it "
+          + "to a plain LoRA on its base first, or merge it into the base")
+    }
     if let method = adapter.configuration.baseChangingInitialization {
       throw CheckpointError(
         .unsupported, file: adapter.url.path,
@@ -239,7 +245,7 @@ public struct Combination: Sendable {
   /// Weights that replace the base's can't be added without it: they must be the same in all adapters that have them,
   /// and count whole.
   private func replacements(_ adapters: [(adapter: StoredAdapter, weight: Double)]) throws -> [StoredTensor] {
-    var byName: [String: (tensor: StoredTensor, weight: Double)] = [:]
+    var byName: [String: (tensor: StoredTensor, weight: Double, url: URL)] = [:]
     for (adapter, weight) in adapters {
       for tensor in adapter.replacements {
         if let other = byName[tensor.name], !other.tensor.hasSameNumbers(as: tensor) {
@@ -248,12 +254,12 @@ public struct Combination: Sendable {
             "\(tensor.name) is saved whole in two adapters, with different values; weights that replace the base's can't "
               + "be added without it. Merge both into the base instead")
         }
-        byName[tensor.name] = (tensor, weight + (byName[tensor.name]?.weight ?? 0))
+        byName[tensor.name] = (tensor, weight + (byName[tensor.name]?.weight ?? 0), adapter.url)
       }
     }
     for (name, item) in byName where abs(item.weight - 1) > 1e-6 {
       throw CheckpointError(
-        .unsupported, file: adapters[0].adapter.url.path,
+        .unsupported, file: item.url.path,
         "\(name) is saved whole and would count \(item.weight): between it and the base's own weight only a merge can "
           + "interpolate. Merge the adapters with their weights into the base instead")
     }

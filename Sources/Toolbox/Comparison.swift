@@ -38,6 +38,9 @@ public struct AdapterComparison: Sendable {
   public let onlyInSecond: [String]
   /// Weights that replace the base's and differ, or that only one adapter has.
   public let differingReplacements: [String]
+  /// Tensors of the modules that both have, beside the updates (DoRA's magnitudes, biases), that differ or that only one
+  /// adapter has.
+  public let differingParts: [String]
 
   public init(_ first: StoredAdapter, _ second: StoredAdapter, progress: OperationProgress.Handler? = nil) throws {
     for adapter in [first, second] { try adapter.requireWhole(action: "compared") }
@@ -52,9 +55,15 @@ public struct AdapterComparison: Sendable {
       try counter.advance(by: 1, pair.0.path)
       return result
     }
-    let left = Dictionary(first.replacements.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-    let right = Dictionary(second.replacements.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-    differingReplacements = Set(left.keys).union(right.keys).filter { name in
+    differingReplacements = Self.differing(first.replacements, second.replacements)
+    differingParts = Self.differing(pairs.flatMap { $0.0.besideUpdate }, pairs.flatMap { $0.1.besideUpdate })
+  }
+
+  /// The names of tensors that differ, or that only one has.
+  private static func differing(_ first: [StoredTensor], _ second: [StoredTensor]) -> [String] {
+    let left = Dictionary(first.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    let right = Dictionary(second.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    return Set(left.keys).union(right.keys).filter { name in
       guard let x = left[name], let y = right[name] else { return true }
       return x.shape != y.shape || (try? x.tensor().isIdentical(to: y.tensor())) != true
     }.sorted(by: isOrdered)
@@ -95,6 +104,14 @@ public struct AdapterComparison: Sendable {
     guard x.count > 0, y.count > 0 else { return [] }
     let product = transposed ? x.matmul(y, transposeSelf: true) : x.matmul(y, transposeOther: true)
     return try product.singularValues().map { acos(Double(min(1, $0))) }
+  }
+}
+
+extension StoredModule {
+  /// What it brings beside the update that its factors make, under names that adapters of any format share.
+  fileprivate var besideUpdate: [StoredTensor] {
+    let parts = Set(method.core.tensors.map(\.part)).subtracting([StoredLoRA.outputBias, StoredDifference.bias])
+    return method.tensors.filter { !parts.contains($0.part) }.map { $0.tensor.renamed(path + $0.part.suffix) }
   }
 }
 

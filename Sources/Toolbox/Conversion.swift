@@ -64,11 +64,14 @@ public struct Conversion: Sendable {
 
   /// Methods that no PEFT folder holds, or not several in one.
   private static func peftLosses(_ adapter: StoredAdapter) -> ([String], [String]) {
-    let types = Set(adapter.modules.map { type(of: $0.method).peftType ?? "none" })
-    let isMixed = types.count > 1 || types.contains("none")
-    return (
-      isMixed ? ["\(adapter.methodNames.joined(separator: " and ")) in one adapter"] : [], []
-    )
+    let foreign = adapter.modules.filter { $0.method.peftType == nil }
+    if !foreign.isEmpty {
+      let names = Set(foreign.map(\.method.name)).sorted().joined(separator: ", ")
+      return (["\(foreign.count) modules of \(names) in a form that peft lacks (as a plain LoRA, it takes them)"], [])
+    }
+    // Trained tokens stand beside any method.
+    let types = Set(adapter.modules.filter(\.isTargeted).compactMap(\.method.peftType))
+    return (types.count > 1 ? ["\(adapter.methodNames.joined(separator: " and ")) in one adapter"] : [], [])
   }
 
   /// Writes the converted adapter.
@@ -131,6 +134,13 @@ public struct Conversion: Sendable {
         "names its modules with underscores (\(adapter.modules[0].path)), which can't be turned back without the base "
           + "model: name it")
     }
+    result.modules = try result.modules.map { module in
+      // Beside a LoRA, peft holds a change of the bias as B's own.
+      if let lora = (module.method as? StoredBiasDifference)?.core as? StoredLoRA {
+        return try LoRAConversion.product(module, inputs: lora.inputs)!
+      }
+      return StoredModule(path: module.path, method: (module.method as? StoredDoRA)?.shapedForPEFT ?? module.method)
+    }
     result.format = .peft
     result.configuration.describe(result.modules)
     return result
@@ -149,9 +159,11 @@ extension WeightCatalog {
           .unsupported, file: title, "\(module.path) is a part of the module \(path), which an adapter takes whole")
       }
       guard let rows = place.moduleRows else { return StoredModule(path: path, method: module.method) }
-      guard let update = try module.method.factors() else {
+      guard !module.method.changesBias, let update = try module.method.factors() else {
         throw CheckpointError(
-          .unsupported, file: title, "\(module.path) is \(module.method.name), and split in parts in this model")
+          .unsupported, file: title,
+          "\(module.path) is \(module.method.name)\(module.method.changesBias ? ", changes a bias" : "") and is split in "
+            + "parts in this model")
       }
       let part = LowRankUpdate(a: update.a, b: update.b.sliced(axis: 0, rows), scale: update.scale)
       return StoredModule(path: path, method: try StoredLoRA(part, like: module.method))

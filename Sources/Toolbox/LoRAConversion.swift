@@ -35,15 +35,7 @@ struct LoRAConversion {
       }
     }.compactMap { $0 }
     var result = source
-    // peft's lora_bias gives every B a bias, or none.
-    let hasBiases = results.contains { $0.module.lora?.outputBias != nil }
-    result.modules = try results.map { item in
-      var module = item.module
-      if hasBiases, let lora = module.lora, lora.outputBias == nil {
-        module.lora?.outputBias = try StoredTensor(name: "", .zeros([lora.outputs]))
-      }
-      return module
-    }
+    result.modules = results.map(\.module)
     result.shared = []
     result.findings = []
     result.configuration.describe(result.modules)
@@ -56,10 +48,13 @@ struct LoRAConversion {
     var residual: Double?
   }
 
+  /// Whether A and B are all of it: no middle between them.
+  private static func isPlain(_ module: StoredModule) -> Bool { module.lora.map { $0.middle == nil } ?? false }
+
   private static func converted(
     _ module: StoredModule, on base: Checkpoint?, at item: Placement.Item?, rank: Int?
   ) throws -> Result {
-    if module.lora != nil { return Result(module: module) }
+    if isPlain(module) { return Result(module: module) }
     let shape = item.flatMap { item in item.places.count == 1 ? base?[item.places[0].tensor]?.shape : nil }
     let inputs = module.inputs > 0 ? module.inputs : item.flatMap { item in shape.map { Self.columns(of: item, $0) } }
     guard inputs != nil || item != nil else {
@@ -68,13 +63,12 @@ struct LoRAConversion {
     }
     // A convolution whose factors are flattened gets its kernel from the weight.
     let kernel = shape.map { Array($0.dropFirst(2)) }
-    if let inputs, let update = try module.method.factors(inputs: inputs) {
-      var lora = try StoredLoRA(update, like: module.method, kernel: kernel)
-      lora.outputBias = try outputBias(module.method, base: base, item, scale: lora.scale)
-      return Result(module: StoredModule(path: module.path, method: lora))
-    }
+    if let inputs, let exact = try product(module, inputs: inputs, kernel: kernel) { return Result(module: exact) }
     guard let base, let item, let shape, let rank else {
       throw CheckpointError(.unsupported, file: "", unfactored(module.method.name))
+    }
+    guard shape.count >= 2 else {
+      throw CheckpointError(.unsupported, file: "", "its weight \(shape) is no matrix, which no LoRA changes")
     }
     let weight = base[item.places[0].tensor]!
     let (rows, columns) = (shape[0], weight.count / max(shape[0], 1))
@@ -103,6 +97,19 @@ struct LoRAConversion {
       module: StoredModule(path: module.path, method: lora), residual: norm > 0 ? Double(remains / norm) : 0)
   }
 
+  /// The same module by its factors, where its change is a product of such.
+  static func product(_ module: StoredModule, inputs: Int, kernel: [Int]? = nil) throws -> StoredModule? {
+    guard var update = try module.method.factors(inputs: inputs) else { return nil }
+    // A scale of 0 would leave no place for the bias.
+    if update.scale == 0, module.method.changesBias { update = LowRankUpdate(a: update.a, b: update.b * 0, scale: 1) }
+    var lora = try StoredLoRA(update, like: module.method, kernel: kernel)
+    // What is added to any bias is what zeros become.
+    lora.outputBias = try module.method.bias(.zeros([lora.outputs])).map {
+      try StoredTensor(name: "", $0 * Float(1 / lora.scale))
+    }
+    return StoredModule(path: module.path, method: lora)
+  }
+
   private static func columns(of item: Placement.Item, _ shape: [Int]) -> Int {
     item.isTransposed ? shape[0] : shape.dropFirst().reduce(1, *)
   }
@@ -128,19 +135,19 @@ struct LoRAConversion {
 
   /// What would be lost, and what takes another form.
   static func losses(_ adapter: StoredAdapter, isBaseKnown: Bool, rank: Int?) -> ([String], [String]) {
-    let others = adapter.modules.filter { $0.lora == nil }
-    guard !others.isEmpty else { return ([], []) }
-    let unfactored = others.filter { module in
-      // With one input, as good as with any other number where only the weight knows it.
-      (try? module.method.factors(inputs: max(module.inputs, 1))) == nil
-    }
+    var others = adapter.modules.filter { !isPlain($0) }
+    let vectors = others.filter { if case .same(let shape) = $0.method.shape { shape.count < 2 } else { false } }
+    let lost = vectors.isEmpty ? [] : ["\(vectors.count) modules whose weight is no matrix, which no LoRA changes"]
+    others.removeAll { module in vectors.contains { $0.path == module.path } }
+    guard !others.isEmpty else { return (lost, []) }
+    let unfactored = others.filter { !$0.method.isProduct }
     let names = { (modules: [StoredModule]) in Set(modules.map(\.method.name)).sorted().joined(separator: ", ") }
     let exact = others.count - unfactored.count
     var changed: [String] = []
     if exact > 0 { changed.append("\(exact) modules become LoRA by their factors, exactly") }
-    guard !unfactored.isEmpty else { return ([], changed) }
+    guard !unfactored.isEmpty else { return (lost, changed) }
     guard isBaseKnown, let rank else {
-      return (["\(unfactored.count) modules: \(Self.unfactored(names(unfactored)))"], changed)
+      return (lost + ["\(unfactored.count) modules: \(Self.unfactored(names(unfactored)))"], changed)
     }
     changed.append("\(unfactored.count) modules (\(names(unfactored))) become their best approximation of rank \(rank)")
     return ([], changed)

@@ -195,7 +195,8 @@ public struct Merge: Sendable {
         guard ck_all_finite(block.baseAddress!, count) else {
           throw CheckpointError(
             .number, file: base.url.path,
-            "\(tensor.name) would hold NaN or infinity: the base or the adapter is broken (lora inspect says which)")
+            "\(tensor.name) would hold NaN or infinity: the base or the adapter is broken; an inspection says "
+              + "which")
         }
         try withScratch((count * size + 3) / 4) { narrow in
           let bytes = UnsafeMutableRawBufferPointer(start: narrow.baseAddress!, count: count * size)

@@ -40,25 +40,25 @@ public struct Resizing: Sendable {
   ) throws -> (adapter: StoredAdapter, outcomes: [Outcome]) {
     try adapter.requireWhole(action: "resized")
     // What has no rank (whole differences, factors, rotations) stays as it is.
-    let ranked = adapter.modules.filter { $0.rank > 0 }
-    guard !ranked.isEmpty else {
+    let ranked = adapter.modules.count { $0.rank > 0 }
+    guard ranked > 0 else {
       throw CheckpointError(
         .unsupported, file: adapter.url.path,
         "holds \(adapter.methodNames.joined(separator: " and ")), which has no rank to change; nothing was written")
     }
-    let counter = ProgressCounter(total: ranked.count, progress)
-    let results = try mapInParallel(ranked) { module in
+    let counter = ProgressCounter(total: ranked, progress)
+    let results = try mapInParallel(adapter.modules) { module -> (module: StoredModule, outcome: Outcome?) in
+      guard module.rank > 0 else { return (module, nil) }
       let result = try adapter.decomposing(module) { try resize(module, of: adapter) }
       try counter.advance(by: 1, module.path)
-      return result
+      return (result.module, result.outcome)
     }
     var resized = adapter
-    let byPath = Dictionary(results.map { ($0.module.path, $0.module) }, uniquingKeysWith: { first, _ in first })
-    resized.modules = adapter.modules.map { byPath[$0.path] ?? $0 }
+    resized.modules = results.map(\.module)
     resized.shared = []
     resized.findings = []
     resized.configuration.describe(resized.modules)
-    return (resized, results.map(\.outcome))
+    return (resized, results.compactMap(\.outcome))
   }
 
   private func resize(

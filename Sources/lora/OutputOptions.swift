@@ -43,7 +43,9 @@ struct OutputOptions: ParsableArguments {
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     let text = String(decoding: try encoder.encode(value), as: UTF8.self) + "\n"
     if jsonPath == "-" {
-      try StandardOutput.write(json: text)
+      guard StandardOutput.write(json: text) else {
+        throw OutputPathError(description: "standard output can't be written to")
+      }
     } else {
       try OutputFile.write(text, to: URL(fileURLWithPath: jsonPath))
     }

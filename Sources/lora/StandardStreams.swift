@@ -12,14 +12,7 @@ import Foundation
 
 /// Comments and progress. Where they can't be written, work goes on without them.
 enum StandardError {
-  static func write(_ text: String) {
-    var bytes = Array(text.utf8)[...]
-    while !bytes.isEmpty {
-      let count = bytes.withUnsafeBytes { Foundation.write(STDERR_FILENO, $0.baseAddress, $0.count) }
-      guard count > 0 else { return }
-      bytes = bytes.dropFirst(count)
-    }
-  }
+  static func write(_ text: String) { _ = writeAll(text, to: STDERR_FILENO) }
 }
 
 /// Results.
@@ -34,17 +27,21 @@ enum StandardOutput {
 
   static func reserveForJSON() { _ = descriptor }
 
-  static func write(json text: String) throws {
-    var bytes = Array(text.utf8)[...]
-    while !bytes.isEmpty {
-      let count = bytes.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
-      guard count > 0 else { throw OutputPathError(description: "standard output can't be written to") }
-      bytes = bytes.dropFirst(count)
-    }
-  }
+  /// Whether all of it arrived.
+  static func write(json text: String) -> Bool { writeAll(text, to: descriptor) }
 
   /// Whether all that was printed arrived.
   static func isFlushed() -> Bool { fflush(nil) == 0 }
+}
+
+private func writeAll(_ text: String, to descriptor: Int32) -> Bool {
+  var bytes = Array(text.utf8)[...]
+  while !bytes.isEmpty {
+    let count = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+    guard count > 0 else { return false }
+    bytes = bytes.dropFirst(count)
+  }
+  return true
 }
 
 /// Prints to standard output, as the standard library's function does, with what a terminal would obey made visible.

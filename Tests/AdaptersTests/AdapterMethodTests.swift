@@ -3,8 +3,10 @@
 import Foundation
 import LoRAAdapters
 import LoRAFiles
+import LoRAKit
 import LoRANetworks
 import LoRATensors
+import TestSupport
 import Testing
 
 /// One adapted module, and its weight as the program that made it merges it.
@@ -40,7 +42,7 @@ struct MethodCase: CustomTestStringConvertible, Sendable {
       var (tensors, shared): ([MethodPart: StoredTensor], [String: StoredTensor]) = ([:], [:])
       for tensor in stored.tensors where tensor.name.hasPrefix("\(member.key)|") {
         let name = String(tensor.name.dropFirst(member.key.count + 1))
-        if name.hasPrefix("shared.") { shared[String(name.dropFirst("shared.".count))] = tensor }
+        if name.hasPrefix("shared.") { shared["base_model." + name.dropFirst("shared.".count)] = tensor }
         guard name.hasPrefix("module.") else { continue }
         let suffix = String(name.dropFirst("module".count))
         tensors[try #require(AdapterMethods.partBySuffix[suffix], "\(suffix) belongs to no method")] = tensor
@@ -117,7 +119,10 @@ struct AdapterMethodTests {
   @Test("which methods have factors: those that are a LoRA, whatever the weight")
   func haveFactors() throws {
     let without = try MethodCase.all.filter {
-      try $0.method().factors(inputs: $0.weight.count / $0.weight.shape[0]) == nil
+      let method = try $0.method()
+      let factors = try method.factors(inputs: $0.weight.count / $0.weight.shape[0])
+      #expect(method.isProduct == (factors != nil), "\($0)")
+      return factors == nil
     }
     let with = Set(MethodCase.files).subtracting(["ia3", "oft", "glora", "tokens"])
     let exceptions = without.filter { with.contains($0.file) }.map(\.name)
@@ -320,6 +325,29 @@ struct AdapterMethodDetailTests {
     #expect(method.shape == .outputs(5))
     #expect(try worked(method, item.weight, isTransposed: false, rows: 2).isIdentical(to: item.weight))
     #expect(distance(try #require(try method.bias(item.bias!)), item.mergedBias!) < 1e-6)
+  }
+
+  @Test(
+    "written to one file, flat or with dots, a method does the same as before; what no file holds is named",
+    arguments: MethodCase.all, [StoredAdapter.Format.kohya, .file])
+  func filed(_ item: MethodCase, _ format: StoredAdapter.Format) throws {
+    let folder = try TemporaryFolder()
+    let method = try item.method()
+    let adapter = StoredAdapter(
+      format: format, url: folder.url, configuration: PEFTConfiguration(),
+      modules: [StoredModule(path: format == .file ? "model.module" : "lora_unet_module", method: method)])
+    let lost = AdapterFile.losses(adapter).lost
+    let scalesWholes = method.rank == 0 && method.scale != 1 && item.parts.tensors.keys.allSatisfy { !$0.isForeign }
+    #expect(lost.isEmpty == !(method.isPEFTOnly || scalesWholes))
+    guard lost.isEmpty else { return }
+    try AdapterFile.write(adapter, to: folder.file("a.safetensors"))
+    let module = try #require(try StoredAdapter(contentsOf: folder.file("a.safetensors")).modules.first)
+    #expect(abs(module.scale - method.scale) <= 1e-6 * abs(method.scale))
+    let rows = item.weight.shape[0]
+    let result = try worked(module.method, item.weight, isTransposed: item.isTransposed, rows: rows)
+    #expect(distance(result, item.merged) < 1e-6)
+    let bias = try item.bias.map { try module.method.bias($0) ?? $0 }
+    #expect(bias.map { distance($0, item.mergedBias!) < 1e-6 } ?? true)
   }
 
   @Test("OFT and BOFT are told apart by their blocks")

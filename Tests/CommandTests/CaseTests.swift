@@ -51,13 +51,22 @@ struct CaseTests {
 
   @Test(
     "each ends as it should, writes what it should, and says what it should",
-    arguments: CommandCase.all.filter { $0.root != nil })
-  func run(_ item: CommandCase) throws {
+    arguments: CommandCase.all.filter { $0.root == CommandCase.own })
+  func own(_ item: CommandCase) throws { try run(item) }
+
+  @Test(
+    "so does each whose inputs are larger",
+    .enabled(if: FileManager.default.fileExists(atPath: CommandCase.shared.path), "needs ../shared/cases"),
+    arguments: CommandCase.all.filter { $0.root != CommandCase.own })
+  func shared(_ item: CommandCase) throws { try run(item) }
+
+  private func run(_ item: CommandCase) throws {
+    let root = try #require(item.root, "\(item.command) names what ../shared/cases lacks")
     let folder = try TemporaryFolder()
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/bin/bash")
     process.arguments = ["-c", item.command]
-    process.currentDirectoryURL = item.root
+    process.currentDirectoryURL = root
     let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
     process.environment = [
       "PATH": CommandRun.program.deletingLastPathComponent().path + ":" + path, "T": folder.file("").path,
@@ -73,7 +82,7 @@ struct CaseTests {
     #expect(process.terminationReason == .exit && process.terminationStatus == item.exit, "\(text.suffix(800))")
     if let says = item.says { #expect(text.contains(says), "\(text.suffix(800))") }
     if let expected = item.expected {
-      try compare(folder.file(expected[0]), item.root!.appendingPathComponent(expected[1]), part: expected[2])
+      try compare(folder.file(expected[0]), root.appendingPathComponent(expected[1]), part: expected[2])
     }
   }
 

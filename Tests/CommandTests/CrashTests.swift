@@ -115,9 +115,11 @@
       }
     }
 
-    @Test("the old output is whole or the new one is, whenever the program stops", arguments: WritingCommand.all)
+    @Test(
+      "the old output is whole or the new one is, whenever the program stops",
+      .enabled(if: CrashTests.faults != nil, "needs clang"), arguments: WritingCommand.all)
     func stops(_ command: WritingCommand) throws {
-      guard let faults = Self.faults else { return }
+      let faults = try #require(Self.faults)
       let place = try Place()
       let log = place.work.path("calls")
       func run(at call: Int? = nil, _ kind: String = "fail") throws -> CommandRun {

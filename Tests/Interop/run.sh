@@ -14,6 +14,7 @@ fi
 "$python" Tests/Interop/families.py .build/release/lora
 if [ -d ../shared/cases ]; then
   "$python" Tests/Interop/cases.py .build/release/lora ../shared/cases
+  "$python" Tests/Interop/lycoris.py .build/release/lora ../shared/cases
 else
   echo "skip cases: no ../shared/cases"
 fi

@@ -7,6 +7,10 @@ private func magnitude(_ module: StoredModule) throws -> Tensor {
   try #require(module.method as? StoredDoRA).magnitude.tensor()
 }
 
+extension LowRankUpdate {
+  fileprivate var delta: Tensor { b.matmul(a) * Float(scale) }
+}
+
 @Suite struct ConversionTests {
   @Test(
     "To another format and back, factors are the same bit for bit and scales equal",
@@ -48,6 +52,75 @@ private func magnitude(_ module: StoredModule) throws -> Tensor {
         #expect(try relativeDifference(update(new), update(old)) < 1e-6)
       }
     }
+  }
+
+  /// One module in a file with dots, with random numbers of these shapes.
+  private func file(_ shapes: [String: [Int]], alpha: Double) throws -> StoredAdapter {
+    var generator = SeededGenerator(seed: 3)
+    let tensors = try shapes.sorted { $0.key < $1.key }.map { suffix, shape in
+      let part = try #require(AdapterMethods.partBySuffix[suffix])
+      return (part, try StoredTensor(name: "unet.q" + suffix, .normal(shape, using: &generator)))
+    }
+    let method = try AdapterMethods.make(
+      ModuleParts(path: "unet.q", file: "", tensors: Dictionary(uniqueKeysWithValues: tensors), alpha: alpha))
+    return StoredAdapter(
+      format: .file, url: URL(fileURLWithPath: "q.safetensors"), configuration: PEFTConfiguration(),
+      modules: [StoredModule(path: "unet.q", method: method)])
+  }
+
+  @Test("A bias' difference beside a LoRA goes to peft as B's own bias, and back")
+  func biasDifference() throws {
+    let folder = try TemporaryFolder()
+    let original = try file([".lora_A.weight": [3, 7], ".lora_B.weight": [5, 3], ".diff_b": [5]], alpha: 4)
+    let difference = try #require(try original.modules[0].method.bias(.zeros([5])))
+    #expect(try Conversion(to: .peft).convert(original, to: folder.file("p")).isLossless)
+    let peft = try StoredAdapter(contentsOf: folder.file("p"))
+    #expect(peft.findings == [] && peft.configuration.hasLoRABias && abs(peft.modules[0].scale - 4.0 / 3) < 1e-6)
+    // scale · bias = d.
+    let bias = try #require(peft.modules[0].lora?.outputBias).tensor()
+    #expect(relativeDifference(bias * Float(4.0 / 3), difference) < 1e-6)
+    #expect(try Conversion(to: .kohya).convert(peft, to: folder.file("k.safetensors")).isLossless)
+    let kohya = try StoredAdapter(contentsOf: folder.file("k.safetensors"))
+    #expect(try relativeDifference(#require(try kohya.modules[0].method.bias(.zeros([5]))), difference) < 1e-6)
+    #expect(kohya.modules[0].method.core is StoredLoRA)
+  }
+
+  @Test("LoHa goes to peft under its own type, with its rank and alpha")
+  func loha() throws {
+    let folder = try TemporaryFolder()
+    let shapes = [".hada_w1_a": [5, 3], ".hada_w1_b": [3, 7], ".hada_w2_a": [5, 3], ".hada_w2_b": [3, 7]]
+    let original = try file(shapes, alpha: 4)
+    #expect(try Conversion(to: .peft).convert(original, to: folder.file("p")).isLossless)
+    let fields = try readJSON(folder.file("p/adapter_config.json"))
+    #expect(fields["peft_type"] == "LOHA" && fields["r"] == 3 && fields["alpha"] == 4)
+    #expect(fields["use_effective_conv2d"] == false)
+    let module = try #require(try StoredAdapter(contentsOf: folder.file("p")).modules.first)
+    let (old, new) = (try original.modules[0].method.factors(), try module.method.factors())
+    #expect(try relativeDifference(#require(new).delta, #require(old).delta) < 1e-6)
+  }
+
+  @Test(
+    "What peft has no form for is refused with what to do: LoKr's free shapes, a middle, a difference",
+    arguments: [
+      [".lokr_w1": [5, 2], ".lokr_w2": [3, 7]], [".diff": [5, 7]],
+      [".lora_A.weight": [2, 7, 1, 1], ".lora_B.weight": [5, 2, 1, 1], ".lora_mid.weight": [2, 2, 3, 3]],
+    ])
+  func unknownToPEFT(_ shapes: [String: [Int]]) throws {
+    let folder = try TemporaryFolder()
+    let original = try file(shapes, alpha: 2)
+    #expect {
+      try Conversion(to: .peft).convert(original, to: folder.file("p"))
+    } throws: {
+      "\($0)".contains("as a plain LoRA, it takes them")
+    }
+    #expect(folder.names.isEmpty)
+    let plain = folder.file("l.safetensors")
+    #expect(try Conversion(to: .lora).convert(original, to: plain).isLossless)
+    let lora = try StoredAdapter(contentsOf: plain)
+    #expect(try Conversion(to: .peft).convert(lora, to: folder.file("p")).isLossless)
+    let module = try #require(try StoredAdapter(contentsOf: folder.file("p")).modules.first)
+    let (old, new) = (try original.modules[0].method.factors(), try module.method.factors())
+    #expect(try relativeDifference(#require(new).delta, #require(old).delta) < 1e-6)
   }
 
   @Test("DoRA goes to mlx-lm and back")

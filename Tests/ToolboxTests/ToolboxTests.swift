@@ -119,6 +119,21 @@ func update(_ module: StoredModule) throws -> Tensor {
     #expect(abs(errors[1].relativeError - best.relativeFrobeniusError) < 1e-4)
   }
 
+  @Test("A bias' difference beside A and B, which no sum of products holds, is refused")
+  func biasDifference() throws {
+    var one = try makeAdapter([("q", 8, 9, 3, 5)])
+    let lora = try #require(one.modules[0].lora)
+    one.modules[0].method = try AdapterMethods.make(
+      ModuleParts(
+        path: "q", file: "",
+        tensors: [
+          StoredLoRA.a: lora.a, StoredLoRA.b: lora.b,
+          StoredDifference.bias: try StoredTensor(name: "d", .ones([8])),
+        ], alpha: 5))
+    #expect(one.modules[0].method.changesBias)
+    #expect { try Combination().combine([(one, weight: 1)]) } throws: { "\($0)".contains("changes a bias") }
+  }
+
   @Test("Methods that add A and B refuse ranks that differ; DoRA is refused")
   func refused() throws {
     let one = try makeAdapter([("q", 8, 9, 3, 3)])

@@ -48,6 +48,7 @@ public struct StoredAdaLoRA: AdapterMethod {
 
   public var shape: UpdateShape { .matrix(outputs: b.shape[0], inputs: a.shape[1]) }
   public var rank: Int { a.shape[0] }
+  public var isPEFTOnly: Bool { true }
 
   public func factors() throws -> LowRankUpdate? {
     // Pruned to nothing: factors of rank 1 that change nothing.

@@ -39,11 +39,9 @@ public struct StoredBiasDifference: AdapterMethod {
   public var isAdditive: Bool { core.isAdditive }
   public var mixesRows: Bool { core.mixesRows }
   public var isRowwise: Bool { core.isRowwise }
-  /// Factors hold no bias, so these alone would not be the whole change.
-  public func factors() throws -> LowRankUpdate? { nil }
+  public var storedAlpha: Double? { core.storedAlpha }
+  public var isProduct: Bool { core.isProduct }
+  public func factors() throws -> LowRankUpdate? { try core.factors() }
   public func transform(of weight: WeightMatrix) throws -> any WeightTransform { try core.transform(of: weight) }
   public func bias(_ bias: Tensor) throws -> Tensor? { try difference.bias(core.bias(bias) ?? bias) }
-  public func attached(to weight: Parameter, named name: String) throws -> any Adapter {
-    try core.attached(to: weight, named: name)
-  }
 }

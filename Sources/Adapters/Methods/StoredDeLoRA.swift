@@ -35,6 +35,7 @@ public struct StoredDeLoRA: AdapterMethod {
 
   public var shape: UpdateShape { .matrix(outputs: b.shape[0], inputs: a.shape[1]) }
   public var rank: Int { a.shape[0] }
+  public var isPEFTOnly: Bool { true }
 
   public func factors() throws -> LowRankUpdate? {
     let (a, b) = (try a.tensor(), try b.tensor())

@@ -9,7 +9,7 @@ public struct StoredDifference: AdapterMethod {
   public static let name = "Difference"
   public static let peftType: String? = nil
   static let weight = MethodPart(".diff", ".w_norm")
-  static let bias = MethodPart(".diff_b", ".b_norm")
+  package static let bias = MethodPart(".diff_b", ".b_norm")
   public static let parts = [weight, bias]
 
   private let weight: StoredTensor?
@@ -29,13 +29,12 @@ public struct StoredDifference: AdapterMethod {
   }
 
   public var shape: UpdateShape { weight.map { .same($0.shape) } ?? .outputs(bias!.count) }
-  public var rank: Int { 0 }
-  public var scale: Double { 1 }
   public var changesBias: Bool { bias != nil }
+  public var isProduct: Bool { weight.map { $0.shape.count >= 2 } ?? false }
 
   /// The difference of a matrix is itself times an identity on its shorter side.
   public func factors() throws -> LowRankUpdate? {
-    guard let weight, weight.shape.count >= 2 else { return nil }
+    guard let weight, isProduct else { return nil }
     let matrix = try weight.reshaped([weight.shape[0], weight.count / weight.shape[0]]).tensor()
     let (rows, columns) = (matrix.shape[0], matrix.shape[1])
     return rows < columns

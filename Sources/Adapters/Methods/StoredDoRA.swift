@@ -47,16 +47,23 @@ public struct StoredDoRA: AdapterMethod {
   }
 
   public var tensors: [(part: MethodPart, tensor: StoredTensor)] { direction.tensors + [(Self.magnitude, magnitude)] }
+  public var peftType: String? { direction is StoredLoRA && !isByInput ? direction.peftType : nil }
   public var shape: UpdateShape { direction.shape }
   public var rank: Int { direction.rank }
   public var scale: Double { direction.scale }
   public var changesBias: Bool { direction.changesBias }
   public var needsBias: Bool { direction.needsBias }
+  public var storedAlpha: Double? { direction.storedAlpha }
   public var isAdditive: Bool { false }
   public var mixesRows: Bool { direction.mixesRows }
   public var isRowwise: Bool { direction.isRowwise && !isByInput }
-  public func factors() throws -> LowRankUpdate? { nil }
   public var core: any AdapterMethod { direction }
+  /// The same with the magnitudes in peft's shape: [outputs], of a convolution [1, outputs, 1, …].
+  package var shapedForPEFT: StoredDoRA {
+    guard case .matrix(_, _, let kernel) = shape, !isByInput else { return self }
+    let shape = kernel.isEmpty ? [magnitude.count] : [1, magnitude.count] + kernel.map { _ in 1 }
+    return StoredDoRA(direction, magnitude: magnitude.reshaped(shape))
+  }
   public func replacing(core: any AdapterMethod) -> any AdapterMethod {
     StoredDoRA(core, magnitude: magnitude, isByInput: isByInput)
   }
@@ -84,7 +91,7 @@ public struct StoredDoRA: AdapterMethod {
   }
 
   public func attached(to weight: Parameter, named name: String) throws -> any Adapter {
-    guard let lora = direction as? StoredLoRA, !isByInput else {
+    guard let lora = direction as? StoredLoRA, !isByInput, !changesBias else {
       return try FixedAdapter(self, on: weight, named: name)
     }
     return DoRA(

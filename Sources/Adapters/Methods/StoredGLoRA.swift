@@ -49,7 +49,6 @@ public struct StoredGLoRA: AdapterMethod {
   public var rank: Int { added.rank }
   public var scale: Double { added.scale }
   public var isAdditive: Bool { false }
-  public func factors() throws -> LowRankUpdate? { nil }
 
   public func transform(of weight: WeightMatrix) throws -> any WeightTransform {
     let (channels, cells) = (a1.shape[0], added.inputs / a1.shape[0])

@@ -60,12 +60,11 @@ public struct StoredIA3: AdapterMethod {
 
   /// Of a convolution, its channels count, not the kernel.
   public var shape: UpdateShape { isOnInput ? .inputs(vector.count) : .outputs(vector.count) }
-  public var rank: Int { 0 }
-  public var scale: Double { 1 }
   public var isAdditive: Bool { false }
-  public func factors() throws -> LowRankUpdate? { nil }
   public var changesBias: Bool { !isOnInput && !isExcess }
   public var needsBias: Bool { false }
+  public var peftType: String? { isExcess ? nil : Self.peftType }
+  public var isPEFTOnly: Bool { !isExcess }
 
   private func scales() throws -> Tensor {
     let tensor = try vector.tensor()

@@ -42,11 +42,9 @@ public struct StoredInputOFT: AdapterMethod {
   private var inputs: Int { triangles.shape[0] * size }
   /// Of a convolution, the kernel counted in.
   public var shape: UpdateShape { .inputs(inputs) }
-  public var rank: Int { 0 }
-  public var scale: Double { 1 }
   public var isAdditive: Bool { false }
   public var mixesRows: Bool { true }
-  public func factors() throws -> LowRankUpdate? { nil }
+  public var isPEFTOnly: Bool { true }
 
   public func transform(of weight: WeightMatrix) throws -> any WeightTransform {
     guard weight.inputs == inputs else {

@@ -49,6 +49,8 @@ public struct StoredLoHa: AdapterMethod {
       outputs: first.outputs, inputs: cells / first.outputs, kernel: first.kernel.last == 1 ? [] : first.kernel)
   }
 
+  /// Whether it has cores, which peft asks its configuration for.
+  package var hasCores: Bool { first.core != nil }
   public var scale: Double { scaling.scale(rank: rank, alpha: alpha) }
 
   /// (B₁A₁) ∘ (B₂A₂) = B A with B[o, ij] = B₁[o, i] B₂[o, j] and A[ij, x] = A₁[i, x] A₂[j, x], of rank r₁ r₂; where

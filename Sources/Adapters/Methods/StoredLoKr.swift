@@ -24,10 +24,13 @@ public struct StoredLoKr: AdapterMethod {
   /// Of what is factored; 0 where nothing is.
   public let rank: Int
   public let scale: Double
+  /// What shapes the matrices have, peft takes from its configuration.
+  private let isPEFT: Bool
   private let first: Side
   private let second: Side
 
   public init(_ parts: ModuleParts) throws {
+    isPEFT = parts.fields["peft_type"] != nil
     let core = try parts.optional(Self.core)
     if parts[Self.w1] != nil {
       first = .whole(try parts.matrix(Self.w1))
@@ -40,7 +43,7 @@ public struct StoredLoKr: AdapterMethod {
       let (b, a) = (try parts.matrix(Self.b2), try parts.matrix(Self.a2))
       second = core.map { .cored($0, b: b, a: a) } ?? .factored(b: b, a: a)
     }
-    tensors =
+    var tensors =
       first.tensors([Self.w1], [Self.b1, Self.a1]) + second.tensors([Self.w2], [Self.b2, Self.a2, Self.core])
     guard tensors.count + (parts[ModuleParts.scalar] == nil ? 0 : 1) == parts.tensors.count, first.isConsistent,
       second.isConsistent
@@ -50,7 +53,7 @@ public struct StoredLoKr: AdapterMethod {
           + "w1 and w2 each whole or as w_a [out, r] and w_b [r, in], with t2 [r, r, kernel…] as [r, out] and [r, in]")
     }
     // peft takes the Kronecker product of a matrix and a one-dimensional kernel along other axes.
-    if case .whole(let whole) = second, whole.shape.count == 3, parts.fields["peft_type"] != nil {
+    if case .whole(let whole) = second, whole.shape.count == 3, isPEFT {
       throw parts.problem("a whole lokr_w2 \(whole.shape) of a one-dimensional convolution", .unsupported)
     }
     let kernel = second.kernel
@@ -60,7 +63,12 @@ public struct StoredLoKr: AdapterMethod {
     shape = .matrix(outputs: outputs, inputs: inputs, kernel: kernel.last == 1 && core != nil ? [] : kernel)
     rank = second.rank ?? first.rank ?? 0
     scale = try Self.scale(parts, rank: rank) * parts.scalarFactor()
+    // Without a rank there is no α that could take the trained factor in.
+    if rank == 0, let scalar = parts[ModuleParts.scalar] { tensors.append((ModuleParts.scalar, scalar)) }
+    self.tensors = tensors
   }
+
+  public var peftType: String? { isPEFT ? Self.peftType : nil }
 
   /// α / r. Where both are whole, LyCORIS' scale is 1 whatever α says, and peft's goes by the configured rank.
   private static func scale(_ parts: ModuleParts, rank: Int) throws -> Double {

@@ -18,7 +18,7 @@ public struct StoredLoRA: AdapterMethod {
   public static let embeddingA = MethodPart(".lora_embedding_A")
   public static let embeddingB = MethodPart(".lora_embedding_B")
   public static let outputBias = MethodPart(".lora_B.bias")
-  public static let middle = MethodPart(".lora_mid.weight")
+  public static let middle = MethodPart(".lora_mid.weight", isForeign: true)
   public static let parts = [a, b, embeddingA, embeddingB, outputBias, middle, ModuleParts.scalar]
 
   public var a: StoredTensor
@@ -96,6 +96,7 @@ public struct StoredLoRA: AdapterMethod {
     alpha = scaling.alpha(scale: update.scale, rank: update.rank)
   }
 
+  public var peftType: String? { middle == nil ? Self.peftType : nil }
   public var rank: Int { a.shape[0] }
   public var outputs: Int { b.shape[0] }
   public var kernel: [Int] { Array((middle ?? a).shape.dropFirst(2)) }
@@ -127,6 +128,8 @@ public struct StoredLoRA: AdapterMethod {
   }
 
   public var changesBias: Bool { outputBias != nil }
+  /// peft's lora_bias gives a bias to every B, of zeros where the layer has none.
+  public var needsBias: Bool { outputBias.map { (try? $0.tensor().norm) != 0 } ?? false }
 
   public func bias(_ bias: Tensor) throws -> Tensor? {
     try outputBias.map { bias + (try $0.tensor()) * Float(scale) }

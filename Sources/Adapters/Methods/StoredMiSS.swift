@@ -32,10 +32,9 @@ public struct StoredMiSS: AdapterMethod {
   private var outputs: Int { isBat ? block.shape[0] * block.shape[1] : block.shape[1] }
   public var shape: UpdateShape { .outputs(outputs) }
   public var rank: Int { isBat ? 0 : block.shape[0] }
-  public var scale: Double { 1 }
   public var isAdditive: Bool { !isBat }
   public var mixesRows: Bool { isBat }
-  public func factors() throws -> LowRankUpdate? { nil }
+  public var isPEFTOnly: Bool { true }
 
   public func factors(inputs: Int) throws -> LowRankUpdate? {
     guard !isBat else { return nil }

@@ -17,7 +17,7 @@ public struct StoredOFT: AdapterMethod {
 
   private let blocks: StoredTensor
   private let rescale: StoredTensor?
-  private let constraint: Double
+  private let alpha: Double
 
   public init(_ parts: ModuleParts) throws {
     blocks = try parts.required(Self.blocks)
@@ -38,9 +38,8 @@ public struct StoredOFT: AdapterMethod {
     if let rescale, rescale.count != outputs {
       throw parts.problem("rescale has shape \(rescale.shape), expected \(outputs) numbers")
     }
-    let alpha = parts.alpha ?? 0
+    alpha = parts.alpha ?? 0
     guard alpha.isFinite else { throw parts.problem("alpha is \(alpha), a bound of oft_blocks' norm", .number) }
-    constraint = alpha * Double(outputs)
   }
 
   /// "BOFT" where the blocks are butterflies.
@@ -51,11 +50,9 @@ public struct StoredOFT: AdapterMethod {
   private var outputs: Int { blocks.shape[blocks.shape.count - 3] * size }
   private var size: Int { blocks.shape[blocks.shape.count - 1] }
   public var shape: UpdateShape { .outputs(outputs) }
-  public var rank: Int { 0 }
-  public var scale: Double { 1 }
+  public var storedAlpha: Double? { alpha }
   public var isAdditive: Bool { false }
   public var mixesRows: Bool { true }
-  public func factors() throws -> LowRankUpdate? { nil }
 
   public func transform(of weight: WeightMatrix) throws -> any WeightTransform {
     guard weight.outputs == outputs else {
@@ -75,6 +72,7 @@ public struct StoredOFT: AdapterMethod {
     let stored = try blocks.reshaped([blocks.count / (size * size), size, size]).tensor()
     var skew = stored - stored.transposed()
     let norm = skew.norm + 1e-8
+    let constraint = alpha * Double(outputs)
     if constraint > 0, norm > constraint { skew = skew * Float(constraint / norm) }
     let all = Rotations.cayley(skew)
     // LyCORIS multiplies by Rᵀ where R is diagonal, by R where it is not.

@@ -44,10 +44,8 @@ public struct StoredTokenRows: AdapterMethod {
 
   public var tensors: [(part: MethodPart, tensor: StoredTensor)] { [(Self.rows, values)] }
   public var shape: UpdateShape { .rows(width: values.shape[1]) }
-  public var rank: Int { 0 }
-  public var scale: Double { 1 }
   public var isAdditive: Bool { false }
-  public func factors() throws -> LowRankUpdate? { nil }
+  public var isPEFTOnly: Bool { true }
 
   public func transform(of weight: WeightMatrix) throws -> any WeightTransform {
     guard weight.columns == values.shape[1], weight.isTransposed, indices.allSatisfy({ $0 < weight.rows }) else {

@@ -13,6 +13,8 @@ public struct StoredVeRA: AdapterMethod {
   static let outputFactors = MethodPart(".vera_lambda_b")
   static let rankFactors = MethodPart(".vera_lambda_d")
   public static let parts = [outputFactors, rankFactors]
+  private static let projections = (a: "base_model.vera_A", b: "base_model.vera_B")
+  public static let sharedNames = [projections.a, projections.b]
 
   public let tensors: [(part: MethodPart, tensor: StoredTensor)]
   private let outputFactors: StoredTensor  // [outputs]
@@ -26,7 +28,7 @@ public struct StoredVeRA: AdapterMethod {
     outputFactors = try parts.vector(Self.outputFactors)
     rankFactors = try parts.vector(Self.rankFactors)
     tensors = [(Self.outputFactors, outputFactors), (Self.rankFactors, rankFactors)]
-    guard let a = parts.shared["vera_A"], let b = parts.shared["vera_B"] else {
+    guard let a = parts.shared[Self.projections.a], let b = parts.shared[Self.projections.b] else {
       throw parts.problem(
         "the file has no projections vera_A and vera_B; they were drawn by torch's generator, which only peft can repeat. "
           + "Load the adapter with peft, set save_projection to true and save it again", .unsupported)
@@ -43,8 +45,7 @@ public struct StoredVeRA: AdapterMethod {
 
   public var shape: UpdateShape { .outputs(outputFactors.count) }
   public var rank: Int { rankFactors.count }
-  public var scale: Double { 1 }
-  public func factors() throws -> LowRankUpdate? { nil }
+  public var isPEFTOnly: Bool { true }
 
   public func factors(inputs: Int) throws -> LowRankUpdate? {
     guard inputs <= a.shape[1] else {

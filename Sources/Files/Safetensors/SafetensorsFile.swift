@@ -16,9 +16,10 @@ public final class SafetensorsFile: Sendable {
 
   /// - Throws: ``CheckpointError`` where the file can't be opened, its header is not valid, or it is something else, which
   ///   the error names.
-  public init(_ url: URL) throws {
+  public convenience init(_ url: URL) throws { try self.init(MappedFile(url), at: url) }
+
+  init(_ file: MappedFile, at url: URL) throws {
     self.url = url
-    let file = try MappedFile(url)
     let header: SafetensorsHeader
     do throws(JSONError) { header = try SafetensorsHeader(file: file.bytes) } catch {
       switch withExtendedLifetime(file, { FileKind(file.bytes) }) {

@@ -23,8 +23,9 @@ public struct TorchFile: Sendable {
   ]
 
   /// - Throws: ``CheckpointError`` where the file can't be opened, is broken, or holds more than tensors.
-  public init(_ url: URL) throws {
-    let file = try MappedFile(url)
+  public init(_ url: URL) throws { try self.init(MappedFile(url), at: url) }
+
+  init(_ file: MappedFile, at url: URL) throws {
     let content =
       file.bytes.starts(with: Self.legacyMagic)
       ? try TorchContent(legacy: file, path: url.path) : try TorchContent(zip: file, path: url.path)

@@ -11,13 +11,14 @@ extension PEFTConfiguration {
   package mutating func describe(_ modules: [StoredModule]) {
     let modules = modules.filter(\.isTargeted)
     let loras = modules.compactMap { ($0.method as? StoredDoRA)?.direction as? StoredLoRA ?? $0.lora }
-    if let type = modules.first.flatMap({ Swift.type(of: $0.method).peftType }), type != peftType {
+    if let type = modules.first?.method.peftType, type != peftType {
       // Of another method's fields, only what says which modules is kept.
       var new = PEFTConfiguration()
       (new.peftType, new.selection, new.taskType, new.baseModel) = (type, selection, taskType, baseModel)
       new.isFanInFanOut = isFanInFanOut
       self = new
     }
+    if peftType == "LOHA" { hasLoHaCores = modules.contains { ($0.method as? StoredLoHa)?.hasCores ?? false } }
     usesMagnitudes = modules.contains { $0.method is StoredDoRA }
     hasLoRABias = loras.contains { $0.outputBias != nil }
     if let first = loras.first {
@@ -27,8 +28,9 @@ extension PEFTConfiguration {
   }
 
   /// Sets rank, alpha and their patterns so that each module gets its own: the most frequent values become the
-  /// defaults, the others exceptions.
+  /// defaults, the others exceptions. Modules without a rank have none to say.
   package mutating func setRanks(of modules: [StoredModule]) {
+    let modules = modules.filter { $0.rank > 0 }
     (rank, rankExceptions) = Self.exceptions(modules.map { ($0.path, $0.rank) }, otherwise: rank)
     (alpha, alphaExceptions) = Self.exceptions(
       modules.map { ($0.path, scaling.alpha(scale: $0.scale, rank: $0.rank)) }, otherwise: alpha)

@@ -34,6 +34,8 @@ public struct PEFTConfiguration: Equatable, Sendable {
   public var scaling = Scaling.standard
   /// DoRA: direction and magnitude apart.
   public var usesMagnitudes = false
+  /// LoHa has a core for each convolution (`use_effective_conv2d`).
+  package var hasLoHaCores = false
   /// B has a bias of its own.
   public var hasLoRABias = false
   public var bias = Bias.none
@@ -88,6 +90,7 @@ extension PEFTConfiguration {
     alpha = try reader.read(alphaField, \.number, "a number") ?? alpha
     scaling = try reader.read("use_rslora", \.bool, "true or false") ?? false ? .rankStabilized : .standard
     usesMagnitudes = try reader.read("use_dora", \.bool, "true or false") ?? false
+    hasLoHaCores = try reader.read("use_effective_conv2d", \.bool, "true or false") ?? false
     hasLoRABias = try reader.read("lora_bias", \.bool, "true or false") ?? false
     isFanInFanOut = try reader.read("fan_in_fan_out", \.bool, "true or false") ?? false
     bias = try reader.read("bias", { $0.string.flatMap(Bias.init) }, "\"none\", \"all\" or \"lora_only\"") ?? .none
@@ -132,7 +135,7 @@ extension PEFTConfiguration {
 
   /// The file's content as Python peft writes it: all fields, sorted.
   public var json: JSON {
-    // Of other methods what was read is written back, but for what says which modules.
+    // Of other methods what was read is written back, but for what says which modules; LoHa is also made here.
     var json = peftType == "LORA" ? Self.defaults : .object([])
     for member in fields.members { json[member.key] = member.value }
     json["target_modules"] = selection.targets?.json ?? .null
@@ -141,9 +144,16 @@ extension PEFTConfiguration {
     json["task_type"] = taskType.map(JSON.string) ?? .null
     json["base_model_name_or_path"] = baseModel.map(JSON.string) ?? .null
     json["inference_mode"] = true
+    json["peft_type"] = .string(peftType)
+    if ["LORA", "LOHA"].contains(peftType) {
+      json[rankField] = .integer(rank)
+      json[alphaField] = Self.number(alpha)
+      // The order of the patterns' keys carries meaning; Python sorts what it writes, but nothing asks for that.
+      json["rank_pattern"] = .object(rankExceptions.map { JSON.Member($0.key, .integer($0.value)) })
+      json["alpha_pattern"] = .object(alphaExceptions.map { JSON.Member($0.key, Self.number($0.value)) })
+    }
+    if peftType == "LOHA" { json["use_effective_conv2d"] = .bool(hasLoHaCores) }
     guard peftType == "LORA" else { return .object(json.members.sorted { $0.key < $1.key }) }
-    json["r"] = .integer(rank)
-    json["lora_alpha"] = Self.number(alpha)
     json["use_rslora"] = .bool(scaling == .rankStabilized)
     json["use_dora"] = .bool(usesMagnitudes)
     json["lora_bias"] = .bool(hasLoRABias)
@@ -158,11 +168,8 @@ extension PEFTConfiguration {
         selection.layersPatterns.isEmpty ? .null : .array(selection.layersPatterns.map(JSON.string))
     }
     json["ensure_weight_tying"] = .bool(ensuresWeightTying)
-    json["rank_pattern"] = .object(rankExceptions.map { JSON.Member($0.key, .integer($0.value)) })
-    json["alpha_pattern"] = .object(alphaExceptions.map { JSON.Member($0.key, Self.number($0.value)) })
     json["lora_dropout"] = .number(dropout)
     json["init_lora_weights"] = initialization
-    // The order of the two patterns' keys carries meaning; Python sorts what it writes, but nothing asks for that.
     return .object(json.members.sorted { $0.key < $1.key })
   }
 

@@ -58,8 +58,8 @@ private struct PEFTReading {
       if name.hasPrefix(PEFTNames.prefix) {
         name = name.dropFirst(PEFTNames.prefix.count)
         if name.hasPrefix(PEFTNames.prefix) { doubled.append(tensor.name) }
-      } else if name.hasPrefix("base_model.vera_") {
-        sharedByName[String(name.dropFirst("base_model.".count))] = tensor
+      } else if AdapterMethods.sharedNames.contains(tensor.name) {
+        sharedByName[tensor.name] = tensor
         shared.append(tensor)
         continue
       } else {
@@ -74,12 +74,10 @@ private struct PEFTReading {
       }
     }
     let matcher = try PEFTMatcher(configuration, file: file.path)
-    let hasAlpha = !["VERA", "IA3"].contains(configuration.peftType)
     let incomplete: [String]
     (modules, incomplete) = try reader.modules(shared: sharedByName, fields: configuration.fields) { path in
       ModuleScale(
-        alpha: hasAlpha ? try matcher.alpha(of: path) : nil, scaling: configuration.scaling,
-        rank: try matcher.rank(of: path))
+        alpha: try matcher.alpha(of: path), scaling: configuration.scaling, rank: try matcher.rank(of: path))
     }
     guard !modules.isEmpty || !replacements.isEmpty || !incomplete.isEmpty else {
       let names = foreign.first.map { name, tensors in

@@ -6,6 +6,7 @@
 import Foundation
 import LoRAAdapters
 import LoRAFiles
+import LoRATensors
 
 /// Writes a PEFT directory. It appears when ``finish(_:)`` is called; without it nothing is left behind.
 public final class PEFTWriter: @unchecked Sendable {
@@ -23,7 +24,7 @@ public final class PEFTWriter: @unchecked Sendable {
     output = try OutputDirectory(directory)
     weights = try SafetensorsWriter(
       to: output.staging.appendingPathComponent(PEFTNames.weightsName), expecting: expected,
-      metadata: metadata.isEmpty ? SafetensorsWriter.pythonMetadata : metadata, reserves: reserves)
+      metadata: metadata, reserves: reserves)
   }
 
   /// Writes a module's tensors; may be called from several threads.
@@ -89,6 +90,17 @@ extension StoredAdapter {
       guard adapted.contains(tensor.info.modulePath) else { return tensor }
       return tensor.renamed(tensor.info.modulePath + ".base_layer." + lastComponent(tensor.name))
     }
+    // With lora_bias, every B has a bias.
+    let modules =
+      !configuration.hasLoRABias
+      ? modules
+      : try modules.map { module in
+        var module = module
+        if let lora = module.lora, lora.outputBias == nil {
+          module.lora?.outputBias = try StoredTensor(name: "", .zeros([lora.outputs]))
+        }
+        return module
+      }
     let writer = try PEFTWriter(
       to: directory,
       expecting: modules.flatMap { $0.peftTensors.map(\.info) }

@@ -17,7 +17,7 @@ public enum PathRenaming: Equatable, Sendable, CustomStringConvertible {
   ///   - paths: the adapter's modules. Where no change of prefix gives all of them a place, `none`.
   ///   - names: the names of the base's tensors.
   ///   - hasPlace: whether the base has a module.
-  init(paths: [String], names: [String], hasPlace: (String) -> Bool) {
+  init(paths: [String], names: some Sequence<String>, hasPlace: (String) -> Bool) {
     self = .none
     // Where some have their place as they are, a prefix is not what is wrong.
     guard let first = paths.first, !paths.contains(where: hasPlace) else { return }

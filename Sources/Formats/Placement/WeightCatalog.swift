@@ -86,7 +86,9 @@ public struct WeightCatalog: Sendable {
     self.spellings = spellings
   }
 
-  public var names: [String] { entries.keys.map(\.text).sorted(by: isOrdered) }
+  /// What is stored, in no order.
+  public var names: some Collection<String> { entries.keys.lazy.map(\.text) }
+
   /// Of a tied output layer that is not stored, what is said of the input embedding.
   public subscript(stored: String) -> Entry? {
     entries[ExactString(stored)] ?? (stored == tied?.output ? entries[ExactString(tied!.input)] : nil)
@@ -134,7 +136,7 @@ public struct WeightCatalog: Sendable {
       let places =
         leaf == ".weight"
         ? images.places(of: name.module, in: name.component) : images.biasPlaces(of: name.module, in: name.component)
-      if !places.isEmpty || lacksComponent(of: path) { return places }
+      if !places.isEmpty || lacks(name.component) { return places }
     }
     return stored(name.module + leaf).map { [WeightPlace(tensor: $0)] } ?? []
   }
@@ -145,8 +147,10 @@ public struct WeightCatalog: Sendable {
   }
 
   /// Whether a module is of a part of a pipeline that this checkpoint does not hold.
-  func lacksComponent(of path: String) -> Bool {
-    guard let images, let component = LoRAModuleName(path).component else { return false }
+  func lacksComponent(of path: String) -> Bool { images != nil && lacks(LoRAModuleName(path).component) }
+
+  private func lacks(_ component: PipelineComponent?) -> Bool {
+    guard let images, let component else { return false }
     return !images.components.contains(component)
   }
 

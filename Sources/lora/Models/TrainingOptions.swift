@@ -168,11 +168,13 @@ struct TrainingOptions: ParsableArguments {
 
   /// - Parameter data: what is trained on: sequences of tokens, then their labels. A state knows it by its content, not
   ///   by the name of a file.
-  func keeping(model: String, data: [[Int32]], length: Int, longTexts: LongTexts? = nil) -> StateKeeping? {
+  func keeping(
+    model: String, data: @autoclosure () -> [[Int32]], length: Int, longTexts: LongTexts? = nil
+  ) -> StateKeeping? {
     guard let path = checkpoint ?? resume else { return nil }
     let recipe = full ? "full" : "\(method.rawValue) r \(rank) α \(alpha ?? Float(2 * rank)) on \(targets ?? "default")"
     var hash = SHA256()
-    for row in data {
+    for row in data() {
       row.withUnsafeBytes { hash.update($0) }
       hash.update([0xFF, 0xFF, 0xFF, 0xFF])  // no token
     }

@@ -59,6 +59,7 @@ struct DiffCommand: ParsableCommand {
     let lists = [
       ("only in the first", comparison.onlyInFirst), ("only in the second", comparison.onlyInSecond),
       ("saved whole, and different", comparison.differingReplacements),
+      ("beside the updates, and different", comparison.differingParts),
     ]
     for (label, names) in lists where !names.isEmpty { print("\n\(label): \(names.joined(separator: ", "))") }
     try output.write(
@@ -77,6 +78,7 @@ struct DiffCommand: ParsableCommand {
         "only_in_first": .array(comparison.onlyInFirst.map(JSON.string)),
         "only_in_second": .array(comparison.onlyInSecond.map(JSON.string)),
         "different_saved_whole": .array(comparison.differingReplacements.map(JSON.string)),
+        "different_beside": .array(comparison.differingParts.map(JSON.string)),
       ] as JSON)
   }
 
