@@ -1,3 +1,5 @@
+import LoRATensors
+
 /// Groups of bars side by side: errors per digit, one bar for each arm.
 ///
 /// ```swift
@@ -35,7 +37,7 @@ public struct BarChart: Chart {
     width: Double = 640, height: Double = 360
   ) {
     for series in series {
-      precondition(
+      expect(
         series.values.count == categories.count,
         "BarChart: \(series.values.count) values of \(series.name) for \(categories.count) categories")
     }

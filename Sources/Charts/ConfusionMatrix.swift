@@ -1,3 +1,5 @@
+import LoRATensors
+
 /// How often each class was taken for each: rows are the true classes, columns the predicted ones.
 ///
 /// Shading is the share of its row; what is right is blue, what is wrong is orange and shaded more strongly, since
@@ -11,7 +13,7 @@ public struct ConfusionMatrix: Chart {
 
   /// - Parameter counts: square, as many rows as classes.
   public init(title: String, classes: [String], counts: [[Int]], width: Double = 440) {
-    precondition(
+    expect(
       counts.count == classes.count && counts.allSatisfy { $0.count == classes.count },
       "ConfusionMatrix: \(counts.count) rows of \(counts.map(\.count)) counts for \(classes.count) classes")
     self.title = title
@@ -22,7 +24,7 @@ public struct ConfusionMatrix: Chart {
 
   /// Counts pairs of labels.
   public init(title: String, classes: [String], labels: [Int], predictions: [Int], width: Double = 440) {
-    precondition(
+    expect(
       labels.count == predictions.count,
       "ConfusionMatrix: \(labels.count) labels and \(predictions.count) predictions")
     var counts = Array(repeating: Array(repeating: 0, count: classes.count), count: classes.count)

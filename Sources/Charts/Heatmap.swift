@@ -36,7 +36,7 @@ public struct Heatmap: Chart {
     title: String, rows: Int, columns: Int, values: [Float], palette: Palette = .diverging, limit: Double? = nil,
     rowLabel: String? = nil, columnLabel: String? = nil, width: Double = 400, height: Double? = nil
   ) {
-    precondition(
+    expect(
       rows >= 0 && columns >= 0 && values.count == rows * columns,
       "Heatmap: \(values.count) values for [\(rows), \(columns)]")
     self.title = title
@@ -57,7 +57,7 @@ public struct Heatmap: Chart {
     title: String, _ matrix: Tensor, palette: Palette = .diverging, limit: Double? = nil, rowLabel: String? = nil,
     columnLabel: String? = nil, width: Double = 400, height: Double? = nil
   ) {
-    precondition(matrix.rank == 2, "Heatmap: a tensor of shape \(matrix.shape) is not a matrix")
+    expect(matrix.rank == 2, "Heatmap: a tensor of shape \(matrix.shape) is not a matrix")
     self.init(
       title: title, rows: matrix.shape[0], columns: matrix.shape[1], values: matrix.scalars, palette: palette,
       limit: limit, rowLabel: rowLabel, columnLabel: columnLabel, width: width, height: height)
@@ -111,7 +111,7 @@ public struct Heatmap: Chart {
   /// everything else pale.
   /// - Parameter fraction: of the values; those beyond have full colour, and the legend says "≥".
   public static func limit(covering fraction: Double, of values: [Float]) -> Double {
-    precondition((0...1).contains(fraction), "Heatmap: the fraction \(fraction) is not between 0 and 1")
+    expect((0...1).contains(fraction), "Heatmap: the fraction \(fraction) is not between 0 and 1")
     let magnitudes = values.filter(\.isFinite).map(abs).sorted()
     guard !magnitudes.isEmpty else { return 0 }
     return Double(magnitudes[Int((fraction * Double(magnitudes.count - 1)).rounded(.up))])

@@ -1,3 +1,5 @@
+import LoRATensors
+
 /// Several series of points over common axes: loss curves, singular values.
 ///
 /// ```swift
@@ -38,7 +40,7 @@ public struct LineChart: Chart {
     title: String, series: [Series], xLabel: String? = nil, yLabel: String? = nil, xScale: AxisScale = .linear,
     yScale: AxisScale = .linear, smoothing: Int = 1, width: Double = 640, height: Double = 360
   ) {
-    precondition(smoothing >= 1, "LineChart: smoothing over \(smoothing) points")
+    expect(smoothing >= 1, "LineChart: smoothing over \(smoothing) points")
     self.title = title
     self.series = series
     self.xLabel = xLabel

@@ -12,7 +12,7 @@ extension Picture {
 
   /// A grey picture from one matrix, RGB from three, each [height, width]; what lies outside 0...1 is cut off.
   public init(matrices: [Tensor]) {
-    precondition(
+    expect(
       [1, 3].contains(matrices.count) && matrices.allSatisfy { $0.rank == 2 && $0.shape == matrices[0].shape },
       "Picture(matrices:): one or three matrices of one shape are needed, found \(matrices.map(\.shape))")
     let (height, width) = (matrices[0].shape[0], matrices[0].shape[1])

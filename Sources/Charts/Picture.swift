@@ -1,5 +1,6 @@
 import CPNG
 import Foundation
+import LoRATensors
 
 /// Pixels that can be shown: grey, RGB, or RGB with opacity; eight bits a channel.
 public struct Picture: Equatable, Sendable {
@@ -12,8 +13,8 @@ public struct Picture: Equatable, Sendable {
 
   public init(width: Int, height: Int, channels: Int = 1, pixels: some Sequence<UInt8>) {
     let pixels = Array(pixels)
-    precondition([1, 3, 4].contains(channels), "Picture: \(channels) channels, not 1, 3 or 4")
-    precondition(
+    expect([1, 3, 4].contains(channels), "Picture: \(channels) channels, not 1, 3 or 4")
+    expect(
       width > 0 && height > 0 && pixels.count == width * height * channels,
       "Picture: \(pixels.count) bytes for \(width)×\(height) pixels of \(channels) channels")
     self.width = width
@@ -36,7 +37,7 @@ public struct Picture: Equatable, Sendable {
     let isWritten = data.withUnsafeMutableBytes { buffer in
       png_image_write_to_memory(&image, buffer.baseAddress, &size, 0, pixels, 0, nil)
     }
-    precondition(
+    expect(
       isWritten != 0,
       "libpng: \(withUnsafeBytes(of: image.message) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) })")
     return data.prefix(size)

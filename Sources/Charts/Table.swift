@@ -1,3 +1,5 @@
+import LoRATensors
+
 /// Rows and columns of text, for a report, a notebook or a terminal.
 public struct Table: Figure {
   public struct Column: Sendable, ExpressibleByStringInterpolation {
@@ -28,7 +30,7 @@ public struct Table: Figure {
   /// - Parameter rows: each with one entry a column.
   public init(title: String? = nil, columns: [Column], rows: [[String]], emphasizedRow: Int? = nil) {
     for row in rows {
-      precondition(row.count == columns.count, "Table: a row of \(row.count) entries for \(columns.count) columns")
+      expect(row.count == columns.count, "Table: a row of \(row.count) entries for \(columns.count) columns")
     }
     self.title = title
     self.columns = columns

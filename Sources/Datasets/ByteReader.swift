@@ -1,7 +1,8 @@
-// Reads a file front to back, inflating it when its content is gzip (RFC 1952), whatever its name. Each member's CRC
-// and length are checked by zlib. Memory stays bounded: the caller says how many bytes it takes.
 import CZlib
 import Foundation
+// Reads a file front to back, inflating it when its content is gzip (RFC 1952), whatever its name. Each member's CRC
+// and length are checked by zlib. Memory stays bounded: the caller says how many bytes it takes.
+import LoRATensors
 
 final class ByteReader {
   let file: URL
@@ -42,7 +43,7 @@ final class ByteReader {
     if isGzipped {
       let gzip: Int32 = 16
       let status = inflateInit2_(stream, 15 + gzip, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
-      precondition(status == Z_OK, "zlib can't start: \(status)")
+      expect(status == Z_OK, "zlib can't start: \(status)")
     }
     try checkRead()
   }

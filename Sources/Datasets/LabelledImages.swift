@@ -22,10 +22,10 @@ public struct LabelledImages: Sendable {
   ///   - pixels: [count, height, width], 0 is background and 255 is ink.
   ///   - labels: [count], each below `classCount`.
   public init(pixels: [UInt8], labels: [UInt8], height: Int, width: Int, classCount: Int) {
-    precondition(
+    expect(
       pixels.count == labels.count * height * width,
       "LabelledImages: \(pixels.count) pixels, but \(labels.count) labels for images of \(height)×\(width)")
-    precondition(
+    expect(
       labels.allSatisfy { Int($0) < classCount },
       "LabelledImages: label \(labels.max() ?? 0) with \(classCount) classes")
     self.init(
@@ -113,7 +113,7 @@ extension LabelledImages {
   public func split(
     fraction: Double, using generator: inout some RandomNumberGenerator
   ) -> (first: LabelledImages, second: LabelledImages) {
-    precondition((0...1).contains(fraction), "split: the fraction \(fraction) is not between 0 and 1")
+    expect((0...1).contains(fraction), "split: the fraction \(fraction) is not between 0 and 1")
     var isFirst = Array(repeating: false, count: count)
     for label in 0..<classCount {
       let members = indices(ofLabel: label).shuffled(using: &generator)

@@ -1,5 +1,6 @@
-// The rows of delimited files and JSON lines, reduced to the columns that are wanted, each with its line number.
 import Foundation
+// The rows of delimited files and JSON lines, reduced to the columns that are wanted, each with its line number.
+import LoRATensors
 
 struct TextRecord: Equatable {
   let fields: [String]
@@ -32,7 +33,7 @@ struct DelimitedRecords {
   private func position(of column: LabelledText.Column, header: [String]?) throws -> Int {
     switch column {
     case .position(let position):
-      precondition(position >= 0, "LabelledText: column \(position) is negative")
+      expect(position >= 0, "LabelledText: column \(position) is negative")
       return position
     case .named(let name):
       guard let position = header?.firstIndex(of: name) else {

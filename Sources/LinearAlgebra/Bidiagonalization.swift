@@ -1,4 +1,5 @@
 import CKernels
+import LoRATensors
 
 /// A = Q B Pᵀ with B upper bidiagonal, for a matrix of at least as many rows as columns: the first half of the
 /// singular value decomposition.
@@ -25,7 +26,7 @@ struct Bidiagonalization {
 
   /// - Parameter source: [rows, columns], rows ≥ columns, not changed.
   init(_ source: UnsafePointer<Float>, rows m: Int, columns n: Int) {
-    precondition(m >= n && n > 0, "Bidiagonalization: shape \([m, n]) has more columns than rows")
+    expect(m >= n && n > 0, "Bidiagonalization: shape \([m, n]) has more columns than rows")
     rows = m
     columns = n
     diagonal = Array(repeating: 0, count: n)

@@ -1,4 +1,5 @@
 import COpenBLAS
+import LoRATensors
 
 /// The few LAPACK routines that are used, as Swift functions over row-major memory.
 ///
@@ -26,7 +27,7 @@ enum LAPACK {
       lapack_sgesvd(&jobU, &jobV, &rows, &columns, a, &rows, s, vt, &rows, u, &uColumns, work, &workCount, &info)
     }
     if info > 0 { throw NotConverged() }
-    precondition(info == 0, "sgesvd: argument \(-info) is wrong for shape \([m, n])")
+    expect(info == 0, "sgesvd: argument \(-info) is wrong for shape \([m, n])")
   }
 
   /// The SVD of the k × k upper bidiagonal matrix with this diagonal and superdiagonal: B = U diag(S) Vᵀ by divide and
@@ -49,7 +50,7 @@ enum LAPACK {
       &shape, &job, &order, diagonal, superdiagonal, vectors?.vt, &order, vectors?.u, &order, nil, nil, work.base,
       &integers, &info)
     if info > 0 { throw NotConverged() }
-    precondition(info == 0, "sbdsdc: argument \(-info) is wrong for order \(k)")
+    expect(info == 0, "sbdsdc: argument \(-info) is wrong for order \(k)")
     guard let (u, vt) = vectors else { return }
     reverse(u, count: k * k)
     for row in 0..<k {

@@ -27,7 +27,7 @@ extension Tensor: LinearOperator {
   public func transposedTimes(_ x: Tensor) -> Tensor { x.transposed().matmul(self).transposed() }
 
   private var matrixShape: (rows: Int, columns: Int) {
-    precondition(shape.count == 2, "LinearOperator: a matrix is needed, found a tensor of shape \(shape)")
+    expect(shape.count == 2, "LinearOperator: a matrix is needed, found a tensor of shape \(shape)")
     return (shape[0], shape[1])
   }
 }
@@ -89,7 +89,7 @@ public struct RowBlocks: LinearOperator {
 
   /// - Parameter block: The given rows of the matrix, [range.count, columns]; called anew for each product.
   public init(rows: Int, columns: Int, blockRows: Int, _ block: @escaping (Range<Int>) -> Tensor) {
-    precondition(blockRows > 0, "RowBlocks: blocks of \(blockRows) rows")
+    expect(blockRows > 0, "RowBlocks: blocks of \(blockRows) rows")
     self.rows = rows
     self.columns = columns
     self.blockRows = blockRows

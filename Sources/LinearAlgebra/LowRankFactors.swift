@@ -20,7 +20,7 @@ public struct LowRankFactors: Sendable {
 
   /// - Parameter error: What the factors leave out; by default nothing: A is their product.
   public init(u: Tensor, singularValues: [Float], vTransposed: Tensor, error: ApproximationError = .none) {
-    precondition(
+    expect(
       u.shape.count == 2 && vTransposed.shape.count == 2 && u.shape[1] == singularValues.count
         && vTransposed.shape[0] == singularValues.count,
       """
@@ -48,7 +48,7 @@ public struct LowRankFactors: Sendable {
 
   /// The factors of a smaller rank; what is dropped is added to `error`.
   public func truncated(to newRank: Int) -> LowRankFactors {
-    precondition(
+    expect(
       newRank >= 0 && newRank <= rank, "LowRankFactors.truncated(to: \(newRank)): outside 0...\(rank)")
     guard newRank < rank else { return self }
     return LowRankFactors(
@@ -121,7 +121,7 @@ extension LowRankFactors {
 
   /// ‖A − U S Vᵀ‖_F / ‖A‖_F, measured element by element against a matrix.
   public func relativeFrobeniusError(against matrix: Tensor) -> Double {
-    precondition(
+    expect(
       matrix.shape == [rows, columns],
       "relativeFrobeniusError(against:): factors of shape \([rows, columns]), a matrix of shape \(matrix.shape)")
     let norm = matrix.norm

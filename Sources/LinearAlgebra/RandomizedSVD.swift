@@ -32,7 +32,7 @@ extension LinearOperator {
   public func randomizedSVD(
     rank: Int, oversampling: Int = 8, powerIterations: Int = 2, seed: UInt64 = 0
   ) throws -> LowRankFactors {
-    precondition(
+    expect(
       oversampling >= 0 && powerIterations >= 0,
       "randomizedSVD: oversampling \(oversampling) and powerIterations \(powerIterations) can't be negative")
     try checkRank(rank)
@@ -55,7 +55,7 @@ extension LinearOperator {
   public func randomizedSVD(
     relativeError: Double, maximumRank: Int? = nil, powerIterations: Int = 1, seed: UInt64 = 0
   ) throws -> LowRankFactors {
-    precondition(
+    expect(
       relativeError > 0 && relativeError < 1, "randomizedSVD: a relative error of \(relativeError) is outside 0..<1")
     let limit = maximumRank ?? min(rows, columns)
     try checkRank(limit)

@@ -1,3 +1,5 @@
+import LoRATensors
+
 /// A rank for each of many matrices under one budget, so that the least energy is lost in total.
 ///
 /// ```swift
@@ -25,8 +27,8 @@ public struct RankAllocation: Sendable, Equatable {
 
   /// - Parameter weights: What each matrix's energy counts (default 1); 1/‖Aᵢ‖_F² lets relative errors count alike.
   public init(spectra: [Spectrum], parameterBudget: Int, weights: [Double]? = nil) {
-    precondition(parameterBudget >= 0, "RankAllocation: a budget of \(parameterBudget) parameters is negative")
-    precondition(
+    expect(parameterBudget >= 0, "RankAllocation: a budget of \(parameterBudget) parameters is negative")
+    expect(
       (weights ?? []).count == (weights == nil ? 0 : spectra.count),
       "RankAllocation: \(weights?.count ?? 0) weights for \(spectra.count) spectra")
     var steps: [(matrix: Int, cost: Int, savingPerNumber: Double)] = []
@@ -58,7 +60,7 @@ public struct RankAllocation: Sendable, Equatable {
 
   /// The same with a budget in bytes, at `bytesPerParameter` (4 for float32, 2 for bfloat16).
   public init(spectra: [Spectrum], byteBudget: Int, bytesPerParameter: Int, weights: [Double]? = nil) {
-    precondition(bytesPerParameter > 0, "RankAllocation: \(bytesPerParameter) bytes for a parameter")
+    expect(bytesPerParameter > 0, "RankAllocation: \(bytesPerParameter) bytes for a parameter")
     self.init(spectra: spectra, parameterBudget: byteBudget / bytesPerParameter, weights: weights)
   }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import LoRATensors
 
 /// How many singular directions of one matrix to keep.
 ///
@@ -33,17 +34,17 @@ extension Spectrum {
   public func rank(_ selection: RankSelection) -> Int {
     switch selection {
     case .fixed(let rank):
-      precondition(rank >= 0, "RankSelection.fixed(\(rank)): a rank can't be negative")
+      expect(rank >= 0, "RankSelection.fixed(\(rank)): a rank can't be negative")
       return min(rank, singularValues.count)
     case .energy(let share):
       return smallestRank(keeping: share) { $0 * $0 }
     case .sum(let share):
       return smallestRank(keeping: share) { $0 }
     case .ratioToLargest(let ratio):
-      precondition(ratio >= 0 && ratio <= 1, "RankSelection.ratioToLargest(\(ratio)): outside 0...1")
+      expect(ratio >= 0 && ratio <= 1, "RankSelection.ratioToLargest(\(ratio)): outside 0...1")
       return singularValues.count { $0 > 0 && Double($0) >= ratio * spectralNorm }
     case .tolerance(let tolerance):
-      precondition(tolerance >= 0, "RankSelection.tolerance(\(tolerance)): negative")
+      expect(tolerance >= 0, "RankSelection.tolerance(\(tolerance)): negative")
       return singularValues.count { $0 > 0 && Double($0) >= tolerance }
     case .optimalHardThreshold(let noise):
       let threshold = optimalHardThreshold(noise: noise)
@@ -64,7 +65,7 @@ extension Spectrum {
 
   /// What is dropped is summed, smallest first. A share of 1 drops only what is exactly zero.
   private func smallestRank(keeping share: Double, of weight: (Double) -> Double) -> Int {
-    precondition(share >= 0 && share <= 1, "RankSelection: a share of \(share) lies outside 0...1")
+    expect(share >= 0 && share <= 1, "RankSelection: a share of \(share) lies outside 0...1")
     let total = singularValues.reversed().reduce(0) { $0 + weight(Double($1)) }
     var dropped = 0.0
     var rank = singularValues.count

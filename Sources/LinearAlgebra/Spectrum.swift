@@ -1,3 +1,5 @@
+import LoRATensors
+
 /// The singular values of a matrix, and what follows from them alone: norms, ranks, the error of every truncation.
 ///
 /// ```swift
@@ -18,10 +20,10 @@ public struct Spectrum: Sendable, Equatable {
   /// Values of a [rows, columns] matrix, largest first. Fewer than min(rows, columns) are followed by zeros.
   public init(singularValues: [Float], rows: Int, columns: Int) {
     let count = min(rows, columns)
-    precondition(
+    expect(
       singularValues.count <= count,
       "Spectrum: \(singularValues.count) singular values for a matrix of shape \([rows, columns])")
-    precondition(
+    expect(
       zip(singularValues, singularValues.dropFirst()).allSatisfy { $0 >= $1 } && (singularValues.last ?? 0) >= 0,
       "Spectrum: singular values must descend and not be negative")
     self.singularValues = singularValues + Array(repeating: 0, count: count - singularValues.count)

@@ -31,7 +31,7 @@ extension DigitExperiment.Result {
 
     let modules = try outcome.updates.map { path, update in
       guard case .factors(let a, let b, _) = update else {
-        preconditionFailure("save: the arm \(outcome.arm.rawValue) is no adapter")
+        fatalError("save: the arm \(outcome.arm.rawValue) is no adapter")
       }
       return StoredModule(
         path: path, a: try StoredTensor(name: "a", a), b: try StoredTensor(name: "b", b),

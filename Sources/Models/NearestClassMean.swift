@@ -1,5 +1,7 @@
 // What a frozen encoder tells apart without any training: the yardstick for an adapter whose base has no classifier.
 
+import LoRATensors
+
 /// The class whose mean embedding is nearest by cosine (nearest class mean: Mensink et al. 2013; in information
 /// retrieval, Rocchio's classifier).
 ///
@@ -17,7 +19,7 @@ public struct NearestClassMean: Sendable {
   ///   - embeddings: of length 1, at least one of each class.
   ///   - labels: the class of each.
   public init(embeddings: [[Float]], labels: [Int], classCount: Int) {
-    precondition(
+    expect(
       embeddings.count == labels.count && Set(labels) == Set(0..<classCount),
       "NearestClassMean: \(embeddings.count) embeddings with \(Set(labels).count) of \(classCount) classes")
     let size = embeddings[0].count

@@ -12,7 +12,7 @@ public final class Dropout: RandomizedModule, CopyableModule {
   public var generator: SeededGenerator
 
   public init(_ probability: Float, seed: UInt64) {
-    precondition(probability >= 0 && probability < 1, "Dropout: probability \(probability) lies outside [0, 1)")
+    expect(probability >= 0 && probability < 1, "Dropout: probability \(probability) lies outside [0, 1)")
     self.probability = probability
     self.generator = SeededGenerator(seed: seed)
   }

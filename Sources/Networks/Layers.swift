@@ -6,7 +6,7 @@ public final class Linear: CopyableModule {
   public let bias: Parameter?  // [outputs]
 
   public init(weight: Parameter, bias: Parameter?) {
-    precondition(
+    expect(
       weight.shape.count == 2 && (bias == nil || bias!.shape == [weight.shape[0]]),
       "Linear: weight \(weight.shape) and bias \(bias?.shape.description ?? "none") do not fit")
     self.weight = weight
@@ -33,7 +33,7 @@ public final class Embedding: CopyableModule {
   public let weight: Parameter  // [vocabulary, size]
 
   public init(weight: Parameter) {
-    precondition(weight.shape.count == 2, "Embedding: weight \(weight.shape) is no matrix")
+    expect(weight.shape.count == 2, "Embedding: weight \(weight.shape) is no matrix")
     self.weight = weight
   }
 
@@ -54,7 +54,7 @@ public final class Conv1D: CopyableModule {
   public let bias: Parameter?  // [outputs]
 
   public init(weight: Parameter, bias: Parameter?) {
-    precondition(
+    expect(
       weight.layout == .inputsByOutputs && weight.shape.count == 2 && (bias == nil || bias!.shape == [weight.shape[1]]),
       "Conv1D: weight \(weight.shape) and bias \(bias?.shape.description ?? "none") do not fit")
     self.weight = weight

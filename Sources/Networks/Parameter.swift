@@ -55,7 +55,7 @@ public final class Parameter {
   /// The linear map input · valueᵀ + bias (input · value where the layout is `inputsByOutputs`): by the output where
   /// every enabled link offers it, else by the formed value. Both give the same answer.
   public func linear(_ input: Tensor, bias: Parameter? = nil) -> Tensor {
-    precondition(
+    expect(
       shape.count == 2 && input.shape.last == inputs, "linear: input \(input.shape) and weight \(shape) do not fit")
     guard let links = enabledLinks(as: (any LinearParametrization).self) else {
       return map(input, by: value, bias: bias?.value)
@@ -173,7 +173,7 @@ extension Parameter {
     let twin = Parameter(original, isTrainable: isTrainable, layout: layout)
     twin.parametrizations = parametrizations.map { link in
       guard let copyable = link as? any CopyableModule & Parametrization else {
-        preconditionFailure("copy: \(name(of: link)) is attached and is no CopyableModule")
+        fatalError("copy: \(name(of: link)) is attached and is no CopyableModule")
       }
       return copyable.copy()
     }
@@ -217,7 +217,7 @@ private final class ValueCache: @unchecked Sendable {
 extension Parameter {
   /// Lets an optimizer change what is stored, in place where nobody else holds it.
   package func update(_ body: (_ elements: UnsafeMutablePointer<Float>, _ count: Int) -> Void) {
-    precondition(leaf == nil, "update: a parameter can't change while its gradient is being computed")
+    expect(leaf == nil, "update: a parameter can't change while its gradient is being computed")
     let count = original.count
     original.updateInPlace { body($0, count) }
   }

@@ -79,7 +79,7 @@ extension Tensor {
 
   /// self + scale · other, for equal shapes, in one pass.
   public func adding(_ other: Tensor, scaledBy scale: Float) -> Tensor {
-    precondition(shape == other.shape, "adding: shapes \(shape) and \(other.shape) differ")
+    expect(shape == other.shape, "adding: shapes \(shape) and \(other.shape) differ")
     let (x, y) = (widened, other.widened)
     return Tensor(shape: shape) { out in
       out.baseAddress!.update(from: x.pointer, count: count)
@@ -96,7 +96,7 @@ extension Tensor {
 
   /// Adds in place where nobody else holds this value's memory.
   mutating func accumulate(_ other: Tensor) {
-    precondition(shape == other.shape, "accumulate: shapes \(shape) and \(other.shape) differ")
+    expect(shape == other.shape, "accumulate: shapes \(shape) and \(other.shape) differ")
     let (count, other) = (count, other.widened)
     updateInPlace { ck_accumulate(other.pointer, 1, $0, count) }
   }
@@ -122,7 +122,7 @@ extension Tensor {
     return (0..<rank).map { axis in
       let x = axis < rank - a.count ? 1 : a[axis - (rank - a.count)]
       let y = axis < rank - b.count ? 1 : b[axis - (rank - b.count)]
-      precondition(x == y || x == 1 || y == 1, "\(operation): shapes \(a) and \(b) do not broadcast")
+      expect(x == y || x == 1 || y == 1, "\(operation): shapes \(a) and \(b) do not broadcast")
       return x == 1 ? y : x
     }
   }

@@ -10,7 +10,7 @@ public struct Packing: Sendable, Equatable {
   package let starts: [Int32]
 
   public init(lengths: [Int]) {
-    precondition(lengths.allSatisfy { $0 > 0 }, "Packing: lengths \(lengths), expected at least 1")
+    expect(lengths.allSatisfy { $0 > 0 }, "Packing: lengths \(lengths), expected at least 1")
     starts = lengths.reduce(into: [0]) { $0.append($0.last! + Int32($1)) }
   }
 
@@ -41,13 +41,13 @@ extension Tensor {
     query: Tensor, key: Tensor, value: Tensor, queries: Packing, keys: Packing? = nil, isCausal: Bool
   ) -> Tensor {
     let keys = keys ?? queries
-    precondition(
+    expect(
       query.rank == 3 && key.rank == 3 && key.shape == value.shape && query.shape[2] == key.shape[2]
         && query.shape[1] % key.shape[1] == 0 && query.shape[0] == queries.rows && key.shape[0] >= keys.rows
         && keys.count == queries.count,
       "attention: query \(query.shape), key \(key.shape), value \(value.shape) and sequences of \(queries.lengths) and "
         + "\(keys.lengths) rows do not fit")
-    precondition(
+    expect(
       !isCausal || zip(queries.lengths, keys.lengths).allSatisfy { $0 <= $1 },
       "attention: with causal attention no sequence has more queries (\(queries.lengths)) than keys (\(keys.lengths))")
     let tracked = [query, key, value].map(\.isTracked)

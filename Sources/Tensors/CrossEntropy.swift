@@ -5,9 +5,9 @@ extension Tensor {
   /// [rows, classes]. A row whose target is `ignored` counts neither in the sum nor in the mean; where no row counts,
   /// the loss is 0.
   public func crossEntropy(_ targets: [Int], ignoring ignored: Int = -100) -> Tensor {
-    precondition(
+    expect(
       rank == 2 && shape[0] == targets.count, "crossEntropy: logits \(shape) and \(targets.count) targets do not fit")
-    precondition(
+    expect(
       targets.allSatisfy { $0 == ignored || ($0 >= 0 && $0 < shape[1]) },
       "crossEntropy: a target lies outside the \(shape[1]) classes")
     let index = targets.map(Int32.init)

@@ -89,7 +89,7 @@ extension Tensor {
 
   /// The same for the leaves' nodes.
   func gradients(at leaves: [Node]) -> [Tensor?] {
-    precondition(count == 1, "gradients: only a scalar has gradients, found shape \(shape)")
+    expect(count == 1, "gradients: only a scalar has gradients, found shape \(shape)")
     guard let root = node else { return leaves.map { _ in nil } }
 
     var nodes: [Node] = []

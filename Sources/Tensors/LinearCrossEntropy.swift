@@ -6,10 +6,10 @@ extension Tensor {
   ///
   /// Equal to `linear(weight).crossEntropy(targets)`. self: [rows, inputs], weight: [classes, inputs].
   public func linearCrossEntropy(_ weight: Tensor, _ targets: [Int], ignoring ignored: Int = -100) -> Tensor {
-    precondition(
+    expect(
       rank == 2 && weight.rank == 2 && shape[1] == weight.shape[1] && shape[0] == targets.count,
       "linearCrossEntropy: input \(shape), weight \(weight.shape) and \(targets.count) targets do not fit")
-    precondition(
+    expect(
       targets.allSatisfy { $0 == ignored || ($0 >= 0 && $0 < weight.shape[0]) },
       "linearCrossEntropy: a target lies outside the \(weight.shape[0]) classes")
     let counted = targets.indices.filter { targets[$0] != ignored }

@@ -18,7 +18,7 @@ extension Tensor {
   /// Both have at least two axes. The leading axes of both are equal, or one of the two is a plain matrix that is used
   /// for all products of the other. [.., m, k] · [.., k, n] → [.., m, n].
   public func matmul(_ other: Tensor, transposeSelf: Bool = false, transposeOther: Bool = false) -> Tensor {
-    precondition(rank >= 2 && other.rank >= 2, "matmul: matrices are needed, found shapes \(shape) and \(other.shape)")
+    expect(rank >= 2 && other.rank >= 2, "matmul: matrices are needed, found shapes \(shape) and \(other.shape)")
     if rank > 2 && other.rank == 2 && !transposeSelf {
       // One product with all rows at once.
       return reshaped([count / shape[rank - 1], shape[rank - 1]])
@@ -38,7 +38,7 @@ extension Tensor {
     let (m, k) = transposeSelf ? (columnsA, rowsA) : (rowsA, columnsA)
     let (otherK, n) = transposeOther ? (columnsB, rowsB) : (rowsB, columnsB)
     let (batchA, batchB) = (Array(shape.dropLast(2)), Array(other.shape.dropLast(2)))
-    precondition(
+    expect(
       k == otherK && (batchA == batchB || batchA.isEmpty || batchB.isEmpty),
       "matmul: shapes \(shape)\(transposeSelf ? "ᵀ" : "") and \(other.shape)\(transposeOther ? "ᵀ" : "") do not fit")
     // Kernels take bfloat16 on the right: A B = (Bᵀ Aᵀ)ᵀ.
@@ -64,7 +64,7 @@ extension Tensor {
 
   /// self · weightᵀ + bias: the linear map of a layer, for self [.., inputs], weight [outputs, inputs], bias [outputs].
   public func linear(_ weight: Tensor, bias: Tensor? = nil) -> Tensor {
-    precondition(
+    expect(
       rank >= 1 && weight.rank == 2 && shape[rank - 1] == weight.shape[1]
         && (bias == nil || bias!.shape == [weight.shape[0]]),
       "linear: input \(shape), weight \(weight.shape), bias \(bias?.shape.description ?? "none") do not fit")

@@ -4,7 +4,7 @@ import CKernels
 
 extension Tensor {
   private var rowExtents: (rows: Int, columns: Int) {
-    precondition(rank >= 1, "an operation over rows needs at least one axis")
+    expect(rank >= 1, "an operation over rows needs at least one axis")
     let columns = shape[rank - 1]
     return (columns == 0 ? 0 : count / columns, columns)
   }
@@ -30,7 +30,7 @@ extension Tensor {
   /// (x − mean)/√(variance + ε) · weight + bias over the last axis (Ba, Kiros and Hinton, 2016).
   public func layerNorm(weight: Tensor, bias: Tensor, epsilon: Float = 1e-5) -> Tensor {
     let (rows, columns) = rowExtents
-    precondition(
+    expect(
       weight.shape == [columns] && bias.shape == [columns],
       "layerNorm: input \(shape), weight \(weight.shape), bias \(bias.shape) do not fit")
     let (mean, deviation) = (Storage(count: rows), Storage(count: rows))
@@ -48,7 +48,7 @@ extension Tensor {
   /// x/√(mean(x²) + ε) · weight over the last axis (Zhang and Sennrich, 2019).
   public func rmsNorm(weight: Tensor, epsilon: Float = 1e-5) -> Tensor {
     let (rows, columns) = rowExtents
-    precondition(weight.shape == [columns], "rmsNorm: input \(shape) and weight \(weight.shape) do not fit")
+    expect(weight.shape == [columns], "rmsNorm: input \(shape) and weight \(weight.shape) do not fit")
     let deviation = Storage(count: rows)
     let (x, scale) = (widened.detached, weight.widened.detached)
     let y = Tensor(shape: shape) {
@@ -62,7 +62,7 @@ extension Tensor {
   /// Each element is zeroed with the given probability, the others are divided by 1 − probability (Srivastava et al.,
   /// 2014), so that the expectation stays. Draws one number per element, in order.
   public func dropout(_ probability: Float, using generator: inout some RandomNumberGenerator) -> Tensor {
-    precondition(probability >= 0 && probability < 1, "dropout: probability \(probability) lies outside [0, 1)")
+    expect(probability >= 0 && probability < 1, "dropout: probability \(probability) lies outside [0, 1)")
     if probability == 0 { return self }
     let mask = Tensor(shape: shape) { buffer in
       for i in buffer.indices { buffer[i] = generator.unitFloat() < probability ? 0 : 1 / (1 - probability) }

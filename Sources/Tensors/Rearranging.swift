@@ -6,14 +6,14 @@ extension Tensor {
   /// The same elements in the same order under another shape; shares memory.
   public func reshaped(_ shape: [Int]) -> Tensor {
     if shape == self.shape { return self }
-    precondition(
+    expect(
       shape.reduce(1, *) == count, "reshaped: shape \(self.shape) has \(count) elements and can't become \(shape)")
     return Tensor(storage: storage, shape: shape).recorded(.reshape, self, Derivative.reshape(to: self.shape))
   }
 
   /// Axis i of the result is axis `order[i]` of this tensor.
   public func permuted(_ order: [Int]) -> Tensor {
-    precondition(order.sorted() == Array(0..<rank), "permuted: \(order) is no order of the axes of \(shape)")
+    expect(order.sorted() == Array(0..<rank), "permuted: \(order) is no order of the axes of \(shape)")
     var strides = [Int](repeating: 1, count: rank)
     for axis in shape.indices.dropLast().reversed() { strides[axis] = strides[axis + 1] * shape[axis + 1] }
     let newShape = order.map { shape[$0] }
@@ -25,14 +25,14 @@ extension Tensor {
 
   /// The last two axes exchanged.
   public func transposed() -> Tensor {
-    precondition(rank >= 2, "transposed: a matrix is needed, found shape \(shape)")
+    expect(rank >= 2, "transposed: a matrix is needed, found shape \(shape)")
     return permuted(Array(0..<rank - 2) + [rank - 1, rank - 2])
   }
 
   /// The part `range` of one axis.
   public func sliced(axis: Int, _ range: Range<Int>) -> Tensor {
     let axis = resolved(axis: axis, "sliced")
-    precondition(
+    expect(
       range.lowerBound >= 0 && range.upperBound <= shape[axis], "sliced: \(range) of axis \(axis) of shape \(shape)")
     let (outer, length, inner) = extents(around: axis)
     var newShape = shape
@@ -48,17 +48,17 @@ extension Tensor {
 
   /// The tensors one after another along an axis; the other axes agree.
   public static func concatenated(_ parts: [Tensor], axis: Int) -> Tensor {
-    precondition(!parts.isEmpty, "concatenated: no tensors")
+    expect(!parts.isEmpty, "concatenated: no tensors")
     let axis = parts[0].resolved(axis: axis, "concatenated")
     let elements = parts.map(\.widened)
     var shape = parts[0].shape
     shape[axis] = 0
     for part in parts {
       var other = part.shape
-      precondition(other.count == shape.count, "concatenated: shapes \(parts.map(\.shape)) differ in rank")
+      expect(other.count == shape.count, "concatenated: shapes \(parts.map(\.shape)) differ in rank")
       shape[axis] += other[axis]
       other[axis] = shape[axis]
-      precondition(other == shape, "concatenated: shapes \(parts.map(\.shape)) differ beside axis \(axis)")
+      expect(other == shape, "concatenated: shapes \(parts.map(\.shape)) differ beside axis \(axis)")
     }
     let (outer, length, inner) = (shape[..<axis].reduce(1, *), shape[axis], shape[(axis + 1)...].reduce(1, *))
     var starts: [Int] = []
@@ -81,8 +81,8 @@ extension Tensor {
   /// The rows of a table by index: [n, columns] and k indices → [k, columns]. The gradient of a row that is taken
   /// several times is the sum.
   public func rows(at indices: [Int]) -> Tensor {
-    precondition(rank == 2, "rows: a matrix is needed, found shape \(shape)")
-    precondition(
+    expect(rank == 2, "rows: a matrix is needed, found shape \(shape)")
+    expect(
       indices.allSatisfy { $0 >= 0 && $0 < shape[0] }, "rows: an index lies outside 0..<\(shape[0])")
     let index = indices.map(Int32.init)
     let columns = shape[1]

@@ -5,7 +5,7 @@ import CKernels
 extension Tensor {
   package func resolved(axis: Int, _ operation: String) -> Int {
     let resolved = axis < 0 ? axis + rank : axis
-    precondition(resolved >= 0 && resolved < rank, "\(operation): axis \(axis) of shape \(shape)")
+    expect(resolved >= 0 && resolved < rank, "\(operation): axis \(axis) of shape \(shape)")
     return resolved
   }
 
@@ -46,14 +46,14 @@ extension Tensor {
   /// The largest element along an axis; the gradient goes to the first of equals.
   public func max(axis: Int, keepingAxis: Bool = false) -> Tensor {
     let axis = resolved(axis: axis, "max")
-    precondition(shape[axis] > 0, "max: axis \(axis) of shape \(shape) is empty")
+    expect(shape[axis] > 0, "max: axis \(axis) of shape \(shape) is empty")
     return reduced(CK_MAX, axis: axis, keepingAxis: keepingAxis)
       .recorded(.max, self, Derivative.max(detached, axis: axis))
   }
 
   /// The index of the first largest element in each row of a matrix.
   public func argmaxRows() -> [Int] {
-    precondition(rank == 2, "argmaxRows: a matrix is needed, found shape \(shape)")
+    expect(rank == 2, "argmaxRows: a matrix is needed, found shape \(shape)")
     var index = [Int32](repeating: 0, count: shape[0])
     let x = widened
     ck_argmax_rows(x.pointer, &index, shape[0], shape[1])

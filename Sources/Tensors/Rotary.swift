@@ -42,10 +42,10 @@ extension Tensor {
   /// Each head's elements d and d + size/2, as a pair, turned by the angle of the row's position:
   /// (a, b) ↦ (a cos − b sin, b cos + a sin). self: [rows, heads, size].
   public func rotated(by table: RotaryTable, at positions: [Int]) -> Tensor {
-    precondition(
+    expect(
       rank == 3 && shape[0] == positions.count && shape[2] == 2 * table.cosines.shape[1],
       "rotated: \(shape), \(positions.count) positions and angles for \(table.cosines.shape[1]) pairs do not fit")
-    precondition(
+    expect(
       positions.allSatisfy(table.positions.contains), "rotated: a position lies outside \(table.positions)")
     let index = positions.map { Int32($0 - table.positions.lowerBound) }
     return turned(table, index, back: false).recorded(.rotary, self, Derivative.rotary(table, index))

@@ -40,7 +40,7 @@ package final class Storage: @unchecked Sendable {
 
   /// The elements, of float32.
   package var base: UnsafeMutablePointer<Float> {
-    precondition(!isNarrow, "Storage.base: the elements are bfloat16; what reads float32 reads Tensor.widened")
+    expect(!isNarrow, "Storage.base: the elements are bfloat16; what reads float32 reads Tensor.widened")
     return memory.assumingMemoryBound(to: Float.self)
   }
 

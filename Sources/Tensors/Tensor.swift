@@ -33,7 +33,7 @@ public struct Tensor: Sendable {
 
   /// A tensor from its elements in row-major order.
   public init(shape: [Int], scalars: [Float]) {
-    precondition(
+    expect(
       shape.reduce(1, *) == scalars.count,
       "Tensor(shape:scalars:): shape \(shape) holds \(shape.reduce(1, *)) elements, found \(scalars.count)")
     self.init(shape: shape) { _ = $0.initialize(from: scalars) }
@@ -85,16 +85,16 @@ public struct Tensor: Sendable {
 
   /// The only element.
   public var item: Float {
-    precondition(count == 1, "item: a tensor of shape \(shape) has \(count) elements, not one")
+    expect(count == 1, "item: a tensor of shape \(shape) has \(count) elements, not one")
     return storage[0]
   }
 
   /// The element at one position; slow, for looking.
   public subscript(_ position: Int...) -> Float {
-    precondition(position.count == rank, "subscript: \(position.count) positions for shape \(shape)")
+    expect(position.count == rank, "subscript: \(position.count) positions for shape \(shape)")
     var offset = 0
     for (index, length) in zip(position, shape) {
-      precondition(index >= 0 && index < length, "subscript: position \(position) lies outside shape \(shape)")
+      expect(index >= 0 && index < length, "subscript: position \(position) lies outside shape \(shape)")
       offset = offset * length + index
     }
     return storage[offset]

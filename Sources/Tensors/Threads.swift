@@ -7,7 +7,7 @@ public enum Threads {
   public static var count: Int {
     get { Int(ck_thread_count()) }
     set {
-      precondition(newValue >= 1, "Threads.count: \(newValue)")
+      expect(newValue >= 1, "Threads.count: \(newValue)")
       ck_set_thread_count(Int32(newValue))
     }
   }

@@ -54,7 +54,7 @@ public struct Combination: Sendable {
   public func combine(
     _ adapters: [(adapter: StoredAdapter, weight: Double)], progress: OperationProgress.Handler? = nil
   ) throws -> (adapter: StoredAdapter, outcomes: [Outcome]) {
-    precondition(!adapters.isEmpty, "Combination: no adapters")
+    expect(!adapters.isEmpty, "Combination: no adapters")
     for (adapter, _) in adapters { try check(adapter) }
     var members: [String: [Member]] = [:]
     for (adapter, weight) in adapters {

@@ -30,7 +30,7 @@ public struct Merge: Sendable {
     base: Checkpoint, adapters: [(adapter: StoredAdapter, weight: Double)], format: NumberFormat? = nil,
     unties: Bool = false
   ) throws {
-    precondition(!adapters.isEmpty, "Merge: no adapters")
+    expect(!adapters.isEmpty, "Merge: no adapters")
     try self.init(.adding(adapters, to: base, unties: unties), format, adapters.map(\.adapter))
   }
 
@@ -40,7 +40,7 @@ public struct Merge: Sendable {
   public init(
     undoing adapters: [(adapter: StoredAdapter, weight: Double)], in merged: Checkpoint, allowsPartial: Bool = false
   ) throws {
-    precondition(!adapters.isEmpty, "Merge: no adapters")
+    expect(!adapters.isEmpty, "Merge: no adapters")
     try self.init(.subtracting(adapters, from: merged, allowsPartial: allowsPartial), nil, [])
   }
 

@@ -1,3 +1,5 @@
+import LoRATensors
+
 /// What a classifier answered on labelled examples.
 public struct ClassificationResult: Sendable, Equatable {
   public let labels: [Int]
@@ -5,7 +7,7 @@ public struct ClassificationResult: Sendable, Equatable {
   public let classCount: Int
 
   public init(labels: [Int], predictions: [Int], classCount: Int) {
-    precondition(labels.count == predictions.count, "\(labels.count) labels and \(predictions.count) predictions")
+    expect(labels.count == predictions.count, "\(labels.count) labels and \(predictions.count) predictions")
     self.labels = labels
     self.predictions = predictions
     self.classCount = classCount
@@ -35,7 +37,7 @@ public struct ClassificationResult: Sendable, Equatable {
 
   /// The examples that another result got wrong and this one gets right, and the other way round, in their order.
   public func changes(since before: ClassificationResult) -> (mended: [Int], broken: [Int]) {
-    precondition(labels == before.labels, "changes: the results are of different examples")
+    expect(labels == before.labels, "changes: the results are of different examples")
     let wasRight = zip(labels, before.predictions).map { $0 == $1 }
     let isRight = zip(labels, predictions).map { $0 == $1 }
     return (

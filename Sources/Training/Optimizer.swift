@@ -91,7 +91,7 @@ public final class Adam: Optimizer {
     _ parameters: [NamedParameter], learningRate: Float, betas: (Float, Float) = (0.9, 0.999), epsilon: Float = 1e-8,
     weightDecay: WeightDecay = .none, rateMultiplier: (NamedParameter) -> Float = { _ in 1 }
   ) {
-    precondition(!parameters.isEmpty, "Adam: there is no parameter to train")
+    expect(!parameters.isEmpty, "Adam: there is no parameter to train")
     self.parameters = parameters
     self.learningRate = learningRate
     self.betas = betas
@@ -152,8 +152,8 @@ public final class SGD: Optimizer {
     _ parameters: [NamedParameter], learningRate: Float, momentum: Float = 0, isNesterov: Bool = false,
     weightDecay: Float = 0
   ) {
-    precondition(!parameters.isEmpty, "SGD: there is no parameter to train")
-    precondition(!isNesterov || momentum > 0, "SGD: Nesterov's rule needs a momentum")
+    expect(!parameters.isEmpty, "SGD: there is no parameter to train")
+    expect(!isNesterov || momentum > 0, "SGD: Nesterov's rule needs a momentum")
     self.parameters = parameters
     self.learningRate = learningRate
     self.momentum = momentum

@@ -14,7 +14,7 @@ public struct ShuffledBatches: BatchSampler {
   private var position = 0
 
   public init(_ indices: [Int], batchSize: Int, seed: UInt64) {
-    precondition(!indices.isEmpty && batchSize > 0, "ShuffledBatches: \(indices.count) examples by \(batchSize)")
+    expect(!indices.isEmpty && batchSize > 0, "ShuffledBatches: \(indices.count) examples by \(batchSize)")
     self.indices = indices
     self.batchSize = batchSize
     self.generator = SeededGenerator(seed: seed)
@@ -41,7 +41,7 @@ public struct ReplayBatches: BatchSampler {
   private let replayCount: Int
 
   public init(focus: [Int], replay: [Int], focusCount: Int, replayCount: Int, seed: UInt64) {
-    precondition(focusCount > 0 && replayCount > 0, "ReplayBatches: \(focusCount) and \(replayCount) examples a batch")
+    expect(focusCount > 0 && replayCount > 0, "ReplayBatches: \(focusCount) and \(replayCount) examples a batch")
     self.focus = ShuffledBatches(focus, batchSize: 1, seed: seed)
     self.replay = ShuffledBatches(replay, batchSize: 1, seed: seed &+ 1)
     self.focusCount = focusCount

@@ -1,3 +1,5 @@
+import LoRATensors
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)
@@ -19,7 +21,7 @@ public struct Schedule: Sendable, Equatable, Codable {
   public var totalSteps: Int
 
   public init(_ shape: Shape = .constant, learningRate: Float, warmUpSteps: Int = 0, totalSteps: Int) {
-    precondition(warmUpSteps >= 0 && totalSteps >= 0, "Schedule: \(warmUpSteps) of \(totalSteps) steps")
+    expect(warmUpSteps >= 0 && totalSteps >= 0, "Schedule: \(warmUpSteps) of \(totalSteps) steps")
     self.learningRate = learningRate
     self.shape = shape
     self.warmUpSteps = warmUpSteps

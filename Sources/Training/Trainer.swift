@@ -69,7 +69,7 @@ public final class Trainer {
   /// - Parameter loss: the loss of a part, by its place in `shares`.
   @discardableResult
   public func step(shares: [Float], loss: (_ part: Int) throws -> Tensor) throws -> StepReport {
-    precondition(!shares.isEmpty, "step: a batch without parts")
+    expect(!shares.isEmpty, "step: a batch without parts")
     if shares.count == 1 { return try step { try loss(0) } }
     var (mean, sums): (Float, Gradients) = (0, Gradients())
     for (part, share) in shares.enumerated() {

@@ -10,7 +10,7 @@ public struct StateKeeping {
   public let purpose: String
 
   public init(url: URL, everySteps: Int, purpose: String) {
-    precondition(everySteps > 0, "StateKeeping: every \(everySteps) steps")
+    expect(everySteps > 0, "StateKeeping: every \(everySteps) steps")
     self.url = url
     self.everySteps = everySteps
     self.purpose = purpose

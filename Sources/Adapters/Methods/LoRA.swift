@@ -41,10 +41,10 @@ public final class LoRA: StorableAdapter, RowParametrization {
     a: Parameter, b: Parameter, alpha: Float, scaling: Scaling = .standard, layout: Parameter.Layout = .outputsByInputs,
     dropout: Dropout? = nil, origin: Origin? = nil, name: String = "default"
   ) {
-    precondition(
+    expect(
       a.shape.count == 2 && b.shape.count == 2 && a.shape[0] == b.shape[1] && a.shape[0] > 0,
       "LoRA: factors A \(a.shape) and B \(b.shape) do not fit; A is [rank, inputs], B [outputs, rank]")
-    precondition(
+    expect(
       origin == nil || origin!.a.shape == a.shape && origin!.b.shape == b.shape,
       "LoRA: the origin's factors \(origin!.a.shape) and \(origin!.b.shape) are not A's and B's \(a.shape), \(b.shape)")
     self.origin = origin
@@ -63,7 +63,7 @@ public final class LoRA: StorableAdapter, RowParametrization {
     initialization: Initialization = .kaimingUniform, dropout: Dropout? = nil, name: String = "default",
     using generator: inout some RandomNumberGenerator
   ) {
-    precondition(
+    expect(
       weight.shape.count == 2 && rank >= 1 && rank <= min(weight.inputs, weight.outputs),
       "LoRA: rank \(rank) for a parameter of shape \(weight.shape); it lies between 1 and the smaller side of a matrix")
     self.init(

@@ -11,7 +11,7 @@ public final class Replacement: Adapter {
 
   /// - Parameter value: what is seen; by default what the parameter shows now.
   public init(of original: Parameter, value: Tensor? = nil, name: String = "default") {
-    precondition(
+    expect(
       value == nil || value!.shape == original.shape,
       "Replacement: a tensor of shape \(value?.shape ?? []) for a parameter of shape \(original.shape)")
     parameter = Parameter(value ?? original.value.detached, layout: original.layout)

@@ -42,7 +42,7 @@ extension Picture {
 
   /// A matrix as grey pixels, [height, width]; what lies beyond `black` or `white` is black or white.
   public init(_ matrix: Tensor, black: Float = 0, white: Float = 1) {
-    precondition(
+    expect(
       matrix.rank == 2 && black != white, "Picture: a tensor of shape \(matrix.shape), black \(black), white \(white)")
     self.init(
       width: matrix.shape[1], height: matrix.shape[0],

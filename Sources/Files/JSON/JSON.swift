@@ -34,7 +34,7 @@ public enum JSON: Equatable, Sendable {
     }
     set {
       guard case .object(var members) = self else {
-        preconditionFailure("JSON subscript: only an object has members, this is \(self)")
+        fatalError("JSON subscript: only an object has members, this is \(self)")
       }
       let position = members.firstIndex { $0.key.isExactly(key) }
       switch (position, newValue) {

@@ -6,6 +6,8 @@
 // hostile header costs no more memory than its own size warrants.
 // https://github.com/huggingface/safetensors#format
 
+import LoRATensors
+
 /// A validated header: every range in it lies within the file and has the size that its shape asks for.
 public struct SafetensorsHeader: Sendable {
   /// A tensor and where its bytes lie, counted from the end of the header.
@@ -175,7 +177,7 @@ extension SafetensorsHeader {
     let text = Array(JSON.object(members).compact.utf8)
     let needed = 8 + (text.count + 7) / 8 * 8
     let total = length ?? needed
-    precondition(total >= needed && total % 8 == 0, "SafetensorsHeader: \(needed) bytes do not fit into \(total)")
+    expect(total >= needed && total % 8 == 0, "SafetensorsHeader: \(needed) bytes do not fit into \(total)")
     var bytes = withUnsafeBytes(of: UInt64(total - 8).littleEndian) { Array($0) }
     bytes.reserveCapacity(total)
     bytes += text

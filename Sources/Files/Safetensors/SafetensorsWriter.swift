@@ -4,6 +4,7 @@
 // that can come is reserved; what isn't needed of it is filled with spaces, which the format allows.
 
 import Foundation
+import LoRATensors
 
 /// Writes one safetensors file. ``finish()`` makes it appear under its name; without it nothing is left behind.
 ///
@@ -76,7 +77,7 @@ public final class SafetensorsWriter: @unchecked Sendable {
 
   /// Writes the header and makes the file appear.
   public func finish() throws {
-    precondition(written == dataLength, "SafetensorsWriter: \(written) of \(dataLength) bytes were written")
+    expect(written == dataLength, "SafetensorsWriter: \(written) of \(dataLength) bytes were written")
     let header = SafetensorsHeader.encode(tensors, metadata: metadata, length: headerLength)
     try header.withUnsafeBytes { try file.write($0, at: 0) }
     try file.commit(byteCount: headerLength + dataLength)

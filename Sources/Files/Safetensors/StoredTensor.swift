@@ -62,7 +62,7 @@ public struct StoredTensor: @unchecked Sendable {
 
   /// The same numbers in another shape of equal count.
   public func reshaped(_ shape: [Int]) -> StoredTensor {
-    precondition(shape.reduce(1, *) == count, "StoredTensor.reshaped: \(info.shape) has not the count of \(shape)")
+    expect(shape.reduce(1, *) == count, "StoredTensor.reshaped: \(info.shape) has not the count of \(shape)")
     var result = self
     result.info.shape = shape
     return result
@@ -72,7 +72,7 @@ public struct StoredTensor: @unchecked Sendable {
   ///
   /// - Precondition: it has two axes, and numbers of whole bytes.
   public func transposed() -> StoredTensor {
-    precondition(shape.count == 2 && format.bits >= 8, "StoredTensor.transposed: \(info) is no matrix of whole bytes")
+    expect(shape.count == 2 && format.bits >= 8, "StoredTensor.transposed: \(info) is no matrix of whole bytes")
     let (rows, columns, size) = (shape[0], shape[1], format.bits / 8)
     let memory = OwnedBytes(count: info.byteCount)
     withBytes { source in
@@ -95,7 +95,7 @@ public struct StoredTensor: @unchecked Sendable {
   ///
   /// - Precondition: the format is convertible and `destination` has the range's count.
   package func read(_ range: Range<Int>, into destination: UnsafeMutableBufferPointer<Float>) {
-    precondition(
+    expect(
       destination.count == range.count, "StoredTensor.read: \(range.count) numbers into \(destination.count)")
     let size = format.bits / 8
     withBytes {
@@ -181,7 +181,7 @@ extension NumberFormat {
     case .f16: ck_f16_to_f32(from.assumingMemoryBound(to: UInt16.self), to, count)
     case .bf16: ck_bf16_to_f32(from.assumingMemoryBound(to: UInt16.self), to, count)
     case .f64: ck_f64_to_f32(from.assumingMemoryBound(to: Double.self), to, count)
-    default: preconditionFailure("NumberFormat.decode: \(rawValue) holds no real numbers")
+    default: fatalError("NumberFormat.decode: \(rawValue) holds no real numbers")
     }
   }
 
@@ -193,7 +193,7 @@ extension NumberFormat {
     case .f16: ck_f32_to_f16(from, to.assumingMemoryBound(to: UInt16.self), source.count)
     case .bf16: ck_f32_to_bf16(from, to.assumingMemoryBound(to: UInt16.self), source.count)
     case .f64: ck_f32_to_f64(from, to.assumingMemoryBound(to: Double.self), source.count)
-    default: preconditionFailure("NumberFormat.encode: \(rawValue) holds no real numbers")
+    default: fatalError("NumberFormat.encode: \(rawValue) holds no real numbers")
     }
     guard let limit = overflowLimit else { return 0 }
     var overflows = 0

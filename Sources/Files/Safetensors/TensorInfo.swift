@@ -1,5 +1,7 @@
 // A tensor as a file describes it: name, format, shape.
 
+import LoRATensors
+
 /// What a file says about a tensor, without its numbers.
 public struct TensorInfo: Equatable, Sendable {
   public var name: String
@@ -9,7 +11,7 @@ public struct TensorInfo: Equatable, Sendable {
 
   /// - Precondition: no extent is negative.
   public init(name: String, format: NumberFormat, shape: [Int]) {
-    precondition(shape.allSatisfy { $0 >= 0 }, "TensorInfo: \(name) has a negative extent in \(shape)")
+    expect(shape.allSatisfy { $0 >= 0 }, "TensorInfo: \(name) has a negative extent in \(shape)")
     self.name = name
     self.format = format
     self.shape = shape

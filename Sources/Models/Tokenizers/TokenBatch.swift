@@ -1,3 +1,5 @@
+import LoRATensors
+
 /// Several texts as one rectangle of ids, each row padded to the longest.
 public struct TokenBatch: Sendable, Equatable {
   /// [rows, columns], row by row.
@@ -25,8 +27,8 @@ public struct TokenBatch: Sendable, Equatable {
     _ encodings: [Encoding], padding: Int32, side: Side = .right, columns: Int? = nil, multiple: Int = 1
   ) {
     let longest = encodings.map(\.ids.count).max() ?? 0
-    precondition(columns ?? longest >= longest, "TokenBatch: \(columns ?? 0) columns, but a row has \(longest) ids")
-    precondition(multiple > 0, "TokenBatch: the multiple is \(multiple), expected at least 1")
+    expect(columns ?? longest >= longest, "TokenBatch: \(columns ?? 0) columns, but a row has \(longest) ids")
+    expect(multiple > 0, "TokenBatch: the multiple is \(multiple), expected at least 1")
     let width = ((columns ?? longest) + multiple - 1) / multiple * multiple
     self.columns = width
     self.side = side

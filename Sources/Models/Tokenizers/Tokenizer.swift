@@ -1,4 +1,5 @@
 import Foundation
+import LoRATensors
 
 /// Text to token ids and back, as a Hugging Face `tokenizer.json` describes it.
 ///
@@ -62,7 +63,7 @@ public struct Tokenizer: Sendable {
   /// - Precondition: `length` leaves room for more than `overlap` ids beside the special ones.
   public func encode(_ texts: [String], inWindowsOf length: Int, overlap: Int) -> [[Encoding]] {
     let room = length - specialCount
-    precondition(
+    expect(
       overlap >= 0 && room > overlap,
       "encode: windows of \(length) ids, \(specialCount) of them special, can't overlap by \(overlap)")
     return each(of: texts) { text, cache in

@@ -69,7 +69,7 @@ public final class BERT: Module {
 
   /// The token vectors before the first layer and after each, [rows, hidden].
   public func hiddenStates(_ tokens: TokenRows) -> [Tensor] {
-    precondition(
+    expect(
       tokens.longest <= configuration.positions,
       "BERT: a text of \(tokens.longest) tokens, but there are \(configuration.positions) positions")
     var states = [embeddings(tokens)]
@@ -85,7 +85,7 @@ public final class BERT: Module {
   ///
   /// - Precondition: the encoder has a pooler; some are stored without.
   public func pooled(_ hidden: Tensor, _ tokens: TokenRows) -> Tensor {
-    guard let pooler else { preconditionFailure("pooled: this encoder has no pooler") }
+    guard let pooler else { fatalError("pooled: this encoder has no pooler") }
     let first = hidden.rows(at: (0..<tokens.packing.count).map { tokens.packing[$0].lowerBound })
     return pooler.dense(first).tanh()
   }

@@ -95,7 +95,7 @@ public struct Continuation<Generator: RandomNumberGenerator>: Sequence, Iterator
     of ids: [Int], by model: some LanguageModel, limit: Int, options: SamplingOptions = SamplingOptions(),
     ends: Set<Int> = [], using generator: Generator
   ) {
-    precondition(
+    expect(
       !ids.isEmpty && ids.count <= model.positions, "Continuation: \(ids.count) tokens, of 1 to \(model.positions)")
     self.model = model
     self.options = options

@@ -78,7 +78,7 @@ public final class KeyValueCache {
 
   /// Puts the keys and values of new tokens, [rows, heads, size], behind those of a layer, and returns them all.
   func append(_ newKeys: Tensor, _ newValues: Tensor, layer: Int) -> (keys: Tensor, values: Tensor) {
-    precondition(
+    expect(
       count + newKeys.shape[0] <= capacity,
       "KeyValueCache: \(newKeys.shape[0]) tokens more than \(count), but there is room for \(capacity)")
     let offset = count * newKeys.shape[1] * newKeys.shape[2]
@@ -92,7 +92,7 @@ public final class KeyValueCache {
 
   /// Forgets all but the first tokens.
   public func truncate(to count: Int) {
-    precondition(count <= self.count, "KeyValueCache: \(count) tokens are more than the \(self.count) that it holds")
+    expect(count <= self.count, "KeyValueCache: \(count) tokens are more than the \(self.count) that it holds")
     self.count = count
   }
 }
