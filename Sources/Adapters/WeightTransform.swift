@@ -1,6 +1,6 @@
 // What a method makes of one weight, worked out in blocks of rows so that no weight need be in memory whole.
 
-import CKernels
+import LoRACKernels
 import LoRAFiles
 import LoRATensors
 

@@ -1,4 +1,4 @@
-import CPNG
+import LoRACPNG
 import Foundation
 import LoRATensors
 

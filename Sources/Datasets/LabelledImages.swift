@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 import Foundation
 import LoRATensors
 

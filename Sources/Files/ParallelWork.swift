@@ -1,6 +1,6 @@
 // Parts of a job on the kernels' threads, with errors.
 
-import CKernels
+import LoRACKernels
 import Foundation
 
 /// How far an operation has come; handed to the caller's closure, from whichever thread did the last part.

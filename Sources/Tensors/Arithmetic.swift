@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 
 // Elementwise operations of one and two operands. Two operands broadcast as in NumPy: aligned at the last axis, an
 // axis of length 1 or absent repeats.

@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 
 /// Sequences of different lengths in one tensor, one after another, without padding.
 ///

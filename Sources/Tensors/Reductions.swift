@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 
 // Sums, means and maxima. An axis may be given from the end: -1 is the last.
 

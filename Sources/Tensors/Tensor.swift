@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 
 /// A dense, row-major array of float32 of any rank: a value, never changed once made. (One that borrows its memory may
 /// keep bfloat16 there, each number of which is a float32.)

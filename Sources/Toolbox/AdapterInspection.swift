@@ -1,6 +1,6 @@
 // What an adapter is: its modules, scales, norms and ranks, and what is odd about it.
 
-import CKernels
+import LoRACKernels
 import Foundation
 import LoRAAdapters
 import LoRAFiles

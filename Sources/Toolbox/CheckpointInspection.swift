@@ -1,6 +1,6 @@
 // What a checkpoint is, from its header alone; its numbers are looked at only when asked.
 
-import CKernels
+import LoRACKernels
 import Foundation
 import LoRAAdapters
 import LoRAFiles

@@ -1,6 +1,6 @@
 // How much two adapters, or two checkpoints, differ.
 
-import CKernels
+import LoRACKernels
 import Foundation
 import LoRAAdapters
 import LoRAFiles

@@ -5,7 +5,7 @@
 // Neither model is ever in memory: one module's difference is, for each thread, and that of a very large matrix only in
 // blocks of rows.
 
-import CKernels
+import LoRACKernels
 import Foundation
 import LoRAAdapters
 import LoRAFiles

@@ -1,6 +1,6 @@
 // A tensor as it is stored: bytes in some number format, in a mapped file or in memory, read as float32 when asked.
 
-import CKernels
+import LoRACKernels
 import Foundation
 import LoRATensors
 
