@@ -7,6 +7,7 @@ import Foundation
 public struct OperationProgress: Sendable {
   /// Bytes (or, where that is said, modules) that are done, and in all.
   public let done: Int
+  /// The same in all.
   public let total: Int
   /// What was done last.
   public let item: String
