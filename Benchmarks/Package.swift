@@ -22,6 +22,7 @@ let package = Package(
     program("generation-bench"),
     program("kernel-bench", c: ["CBLAS"]),
     program("svd-bench"),
+    program("text-bench"),
   ],
   swiftLanguageModes: [.v6]
 )

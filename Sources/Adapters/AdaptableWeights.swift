@@ -1,8 +1,9 @@
 import LoRAFiles
 import LoRANetworks
+import LoRATensors
 
 /// Why an adapter can't be attached as asked.
-public enum AttachmentError: Error, CustomStringConvertible {
+public enum AttachmentError: DescribedError {
   /// Something that was asked for names nothing in the model; with all that there is.
   case noMatch(targets: [String], candidates: [String])
   /// A pattern is no regular expression as Python reads them.
@@ -14,7 +15,9 @@ public enum AttachmentError: Error, CustomStringConvertible {
   /// An adapter can only be folded into what is stored where it comes first in its weight's chain.
   case notFirst(name: String, path: String)
 
-  public var description: String {
+  public var subject: String { "" }
+
+  public var problem: String {
     switch self {
     case .noMatch(let targets, let candidates):
       (targets.isEmpty
@@ -25,9 +28,19 @@ public enum AttachmentError: Error, CustomStringConvertible {
     case .rank(let rank, let path, let shape):
       "rank \(rank) does not fit \(path) of shape \(shape): it lies between 1 and \(shape.min() ?? 0)"
     case .nameTaken(let name):
-      "an adapter named '\(name)' is attached already; remove it first or choose another name"
+      "an adapter named '\(name)' is attached already"
     case .notFirst(let name, let path):
-      "adapter '\(name)' is not the first parametrization of \(path); fold or remove those before it first"
+      "adapter '\(name)' is not the first parametrization of \(path)"
+    }
+  }
+
+  public var advice: Advice {
+    switch self {
+    case .noMatch: "Choose among these, by name or by the end of a path"
+    case .badPattern: "Correct it, or name the modules"
+    case .rank: "Choose a rank in that range"
+    case .nameTaken: "Remove it first, or choose another name"
+    case .notFirst: "Fold or remove those before it first"
     }
   }
 }

@@ -1,9 +1,12 @@
-import LoRACPNG
 import Foundation
+import LoRACPNG
+import LoRATensors
 
 /// Why bytes are not a picture that can be read.
-public struct PictureError: Error, Equatable, CustomStringConvertible {
-  public let description: String
+public struct PictureError: DescribedError, Equatable {
+  public let problem: String
+  public var subject: String { "" }
+  public var advice: Advice { "Save it anew as PNG, PGM or PPM" }
 }
 
 extension Picture {
@@ -26,13 +29,13 @@ extension Picture {
       var reader = Anymap(data)
       self = try reader.read(kind)
     } else {
-      throw PictureError(description: "is no PNG, PGM or PPM picture")
+      throw PictureError(problem: "is no PNG, PGM or PPM picture")
     }
   }
 
   fileprivate static func checkSize(width: Int, height: Int) throws {
     guard width > 0, height > 0, width <= mostPixels / height else {
-      throw PictureError(description: "claims \(width) × \(height) pixels; from 1 to \(mostPixels) in all are read")
+      throw PictureError(problem: "claims \(width) × \(height) pixels; from 1 to \(mostPixels) in all are read")
     }
   }
 
@@ -43,7 +46,7 @@ extension Picture {
     func check(_ succeeded: Int32) throws {
       guard succeeded == 0 else { return }
       let message = withUnsafeBytes(of: image.message) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-      throw PictureError(description: "is damaged or cut off: libpng says '\(message)'")
+      throw PictureError(problem: "is damaged or cut off: libpng says '\(message)'")
     }
     return try data.withUnsafeBytes { bytes in
       try check(png_image_begin_read_from_memory(&image, bytes.baseAddress, bytes.count))
@@ -51,7 +54,7 @@ extension Picture {
       try checkSize(width: width, height: height)
       // Deflate makes at most 1,032 bytes of one, and a byte holds at most eight pixels.
       guard width * height / (1032 * 8) <= bytes.count else {
-        throw PictureError(description: "claims \(width) × \(height) pixels, which its \(bytes.count) bytes can't hold")
+        throw PictureError(problem: "claims \(width) × \(height) pixels, which its \(bytes.count) bytes can't hold")
       }
       let color = UInt32(2)  // PNG_FORMAT_FLAG_COLOR
       let channels = image.format & color != 0 ? 3 : 1
@@ -91,7 +94,7 @@ private struct Anymap {
     let (width, height, largest) = (try number("width"), try number("height"), try number("largest value"))
     try Picture.checkSize(width: width, height: height)
     guard (1...65535).contains(largest) else {
-      throw PictureError(description: "has a largest value of \(largest); 1 to 65535 is allowed")
+      throw PictureError(problem: "has a largest value of \(largest); 1 to 65535 is allowed")
     }
     let count = width * height * kind.channels
     var samples: [Int] = []
@@ -103,7 +106,7 @@ private struct Anymap {
       let size = largest < 256 ? 1 : 2
       guard bytes.count - position >= count * size else {
         throw PictureError(
-          description: "is cut off: \(width) × \(height) pixels take \(count * size) bytes, "
+          problem: "is cut off: \(width) × \(height) pixels take \(count * size) bytes, "
             + "\(max(0, bytes.count - position)) follow the header")
       }
       for i in 0..<count {
@@ -112,7 +115,7 @@ private struct Anymap {
       }
     }
     guard samples.allSatisfy({ $0 <= largest }) else {
-      throw PictureError(description: "has a sample above its largest value of \(largest)")
+      throw PictureError(problem: "has a sample above its largest value of \(largest)")
     }
     return Picture(
       width: width, height: height, channels: kind.channels,
@@ -139,7 +142,7 @@ private struct Anymap {
     }
     guard position > start else {
       throw PictureError(
-        description: position >= bytes.count ? "is cut off before its \(what)" : "has no number for its \(what)")
+        problem: position >= bytes.count ? "is cut off before its \(what)" : "has no number for its \(what)")
     }
     return value
   }

@@ -131,7 +131,7 @@ public struct FineTuning {
   ///   - loss: the mean loss of some examples.
   /// - Throws: `TrainingError` where the run diverges or is interrupted; the model is then left as it is.
   public func run(
-    _ model: some Module, examples: Int, weight: (Int) -> Float = { _ in 1 }, keeping: StateKeeping? = nil,
+    _ model: some Module, examples: Int, weight: (Int) throws -> Float = { _ in 1 }, keeping: StateKeeping? = nil,
     resumeFrom: URL? = nil, shouldStop: () -> Bool = { false }, onStep: (StepReport) -> Void = { _ in },
     onEvaluation: (FineTuningEvaluation) -> Void = { _ in },
     evaluate: (() throws -> (score: Double, loss: Double))? = nil, loss: ([Int]) throws -> Tensor
@@ -147,7 +147,7 @@ public struct FineTuning {
         schedule.shape, learningRate: schedule.learningRate, warmUpSteps: Int(schedule.warmUp * Double(total)),
         totalSteps: total),
       clipping: schedule.clipping)
-    var sampler = ShuffledBatches(Array(0..<examples), batchSize: schedule.batchSize, seed: schedule.seed)
+    var sampler = ShuffledBatches(count: examples, batchSize: schedule.batchSize, seed: schedule.seed)
     var best = BestParameters(parameters, file: keeping.map { $0.url.appendingPathExtension("best") })
     var history = FineTuningHistory()
     if let resumeFrom, let keeping {
@@ -178,10 +178,10 @@ public struct FineTuning {
     var isPatienceSpent: Bool { schedule.patience.map { history.evaluationsSinceBest >= $0 } ?? false }
     while trainer.losses.count < total, !isPatienceSpent {
       let batch = sampler.next()
-      let whole = batch.reduce(0) { $0 + weight($1) }
+      let whole = try batch.reduce(0) { try $0 + weight($1) }
       let size = (batch.count + schedule.accumulation - 1) / schedule.accumulation
       let parts = stride(from: 0, to: batch.count, by: size).map { Array(batch[$0..<min($0 + size, batch.count)]) }
-      let report = try trainer.step(shares: parts.map { $0.reduce(0) { $0 + weight($1) } / whole }) {
+      let report = try trainer.step(shares: try parts.map { try $0.reduce(0) { try $0 + weight($1) } / whole }) {
         try loss(parts[$0])
       }
       history.append(report, seconds: secondsBefore + Date().timeIntervalSince(start))
@@ -248,7 +248,8 @@ private struct BestParameters {
     guard FileManager.default.fileExists(atPath: file.path) else {
       throw CheckpointError(
         .missing, file: file.path,
-        "is not there; it holds the best parameters so far and belongs to the state beside it")
+        "is not there; it holds the best parameters so far and belongs to the state beside it",
+        advice: "Put it back beside the state, or begin anew")
     }
     let stored = try SafetensorsFile(file)
     guard let text = stored.metadata.first(where: { $0.key == "evaluation" })?.value.string,

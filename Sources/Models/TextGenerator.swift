@@ -38,7 +38,8 @@ public final class TextGenerator {
     return try paths.indices.map { index in
       let (path, others) = (paths[index], paths.indices.filter { $0 != index }.map { paths[$0] })
       guard !others.contains(path) else {
-        throw CheckpointError(.mismatch, file: folders[index].path, "is given twice as an adapter; once is enough")
+        throw CheckpointError(
+          .mismatch, file: folders[index].path, "is given twice as an adapter", advice: "Give it once")
       }
       let length = (1...max(1, path.count)).first { length in
         !others.contains { $0.suffix(length) == path.suffix(length) }
@@ -70,17 +71,20 @@ public final class TextGenerator {
   ///
   /// - Throws: `CheckpointError` where the prompt leaves no room.
   public func encode(prompt: String) throws -> [Int] {
-    let ids = tokenizer.opening(prompt)
+    let ids = tokenizer.opening(prompt).map(Int.init)
     let start =
       ids.isEmpty ? [tokenizer.special.beginning ?? tokenizer.special.end].compactMap { $0.map(Int.init) } : ids
     guard !start.isEmpty else {
-      throw CheckpointError(.missing, file: "", "the prompt is empty, and the model has no token that begins a text")
+      throw CheckpointError(
+        .missing, file: "", "the prompt is empty, and the model has no token that begins a text",
+        advice: "Give a prompt")
     }
     try model.requireKnown(start, of: tokenizer)
     guard start.count < model.positions else {
       throw CheckpointError(
         .mismatch, file: "",
-        "the prompt has \(start.count) tokens; the model reads \(model.positions) and writes after them")
+        "the prompt has \(start.count) tokens; the model reads \(model.positions) and writes after them",
+        advice: "Shorten it")
     }
     return start
   }

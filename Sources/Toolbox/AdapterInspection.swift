@@ -1,8 +1,8 @@
 // What an adapter is: its modules, scales, norms and ranks, and what is odd about it.
 
-import LoRACKernels
 import Foundation
 import LoRAAdapters
+import LoRACKernels
 import LoRAFiles
 import LoRAFormats
 import LoRALinearAlgebra

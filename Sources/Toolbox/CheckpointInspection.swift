@@ -1,8 +1,8 @@
 // What a checkpoint is, from its header alone; its numbers are looked at only when asked.
 
-import LoRACKernels
 import Foundation
 import LoRAAdapters
+import LoRACKernels
 import LoRAFiles
 import LoRAFormats
 

@@ -1,8 +1,8 @@
 // What a fine-tune changed in one weight: tuned − base, as a matrix or, where that would be too large, in blocks.
 
-import LoRACKernels
 import Foundation
 import LoRAAdapters
+import LoRACKernels
 import LoRAFiles
 import LoRAFormats
 import LoRALinearAlgebra
@@ -63,7 +63,8 @@ struct ModuleDifference {
     baseSquareNorm = base
     guard difference.isFinite else {
       throw CheckpointError(
-        .number, file: "", "\(module.path): a weight holds NaN or infinity, or the difference overflows")
+        .number, file: "", "\(module.path): a weight holds NaN or infinity, or the difference overflows",
+        advice: "Inspect both to see which")
     }
   }
 

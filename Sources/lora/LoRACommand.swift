@@ -31,7 +31,8 @@ struct LoRACommand: AsyncParsableCommand {
       if code.isSuccess {
         print(fullMessage(for: error))
       } else {
-        StandardError.write(shown(fullMessage(for: error)) + "\n")
+        let option = (error as? any DescribedError)?.advice.action.map { " (\($0.option))" } ?? ""
+        StandardError.write(shown(fullMessage(for: error) + option) + "\n")
         Foundation.exit(code.rawValue)
       }
     }

@@ -3,8 +3,8 @@
 // It is written beside its final place and takes it in one step: by a rename where the place is free, by an exchange of the
 // two directories where it is not. Whoever looks sees the old directory or the new one, never a mixture.
 
-import LoRACKernels
 import Foundation
+import LoRACKernels
 
 #if canImport(Glibc)
   import Glibc
@@ -35,13 +35,18 @@ public final class OutputDirectory {
     var information = stat()
     let exists = stat(target.path, &information) == 0
     if exists, information.st_mode & S_IFMT != S_IFDIR {
-      throw CheckpointError(.inputOutput, file: url.path, "is a file; a directory is to be written there")
+      throw CheckpointError(
+        .inputOutput, file: url.path, "is a file; a directory is to be written there", advice: "Name another place")
     }
     if !exists, lstat(target.path, &information) == 0 {
-      throw CheckpointError(.inputOutput, file: url.path, "is a link to nothing; remove it or name another place")
+      throw CheckpointError(
+        .inputOutput, file: url.path, "is a link to nothing", advice: "Remove it, or name another place")
     }
     var outside = stat()
-    isMounted = exists && stat(parent.path, &outside) == 0 && outside.st_dev != information.st_dev
+    isMounted =
+      exists
+      && (ck_is_mount_point(target.path)
+        || stat(parent.path, &outside) == 0 && outside.st_dev != information.st_dev)
     let name = target.lastPathComponent
     let place = isMounted ? target : parent
     PartialName.removeStale(for: name, in: place)

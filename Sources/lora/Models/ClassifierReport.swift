@@ -21,7 +21,7 @@ struct ClassifierReport {
   /// How it was made.
   var footer: String?
 
-  func html(result: ClassificationResult, texts: [String]) -> String {
+  func html(result: ClassificationResult, text: (Int) throws -> String) throws -> String {
     let wrong = result.labels.indices.filter { result.labels[$0] != result.predictions[$0] }
     var highlights: [Report.Highlight] = [
       .init("\((100 * result.accuracy).text(2))%", "right answers"),
@@ -40,14 +40,14 @@ struct ClassifierReport {
           [.figure(ConfusionMatrix(title: "Class against answer", classes: labels, counts: result.confusion))]))
     }
     sections.append(confusions(result))
-    if let before { sections.append(changes(result, since: before, texts)) }
+    if let before { sections.append(try changes(result, since: before, text)) }
     if !wrong.isEmpty {
       sections.append(
         .init(
           "Errors",
           [
-            table([.prose("text"), .text("class"), .text("answer")], of: wrong) {
-              [shortened(texts[$0]), labels[result.labels[$0]], labels[result.predictions[$0]]]
+            try table([.prose("text"), .text("class"), .text("answer")], of: wrong) {
+              [shortened(try text($0)), labels[result.labels[$0]], labels[result.predictions[$0]]]
             }
           ]))
     }
@@ -58,8 +58,8 @@ struct ClassifierReport {
   }
 
   private func changes(
-    _ result: ClassificationResult, since before: Before, _ texts: [String]
-  ) -> Report.Section {
+    _ result: ClassificationResult, since before: Before, _ text: (Int) throws -> String
+  ) throws -> Report.Section {
     let (mended, broken) = result.changes(since: before.result)
     let answersBefore = before.result.predictions
     let stayed = before.result.errors.reduce(0, +) - mended.count
@@ -78,8 +78,8 @@ struct ClassifierReport {
       ("Errors mended", "before", "after, right", mended), ("New errors", "before, right", "after", broken),
     ] where !indices.isEmpty {
       blocks.append(
-        table(title: title, [.prose("text"), .text(before), .text(after)], of: indices) {
-          [shortened(texts[$0]), labels[answersBefore[$0]], labels[result.predictions[$0]]]
+        try table(title: title, [.prose("text"), .text(before), .text(after)], of: indices) {
+          [shortened(try text($0)), labels[answersBefore[$0]], labels[result.predictions[$0]]]
         })
     }
     return .init("Against \(before.name)", blocks)
@@ -87,10 +87,10 @@ struct ClassifierReport {
 
   /// The first thirty of some texts, with the number of all where they are more.
   private func table(
-    title: String? = nil, _ columns: [Table.Column], of indices: [Int], row: (Int) -> [String]
-  ) -> Report.Block {
+    title: String? = nil, _ columns: [Table.Column], of indices: [Int], row: (Int) throws -> [String]
+  ) rethrows -> Report.Block {
     .figure(
-      Table(title: title, columns: columns, rows: indices.prefix(30).map(row)),
+      Table(title: title, columns: columns, rows: try indices.prefix(30).map(row)),
       caption: indices.count > 30 ? "The first 30 of \(grouped(indices.count))." : nil)
   }
 

@@ -13,7 +13,7 @@ enum Keeping {
     case .ranks(let ranks):
       let most = min(spectrum.rows, spectrum.columns)
       if let tooHigh = ranks.first(where: { $0 > most }) {
-        throw SVDInputError(
+        throw InputError(
           "\(name): rank \(tooHigh) is above the smaller side of shape [\(spectrum.rows), \(spectrum.columns)]; "
             + "at most \(most) is possible")
       }

@@ -28,14 +28,14 @@ struct DiffCommand: ParsableCommand {
     try output.prepare()
     let urls = (URL(fileURLWithPath: first), URL(fileURLWithPath: second))
     for url in [urls.0, urls.1] where !FileManager.default.fileExists(atPath: url.path) {
-      throw CheckpointError(.inputOutput, file: url.path, "does not exist")
+      throw CheckpointError(.inputOutput, file: url.path, "does not exist", advice: "Check the path")
     }
     switch (StoredAdapter.recognises(urls.0), StoredAdapter.recognises(urls.1)) {
     case (true, true): try compareAdapters(urls.0, urls.1)
     case (false, false): try compareCheckpoints(urls.0, urls.1)
     default:
       throw CheckpointError(
-        .mismatch, file: second, "one of the two is an adapter, the other is not; compare like with like")
+        .mismatch, file: second, "one of the two is an adapter, the other is not", advice: "Compare like with like")
     }
   }
 
