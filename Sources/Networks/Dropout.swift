@@ -5,9 +5,9 @@ public protocol RandomizedModule: Module {
   var generator: SeededGenerator { get set }
 }
 
-/// Zeroes each element with a probability and divides the others by what is left. Active where it is called: a module
-/// that holds one calls it only while a gradient is computed.
-public final class Dropout: RandomizedModule, CopyableModule {
+/// Zeroes each element with a probability and divides the others by what is left. As a layer it acts only while a gradient
+/// is computed; `apply` acts in any case.
+public final class Dropout: RandomizedModule, Layer, CopyableModule {
   public let probability: Float
   public var generator: SeededGenerator
 
@@ -16,6 +16,8 @@ public final class Dropout: RandomizedModule, CopyableModule {
     self.probability = probability
     self.generator = SeededGenerator(seed: seed)
   }
+
+  public func callAsFunction(_ x: Tensor) -> Tensor { Tensor.isComputingGradient ? apply(to: x) : x }
 
   public func apply(to x: Tensor) -> Tensor { x.dropout(probability, using: &generator) }
 

@@ -1,7 +1,7 @@
 import LoRATensors
 
 /// y = x Wᵀ + b (PyTorch's `nn.Linear`).
-public final class Linear: CopyableModule {
+public final class Linear: Layer, CopyableModule {
   public let weight: Parameter  // [outputs, inputs]
   public let bias: Parameter?  // [outputs]
 
@@ -49,7 +49,7 @@ public final class Embedding: CopyableModule {
 }
 
 /// y = x W + b with the weight stored as [inputs, outputs], as GPT-2 does.
-public final class Conv1D: CopyableModule {
+public final class Conv1D: Layer, CopyableModule {
   public let weight: Parameter  // [inputs, outputs]
   public let bias: Parameter?  // [outputs]
 
@@ -67,7 +67,7 @@ public final class Conv1D: CopyableModule {
 }
 
 /// Layer normalisation over the last axis.
-public final class LayerNorm: CopyableModule {
+public final class LayerNorm: Layer, CopyableModule {
   public let weight: Parameter  // [size]
   public let bias: Parameter  // [size]
   public let epsilon: Float
@@ -90,7 +90,7 @@ public final class LayerNorm: CopyableModule {
 }
 
 /// Root-mean-square normalisation over the last axis.
-public final class RMSNorm: CopyableModule {
+public final class RMSNorm: Layer, CopyableModule {
   public let weight: Parameter  // [size]
   public let epsilon: Float
 

@@ -33,8 +33,9 @@ public final class Parameter {
   }
 
   public var shape: [Int] { original.shape }
-  /// The inputs of a matrix.
-  public var inputs: Int { shape[layout == .outputsByInputs ? 1 : 0] }
+  /// The inputs of a matrix; of a convolution's weight [outputs, inputs, height, width], the numbers that an output is
+  /// made of.
+  public var inputs: Int { layout == .outputsByInputs ? shape.dropFirst().reduce(1, *) : shape[0] }
   /// The outputs of a matrix.
   public var outputs: Int { shape[layout == .outputsByInputs ? 0 : 1] }
   public var isParametrized: Bool { !parametrizations.isEmpty }
