@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 
 // Comparisons, and what chooses elements: by a condition, by bounds, by an index.
 

@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 
 extension Tensor {
   /// Convolution over the last two axes, as PyTorch's `conv2d` counts (a cross-correlation: the kernel is not turned).

@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 import LoRATensors
 import Testing
 
