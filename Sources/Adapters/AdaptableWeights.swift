@@ -23,7 +23,7 @@ public enum AttachmentError: Error, CustomStringConvertible {
     case .badPattern(let pattern, let reason):
       "'\(pattern)' is no regular expression: \(reason)"
     case .rank(let rank, let path, let shape):
-      "rank \(rank) does not fit \(path) of shape \(shape): it lies between 1 and \(shape.min() ?? 0)"
+      "rank \(rank) does not fit \(path) of shape \(shape); it must lie in 1...\(shape.min() ?? 0)"
     case .nameTaken(let name):
       "an adapter named '\(name)' is attached already; remove it first or choose another name"
     case .notFirst(let name, let path):

@@ -52,7 +52,8 @@ public struct LowRankFactors: Sendable {
   /// The factors of a smaller rank; what is dropped is added to `error`.
   public func truncated(to newRank: Int) -> LowRankFactors {
     expect(
-      newRank >= 0 && newRank <= rank, "LowRankFactors.truncated(to: \(newRank)): outside 0...\(rank)")
+      newRank >= 0 && newRank <= rank,
+      "truncated: rank \(newRank) does not fit factors of rank \(rank); it must lie in 0...\(rank)")
     guard newRank < rank else { return self }
     return LowRankFactors(
       u: u.leadingColumns(newRank), singularValues: Array(singularValues.prefix(newRank)),
