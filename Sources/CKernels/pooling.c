@@ -37,6 +37,23 @@ CK_INLINE struct span span_of(ptrdiff_t tap, ptrdiff_t length, ptrdiff_t outputs
   return (struct span){ck_smaller(first, outputs), ck_smaller(end, outputs)};
 }
 
+/// Each of `count` outputs that a candidate beats takes it and its place: the first of equals; NaN wins. By parts of a
+/// register: rows of outputs are short, and one by one they would cost more than all else.
+CK_INLINE void take_larger(const float *x, ptrdiff_t stride, int32_t at, ptrdiff_t count, float *y, int32_t *place) {
+  for (; count > 0; count -= CK_LANES, x += CK_LANES * stride, at += (int32_t)(CK_LANES * stride)) {
+    CK_INDEPENDENT
+    for (int lane = 0; lane < CK_LANES; lane++)
+      if (lane < count) {
+        const float candidate = x[lane * stride], best = y[lane];
+        const bool wins = (candidate > best) | (place[lane] < 0) | ((candidate != candidate) & (best == best));
+        y[lane] = wins ? candidate : best;
+        place[lane] = wins ? at + (int32_t)(lane * stride) : place[lane];
+      }
+    y += CK_LANES;
+    place += CK_LANES;
+  }
+}
+
 /// The range counts planes.
 CK_RANGE_BODY(largest_of_planes) {
   const struct pooling *s = context;
@@ -53,13 +70,14 @@ CK_RANGE_BODY(largest_of_planes) {
         for (ptrdiff_t j = 0; j < p->window_width; j++) {
           const struct span span = span_of(j, p->width, s->out_width, p);
           const ptrdiff_t first = iy * p->width + j - p->padding;
-          CK_INDEPENDENT
-          for (ptrdiff_t ox = span.first; ox < span.end; ox++) {
-            const float candidate = x[first + ox * p->stride];
-            // The first of equals; NaN wins.
-            const bool wins = place[ox] < 0 || candidate > y[ox] || (candidate != candidate && y[ox] == y[ox]);
-            y[ox] = wins ? candidate : y[ox];
-            place[ox] = wins ? (int32_t)(first + ox * p->stride) : place[ox];
+          const float *candidates = x + first + span.first * p->stride;
+          const int32_t at = (int32_t)(first + span.first * p->stride);
+          // Strides that compilers have good loads for.
+          switch (p->stride) {
+            case 1: take_larger(candidates, 1, at, span.end - span.first, y + span.first, place + span.first); break;
+            case 2: take_larger(candidates, 2, at, span.end - span.first, y + span.first, place + span.first); break;
+            default:
+              take_larger(candidates, p->stride, at, span.end - span.first, y + span.first, place + span.first);
           }
         }
       }
