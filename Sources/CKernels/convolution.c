@@ -33,6 +33,9 @@ ptrdiff_t ck_convolved_length(ptrdiff_t length, ptrdiff_t kernel, ptrdiff_t stri
   return room < 0 ? 0 : room / stride + 1;
 }
 
+/// Whether eight sums of CK_LANES elements stay in registers; else four do.
+static bool has_many_registers(void) { return strcmp(ck_instruction_set(), "avx512") == 0; }
+
 // MARK: Along one axis
 
 /// Where a kernel's taps lie along an axis: tap i begins at element i · dilation of the padded input, which is element
@@ -152,13 +155,14 @@ struct shifted_product {
   ptrdiff_t depth;       // taps in all
   const float *weights;  // [groups, tiles, depth, TILE]
   const float *bias;     // or NULL
+  bool many_registers;
   ptrdiff_t rows, tiles, places, blocks, height, width;
   struct kept vertical, horizontal;
   float *out;  // of the first image
   ptrdiff_t channels, out_height, out_width;
 };
 
-/// sums[r][p] of one block, for `rows` channels and 16 · `vectors` places at a time.
+/// out[r][p] of one block, for `rows` channels and CK_LANES · `vectors` places at a time.
 CK_INLINE void sum_block(const struct shifted_product *s, const float *planes, const float *weights, ptrdiff_t count,
                          int rows, int vectors, float *out) {
   for (ptrdiff_t p = 0; p < count; p += vectors * CK_LANES) {
@@ -221,20 +225,23 @@ CK_RANGE_BODY(multiply_items) {
     const float *planes = s->planes + group * s->group_step + first;
     const float *weights = s->weights + (group * s->tiles + tile) * s->depth * TILE;
     const int rows = (int)ck_smaller(TILE, s->rows - tile * TILE);
-    switch (rows) {
-      case 4: sum_block(s, planes, weights, count, 4, 2, sums); break;
-      case 3: sum_block(s, planes, weights, count, 3, 2, sums); break;
-      case 2: sum_block(s, planes, weights, count, 2, 2, sums); break;
-      default: sum_block(s, planes, weights, count, 1, 2, sums);
+    // A last tile's missing rows have weights of zero.
+    if (rows == 1) {
+      sum_block(s, planes, weights, count, 1, 2, sums);
+    } else if (s->many_registers) {
+      sum_block(s, planes, weights, count, TILE, 2, sums);
+    } else {
+      sum_block(s, planes, weights, count, TILE, 1, sums);
     }
     keep_block(s, sums, first, count, group * s->rows + tile * TILE, rows);
   }
 }
 
-static void multiply_shifted(const struct shifted_product *product, ptrdiff_t groups) {
-  const double work = (double)BLOCK * TILE * (double)(product->depth + 1);
-  ck_for_ranges(groups * product->blocks * product->tiles, ck_larger(1, (ptrdiff_t)(GRAIN / work)), multiply_items,
-                product);
+static void multiply_shifted(struct shifted_product product, ptrdiff_t groups) {
+  const double work = (double)BLOCK * TILE * (double)(product.depth + 1);
+  product.many_registers = has_many_registers();
+  ck_for_ranges(groups * product.blocks * product.tiles, ck_larger(1, (ptrdiff_t)(GRAIN / work)), multiply_items,
+                &product);
 }
 
 /// Weights in the order in which tiles read them: row r's for tap t is source[r · row_step + columns[t]].
@@ -326,7 +333,7 @@ void ck_convolve(const ck_convolution *c, const float *x, const float *weight, c
         .vertical = {0, g.out_height, 1, 0}, .horizontal = {0, g.out_width, 1, 0},
         .out = y + image * c->out_channels * g.out_height * g.out_width, .channels = c->out_channels,
         .out_height = g.out_height, .out_width = g.out_width};
-    multiply_shifted(&product, c->groups);
+    multiply_shifted(product, c->groups);
     free_planes(planes);
   }
   ck_deallocate(packed, packed_bytes);
@@ -385,7 +392,7 @@ void ck_convolve_input_gradient(const ck_convolution *c, const float *weight, co
           .horizontal = phase_of_input(c->in_width, c->stride, c->padding, across->residue[phase_x]),
           .out = dx + image * c->in_channels * c->in_height * c->in_width, .channels = c->in_channels,
           .out_height = c->in_height, .out_width = c->in_width};
-      multiply_shifted(&product, c->groups);
+      multiply_shifted(product, c->groups);
       ck_deallocate(packed, packed_bytes);
     }
     free_planes(planes);
@@ -401,7 +408,7 @@ struct weight_gradient {
   ptrdiff_t x_group_step, dy_run, places;   // places: rounded up to whole vectors
   const ptrdiff_t *offsets;
   ptrdiff_t depth, tap_blocks, rows, tiles;
-  bool adds;
+  bool adds, many_registers;
   float *out;  // [groups, rows, depth]
 };
 
@@ -415,7 +422,7 @@ CK_INLINE void add_dots(const float *dy, ptrdiff_t dy_run, const float *x, const
     for (int r = 0; r < rows; r++) kept[t][r] = sums[t][r];
   const float *x0 = x + offsets[0], *x1 = x + offsets[taps - 1];
   for (ptrdiff_t p = 0; p < count; p += CK_LANES) {
-    const ck_lanes first = CK_LOAD_LANES(x0 + p), second = CK_LOAD_LANES(x1 + p);
+    const ck_lanes first = CK_LOAD_LANES(x0 + p), second = taps > 1 ? CK_LOAD_LANES(x1 + p) : first;
 #pragma unroll
     for (int r = 0; r < rows; r++) {
       const ck_lanes slope = CK_LOAD_LANES(dy + r * dy_run + p);
@@ -428,6 +435,14 @@ CK_INLINE void add_dots(const float *dy, ptrdiff_t dy_run, const float *x, const
 #pragma unroll
     for (int r = 0; r < rows; r++) sums[t][r] = kept[t][r];
 }
+
+#define ADD_DOTS_BY_ROWS(taps)                                                     \
+  switch (rows) {                                                                  \
+    case 4: add_dots(dy, s->dy_run, x, offsets, count, 4, taps, sums + t); break;  \
+    case 3: add_dots(dy, s->dy_run, x, offsets, count, 3, taps, sums + t); break;  \
+    case 2: add_dots(dy, s->dy_run, x, offsets, count, 2, taps, sums + t); break;  \
+    default: add_dots(dy, s->dy_run, x, offsets, count, 1, taps, sums + t);        \
+  }
 
 /// The range counts blocks of taps within tiles within groups.
 CK_RANGE_BODY(weight_gradient_items) {
@@ -444,19 +459,15 @@ CK_RANGE_BODY(weight_gradient_items) {
     for (ptrdiff_t p = 0; p < s->places; p += BLOCK) {
       const ptrdiff_t count = ck_smaller(BLOCK, s->places - p);
       const float *dy = s->dy + first_row * s->dy_run + p, *x = s->x + group * s->x_group_step + p;
-      for (ptrdiff_t t = 0; t < taps; t += 2) {
+      for (ptrdiff_t t = 0; t < taps;) {
         const ptrdiff_t *offsets = s->offsets + first_tap + t;
-        const bool pair = t + 1 < taps;
-        switch (rows) {
-          case 4: pair ? add_dots(dy, s->dy_run, x, offsets, count, 4, 2, sums + t)
-                       : add_dots(dy, s->dy_run, x, offsets, count, 4, 1, sums + t); break;
-          case 3: pair ? add_dots(dy, s->dy_run, x, offsets, count, 3, 2, sums + t)
-                       : add_dots(dy, s->dy_run, x, offsets, count, 3, 1, sums + t); break;
-          case 2: pair ? add_dots(dy, s->dy_run, x, offsets, count, 2, 2, sums + t)
-                       : add_dots(dy, s->dy_run, x, offsets, count, 2, 1, sums + t); break;
-          default: pair ? add_dots(dy, s->dy_run, x, offsets, count, 1, 2, sums + t)
-                        : add_dots(dy, s->dy_run, x, offsets, count, 1, 1, sums + t);
+        const bool pair = s->many_registers && t + 1 < taps;
+        if (pair) {
+          ADD_DOTS_BY_ROWS(2);
+        } else {
+          ADD_DOTS_BY_ROWS(1);
         }
+        t += pair ? 2 : 1;
       }
     }
     for (ptrdiff_t t = 0; t < taps; t++)
@@ -486,7 +497,8 @@ void ck_convolve_weight_gradient(const ck_convolution *c, const float *x, const 
         .x = inputs.elements, .dy = slopes.elements, .x_group_step = g.group_inputs * phases_of(&inputs) * inputs.run,
         .dy_run = slopes.run, .places = places, .offsets = offsets, .depth = g.depth,
         .tap_blocks = quotient_up(g.depth, TAP_BLOCK), .rows = g.group_outputs,
-        .tiles = quotient_up(g.group_outputs, TILE), .adds = image > 0, .out = dweight};
+        .tiles = quotient_up(g.group_outputs, TILE), .adds = image > 0, .many_registers = has_many_registers(),
+        .out = dweight};
     const double work = (double)places * TILE * (double)ck_smaller(TAP_BLOCK, g.depth);
     ck_for_ranges(c->groups * gradient.tiles * gradient.tap_blocks, ck_larger(1, (ptrdiff_t)(GRAIN / (work + 1))),
                   weight_gradient_items, &gradient);
