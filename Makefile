@@ -5,7 +5,7 @@ PYTHON ?= python3
 LORA = .build/release/lora
 JUPYTER = .venv/bin/jupyter
 
-.PHONY: help demo build test fuzz bench test-bench notebooks test-notebooks test-kernel test-interop notebook-kernel examples \
+.PHONY: help demo build test fuzz bench test-bench notebooks test-notebooks test-kernel test-interop notebook-kernel examples docs \
   lint format clean dependencies
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make bench           time it; with PYTHON=<a Python with torch, peft, transformers> against its peers"
 	@echo "make test-bench      every program of the benchmarks once, in its smallest size"
 	@echo "make examples        build and run Examples and a client package, from a folder outside"
+	@echo "make docs            the documentation of every public symbol, with articles, as pages in $(DOCS)"
 	@echo "make lint            check the format of all sources"
 	@echo "make clean           remove what was built"
 
@@ -77,6 +78,16 @@ test-interop: build
 examples: dependencies
 	SWIFT=$(SWIFT) Examples/run.sh
 	SWIFT=$(SWIFT) Tests/Client/run.sh
+
+# The documentation of every floor in one site; a public symbol without a comment, or a warning, fails.
+DOCS = .build/docs
+FLOORS = Tensors LinearAlgebra Networks Files Training Adapters Formats Toolbox Models Datasets Charts Kit
+docs: dependencies
+	$(SWIFT) build
+	Scripts/check-documentation
+	SWIFT_LORA_DOCS=1 $(SWIFT) package --allow-writing-to-directory $(DOCS) generate-documentation \
+	  $(FLOORS:%=--target LoRA%) --enable-experimental-combined-documentation --warnings-as-errors \
+	  --transform-for-static-hosting --hosting-base-path swift-lora --output-path $(DOCS)
 
 SOURCES = Package.swift Sources Tests Examples Benchmarks/Package.swift Benchmarks/Sources JupyterKernel/Worker
 

@@ -8,7 +8,9 @@ import LoRAKit
 
 /// What happened to the images before they came, and the adapter that was trained for it.
 enum Mishap: String, CaseIterable {
-  case none, mirrored, upsideDown = "upside-down"
+  case none
+  case mirrored
+  case upsideDown = "upside-down"
 
   var adapter: String? { self == .none ? nil : rawValue }
 
