@@ -24,6 +24,7 @@ public final class DoRA: StorableAdapter {
   ///   - weight: the weight that it is for.
   ///   - magnitude: m; by default the norms of `weight`.
   public init(_ lora: LoRA, for weight: Parameter, magnitude: Tensor? = nil) {
+    expect(weight.shape.count == 2, "DoRA: a matrix is needed, found a parameter of shape \(weight.shape)")
     expect(
       magnitude == nil || magnitude!.shape == [weight.outputs],
       "DoRA: magnitudes \(magnitude?.shape ?? []) for a weight with \(weight.outputs) outputs")
