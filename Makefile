@@ -5,8 +5,8 @@ PYTHON ?= python3
 LORA = .build/release/lora
 JUPYTER = .venv/bin/jupyter
 
-.PHONY: help demo build test fuzz bench test-bench notebooks test-notebooks test-kernel test-interop notebook-kernel lint format \
-  clean dependencies
+.PHONY: help demo build test fuzz bench test-bench notebooks test-notebooks test-kernel test-interop notebook-kernel examples docs \
+  lint format clean dependencies
 
 help:
 	@echo "make demo            install what is missing, build, run the digit experiment"
@@ -19,6 +19,8 @@ help:
 	@echo "make test-interop    against Python's safetensors, peft and tokenizers, in a virtual environment of their own"
 	@echo "make bench           time it; with PYTHON=<a Python with torch, peft, transformers> against its peers"
 	@echo "make test-bench      every program of the benchmarks once, in its smallest size"
+	@echo "make examples        build and run Examples and a client package, from a folder outside"
+	@echo "make docs            the documentation of every public symbol, with articles, as pages in $(DOCS)"
 	@echo "make lint            check the format of all sources"
 	@echo "make clean           remove what was built"
 
@@ -31,8 +33,9 @@ build: dependencies
 demo: build
 	$(LORA) digits --report report.html --save digits
 
+# A target imports only what it depends on.
 test: dependencies
-	$(SWIFT) build -c release --build-tests
+	$(SWIFT) build -c release --build-tests --explicit-target-dependency-import-check error
 	$(SWIFT) test -c release --skip-build
 
 # FUZZ: how many broken files each reader gets. SANITIZE=address: under AddressSanitizer.
@@ -72,13 +75,27 @@ test-kernel: dependencies $(JUPYTER)
 test-interop: build
 	Tests/Interop/run.sh
 
+examples: dependencies
+	SWIFT=$(SWIFT) Examples/run.sh
+	SWIFT=$(SWIFT) Tests/Client/run.sh
+
+# The documentation of every floor in one site; a public symbol without a comment, or a warning, fails.
+DOCS = .build/docs
+FLOORS = Tensors LinearAlgebra Networks Files Training Adapters Formats Toolbox Models Datasets Charts Kit
+docs: dependencies
+	$(SWIFT) build
+	Scripts/check-documentation
+	SWIFT_LORA_DOCS=1 $(SWIFT) package --allow-writing-to-directory $(DOCS) generate-documentation \
+	  $(FLOORS:%=--target LoRA%) --enable-experimental-combined-documentation --warnings-as-errors \
+	  --transform-for-static-hosting --hosting-base-path swift-lora --output-path $(DOCS)
+
+SOURCES = Package.swift Sources Tests Examples Benchmarks/Package.swift Benchmarks/Sources JupyterKernel/Worker
+
 lint:
-	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources \
-	  JupyterKernel/Worker
+	$(SWIFT) format lint --strict --recursive $(SOURCES)
 
 format:
-	$(SWIFT) format --in-place --recursive Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources \
-	  JupyterKernel/Worker
+	$(SWIFT) format --in-place --recursive $(SOURCES)
 
 clean:
-	rm -rf .build .venv Benchmarks/.build
+	rm -rf .build .venv Benchmarks/.build Examples/.build

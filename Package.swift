@@ -78,3 +78,8 @@ let package = Package(
   targets: c + floors.flatMap { [$0.library, $0.tests] } + whole + support,
   swiftLanguageModes: [.v6]
 )
+
+// `make docs` alone needs the plugin, so nobody who depends on the package fetches it.
+if Context.environment["SWIFT_LORA_DOCS"] != nil {
+  package.dependencies.append(.package(url: "https://github.com/swiftlang/swift-docc-plugin", exact: "1.5.0"))
+}

@@ -40,7 +40,9 @@ public struct WeightMatrix: Sendable {
 
 /// From rows of a weight to the same rows of the adapted weight.
 public protocol WeightTransform: Sendable {
-  /// - Parameter weight: the rows `rows` of the stored weight, [rows.count, columns].
+  /// - Parameters:
+  ///   - weight: the rows `rows` of the stored weight, [rows.count, columns].
+  ///   - rows: which rows of the weight they are.
   func callAsFunction(_ weight: Tensor, rows: Range<Int>) -> Tensor
   /// Blocks begin at multiples of this and end at one or at the last row: for methods that mix rows.
   var rowMultiple: Int { get }

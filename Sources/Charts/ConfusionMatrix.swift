@@ -14,7 +14,11 @@ public struct ConfusionMatrix: Chart {
   /// In pixels; the height follows.
   public let width: Double
 
-  /// - Parameter counts: square, as many rows as classes.
+  /// - Parameters:
+  ///   - title: the heading.
+  ///   - classes: the names of the classes.
+  ///   - counts: square, as many rows as classes.
+  ///   - width: in pixels; the height follows.
   public init(title: String, classes: [String], counts: [[Int]], width: Double = 440) {
     expect(
       counts.count == classes.count && counts.allSatisfy { $0.count == classes.count },

@@ -37,8 +37,15 @@ public struct Heatmap: Chart {
   private let fieldHeight: Double?
 
   /// - Parameters:
+  ///   - title: the heading.
+  ///   - rows: rows of the matrix.
+  ///   - columns: columns of the matrix.
   ///   - values: [rows, columns], row by row; those that are not finite are shown grey.
+  ///   - palette: which colours values have.
   ///   - limit: `nil` takes the largest magnitude; give one to make several heat maps comparable.
+  ///   - rowLabel: what rows are.
+  ///   - columnLabel: what columns are.
+  ///   - width: in pixels.
   ///   - height: of the field of colour; `nil` makes cells square as far as that is sensible.
   public init(
     title: String, rows: Int, columns: Int, values: [Float], palette: Palette = .diverging, limit: Double? = nil,
@@ -60,7 +67,15 @@ public struct Heatmap: Chart {
     fieldHeight = height
   }
 
-  /// - Parameter matrix: [rows, columns]
+  /// - Parameters:
+  ///   - title: the heading.
+  ///   - matrix: [rows, columns]
+  ///   - palette: which colours values have.
+  ///   - limit: the magnitude of full colour; `nil` takes the largest.
+  ///   - rowLabel: what rows are.
+  ///   - columnLabel: what columns are.
+  ///   - width: in pixels.
+  ///   - height: of the field of colour, in pixels.
   public init(
     title: String, _ matrix: Tensor, palette: Palette = .diverging, limit: Double? = nil, rowLabel: String? = nil,
     columnLabel: String? = nil, width: Double = 400, height: Double? = nil
@@ -117,7 +132,9 @@ public struct Heatmap: Chart {
 
   /// The magnitude that all but a small part of the values stay below. With the largest as the limit a few peaks make
   /// everything else pale.
-  /// - Parameter fraction: of the values; those beyond have full colour, and the legend says "≥".
+  /// - Parameters:
+  ///   - fraction: of the values; those beyond have full colour, and the legend says "≥".
+  ///   - values: those that are to be shown.
   public static func limit(covering fraction: Double, of values: [Float]) -> Double {
     expect((0...1).contains(fraction), "Heatmap: the fraction \(fraction) is not between 0 and 1")
     let magnitudes = values.filter(\.isFinite).map(abs).sorted()

@@ -30,7 +30,9 @@ public struct ImageGrid: Figure {
     /// One line each.
     public let captions: [Caption]
 
-    /// - Parameter captions: one line each.
+    /// - Parameters:
+    ///   - picture: the picture.
+    ///   - captions: one line each.
     public init(_ picture: Picture, captions: [Caption]) {
       self.picture = picture
       self.captions = captions
@@ -44,7 +46,10 @@ public struct ImageGrid: Figure {
   /// The least width of a tile, in pixels; a row has as many as fit.
   public let tileWidth: Int
 
-  /// - Parameter tileWidth: small pictures are enlarged to it, pixel by pixel; large ones are shown smoothly.
+  /// - Parameters:
+  ///   - title: the heading.
+  ///   - tiles: from left to right, row by row.
+  ///   - tileWidth: small pictures are enlarged to it, pixel by pixel; large ones are shown smoothly.
   public init(title: String, tiles: [Tile], tileWidth: Int = 88) {
     self.title = title
     self.tiles = tiles

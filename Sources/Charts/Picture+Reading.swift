@@ -1,5 +1,5 @@
-import LoRACPNG
 import Foundation
+import LoRACPNG
 
 /// Why bytes are not a picture that can be read.
 public struct PictureError: Error, Equatable, CustomStringConvertible {

@@ -1,5 +1,5 @@
-import LoRACPNG
 import Foundation
+import LoRACPNG
 import LoRATensors
 
 /// Pixels that can be shown: grey, RGB, or RGB with opacity; eight bits a channel.

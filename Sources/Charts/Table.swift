@@ -34,7 +34,11 @@ public struct Table: Figure {
   /// The row that stands out.
   public let emphasizedRow: Int?
 
-  /// - Parameter rows: each with one entry a column.
+  /// - Parameters:
+  ///   - title: the heading; `nil` for none.
+  ///   - columns: from left to right.
+  ///   - rows: each with one entry a column.
+  ///   - emphasizedRow: the row that stands out.
   public init(title: String? = nil, columns: [Column], rows: [[String]], emphasizedRow: Int? = nil) {
     for row in rows {
       expect(row.count == columns.count, "Table: a row of \(row.count) entries for \(columns.count) columns")

@@ -137,8 +137,10 @@ extension MNIST {
 
   /// MNIST from `directory`; the files it lacks are downloaded first.
   /// - Parameters:
+  ///   - directory: where the files go, and are found the next time.
   ///   - mirrors: base addresses, tried in order.
   ///   - files: the four files; others give another data set of the same form.
+  ///   - progress: is told of every piece that has come.
   /// - Throws: `DatasetError` that names what was tried and how to go on by hand, when no mirror gives a file.
   public static func downloaded(
     into directory: URL, mirrors: [URL] = MNIST.mirrors, files: [RemoteFile] = MNIST.remoteFiles,

@@ -18,7 +18,11 @@ public struct LowRankFactors: Sendable {
   /// ‖A − U S Vᵀ‖, of the matrix A that these factors came from.
   public let error: ApproximationError
 
-  /// - Parameter error: What the factors leave out; by default nothing: A is their product.
+  /// - Parameters:
+  ///   - u: [rows, rank], orthonormal columns.
+  ///   - singularValues: [rank], largest first.
+  ///   - vTransposed: [rank, columns], orthonormal rows.
+  ///   - error: What the factors leave out; by default nothing: A is their product.
   public init(u: Tensor, singularValues: [Float], vTransposed: Tensor, error: ApproximationError = .none) {
     expect(
       u.shape.count == 2 && vTransposed.shape.count == 2 && u.shape[1] == singularValues.count

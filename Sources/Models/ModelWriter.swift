@@ -8,8 +8,10 @@ import LoRATensors
 /// config.json and tokenizer.
 ///
 /// - Parameters:
+///   - model: the model in memory.
 ///   - base: the folder that it was read from.
 ///   - labels: the classes of a classifier, which config.json then names.
+///   - directory: the folder that will be written.
 public func writeModel(_ model: some Module, like base: URL, labels: [String]? = nil, to directory: URL) throws {
   let output = try OutputDirectory(directory)
   let tensors = try model.parameters.map { try StoredTensor(name: $0.name, $0.parameter.value.detached) }

@@ -46,9 +46,11 @@ public final class TextClassifier {
   }
 
   /// - Parameters:
+  ///   - folder: a Hugging Face folder: config.json, weights, tokenizer.json.
   ///   - adapter: a PEFT folder; its classifier takes the place of the model's.
   ///   - labels: the classes of a new, untrained classifier; by default those of the adapter, or of the model.
   ///   - maximumLength: at most, and by default, the model's positions.
+  ///   - longTexts: what is done with longer texts.
   ///   - seed: of the new classifier.
   public init(
     model folder: URL, adapter: URL? = nil, labels: [String]? = nil, maximumLength: Int? = nil,
@@ -108,7 +110,10 @@ public final class TextClassifier {
 
   /// What the classifier says of each text.
   ///
-  /// - Parameter rows: about how many tokens are worked on at once.
+  /// - Parameters:
+  ///   - texts: what is read.
+  ///   - rows: about how many tokens are worked on at once.
+  ///   - progress: is told how many are done.
   public func predict(
     _ texts: [String], rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in }
   ) throws -> [Prediction] { try predict(try encode(texts), rows: rows, progress: progress) }

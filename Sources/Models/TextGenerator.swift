@@ -15,8 +15,10 @@ public final class TextGenerator {
   /// Tokens that end a text.
   public let ends: Set<Int>
 
-  /// - Parameter adapters: PEFT folders; each is known by its folder's name, with as many of the folders above it as
-  ///   tell it from the others. The first is on.
+  /// - Parameters:
+  ///   - folder: a Hugging Face folder: config.json, weights, tokenizer.json.
+  ///   - adapters: PEFT folders; each is known by its folder's name, with as many of the folders above it as tell it
+  ///     from the others. The first is on.
   public init(model folder: URL, adapters: [URL] = []) throws {
     var tokenizer = try Tokenizer(contentsOf: folder)
     model = try languageModel(contentsOf: folder)
@@ -88,8 +90,11 @@ public final class TextGenerator {
   /// The text after `prompt`, to be asked for piece by piece.
   ///
   /// - Parameters:
+  ///   - prompt: the text to go on from.
   ///   - limit: the most tokens to write.
+  ///   - options: how each token is drawn.
   ///   - stops: texts at which to stop; they are not given out.
+  ///   - seed: the same seed gives the same result.
   /// - Throws: `CheckpointError` where the prompt leaves no room.
   public func text(
     after prompt: String, limit: Int, options: SamplingOptions = SamplingOptions(), stops: [String] = [],
@@ -105,8 +110,11 @@ public final class TextGenerator {
   /// Goes on with `prompt` and gives out the text as it comes.
   ///
   /// - Parameters:
+  ///   - prompt: the text to go on from.
   ///   - limit: the most tokens to write.
+  ///   - options: how each token is drawn.
   ///   - stops: texts at which to stop; they are not given out.
+  ///   - seed: the same seed gives the same result.
   ///   - onText: is given each new piece of text; where it returns false, writing stops.
   /// - Returns: the whole continuation and how many tokens were drawn.
   @discardableResult

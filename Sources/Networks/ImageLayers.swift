@@ -11,13 +11,13 @@ public final class Conv2d: Layer, CopyableModule {
   public let weight: Parameter
   /// [outputs], or none.
   public let bias: Parameter?
-  /// By how much the kernel moves.
+  /// Pixels from one window to the next.
   public let stride: Int
-  /// How many zeros there are around the input.
+  /// Zeros on each side of both axes.
   public let padding: Int
-  /// How far the kernel's elements are apart.
+  /// Pixels from one of the kernel's numbers to the next; 1: they are neighbours.
   public let dilation: Int
-  /// Parts of the channels that know nothing of each other.
+  /// Groups of channels that are convolved apart from each other.
   public let groups: Int
 
   /// A layer with given parameters: weight [outputs, inputs / groups, height, width], bias [outputs].
@@ -52,7 +52,7 @@ public final class Conv2d: Layer, CopyableModule {
       dilation: dilation, groups: groups)
   }
 
-  /// [images, inputs, height, width] → [images, outputs, height, width] with lengths as `Tensor.conv2d` says.
+  /// x [images, inputs, height, width] → [images, outputs, …, …].
   public func callAsFunction(_ x: Tensor) -> Tensor {
     x.conv2d(
       weight.value, bias: bias?.value, stride: stride, padding: padding, dilation: dilation, groups: groups)
@@ -72,7 +72,7 @@ public final class GroupNorm: Layer, CopyableModule {
   public let weight: Parameter
   /// What is added, [channels].
   public let bias: Parameter
-  /// How many parts of the channels are normalised each for itself.
+  /// How many groups of neighbouring channels there are; they divide the channels.
   public let groups: Int
   /// Added to the variance, so that a constant group is divided by no zero.
   public let epsilon: Float
@@ -106,19 +106,19 @@ public final class GroupNorm: Layer, CopyableModule {
 
 /// The largest element of each window (see `Tensor.maxPool2d`).
 public final class MaxPool2d: Layer, CopyableModule {
-  /// The side of a window.
+  /// Height and width of a window.
   public let window: Int
-  /// By how much it moves.
+  /// Pixels from one window to the next.
   public let stride: Int
-  /// By how much windows may reach over each edge.
+  /// Pixels on each side of both axes, which are never the largest.
   public let padding: Int
 
-  /// Windows of a side, by default beside each other.
+  /// Windows of that height and width, by default side by side.
   public init(_ window: Int, stride: Int? = nil, padding: Int = 0) {
     (self.window, self.stride, self.padding) = (window, stride ?? window, padding)
   }
 
-  /// [.., height, width] → the same with lengths as `Tensor.maxPool2d` says.
+  /// x [images, channels, height, width] → [images, channels, …, …].
   public func callAsFunction(_ x: Tensor) -> Tensor { x.maxPool2d(window, stride: stride, padding: padding) }
 
   /// Itself: there is nothing to copy.
@@ -127,19 +127,19 @@ public final class MaxPool2d: Layer, CopyableModule {
 
 /// The mean of each window (see `Tensor.averagePool2d`).
 public final class AveragePool2d: Layer, CopyableModule {
-  /// The side of a window.
+  /// Height and width of a window.
   public let window: Int
-  /// By how much it moves.
+  /// Pixels from one window to the next.
   public let stride: Int
-  /// By how much windows may reach over each edge.
+  /// Zeros on each side of both axes.
   public let padding: Int
 
-  /// Windows of a side, by default beside each other.
+  /// Windows of that height and width, by default side by side.
   public init(_ window: Int, stride: Int? = nil, padding: Int = 0) {
     (self.window, self.stride, self.padding) = (window, stride ?? window, padding)
   }
 
-  /// [.., height, width] → the same with lengths as `Tensor.averagePool2d` says.
+  /// x [images, channels, height, width] → [images, channels, …, …].
   public func callAsFunction(_ x: Tensor) -> Tensor { x.averagePool2d(window, stride: stride, padding: padding) }
 
   /// Itself: there is nothing to copy.
@@ -148,10 +148,10 @@ public final class AveragePool2d: Layer, CopyableModule {
 
 /// All axes but the first as one: [images, channels, height, width] → [images, channels · height · width].
 public final class Flatten: Layer, CopyableModule {
-  /// The one there is.
+  /// A layer without parameters.
   public init() {}
 
-  /// [n, a, b, …] → [n, a · b · …]
+  /// x [n, …] → [n, the product of the others].
   public func callAsFunction(_ x: Tensor) -> Tensor {
     expect(x.rank >= 1, "Flatten: a scalar has no axis")
     return x.reshaped([x.shape[0], x.shape.dropFirst().reduce(1, *)])

@@ -94,7 +94,13 @@ public final class Adam: Optimizer {
     case decoupled(Float)
   }
 
-  /// - Parameter rateMultiplier: What a parameter's learning rate is multiplied by, for LoRA+ (Hayou et al., 2024).
+  /// - Parameters:
+  ///   - parameters: what is trained, at least one.
+  ///   - learningRate: how far a step goes.
+  ///   - betas: β₁ and β₂: how much of the old moments a step keeps.
+  ///   - epsilon: added to the root of the second moment.
+  ///   - weightDecay: how weights are drawn to zero.
+  ///   - rateMultiplier: What a parameter's learning rate is multiplied by, for LoRA+ (Hayou et al., 2024).
   public init(
     _ parameters: [NamedParameter], learningRate: Float, betas: (Float, Float) = (0.9, 0.999), epsilon: Float = 1e-8,
     weightDecay: WeightDecay = .none, rateMultiplier: (NamedParameter) -> Float = { _ in 1 }
@@ -162,6 +168,7 @@ public final class SGD: Optimizer {
 
   /// - Parameters:
   ///   - parameters: what is trained, at least one.
+  ///   - learningRate: how far a step goes.
   ///   - momentum: how much of the old velocity a step keeps.
   ///   - isNesterov: whether to look ahead, which needs a momentum.
   ///   - weightDecay: what share of a weight is added to its gradient (L2 regularisation).

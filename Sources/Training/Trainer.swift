@@ -76,7 +76,9 @@ public final class Trainer {
   /// One step on a mini-batch in parts (gradient accumulation): the loss and its gradient are the means of the parts',
   /// each weighted by its share. Only one part's intermediate values are in memory at a time.
   ///
-  /// - Parameter loss: the loss of a part, by its place in `shares`.
+  /// - Parameters:
+  ///   - shares: how much of the mini-batch each part is; together 1.
+  ///   - loss: the loss of a part, by its place in `shares`.
   @discardableResult
   public func step(shares: [Float], loss: (_ part: Int) throws -> Tensor) throws -> StepReport {
     expect(!shares.isEmpty, "step: a batch without parts")

@@ -25,9 +25,13 @@ extension Trainer {
   /// was restored).
   ///
   /// - Parameters:
+  ///   - model: the model in memory.
+  ///   - total: how many steps there are to be in all.
+  ///   - sampler: says which examples make a batch.
   ///   - keeping: Where the state is kept: every so many steps, at the end, and when stopped.
   ///   - shouldStop: Asked after every step; where true, the state is kept and `TrainingError.interrupted` thrown.
   ///   - loss: The loss of a batch, given the indices of its examples.
+  ///   - onStep: is told of each step.
   public func run<Sampler: BatchSampler>(
     _ model: some Module, steps total: Int, drawing sampler: inout Sampler, keeping: StateKeeping? = nil,
     shouldStop: () -> Bool = { false }, onStep: (StepReport) -> Void = { _ in }, loss: ([Int]) throws -> Tensor

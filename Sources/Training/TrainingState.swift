@@ -21,7 +21,13 @@ public struct TrainingState {
 
   /// Writes the state beside `url`, syncs and renames: what was there before stays until the new one is whole.
   ///
-  /// - Parameter notes: what the caller wants to have back from `restore`.
+  /// - Parameters:
+  ///   - trainer: the run, with its optimizer and losses.
+  ///   - model: the model in memory.
+  ///   - sampler: says which examples make a batch.
+  ///   - purpose: what the run is; only one of the same purpose takes it up.
+  ///   - notes: what the caller wants to have back from `restore`.
+  ///   - url: the file that will be written.
   public static func save(
     _ trainer: Trainer, of model: some Module, sampler: some BatchSampler, purpose: String, notes: String? = nil,
     to url: URL

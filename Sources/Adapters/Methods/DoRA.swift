@@ -21,6 +21,7 @@ public final class DoRA: StorableAdapter {
 
   /// - Parameters:
   ///   - lora: the direction's adapter.
+  ///   - weight: the weight that it is for.
   ///   - magnitude: m; by default the norms of `weight`.
   public init(_ lora: LoRA, for weight: Parameter, magnitude: Tensor? = nil) {
     expect(weight.shape.count == 2, "DoRA: a matrix is needed, found a parameter of shape \(weight.shape)")

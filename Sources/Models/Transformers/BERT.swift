@@ -263,7 +263,10 @@ public final class BERTClassifier: Module {
 
   /// Reads the folder; where it has no classifier, or one for other classes, a new one is drawn.
   ///
-  /// - Parameter labels: the classes; by default those of the folder's classifier.
+  /// - Parameters:
+  ///   - folder: a Hugging Face folder: config.json, weights, tokenizer.json.
+  ///   - labels: the classes; by default those of the folder's classifier.
+  ///   - generator: where random numbers come from.
   /// - Throws: `CheckpointError` where no labels are given and the folder has no classifier.
   public init(contentsOf folder: URL, labels: [String]? = nil, using generator: inout some RandomNumberGenerator) throws
   {
