@@ -5,10 +5,11 @@ import LoRAKit
 /// `lora`: the command line. Parses, calls the library, prints.
 @main
 struct LoRACommand: AsyncParsableCommand {
+  static let version = "0.1.0"
   static let configuration = CommandConfiguration(
     commandName: "lora",
     abstract: "Low-rank adaptation: understand it, train it, ship it.",
-    version: "0.1.0",
+    version: version,
     subcommands: [
       DigitsCommand.self, SVDCommand.self, TrainCommand.self, EvaluateCommand.self, ClassifyCommand.self,
       EmbedCommand.self,
@@ -31,7 +32,10 @@ struct LoRACommand: AsyncParsableCommand {
       if code.isSuccess {
         print(fullMessage(for: error))
       } else {
-        StandardError.write(shown(fullMessage(for: error)) + "\n")
+        let message = fullMessage(for: error).visible
+        let style = Terminal.style(STDERR_FILENO)
+        StandardError.write(
+          (message.hasPrefix("Error:") ? style.painted("Error:", .red) + message.dropFirst(6) : message) + "\n")
         Foundation.exit(code.rawValue)
       }
     }

@@ -57,32 +57,6 @@ struct ReportTests {
   }
 }
 
-struct TableTests {
-  let table = Table(
-    columns: [.text("arm"), "errors"], rows: [["base", "128"], ["LoRA & replay", "70"]], emphasizedRow: 1)
-
-  @Test("In a terminal text starts on the left and numbers end on the right")
-  func plainText() {
-    #expect(
-      table.plainText == """
-        arm            errors
-        ─────────────  ──────
-        base              128
-        LoRA & replay      70
-        """)
-  }
-
-  @Test("In a page it has a head, a row that stands out, and escaped cells")
-  func html() {
-    let markup = ParsedMarkup(table.html)
-    #expect(markup.isWellFormed)
-    #expect(markup.all("th").count == 2)
-    #expect(markup.all("tr", class: "strong").count == 1)
-    #expect(markup.text.contains("LoRA & replay"))
-    #expect(ParsedMarkup(Table(columns: [], rows: []).html).isWellFormed)
-  }
-}
-
 struct PictureTests {
   @Test("A PNG holds the signature, the size and the colour type", arguments: [(1, UInt8(0)), (3, 2), (4, 6)])
   func png(channels: Int, colorType: UInt8) {

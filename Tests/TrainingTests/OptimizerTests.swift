@@ -142,12 +142,4 @@ struct SamplingTests {
     #expect(result.worstClass == 2)
     #expect(result.confusion == [[1, 1, 0], [0, 1, 0], [1, 1, 1]])
   }
-
-  @Test("a progress line says how far, how fast and how long still")
-  func progress() {
-    let line = ProgressLine(label: "base", total: 200)
-    let text = line.text(done: 50, seconds: 5, note: "loss 0.5", width: 8)
-    #expect(text == "base [██░░░░░░] 50/200  10.0/s  loss 0.5  0:15 left")
-    #expect(ProgressLine.format(seconds: 3671) == "1:01:11")
-  }
 }

@@ -59,9 +59,6 @@ struct DigitsCommand: AsyncParsableCommand {
   @Option(help: "Which arms to train: lora, full, lora-replay, full-replay, separated by commas.")
   var arms = DigitExperiment.Arm.allCases.map(\.rawValue).joined(separator: ",")
 
-  @Option(help: ArgumentHelp("Write a report with charts and pictures, one HTML file.", valueName: "path"))
-  var report: String?
-
   @Option(
     help: ArgumentHelp(
       "Write base.safetensors, config.json and the adapter (a PEFT folder, of lora-replay where it was trained).",
@@ -99,7 +96,7 @@ struct DigitsCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    try output.prepare(alsoWriting: report, checkpoint)
+    try output.prepare(alsoWriting: checkpoint)
     if let save { try checkFolderWritable(save) }
     let (name, digits) = try await loadDigits()
     let experiment = DigitExperiment(train: digits.train, test: digits.test, settings: try settings(for: digits))
@@ -117,18 +114,14 @@ struct DigitsCommand: AsyncParsableCommand {
       comment("Stopped after step \(step)\(kept)", isQuiet: false)
       throw ExitCode(130)
     }
-    let summary = DigitSummary(dataset: name, experiment: experiment, result: result)
-    print(summary.text)
-    try output.write(json: summary.json)
+    var report = try experiment.report(of: result, dataset: name, isIllustrated: output.reportPath != nil)
     if let save, let outcome = result.savable {
       let sizes = try result.save(outcome, to: URL(fileURLWithPath: save))
-      print("\nSaved in \(save): the base, \(fileSize(sizes.base)), and the adapter, \(fileSize(sizes.adapter)).")
+      report.summary +=
+        " Saved in \(save): the base, \(Report.Value.bytes(sizes.base).text), and the adapter, "
+        + "\(Report.Value.bytes(sizes.adapter).text)."
     }
-    if let report {
-      try OutputFile.write(
-        try DigitReport(dataset: name, experiment: experiment, result: result).html, to: URL(fileURLWithPath: report))
-      comment("\nThe report: \(report)", isQuiet: output.quiet)
-    }
+    try output.show(report)
   }
 }
 
@@ -168,7 +161,9 @@ extension DigitsCommand {
       return (
         "mnist",
         try await MNIST.downloaded(into: MNIST.cacheDirectory) { progress in
-          comment("\(progress.fileName): \(progress.receivedBytes) of \(progress.totalBytes) bytes", isQuiet: isQuiet)
+          comment(
+            "\(progress.fileName): \(grouped(progress.receivedBytes)) of \(grouped(progress.totalBytes)) bytes",
+            isQuiet: isQuiet)
         }
       )
     }
@@ -220,9 +215,9 @@ private final class DigitProgress {
       // A resumed run starts in the middle.
       if report.step > 1 { bar?.advance(by: report.step - 1) }
     }
-    bar?.advance(note: "loss \(fixed(report.loss, 4))")
+    bar?.advance(note: "loss \(Report.Value.decimal(Double(report.loss), 4).text)")
     if report.step == total {
-      bar?.finish(note: "loss \(fixed(report.loss, 4))")
+      bar?.finish(note: "loss \(Report.Value.decimal(Double(report.loss), 4).text)")
       bar = nil
     }
   }

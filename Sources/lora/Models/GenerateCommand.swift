@@ -58,13 +58,6 @@ struct GenerateCommand: ParsableCommand {
 
   @OptionGroup var output: OutputOptions
 
-  struct Result: Encodable {
-    var adapter: String?
-    var text: String
-    var tokens: Int
-    var seconds: Double
-  }
-
   func validate() throws {
     if prompt != nil, promptFile != nil { throw ValidationError("Give --prompt or --prompt-file, not both.") }
     if tokens < 1 { throw ValidationError("--tokens \(tokens): a number of at least 1 is needed.") }
@@ -96,15 +89,27 @@ struct GenerateCommand: ParsableCommand {
         text: try generator.text(after: prompt, limit: tokens, options: options, stops: stop, seed: seed))
     }
     let shown = output.quiet ? "" : prompt
-    if compare, let width = terminalWidth(), let columns = TextColumns(count: writers.count, within: width) {
+    if compare, let width = Terminal.width(), let columns = TextColumns(count: writers.count, within: width) {
       try write(&writers, in: columns, from: generator, after: shown)
     } else {
       try write(&writers, from: generator, after: shown)
     }
-    try output.write(
-      json: writers.map {
-        Result(adapter: $0.adapter, text: $0.text.text, tokens: $0.text.tokens, seconds: $0.seconds)
-      })
+    let table = Table(
+      key: "texts", of: writers,
+      [
+        .init("adapter", key: "adapter") { .text($0.adapter) },
+        .init("text", key: "text") { .text($0.text.text) },
+        .init("tokens", key: "tokens") { .count($0.text.tokens) },
+        .init("time", key: "seconds") { .seconds($0.seconds) },
+      ])
+    try output.show(
+      Report(
+        title: "Texts by \(model.folder.lastPathComponent)", summary: prompt.isEmpty ? "" : "After “\(prompt)”.",
+        sections: [.init("Texts", [.table(table)])],
+        settings: [
+          .init("model", .text(model.model)), .init("adapters", .texts(adapter)), .init("seed", .text("\(seed)")),
+        ]),
+      printsText: false)
   }
 
   private func readPrompt() throws -> String {
@@ -137,7 +142,9 @@ struct GenerateCommand: ParsableCommand {
       return text.next()
     }
 
-    var speed: String { "\(text.tokens) tokens, \((Double(text.tokens) / max(seconds, 1e-9)).text(0)) a second" }
+    var speed: String {
+      "\(grouped(text.tokens)) tokens, \(grouped(Int((Double(text.tokens) / max(seconds, 1e-9)).rounded()))) a second"
+    }
   }
 
   /// One after another, as they come.

@@ -136,12 +136,3 @@ struct InputError: Error, CustomStringConvertible {
 
   init(_ description: String) { self.description = description }
 }
-
-extension Float {
-  /// With so many decimals.
-  func text(_ decimals: Int = 4) -> String { String(format: "%.\(decimals)f", self) }
-}
-
-extension Double {
-  func text(_ decimals: Int = 4) -> String { String(format: "%.\(decimals)f", self) }
-}

@@ -90,9 +90,6 @@ struct TrainingOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Go on from a kept state, with the same options as before.", valueName: "path"))
   var resume: String?
 
-  @Option(help: ArgumentHelp("Write a report with curves, one HTML file.", valueName: "path"))
-  var report: String?
-
   func validate() throws {
     for (name, value) in [
       ("rank", rank), ("steps", steps ?? 1), ("batch-size", batchSize ?? 1), ("accumulation", accumulation),
@@ -120,7 +117,7 @@ struct TrainingOptions: ParsableArguments {
 
   /// As `OutputOptions.prepare`, for everything that training writes.
   func prepare(_ options: OutputOptions, model: URL) throws {
-    try options.prepare(alsoWriting: report, checkpoint)
+    try options.prepare(alsoWriting: checkpoint)
     // The folders above it are made too.
     var existing = URL(fileURLWithPath: outputFolder).standardizedFileURL
     while !FileManager.default.fileExists(atPath: existing.path), existing.path != "/" {

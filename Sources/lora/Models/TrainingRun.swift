@@ -55,14 +55,15 @@ struct TrainingRun {
         model, examples: examples, weight: weight, keeping: keeping,
         resumeFrom: options.resume.map { URL(fileURLWithPath: $0) }, shouldStop: { interruption.isRequested },
         onStep: { report in
-          bar.advance(by: report.step - seen, note: "loss \(report.loss.text())")
+          bar.advance(by: report.step - seen, note: "loss \(Report.Value.decimal(Double(report.loss), 4).text)")
           seen = report.step
         },
         onEvaluation: { evaluation in
           bar.abandon()
           comment(
-            "step \(evaluation.step): " + (scoreName.map { "\($0) \(evaluation.score.text()), " } ?? "")
-              + "loss \(evaluation.loss.text())",
+            "step \(grouped(evaluation.step)): "
+              + (scoreName.map { "\($0) \(Report.Value.share(evaluation.score).text), " } ?? "")
+              + "loss \(Report.Value.decimal(evaluation.loss, 4).text)",
             isQuiet: isQuiet)
         }, evaluate: evaluate, loss: loss)
       bar.finish()
@@ -74,6 +75,22 @@ struct TrainingRun {
       comment("Stopped after step \(step)\(kept)", isQuiet: false)
       throw ExitCode(130)
     }
+  }
+
+  /// What was trained on what, how it went, and what came of it.
+  func report(
+    _ outcome: FineTuning.Outcome, trained: Int, on data: String, fields: [Report.Field], curves: Report.Section,
+    sections: [Report.Section], settings: [Report.Field]
+  ) -> Report {
+    let name = URL(fileURLWithPath: options.outputFolder).lastPathComponent
+    return Report(
+      title: recipe.method == .full
+        ? "\(name), a model trained whole"
+        : "The adapter \(name): \(recipe.method.rawValue), rank \(recipe.rank), α \(Report.Value.number(Double(recipe.alpha)).text)",
+      summary: "Trained on \(data)\(outcome.stoppedEarly ? ", until nothing got better" : "").",
+      sections: [.init("Result", [.fields(fields + outcome.fields(trained: trained))]), curves] + sections,
+      conclusion: .init("Written: \(options.outputFolder)"),
+      settings: settings + FineTuning(recipe, plan).settings)
   }
 
   /// metrics.jsonl: a line for every step and, after it, one for its evaluation.
@@ -108,7 +125,6 @@ struct TrainingRun {
       // Not the file's passing name, which is gone.
       throw CheckpointError(.inputOutput, file: url.path, error.message)
     }
-    comment("Written: \(options.outputFolder)", isQuiet: isQuiet)
   }
 
   private func write(

@@ -38,9 +38,6 @@ struct SVDCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Where the pictures are written. Default: the current folder.", valueName: "folder"))
   var output: String?
 
-  @Option(help: ArgumentHelp("Write a report with charts and pictures, one HTML file.", valueName: "path"))
-  var report: String?
-
   @Option(help: "Seed of the demonstration's matrices.")
   var seed: UInt64 = 0
 
@@ -60,7 +57,7 @@ struct SVDCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    try common.prepare(alsoWriting: report)
+    try common.prepare()
     if let output { try checkFolderWritable(output) }
     let result: SVDResult
     if demo {
@@ -76,7 +73,6 @@ struct SVDCommand: AsyncParsableCommand {
         ).run()
       }
     }
-    print(result.text)
     let folder = URL(fileURLWithPath: output ?? ".", isDirectory: true)
     if output != nil { try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true) }
     for (name, picture) in result.pictures {
@@ -84,34 +80,33 @@ struct SVDCommand: AsyncParsableCommand {
     }
     if !result.pictures.isEmpty {
       let names = result.pictures.map { output == nil ? $0.name : folder.appendingPathComponent($0.name).relativePath }
-      comment("\nWritten: \(names.joined(separator: ", "))", isQuiet: common.quiet)
+      comment("Written: \(names.joined(separator: ", "))", isQuiet: common.quiet)
     }
-    try common.write(json: result.json)
-    if let report {
-      try OutputFile.write(result.report.html, to: URL(fileURLWithPath: report))
-      comment("\nThe report: \(report)", isQuiet: common.quiet)
-    }
+    try common.show(result.report)
   }
 
   /// What `--rank` or `--energy` asks for; `nil` where neither does.
   private func keeping() throws -> Keeping? {
-    func list<Value>(_ name: String, _ text: String, _ parse: (String) -> Value?) throws -> [Value] {
+    func list<Value>(_ name: String, _ text: String, _ example: String, _ parse: (String) -> Value?) throws -> [Value] {
       try text.split(separator: ",", omittingEmptySubsequences: false).map {
         let part = $0.trimmingCharacters(in: .whitespaces)
-        guard let value = parse(part) else { throw ValidationError("--\(name) \(text): '\(part)' will not do.") }
+        guard let value = parse(part) else {
+          throw ValidationError(
+            "--\(name) \(text): '\(part)' is no number; numbers separated by commas are needed, as in \(example).")
+        }
         return value
       }
     }
     if rank != nil, energy != nil { throw ValidationError("--rank and --energy: one of the two.") }
     if let rank {
-      let ranks = try list("rank", rank) { Int($0) }
+      let ranks = try list("rank", rank, "5,20,50") { Int($0) }
       guard ranks.allSatisfy({ $0 >= 1 }) else {
         throw ValidationError("--rank \(rank): numbers of at least 1 are needed, separated by commas.")
       }
       return .ranks(ranks)
     }
     if let energy {
-      let shares = try list("energy", energy) { Double($0) }
+      let shares = try list("energy", energy, "0.9,0.99") { Double($0) }
       guard shares.allSatisfy({ $0 > 0 && $0 <= 1 }) else {
         throw ValidationError("--energy \(energy): shares above 0 and up to 1 are needed, separated by commas.")
       }
@@ -121,15 +116,10 @@ struct SVDCommand: AsyncParsableCommand {
   }
 }
 
-/// What a study gives to print and to write.
+/// What a study gives to show and to write.
 struct SVDResult {
-  let text: String
-  let json: Spectra
+  let summaries: [MatrixSummary]
   let report: Report
   /// Pictures to write, by file name.
   var pictures: [(name: String, picture: Picture)] = []
-
-  struct Spectra: Encodable {
-    let matrices: [MatrixSummary]
-  }
 }

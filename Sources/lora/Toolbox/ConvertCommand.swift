@@ -60,20 +60,6 @@ struct ConvertCommand: ParsableCommand {
     let verdict =
       writing.dryRun
       ? conversion.verdict(on: adapter, base: base) : try conversion.convert(adapter, to: target, base: base)
-    print("\(adapter.format.rawValue) → \(to.rawValue): \(verdict.isLossless ? "lossless" : "LOSSY")")
-    for item in verdict.lost { print("  lost: \(item)") }
-    for item in verdict.changed { print("  in another form, with the same effect: \(item)") }
-    if let worst = verdict.residuals.max(by: { $0.relative < $1.relative }) {
-      print(
-        "  what remains, relative to the change: \(percent(worst.relative)) at most (\(worst.path)), in "
-          + "\(verdict.residuals.count) modules")
-    }
-    print(writing.dryRun ? "\nNothing was written (--dry-run)." : "\nThe adapter: \(target.path)")
-    try output.write(
-      json: [
-        "output": writing.dryRun ? .null : .string(target.path), "lossless": .bool(verdict.isLossless),
-        "lost": .array(verdict.lost.map(JSON.string)), "changed": .array(verdict.changed.map(JSON.string)),
-        "residuals": .object(verdict.residuals.map { JSON.Member($0.path, .number($0.relative)) }),
-      ] as JSON)
+    try output.show(verdict.report(of: adapter, to: to, output: writing.dryRun ? nil : target))
   }
 }

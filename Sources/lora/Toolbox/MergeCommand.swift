@@ -45,7 +45,8 @@ struct MergeCommand: ParsableCommand {
       writing.dryRun
       ? merge.plan
       : try withProgress("merging", unit: "bytes", isQuiet: output.quiet) { try merge.run(to: target, progress: $0) }
-    try MergeSummary(report, verb: "merged").show(output)
+    let names = adapters.map(\.url.lastPathComponent).joined(separator: " + ")
+    try output.show(report.report(title: "\(base.url.lastPathComponent) + \(names), merged"))
   }
 }
 
@@ -88,6 +89,7 @@ struct UnmergeCommand: ParsableCommand {
       writing.dryRun
       ? merge.plan
       : try withProgress("unmerging", unit: "bytes", isQuiet: output.quiet) { try merge.run(to: target, progress: $0) }
-    try MergeSummary(report, verb: "subtracted").show(output)
+    let names = adapters.map(\.url.lastPathComponent).joined(separator: " − ")
+    try output.show(report.report(title: "\(merged.url.lastPathComponent) − \(names), unmerged"))
   }
 }

@@ -1,30 +1,59 @@
-import Foundation
-import LoRAKit
+// The digit experiment's report: what each way of teaching does to the digit and to the others, in numbers and pictures.
 
-/// The experiment's report: one HTML file with what was measured, in tables, charts and pictures.
-struct DigitReport {
+import Foundation
+import LoRACharts
+import LoRADatasets
+import LoRAFiles
+import LoRALinearAlgebra
+import LoRANetworks
+import LoRATensors
+import LoRATraining
+
+extension DigitExperiment {
+  /// What the experiment found.
+  ///
+  /// - Parameters:
+  ///   - dataset: the data's name.
+  ///   - isIllustrated: whether it has pictures too, for which layers are decomposed.
+  /// - Throws: `LinearAlgebraError` where an update has no singular value decomposition (it is not finite).
+  public func report(of result: Result, dataset: String, isIllustrated: Bool = true) throws -> Report {
+    try DigitReport(
+      dataset: dataset, experiment: self, result: result, spectra: isIllustrated ? LayerSpectra.all(of: result) : nil
+    ).report
+  }
+}
+
+private struct DigitReport {
   let dataset: String
   let experiment: DigitExperiment
   let result: DigitExperiment.Result
-  private let spectra: [LayerSpectra]
+  /// `nil`: no pictures.
+  let spectra: [LayerSpectra]?
 
-  /// - Throws: `LinearAlgebraError` where a weight has no singular value decomposition (it is not finite).
-  init(dataset: String, experiment: DigitExperiment, result: DigitExperiment.Result) throws {
-    self.dataset = dataset
-    self.experiment = experiment
-    self.result = result
-    spectra = try LayerSpectra.all(of: result)
-  }
-
-  var html: String {
-    Report(
-      title: "LoRA on handwritten digits", summary: summary,
-      sections: [
-        overview, errorsByDigit, repaired, losses, confusions, factors, singularValues,
-      ].compactMap { $0 },
-      footer: "Made by lora digits, seed \(experiment.settings.seed), \(grouped(experiment.train.count)) training and "
-        + "\(grouped(experiment.test.count)) test digits (\(dataset))."
-    ).html
+  var report: Report {
+    let settings = experiment.settings
+    let (train, test) = (experiment.train.count, experiment.test.count)
+    let layers = [experiment.train.pixelCount, settings.hidden.0, settings.hidden.1, 10].map(String.init)
+    let adapters = Set(result.outcomes.filter(\.arm.usesLoRA).map { "rank \($0.recipe.rank), α \($0.recipe.alpha)" })
+    return Report(
+      title: "The digit \(digit), taught by LoRA and by training every parameter", summary: summary,
+      sections: [overview, errorsByDigit]
+        + (spectra.map { [repaired, losses, confusions, factors, singularValues($0)].compactMap(\.self) } ?? []),
+      conclusion: conclusion,
+      settings: [
+        .init("data", .text("\(dataset): \(grouped(train)) digits to train on, \(grouped(test)) to test on")),
+        .init("model", .text("\(layers.joined(separator: "-")), \(grouped(parameterCount)) parameters")),
+        .init("adapter", adapters.isEmpty ? .unknown : .texts(adapters.sorted())),
+        .init("steps", .text("\(settings.steps) of \(settings.batchSize) images for every arm")),
+        .init("seed", .text("\(settings.seed)")),
+      ],
+      members: [
+        .init(
+          "dataset", ["name": .string(dataset), "train": .integer(train), "test": .integer(test)]),
+        .init("parameters", .integer(parameterCount)), .init("target_digit", .integer(digit)),
+        .init("seed", .integer(Int(clamping: settings.seed))), .init("base_unchanged", .bool(result.baseUnchanged)),
+        .init("disabled_equals_base", .bool(result.disabledEqualsBase)),
+      ])
   }
 
   private var digit: Int { result.digit }
@@ -34,42 +63,91 @@ struct DigitReport {
     result.outcomes.first { $0.arm == .loraReplay } ?? result.outcomes.first { $0.arm == .lora }
   }
 
-  private func percent(_ share: Double) -> String { "\(fixed(100 * share, 2))%" }
+  private var parameterCount: Int { result.base.parameters.reduce(0) { $0 + $1.parameter.original.count } }
 
   private var summary: String {
     let start =
       "A classifier of \(grouped(parameterCount)) parameters reads the digit \(digit) wrong \(baseErrors) times"
       + (experiment.settings.digit == nil ? ", more often than any other." : ".")
     guard let shown else { return start }
+    let share = Report.Value.share(Double(shown.trainableCount) / Double(parameterCount))
     return start + " LoRA leaves every one of its weights as it is and trains \(grouped(shown.trainableCount)) numbers"
-      + " beside them, \(percent(Double(shown.trainableCount) / Double(parameterCount))) of the model."
+      + " beside them, \(share.text) of the model."
       + " After \(shown.steps) steps \(shown.test.errors[digit]) errors are left."
   }
 
-  private var parameterCount: Int { result.base.parameters.reduce(0) { $0 + $1.parameter.original.count } }
+  private var conclusion: Report.Conclusion? {
+    guard result.outcomes.contains(where: \.arm.usesLoRA) else { return nil }
+    return result.baseUnchanged && result.disabledEqualsBase
+      ? .init(
+        "The base's weights are the same after each LoRA training, and its outputs with the adapter switched off: bit for "
+          + "bit.", .good)
+      : .init(
+        "THE BASE \(result.baseUnchanged ? "DID NOT COME BACK with the adapter switched off" : "CHANGED under LoRA"): this "
+          + "must not happen.", .bad)
+  }
 }
 
 // MARK: - Numbers
 
+/// The base, or what an arm made of it.
+private struct DigitRow {
+  let name: String
+  let trained: Int
+  let steps: Int
+  let seconds: Double
+  let test: ClassificationResult
+  let learningRate: Float
+  var recipe: DigitExperiment.Recipe?
+}
+
 extension DigitReport {
+  private var rows: [DigitRow] {
+    [
+      DigitRow(
+        name: "base", trained: parameterCount, steps: result.baseLosses.count, seconds: result.baseSeconds,
+        test: result.baseTest, learningRate: experiment.settings.baseLearningRate)
+    ]
+      + result.outcomes.map {
+        DigitRow(
+          name: $0.arm.rawValue, trained: $0.trainableCount, steps: $0.steps, seconds: $0.seconds, test: $0.test,
+          learningRate: $0.recipe.learningRate, recipe: $0.arm.usesLoRA ? $0.recipe : nil)
+      }
+  }
+
   private var overview: Report.Section {
     var blocks: [Report.Block] = []
+    let table = Table(
+      key: "arms", of: rows,
+      [
+        .init("", key: "name") { .text($0.name) }, .init("trained", key: "trainable_parameters") { .count($0.trained) },
+        .init("share") { .share(Double($0.trained) / Double(parameterCount)) },
+        .init("steps", key: "steps") { .count($0.steps) }, .init("seconds", key: "seconds") { .decimal($0.seconds, 2) },
+        .init("steps/s") { .count(Int((Double($0.steps) / max($0.seconds, 1e-9)).rounded())) },
+        .init("accuracy", key: "accuracy") { .share($0.test.accuracy) },
+        .init("errors on \(digit)") { row in
+          let errors = Report.Value.count(row.test.errors[digit])
+          return row.name == "base" ? errors : .change(.count(baseErrors), errors)
+        },
+        .init(key: "target_errors") { .count($0.test.errors[digit]) },
+        .init(key: "errors") { .list($0.test.errors.map { .count($0) }) },
+        .init(key: "rank") { $0.recipe.map { .count($0.rank) } ?? .unknown },
+        .init(key: "alpha") { $0.recipe.map { .number(Double($0.alpha)) } ?? .unknown },
+        .init(key: "learning_rate") { .number(Double("\($0.learningRate)") ?? 0) },
+      ])
+    blocks.append(.table(table, caption: "Every way starts from the same base and takes the same number of steps."))
     if let shown {
       blocks.append(
         .highlights([
-          .init("\(baseErrors) → \(shown.test.errors[digit])", "errors on the digit \(digit), \(shown.arm.rawValue)"),
           .init(
-            "\(percent(result.baseTest.accuracy)) → \(percent(shown.test.accuracy))", "accuracy on all digits"),
-          .init(grouped(shown.trainableCount), "trained numbers of \(grouped(parameterCount))"),
-          .init("\(fixed(shown.seconds, 2)) s", "for \(shown.steps) steps of \(experiment.settings.batchSize) images"),
+            "errors on the digit \(digit), \(shown.arm.rawValue)",
+            .change(.count(baseErrors), .count(shown.test.errors[digit]))),
+          .init("accuracy on all digits", .change(.share(result.baseTest.accuracy), .share(shown.test.accuracy))),
+          .init("trained numbers of \(grouped(parameterCount))", .count(shown.trainableCount)),
+          .init("for \(shown.steps) steps of \(experiment.settings.batchSize) images", .seconds(shown.seconds)),
         ]))
     }
-    let table = self.table
-    blocks.append(
-      .figure(
-        Table(columns: [.text("")] + table.head[1..<8].map { .init($0) }, rows: table.rows.map { Array($0[..<8]) }),
-        caption: "Every way starts from the same base and takes the same number of steps."))
-    blocks.append(.prose(verdict))
+    blocks.append(.note(verdict))
     return .init("What was measured", blocks)
   }
 
@@ -78,7 +156,7 @@ extension DigitReport {
     func outcome(_ arm: DigitExperiment.Arm) -> DigitExperiment.Outcome? { result.outcomes.first { $0.arm == arm } }
     func change(_ outcome: DigitExperiment.Outcome) -> String {
       let points = 100 * (outcome.test.accuracy - result.baseTest.accuracy)
-      return "\(points >= 0 ? "up" : "down") \(fixed(abs(points), 2)) points"
+      return "\(points >= 0 ? "up" : "down") \(Report.Value.decimal(abs(points), 2).text) points"
     }
     var sentences: [String] = []
     if let full = outcome(.full) {
@@ -100,18 +178,7 @@ extension DigitReport {
       sentences.append(
         "The same mixture with every parameter: \(replay.test.errors[digit]) errors, accuracy \(change(replay)).")
     }
-    if result.outcomes.contains(where: \.arm.usesLoRA) {
-      sentences.append(
-        result.baseUnchanged && result.disabledEqualsBase
-          ? "After each LoRA training the base's weights were compared with what they were before, and its outputs with "
-            + "the adapter switched off: both are the same bit for bit."
-          : "The base did not stay the same under LoRA: this must not happen.")
-    }
     return sentences.joined(separator: " ")
-  }
-
-  private var table: (head: [String], rows: [[String]]) {
-    DigitSummary(dataset: dataset, experiment: experiment, result: result).table
   }
 
   private var errorsByDigit: Report.Section {
@@ -121,7 +188,7 @@ extension DigitReport {
       return BarChart(
         title: title, categories: (0...9).map(String.init),
         series: [.init("base", result.baseTest.errors)] + outcomes.map { .init($0.arm.rawValue, $0.test.errors) },
-        xLabel: "digit", yLabel: "errors", width: 560)
+        xLabel: "digit", yLabel: "errors", width: 480)
     }
     let charts = [
       chart("With replay of the other digits", [.loraReplay, .fullReplay]),
@@ -133,10 +200,10 @@ extension DigitReport {
         .row(
           charts.isEmpty ? [chart("Base", DigitExperiment.Arm.allCases)].compactMap { $0 } : charts,
           caption: "The scales differ: without replay, the digits that are not trained are forgotten."),
-        .figure(
+        .table(
           Table(
-            columns: [.text("errors on")] + table.head[8...].map { .init($0) },
-            rows: table.rows.map { [$0[0]] + $0[8...] })),
+            columns: [.text("errors on")] + (0...9).map { .init("\($0)") },
+            rows: rows.map { [.text($0.name)] + $0.test.errors.map { .count($0) } })),
       ])
   }
 
@@ -144,10 +211,10 @@ extension DigitReport {
     let curves = result.outcomes.map { LineChart.Series($0.arm.rawValue, $0.losses) }
     let base = LineChart(
       title: "Base", series: [.init("base", result.baseLosses)], xLabel: "step", yLabel: "loss", yScale: .logarithmic,
-      smoothing: max(1, result.baseLosses.count / 60), width: 560)
+      smoothing: max(1, result.baseLosses.count / 60), width: 480)
     let arms = LineChart(
       title: "Teaching the digit \(digit)", series: curves, xLabel: "step", yLabel: "loss", yScale: .logarithmic,
-      smoothing: max(1, experiment.settings.steps / 10), width: 560)
+      smoothing: max(1, experiment.settings.steps / 10), width: 480)
     return .init(
       "Loss",
       [
@@ -167,7 +234,7 @@ extension DigitReport {
     let rows = stride(from: 0, to: charts.count, by: 3).map { Array(charts[$0..<min($0 + 3, charts.count)]) }
     return .init(
       "What is taken for what",
-      [.prose("Rows: the digit that was written. Columns: the answer.")] + rows.map { .row($0) })
+      [.note("Rows: the digit that was written. Columns: the answer.")] + rows.map { .row($0) })
   }
 }
 
@@ -178,10 +245,10 @@ extension DigitReport {
   private var repaired: Report.Section? {
     guard let shown else { return nil }
     let (labels, before, after) = (result.baseTest.labels, result.baseTest.predictions, shown.test.predictions)
-    let fixed = labels.indices.filter { before[$0] != labels[$0] && after[$0] == labels[$0] }
+    let mended = labels.indices.filter { before[$0] != labels[$0] && after[$0] == labels[$0] }
     let broken = labels.indices.count { before[$0] == labels[$0] && after[$0] != labels[$0] }
-    guard !fixed.isEmpty else { return nil }
-    let ordered = fixed.filter { labels[$0] == digit } + fixed.filter { labels[$0] != digit }
+    guard !mended.isEmpty else { return nil }
+    let ordered = mended.filter { labels[$0] == digit } + mended.filter { labels[$0] != digit }
     let tiles = ordered.prefix(32).map { index in
       ImageGrid.Tile(
         Picture(experiment.test, at: index),
@@ -190,8 +257,8 @@ extension DigitReport {
     return .init(
       "Read right now",
       [
-        .prose(
-          "Of the test images, the base got \(fixed.count) wrong that \(shown.arm.rawValue) gets right; the other way "
+        .note(
+          "Of the test images, the base got \(mended.count) wrong that \(shown.arm.rawValue) gets right; the other way "
             + "round there are \(broken)."),
         .figure(
           ImageGrid(title: "Repaired digits", tiles: Array(tiles)),
@@ -219,14 +286,14 @@ extension DigitReport {
     return .init(
       "What the adapter is made of",
       [
-        .prose(
-          "The layer `\(first.path)` sees W + s·BA with s = \(fixed(scale, 2)): A is \(a.shape[0]) × \(a.shape[1]), B is "
+        .note(
+          "The layer `\(first.path)` sees W + s·BA with s = \(Report.Value.number(Double(scale)).text): A is \(a.shape[0]) × \(a.shape[1]), B is "
             + "\(b.shape[0]) × \(b.shape[1]), and their product has the shape of W, \(delta.shape[0]) × \(delta.shape[1]). "
             + "A began random and B at zero; what B has become is what was learnt."),
         .row(rows),
         .figure(
           Heatmap(
-            title: "B of \(first.path), turned", b.transposed(), rowLabel: "rank", columnLabel: "output", width: 560,
+            title: "B of \(first.path), turned", b.transposed(), rowLabel: "rank", columnLabel: "output", width: 480,
             height: 90)),
         .figure(
           Heatmap(
@@ -235,26 +302,26 @@ extension DigitReport {
           [
             Heatmap(
               title: "ΔW of \(first.path)", delta, limit: Heatmap.limit(covering: 0.995, of: delta.scalars),
-              rowLabel: "output", columnLabel: "input", width: 560, height: 420),
+              rowLabel: "output", columnLabel: "input", width: 480, height: 420),
             Heatmap(
               title: "ΔW of \(last.path)", last.update.tensor,
               limit: Heatmap.limit(covering: 0.995, of: last.update.tensor.scalars), rowLabel: "digit",
-              columnLabel: "input", width: 560, height: 420),
+              columnLabel: "input", width: 480, height: 420),
           ], caption: "The stripes are what low rank looks like: every row is a mixture of the same few rows."),
       ])
   }
 
-  private var singularValues: Report.Section? {
+  private func singularValues(_ spectra: [LayerSpectra]) -> Report.Section? {
     guard !spectra.isEmpty else { return nil }
     let charts = spectra.map { layer in
       LineChart(
         title: layer.path, series: layer.curves.map { curve(named: $0.name, $0.values) }, xLabel: "index",
-        yLabel: "singular value", xScale: .logarithmic, yScale: .logarithmic, width: 560)
+        yLabel: "singular value", xScale: .logarithmic, yScale: .logarithmic, width: 480)
     }
     return .init(
       "Singular values",
       [
-        .prose(
+        .note(
           "The singular values of a layer's weight W, of what full-parameter training added to it, and of what LoRA "
             + "added. " + spectra.map(\.comparison).joined(separator: " ")
             + " What a short training teaches lies in few directions, and those are what LoRA's few ranks are for."),
@@ -278,7 +345,7 @@ private struct LayerSpectra {
   var comparison: String {
     func share(_ values: [Float]) -> String {
       let energy = values.reduce(0.0) { $0 + Double($1) * Double($1) }
-      return "\(fixed(100 * Double(values.first ?? 0) * Double(values.first ?? 0) / max(energy, 1e-300), 0))%"
+      return Report.Value.share(Double(values.first ?? 0) * Double(values.first ?? 0) / max(energy, 1e-300)).text
     }
     guard curves.count > 1, curves[1].name.contains("full") else { return "" }
     return "In `\(path)` the first value holds \(share(curves[0].values)) of W's sum of squares and "

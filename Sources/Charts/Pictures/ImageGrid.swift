@@ -63,7 +63,9 @@ public struct ImageGrid: Figure {
     let heading = title.isEmpty ? [] : [Markup("div", ["class": "tiles-heading"], text: title)]
     let columns = "grid-template-columns:repeat(auto-fill,minmax(min(\(tileWidth)px,100%),1fr))"
     let grid =
-      tiles.isEmpty ? Markup("div", text: "None.") : Markup("div", ["class": "tiles", "style": columns], content)
+      tiles.isEmpty
+      ? Markup("div", text: "None.")
+      : Markup("div", ["class": tileWidth > 200 ? "tiles large" : "tiles", "style": columns], content)
     return (heading + [grid]).map(\.source).joined()
   }
 }

@@ -17,6 +17,19 @@ struct Markup: Sendable {
 
   init(text: String) { source = escaped(text) }
 
+  /// Text that a page may break after the dots, slashes and underscores of paths.
+  init(_ name: String, _ attributes: KeyValuePairs<String, any AttributeValue> = [:], breakable text: String) {
+    self.init(name, attributes, [Markup(breakable: text)])
+  }
+
+  init(breakable text: String) {
+    let parts = text.reduce(into: [""]) { parts, character in
+      if parts[parts.count - 1].last.map("._/".contains) == true, !"._/ ".contains(character) { parts.append("") }
+      parts[parts.count - 1].append(character)
+    }
+    source = parts.map(escaped).joined(separator: "<wbr/>")
+  }
+
   /// Markup that is well-formed already.
   init(trusted source: String) { self.source = source }
 }

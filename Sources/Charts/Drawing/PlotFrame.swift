@@ -16,7 +16,7 @@ struct PlotFrame {
   ///   - y: the vertical axis, with a grid line at each tick.
   init(
     title: String, width: Double, height: Double, legend: [String], xLabel: String?, yLabel: String?,
-    y: Axis, lastTick: String = ""
+    y: Axis, lastTick: String = "", tints: [Int]? = nil
   ) {
     self.width = width
     self.height = height
@@ -32,7 +32,7 @@ struct PlotFrame {
     }
     let keys = legend.allSatisfy(\.isEmpty) ? [] : legend
     if !keys.isEmpty {
-      let (key, keyHeight) = PlotFrame.legend(keys, width: width, top: top)
+      let (key, keyHeight) = PlotFrame.legend(keys, tints ?? Array(keys.indices), width: width, top: top)
       elements += key
       top += keyHeight
     }
@@ -85,7 +85,9 @@ struct PlotFrame {
   }
 
   /// Names with their colours, in as many rows as they need.
-  private static func legend(_ names: [String], width: Double, top: Double) -> (elements: [Markup], height: Double) {
+  private static func legend(
+    _ names: [String], _ tints: [Int], width: Double, top: Double
+  ) -> (elements: [Markup], height: Double) {
     let swatch = 14.0
     var (x, y) = (0.0, top)
     var elements: [Markup] = []
@@ -96,7 +98,7 @@ struct PlotFrame {
         Markup(
           "rect",
           [
-            "class": "bar \(Style.series(index))", "x": x, "y": y + 3, "width": swatch, "height": 10, "rx": 2,
+            "class": "bar \(Style.series(tints[index]))", "x": x, "y": y + 3, "width": swatch, "height": 10, "rx": 2,
           ]))
       elements.append(Markup("text", ["class": "key", "x": x + swatch + 6, "y": y + 12], text: name))
       x += extent + 18

@@ -58,7 +58,7 @@ extension Substring {
 
 /// A text broken into lines as it grows: at spaces and beside wide characters, inside a word where it is longer than a
 /// line.
-private struct WrappedText {
+struct WrappedText {
   let width: Int
   /// Lines that no later text changes.
   var lines: [String] = []

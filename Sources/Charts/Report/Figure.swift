@@ -10,6 +10,8 @@ public protocol Figure: CustomPlaygroundDisplayConvertible, Sendable {
   var plainText: String { get }
 }
 
+extension Report: CustomPlaygroundDisplayConvertible {}
+
 extension Figure {
   public var playgroundDescription: Any {
     let page = "<style>\(Style.charts)\(Style.figures)</style><div class=\"lora-figure alone\">\(html)</div>"
@@ -75,7 +77,7 @@ public struct Drawing: Sendable {
   private func svg(margin: Double, prologue: String) -> String {
     let (width, height) = (number(width + 2 * margin), number(height + 2 * margin))
     return """
-      <svg xmlns="http://www.w3.org/2000/svg" class="lora-chart" role="img" aria-label="\(escaped(title))" \
+      <svg xmlns="http://www.w3.org/2000/svg" class="lora-chart" role="img" aria-label="\(escaped(title.isEmpty ? description : "\(title). \(description)"))" \
       width="\(width)" height="\(height)" viewBox="\(number(-margin)) \(number(-margin)) \(width) \(height)">\
       <title>\(escaped(title))</title><desc>\(escaped(description))</desc>\(prologue)
       \(content)

@@ -75,7 +75,7 @@ public struct Heatmap: Chart {
     let shownWidth = self.fieldHeight == nil ? narrowed : fieldWidth
     let height = top + fieldHeight + (columnLabel == nil ? 26 : 44)
 
-    var elements = [Markup("text", ["class": "heading", "x": 0, "y": 18], text: title)] + legend(top: 30)
+    var elements = [Markup("text", ["class": "heading", "x": 0, "y": 18], text: title)] + legend.elements(top: 30)
     if let rowLabel { elements.append(Markup("text", ["class": "label", "x": 0, "y": top - 11], text: rowLabel)) }
     if rows > 0, columns > 0 {
       elements.append(
@@ -102,7 +102,7 @@ public struct Heatmap: Chart {
       let anchor = max(left + shownWidth / 2, textWidth(columnLabel, size: 12) / 2)
       elements.append(Markup("text", ["class": "label middle", "x": anchor, "y": height - 6], text: columnLabel))
     }
-    let shown = max(left + shownWidth + 10, textWidth(title, size: 16), 2 * textWidth(highText, size: 12) + 140)
+    let shown = max(left + shownWidth + 10, textWidth(title, size: 16), 2 * textWidth(legend.highText, size: 12) + 140)
     return Drawing(
       width: min(width, shown), height: height, title: title, description: description, elements: elements)
   }
@@ -117,20 +117,62 @@ public struct Heatmap: Chart {
     return Double(magnitudes[Int((fraction * Double(magnitudes.count - 1)).rounded(.up))])
   }
 
-  /// What the ends of the legend say.
-  private var lowText: String {
-    guard palette == .diverging else { return "0" }
-    return (values.contains { Double($0) < -limit } ? "≤ " : "") + shortText(-limit)
+  private var legend: HeatmapLegend {
+    HeatmapLegend(
+      limit: limit, palette: palette, isExceeded: values.contains { Double($0) > limit },
+      isUndercut: values.contains { Double($0) < -limit }, marksGaps: values.contains { !$0.isFinite })
   }
-  private var highText: String { (values.contains { Double($0) > limit } ? "≥ " : "") + shortText(limit) }
 
   private var description: String {
-    "A matrix of \(rows) by \(columns); colour shows values from "
-      + "\(palette == .diverging ? shortText(-limit) : "0") to \(shortText(limit))."
+    let finite = values.enumerated().filter { $0.element.isFinite }
+    guard let low = finite.min(by: { $0.element < $1.element }), let high = finite.max(by: { $0.element < $1.element })
+    else { return "A matrix of \(rows) by \(columns)." }
+    func place(_ index: Int) -> String { "in row \(index / columns), column \(index % columns)" }
+    return "A matrix of \(rows) by \(columns), from \(shortText(Double(low.element))) \(place(low.offset)) to "
+      + "\(shortText(Double(high.element))) \(place(high.offset))."
   }
 
-  /// The colours with their values, and grey where there is something to mark.
-  private func legend(top: Double) -> [Markup] {
+  private func picture(maximumRows: Int, maximumColumns: Int) -> Picture {
+    let (shownRows, shownColumns) = (min(rows, max(1, maximumRows)), min(columns, max(1, maximumColumns)))
+    guard (shownRows, shownColumns) != (rows, columns) else {
+      return Heatmap.picture(rows: rows, columns: columns, values: values, limit: limit, palette)
+    }
+    var reduced = [Float](repeating: 0, count: shownRows * shownColumns)
+    for row in 0..<rows {
+      for column in 0..<columns {
+        let cell = row * shownRows / rows * shownColumns + column * shownColumns / columns
+        let value = values[row * columns + column]
+        if !value.isFinite || abs(value) > abs(reduced[cell]) { reduced[cell] = value }
+      }
+    }
+    return Heatmap.picture(rows: shownRows, columns: shownColumns, values: reduced, limit: limit, palette)
+  }
+
+  static func picture(rows: Int, columns: Int, values: [Float], limit: Double, _ palette: Palette) -> Picture {
+    let scale = limit > 0 ? 255 / Float(limit) : 0
+    let pixels = values.flatMap { value -> [UInt8] in
+      guard value.isFinite else { return [128, 128, 128, 255] }
+      let color = value < 0 ? Style.cold : Style.warm
+      let magnitude = palette == .sequential ? max(0, value) : abs(value)
+      return [color.red, color.green, color.blue, UInt8(min(255, (magnitude * scale).rounded()))]
+    }
+    return Picture(width: columns, height: rows, channels: 4, pixels: pixels)
+  }
+}
+
+/// The colours of a heat map with their values, and grey where there is something to mark.
+struct HeatmapLegend {
+  let limit: Double
+  let palette: Heatmap.Palette
+  /// Whether values lie above the limit, or below its negative.
+  var isExceeded = false
+  var isUndercut = false
+  var marksGaps = false
+
+  var lowText: String { palette == .sequential ? "0" : (isUndercut ? "≤ " : "") + shortText(-limit) }
+  var highText: String { (isExceeded ? "≥ " : "") + shortText(limit) }
+
+  func elements(top: Double) -> [Markup] {
     let barWidth = 120.0
     let left = textWidth(lowText, size: 12) + 6
     let steps = 61
@@ -152,38 +194,11 @@ public struct Heatmap: Chart {
       elements.append(Markup("line", ["class": "axis", "x1": middle, "x2": middle, "y1": top + 13, "y2": top + 16]))
       elements.append(Markup("text", ["class": "tick middle", "x": middle, "y": top + 27], text: "0"))
     }
-    if values.contains(where: { !$0.isFinite }) {
+    if marksGaps {
       let x = left + barWidth + 24 + textWidth(highText, size: 12)
       elements.append(Markup("text", ["class": "tick", "x": x, "y": top + 11], text: "grey: not finite"))
     }
     return elements
-  }
-
-  private func picture(maximumRows: Int, maximumColumns: Int) -> Picture {
-    let (shownRows, shownColumns) = (min(rows, max(1, maximumRows)), min(columns, max(1, maximumColumns)))
-    guard (shownRows, shownColumns) != (rows, columns) else {
-      return Heatmap.picture(rows: rows, columns: columns, values: values, limit: limit, palette)
-    }
-    var reduced = [Float](repeating: 0, count: shownRows * shownColumns)
-    for row in 0..<rows {
-      for column in 0..<columns {
-        let cell = row * shownRows / rows * shownColumns + column * shownColumns / columns
-        let value = values[row * columns + column]
-        if !value.isFinite || abs(value) > abs(reduced[cell]) { reduced[cell] = value }
-      }
-    }
-    return Heatmap.picture(rows: shownRows, columns: shownColumns, values: reduced, limit: limit, palette)
-  }
-
-  private static func picture(rows: Int, columns: Int, values: [Float], limit: Double, _ palette: Palette) -> Picture {
-    let scale = limit > 0 ? 255 / Float(limit) : 0
-    let pixels = values.flatMap { value -> [UInt8] in
-      guard value.isFinite else { return [128, 128, 128, 255] }
-      let color = value < 0 ? Style.cold : Style.warm
-      let magnitude = palette == .sequential ? max(0, value) : abs(value)
-      return [color.red, color.green, color.blue, UInt8(min(255, (magnitude * scale).rounded()))]
-    }
-    return Picture(width: columns, height: rows, channels: 4, pixels: pixels)
   }
 }
 

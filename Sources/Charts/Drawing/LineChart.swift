@@ -13,9 +13,13 @@ public struct LineChart: Chart {
     public let name: String
     public let points: [(x: Double, y: Double)]
 
-    public init(_ name: String, points: [(x: Double, y: Double)]) {
+    /// Which of the series' colours; `nil` takes the next.
+    public let tint: Int?
+
+    public init(_ name: String, points: [(x: Double, y: Double)], tint: Int? = nil) {
       self.name = name
       self.points = points
+      self.tint = tint
     }
 
     /// Values at 1, 2, 3, …
@@ -62,7 +66,7 @@ public struct LineChart: Chart {
     let y = Axis(spanned.joined().map(\.y), scale: yScale, isRounded: true, count: Int(height / 55))
     var frame = PlotFrame(
       title: title, width: width, height: height, legend: series.map(\.name), xLabel: xLabel, yLabel: yLabel, y: y,
-      lastTick: x.labels.last ?? "")
+      lastTick: x.labels.last ?? "", tints: series.enumerated().map { $1.tint ?? $0 })
     frame.addXAxis(zip(x.ticks, x.labels).compactMap { tick, label in x.position(tick).map { ($0, label) } })
 
     for (index, series) in series.enumerated() {
@@ -83,7 +87,7 @@ public struct LineChart: Chart {
       for point in bold.flatMap({ isSparse || $0.count == 1 ? $0 : [] }) {
         group.append(Markup("circle", ["class": "dot", "cx": point.x, "cy": point.y, "r": 3]))
       }
-      frame.add(Markup("g", ["class": Style.series(index)], group))
+      frame.add(Markup("g", ["class": Style.series(series.tint ?? index)], group))
     }
     return Drawing(width: width, height: height, title: title, description: description, elements: frame.elements)
   }
