@@ -29,13 +29,16 @@ let floors = [
   floor("Models", on: ["Formats"]),
   floor("Datasets", on: ["Tensors"], c: ["CKernels", "CZlib"], resources: [.copy("Resources")]),
   floor("Training", on: ["Networks", "Files"], c: ["CKernels"]),
-  floor("Charts", on: ["Toolbox", "Datasets", "Training"], c: ["CPNG"]),
+  floor("Charts", on: ["Toolbox", "Datasets", "Training"], c: ["CPNG", "CTurboJPEG", "CWebP"]),
 ]
 
 let systemLibraries: [Target] = [
   .systemLibrary(
     name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"]), .brew(["openblas"])]),
   .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
+  .systemLibrary(
+    name: "CTurboJPEG", pkgConfig: "libturbojpeg", providers: [.apt(["libturbojpeg0-dev"]), .brew(["jpeg-turbo"])]),
+  .systemLibrary(name: "CWebP", pkgConfig: "libwebp", providers: [.apt(["libwebp-dev"]), .brew(["webp"])]),
   .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
 ]
 

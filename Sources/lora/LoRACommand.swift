@@ -20,6 +20,7 @@ struct LoRACommand: AsyncParsableCommand {
 
   static func main() async {
     do {
+      try checkNames(CommandLine.arguments.dropFirst())
       var command = try parseAsRoot()
       if var command = command as? any AsyncParsableCommand {
         try await command.run()
@@ -43,5 +44,33 @@ struct LoRACommand: AsyncParsableCommand {
       StandardError.write("Error: standard output can't be written to: not all results arrived\n")
       Foundation.exit(1)
     }
+  }
+  /// - Throws: where a subcommand's name is none, with the one that was probably meant.
+  private static func checkNames(_ arguments: ArraySlice<String>) throws {
+    var command: any ParsableCommand.Type = LoRACommand.self
+    for argument in arguments where argument != "help" {
+      let names = command.configuration.subcommands.compactMap { $0.configuration.commandName }
+      guard !names.isEmpty, !argument.hasPrefix("-") else { return }
+      guard let index = names.firstIndex(of: argument) else {
+        let nearest = names.map { (name: $0, distance: editDistance($0, argument)) }.min { $0.distance < $1.distance }!
+        throw ValidationError(
+          "There is no command '\(argument)'."
+            + (nearest.distance <= 2 || nearest.name.hasPrefix(argument) ? " Did you mean '\(nearest.name)'?" : ""))
+      }
+      command = command.configuration.subcommands[index]
+    }
+  }
+
+  /// The fewest insertions, deletions and replacements between two texts (Wagner and Fischer, 1974).
+  private static func editDistance(_ a: String, _ b: String) -> Int {
+    var row = Array(0...b.count)
+    for (i, x) in a.enumerated() {
+      var diagonal = row[0]
+      row[0] = i + 1
+      for (j, y) in b.enumerated() {
+        (diagonal, row[j + 1]) = (row[j + 1], min(row[j + 1] + 1, row[j] + 1, diagonal + (x == y ? 0 : 1)))
+      }
+    }
+    return row[b.count]
   }
 }

@@ -80,11 +80,14 @@ struct OutputOptions: ParsableArguments {
 
   /// As it can be typed again.
   private static var commandLine: String {
-    (["lora"] + CommandLine.arguments.dropFirst()).map { argument in
-      argument.allSatisfy { $0.isLetter || $0.isNumber || "-_./:=,+@%".contains($0) } && !argument.isEmpty
-        ? argument : "'" + argument.replacingOccurrences(of: "'", with: "'\\''") + "'"
-    }.joined(separator: " ")
+    (["lora"] + CommandLine.arguments.dropFirst()).map(shellQuoted).joined(separator: " ")
   }
+}
+
+/// An argument as a shell reads it.
+func shellQuoted(_ argument: String) -> String {
+  argument.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber) || "-_./:=,+@%".contains($0) } && !argument.isEmpty
+    ? argument : "'" + argument.replacing("'", with: "'\\''") + "'"
 }
 
 /// When the program began.

@@ -72,8 +72,16 @@ struct ModelCommandTests {
     #expect(
       files
         == (method == "full"
-          ? ["config.json", "metrics.jsonl", "model.safetensors", "tokenizer.json"]
-          : ["adapter_config.json", "adapter_model.safetensors", "labels.json", "metrics.jsonl"]))
+          ? ["README.md", "config.json", "metrics.jsonl", "model.safetensors", "tokenizer.json"]
+          : ["README.md", "adapter_config.json", "adapter_model.safetensors", "labels.json", "metrics.jsonl"]))
+    let card = try String(contentsOfFile: place.path("out/README.md"), encoding: .utf8)
+    for text in [
+      "base_model: \"\(place.encoder)\"", "pipeline_tag: text-classification", "| accuracy | ", "| seed | 0 |",
+      "lora classify --model",
+    ] {
+      #expect(card.contains(text), "\(text)")
+    }
+    #expect(card.contains("PeftModel.from_pretrained(model, \"out\")") == (method != "full"))
     let metrics = try String(contentsOfFile: place.path("out/metrics.jsonl"), encoding: .utf8).split(separator: "\n")
     #expect(metrics.count == 80 + 20)
     #expect(try String(contentsOfFile: place.path("report.html"), encoding: .utf8).contains("<svg"))
@@ -117,7 +125,7 @@ struct ModelCommandTests {
     let written = try succeed(
       ["generate", "--prompt", "the quick", "--tokens", "20", "--compare", "--json", place.path("g.json")] + use)
     #expect(written.output.contains("--- base ---") && written.output.contains("--- out ---"))
-    let texts = try #require(try json(place.path("g.json")) as? [[String: Any]])
+    let texts = try #require(try object(place.path("g.json"))["texts"] as? [[String: Any]])
     #expect(texts.count == 2 && (texts[1]["text"] as? String)?.contains("fox") == true)
     _ = try succeed(["logits", place.decoder, "--ids", "1,5,7", "--json", place.path("l.json")])
     #expect((try object(place.path("l.json"))["logits"] as? [Double])?.count == 464)

@@ -11,28 +11,39 @@ extension Picture {
   private static let mostPixels = 1 << 28
 
   /// Whether bytes begin as a file that `init(contentsOf:)` reads.
-  public static func recognises(_ data: Data) -> Bool { isPNG(data) || Anymap.Kind(data) != nil }
+  public static func recognises(_ data: Data) -> Bool {
+    isPNG(data) || isJPEG(data) || isWebP(data) || Anymap.Kind(data) != nil
+  }
 
   private static func isPNG(_ data: Data) -> Bool { data.starts(with: [0x89, 0x50, 0x4E, 0x47]) }
 
-  /// A picture from the bytes of a PNG, PGM or PPM file, grey or RGB with eight bits a channel. What is transparent
-  /// lies on white; sixteen bits are rounded to eight.
+  /// A picture from the bytes of a PNG, JPEG, WebP, PGM or PPM file, grey or RGB with eight bits a channel. What is
+  /// transparent lies on white; sixteen bits are rounded to eight.
   ///
   /// - Throws: `PictureError` where the bytes are of no such file, or are damaged or cut off.
   public init(contentsOf data: Data) throws {
     if Self.isPNG(data) {
       self = try Picture.png(data)
+    } else if Self.isJPEG(data) {
+      self = try Picture.jpeg(data)
+    } else if Self.isWebP(data) {
+      self = try Picture.webp(data)
     } else if let kind = Anymap.Kind(data) {
       var reader = Anymap(data)
       self = try reader.read(kind)
     } else {
-      throw PictureError(description: "is no PNG, PGM or PPM picture")
+      throw PictureError(description: "is no PNG, JPEG, WebP, PGM or PPM picture")
     }
   }
 
-  fileprivate static func checkSize(width: Int, height: Int) throws {
+  /// - Parameter bytes: of the file, where it is compressed. Deflate makes at most 1,032 bytes of one, and a byte holds at
+  ///   most eight pixels; in JPEG and WebP only pictures of nothing come near that.
+  static func checkSize(width: Int, height: Int, bytes: Int? = nil) throws {
     guard width > 0, height > 0, width <= mostPixels / height else {
       throw PictureError(description: "claims \(width) × \(height) pixels; from 1 to \(mostPixels) in all are read")
+    }
+    if let bytes, width * height / (1032 * 8) > bytes {
+      throw PictureError(description: "claims \(width) × \(height) pixels, which its \(bytes) bytes can't hold")
     }
   }
 
@@ -48,11 +59,7 @@ extension Picture {
     return try data.withUnsafeBytes { bytes in
       try check(png_image_begin_read_from_memory(&image, bytes.baseAddress, bytes.count))
       let (width, height) = (Int(image.width), Int(image.height))
-      try checkSize(width: width, height: height)
-      // Deflate makes at most 1,032 bytes of one, and a byte holds at most eight pixels.
-      guard width * height / (1032 * 8) <= bytes.count else {
-        throw PictureError(description: "claims \(width) × \(height) pixels, which its \(bytes.count) bytes can't hold")
-      }
+      try checkSize(width: width, height: height, bytes: bytes.count)
       let color = UInt32(2)  // PNG_FORMAT_FLAG_COLOR
       let channels = image.format & color != 0 ? 3 : 1
       image.format = channels == 3 ? color : 0

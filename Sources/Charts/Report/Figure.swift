@@ -13,9 +13,11 @@ public protocol Figure: CustomPlaygroundDisplayConvertible, Sendable {
 extension Report: CustomPlaygroundDisplayConvertible {}
 
 extension Figure {
-  public var playgroundDescription: Any {
-    let page = "<style>\(Style.charts)\(Style.figures)</style><div class=\"lora-figure alone\">\(html)</div>"
-    return ["text/html": page, "text/plain": plainText]
+  public var playgroundDescription: Any { ["text/html": page, "text/plain": plainText] }
+
+  /// HTML with its style sheet, which follows the theme of the page that it stands in.
+  var page: String {
+    "<style>\(Style.charts)\(Style.figures)</style><div class=\"lora-figure alone\">\(html)</div>"
   }
 }
 
@@ -32,7 +34,9 @@ extension Chart {
     let drawing = drawing
     return drawing.title.isEmpty ? drawing.description : "\(drawing.title)\n\(drawing.description)"
   }
-  public var playgroundDescription: Any { ["image/svg+xml": svg, "text/plain": plainText] }
+  /// HTML follows the theme of the page that it stands in, a notebook's or one made from it; the picture is for what shows
+  /// no HTML.
+  public var playgroundDescription: Any { ["text/html": page, "image/svg+xml": svg, "text/plain": plainText] }
 }
 
 /// SVG content with its size in pixels, its heading and a description for those who can't see it.

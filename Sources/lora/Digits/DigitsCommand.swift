@@ -26,25 +26,25 @@ struct DigitsCommand: AsyncParsableCommand {
   @Option(help: "The embedded sample of 5,000 digits, or all of MNIST, downloaded once to your cache folder.")
   var dataset = Dataset.sample
 
-  @Option(help: ArgumentHelp("A folder with MNIST's four IDX files, gzipped or not, instead.", valueName: "folder"))
+  @Option(help: ArgumentHelp("A folder with MNIST's four IDX files, gzipped or not, instead.", valueName: "folder"), completion: .file())
   var data: String?
 
-  @Option(help: "The digit to teach, 0 to 9. Default: the one that the base reads worst.")
+  @Option(help: "The digit to teach, 0 to 9. (default: the one that the base reads worst)")
   var digit: Int?
 
-  @Option(help: "Rank of both LoRA arms. Default: 1.")
+  @Option(help: "Rank of both LoRA arms. (default: 1)")
   var rank: Int?
 
-  @Option(help: "α of both LoRA arms: B A is multiplied by α/rank. Default: 1.")
+  @Option(help: "α of both LoRA arms: B A is multiplied by α/rank. (default: 1)")
   var alpha: Float?
 
-  @Option(help: "Learning rate of every arm (Adam). Default: by arm.")
+  @Option(help: "Learning rate of every arm (Adam). (default: by arm)")
   var learningRate: Float?
 
   @Option(help: "Steps of every arm.")
   var steps = 100
 
-  @Option(help: "Passes over the training images for the base. Default: 1 on MNIST, 4 on the sample.")
+  @Option(help: "Passes over the training images for the base. (default: 1 on MNIST, 4 on the sample)")
   var epochs: Int?
 
   @Option(help: "Images a step.")
@@ -62,13 +62,13 @@ struct DigitsCommand: AsyncParsableCommand {
   @Option(
     help: ArgumentHelp(
       "Write base.safetensors, config.json and the adapter (a PEFT folder, of lora-replay where it was trained).",
-      valueName: "folder"))
+      valueName: "folder"), completion: .file())
   var save: String?
 
-  @Option(help: ArgumentHelp("Keep the state of the base's training here, every 500 steps.", valueName: "path"))
+  @Option(help: ArgumentHelp("Keep the state of the base's training here, every 500 steps.", valueName: "path"), completion: .file())
   var checkpoint: String?
 
-  @Option(help: ArgumentHelp("Go on from a kept state, with the same options as before.", valueName: "path"))
+  @Option(help: ArgumentHelp("Go on from a kept state, with the same options as before.", valueName: "path"), completion: .file())
   var resume: String?
 
   @OptionGroup var output: OutputOptions

@@ -17,7 +17,7 @@ struct EmbedCommand: ParsableCommand {
 
   @OptionGroup var model: ModelOptions
 
-  @Option(help: ArgumentHelp("A PEFT folder.", valueName: "folder"))
+  @Option(help: ArgumentHelp("A PEFT folder.", valueName: "folder"), completion: .file())
   var adapter: String?
 
   @Flag(help: "Print the cosines between all texts instead.")

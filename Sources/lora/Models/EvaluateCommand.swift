@@ -16,11 +16,11 @@ struct EvaluateCommand: ParsableCommand {
 
   @OptionGroup var model: ModelOptions
 
-  @Option(help: ArgumentHelp("A PEFT folder.", valueName: "folder"))
+  @Option(help: ArgumentHelp("A PEFT folder.", valueName: "folder"), completion: .file())
   var adapter: String?
 
   @Option(
-    help: ArgumentHelp("Labelled texts (tsv, csv, jsonl) for a classifier, any text for a decoder.", valueName: "path"))
+    help: ArgumentHelp("Labelled texts (tsv, csv, jsonl) for a classifier, any text for a decoder.", valueName: "path"), completion: .file())
   var data: String
 
   @OptionGroup var columns: ColumnOptions
@@ -29,8 +29,8 @@ struct EvaluateCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Another adapter of the model, to compare with. Default: the model's own classifier, where it has one.",
-      valueName: "folder"))
+      "Another adapter of the model, to compare with. (default: the model's own classifier, where it has one)",
+      valueName: "folder"), completion: .file())
   var against: String?
 
   @OptionGroup var output: OutputOptions
@@ -152,7 +152,7 @@ extension Report.Field {
 /// Which columns of a labelled file hold text and label.
 struct ColumnOptions: ParsableArguments {
   @Option(
-    help: ArgumentHelp("The text's column: a name, or a position counted from 0. Default: found.", valueName: "column"))
+    help: ArgumentHelp("The text's column: a name, or a position counted from 0. (default: found)", valueName: "column"))
   var textColumn: String?
 
   @Option(help: ArgumentHelp("The label's column, likewise.", valueName: "column"))

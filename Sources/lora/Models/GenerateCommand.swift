@@ -18,18 +18,18 @@ struct GenerateCommand: ParsableCommand {
 
   @OptionGroup var model: ModelOptions
 
-  @Option(help: ArgumentHelp("A PEFT folder; may be given several times.", valueName: "folder"))
+  @Option(help: ArgumentHelp("A PEFT folder; may be given several times.", valueName: "folder"), completion: .file())
   var adapter: [String] = []
 
-  @Option(help: "The text to go on with. Default: the token that begins texts.")
+  @Option(help: "The text to go on with. (default: the token that begins texts)")
   var prompt: String?
 
   @Option(
     help: ArgumentHelp(
-      "A file with the text to go on with, less a line end at its end; - for standard input.", valueName: "path"))
+      "A file with the text to go on with, less a line end at its end; - for standard input.", valueName: "path"), completion: .file())
   var promptFile: String?
 
-  @Option(help: "The most tokens to write.")
+  @Option(name: [.long, .customLong("max-tokens")], help: "The most tokens to write.")
   var tokens = 200
 
   @Option(help: "0 takes the likeliest token each time; 1 draws by the model's probabilities.")

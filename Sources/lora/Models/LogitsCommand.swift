@@ -9,14 +9,21 @@ struct LogitsCommand: ParsableCommand {
     abstract: "Print a model's logits: of the next token for a decoder, of the classes for a classifier.",
     discussion: """
       EXAMPLES
-        lora logits stories260K --ids 1,403,407
-        lora logits all-MiniLM-L6-v2 --adapter my-adapter --text "a moving film" --json logits.json
+        lora logits --model stories260K --ids 1,403,407
+        lora logits --model all-MiniLM-L6-v2 --adapter my-adapter --text "a moving film" --json logits.json
       """)
 
-  @Argument(help: ArgumentHelp("A Hugging Face folder.", valueName: "model"))
-  var model: String
+  @Option(
+    name: .customLong("model"), help: ArgumentHelp("A Hugging Face folder; it may also stand alone.", valueName: "folder"),
+    completion: .file())
+  var named: String?
 
-  @Option(help: ArgumentHelp("A PEFT folder.", valueName: "folder"))
+  @Argument(help: .hidden, completion: .file())
+  var alone: String?
+
+  private var model: String { named ?? alone ?? "" }
+
+  @Option(help: ArgumentHelp("A PEFT folder.", valueName: "folder"), completion: .file())
   var adapter: String?
 
   @Option(help: "Token ids separated by commas, special ones included.")
@@ -28,6 +35,7 @@ struct LogitsCommand: ParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
+    if (named == nil) == (alone == nil) { throw ValidationError("Name one model: lora logits --model FOLDER --ids 1,2") }
     if (ids == nil) == (text == nil) { throw ValidationError("Give either --ids or --text.") }
     if let ids { _ = try LogitsCommand.numbers(ids) }
   }

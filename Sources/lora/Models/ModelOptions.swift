@@ -6,7 +6,7 @@ import LoRAKit
 struct ModelOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "A Hugging Face folder: config.json, weights in safetensors, tokenizer.json.", valueName: "folder"))
+      "A Hugging Face folder: config.json, weights in safetensors, tokenizer.json.", valueName: "folder"), completion: .file())
   var model: String
 
   var folder: URL { URL(fileURLWithPath: model) }
@@ -21,7 +21,7 @@ struct ModelOptions: ParsableArguments {
 
 /// How much of a text is read.
 struct ReadingOptions: ParsableArguments {
-  @Option(help: "The most tokens of a text that are read at once. Default: as many as the model can.")
+  @Option(help: "The most tokens of a text that are read at once. (default: as many as the model can)")
   var length: Int?
 
   @OptionGroup var long: LongTextOptions
@@ -92,7 +92,7 @@ struct TextInput: ParsableArguments {
   @Argument(help: "Texts. With none and no --file, lines are read from standard input.")
   var texts: [String] = []
 
-  @Option(help: ArgumentHelp("A file with one text a line, instead.", valueName: "path"))
+  @Option(help: ArgumentHelp("A file with one text a line, instead.", valueName: "path"), completion: .file())
   var file: String?
 
   func validate() throws {

@@ -17,10 +17,10 @@ struct TrainClassifyCommand: ParsableCommand {
 
   @OptionGroup var model: ModelOptions
 
-  @Option(help: ArgumentHelp("Labelled texts.", valueName: "path"))
+  @Option(help: ArgumentHelp("Labelled texts.", valueName: "path"), completion: .file())
   var data: String
 
-  @Option(help: ArgumentHelp("Labelled texts to choose the best adapter by.", valueName: "path"))
+  @Option(help: ArgumentHelp("Labelled texts to choose the best adapter by.", valueName: "path"), completion: .file())
   var eval: String?
 
   @OptionGroup var columns: ColumnOptions
@@ -61,7 +61,7 @@ struct TrainClassifyCommand: ParsableCommand {
     try recipe.prepare(classifier.model, using: &generator)
     classifier.model.bert.recomputes = training.recompute
     let run = TrainingRun(
-      model: classifier.model, options: training, recipe: recipe, plan: training.plan(defaultBatchSize: 32),
+      model: classifier.model, base: model.folder, options: training, recipe: recipe, plan: training.plan(defaultBatchSize: 32),
       isQuiet: output.quiet)
     let shape = classifier.model.bert.configuration
     let longest = (0..<encoded.count).map(encoded.tokenCount).sorted(by: >).prefix(
@@ -88,12 +88,6 @@ struct TrainClassifyCommand: ParsableCommand {
       loss: { indices in
         classifier.logits(of: encoded, at: indices).crossEntropy(indices.map { examples.labels[$0] })
       })
-    try run.write(
-      base: model.folder,
-      configuration: try training.configuration(
-        model: model.model, task: "SEQ_CLS", modulesToSave: ["classifier", "score"]),
-      labels: classifier.labels, metrics: metrics)
-
     let account = try evaluation.map { evaluation in
       ClassificationReport(
         labels: classifier.labels,
@@ -107,12 +101,17 @@ struct TrainClassifyCommand: ParsableCommand {
         "The training has not reached what the base answers without it: train for more steps, or at another rate.",
         isQuiet: output.quiet)
     }
-    try output.show(
-      run.report(
+    let report = run.report(
         outcome, trained: trained, on: "\(grouped(examples.count)) texts in \(classifier.labels.count) classes",
         fields: account?.fields ?? [], curves: outcome.curves(unit: "loss", accuracy: true),
         sections: account?.sections(evaluation!.texts) ?? [],
-        settings: [.init("model", .text(model.model)), .init("data", .text(data)), .init("evaluated on", .text(eval))]))
+        settings: [.init("model", .text(model.model)), .init("data", .text(data)), .init("evaluated on", .text(eval))])
+    try run.write(
+      report,
+      configuration: try training.configuration(
+        model: model.model, task: "SEQ_CLS", modulesToSave: ["classifier", "score"]),
+      labels: classifier.labels, metrics: metrics)
+    try output.show(report)
   }
 
   /// How the base answers the evaluation texts, before anything is trained: by its own classifier for these classes, or

@@ -26,13 +26,13 @@ struct TrainLMCommand: ParsableCommand {
 
   @OptionGroup var model: ModelOptions
 
-  @Option(help: ArgumentHelp("A text, or a jsonl file.", valueName: "path"))
+  @Option(help: ArgumentHelp("A text, or a jsonl file.", valueName: "path"), completion: .file())
   var data: String
 
-  @Option(help: ArgumentHelp("The same kind of file, to choose the best adapter by.", valueName: "path"))
+  @Option(help: ArgumentHelp("The same kind of file, to choose the best adapter by.", valueName: "path"), completion: .file())
   var eval: String?
 
-  @Option(help: "Tokens in a window. Default: 256, or as many as the model reads.")
+  @Option(help: "Tokens in a window. (default: 256, or as many as the model reads)")
   var length: Int?
 
   @OptionGroup var training: TrainingOptions
@@ -85,7 +85,7 @@ struct TrainLMCommand: ParsableCommand {
           + (training.bias == .all ? "the model has no bias" : "no adapted module has a bias") + "; leave --bias out")
     }
     let run = TrainingRun(
-      model: decoder, options: training, recipe: recipe, plan: training.plan(defaultBatchSize: 8), isQuiet: output.quiet
+      model: decoder, base: model.folder, options: training, recipe: recipe, plan: training.plan(defaultBatchSize: 8), isQuiet: output.quiet
     )
     let longest = examples.windows.map(\.ids.count).max()! * run.plan.batchSize / run.plan.accumulation
     try run.announce(
@@ -107,9 +107,6 @@ struct TrainLMCommand: ParsableCommand {
         let (tokens, targets) = examples.batch(indices)
         return decoder.loss(tokens, targets: targets)
       })
-    try run.write(
-      base: model.folder, configuration: try training.configuration(model: model.model, task: "CAUSAL_LM"), labels: nil,
-      metrics: metrics)
     var fields: [Report.Field] = []
     if let best = outcome.best, let base {
       fields = [
@@ -117,10 +114,13 @@ struct TrainLMCommand: ParsableCommand {
         .init("loss", key: "loss", .decimal(best.loss, 4)),
       ]
     }
-    try output.show(
-      run.report(
+    let report = run.report(
         outcome, trained: trained, on: "\(grouped(examples.count)) windows of text", fields: fields,
         curves: outcome.curves(unit: "nats a token", accuracy: false), sections: [],
-        settings: [.init("model", .text(model.model)), .init("data", .text(data)), .init("evaluated on", .text(eval))]))
+        settings: [.init("model", .text(model.model)), .init("data", .text(data)), .init("evaluated on", .text(eval))])
+    try run.write(
+      report, configuration: try training.configuration(model: model.model, task: "CAUSAL_LM"), labels: nil,
+      metrics: metrics)
+    try output.show(report)
   }
 }

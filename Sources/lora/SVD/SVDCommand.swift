@@ -8,7 +8,7 @@ struct SVDCommand: AsyncParsableCommand {
     commandName: "svd",
     abstract: "Singular values and low-rank approximations of matrices and pictures.",
     discussion: """
-      A picture (PNG, PGM, PPM) is rebuilt at each rank and written as PNG. A checkpoint (safetensors) or an array \
+      A picture (PNG, JPEG, WebP, PGM, PPM) is rebuilt at each rank and written as PNG. A checkpoint (safetensors) or an array \
       (NumPy's .npy) is measured, matrix by matrix: its rank, its stable rank, the rank that keeps 90, 99 and 99.9% of \
       its energy (the sum of its squared elements), and what is lost at the rank that is asked for. Without a file, a \
       sample picture is used.
@@ -20,13 +20,13 @@ struct SVDCommand: AsyncParsableCommand {
         lora svd model.safetensors --tensor 'attention.*weight' --rank 16 --json spectra.json
       """)
 
-  @Argument(help: "A picture, a safetensors file or folder, or a NumPy file. Default: a sample picture.")
+  @Argument(help: "A picture, a safetensors file or folder, or a NumPy file. (default: a sample picture)", completion: .file())
   var file: String?
 
   @Flag(help: "Tell the story: a matrix of rank 2, a noisy one, a picture.")
   var demo = false
 
-  @Option(help: "Ranks to keep, separated by commas. Default: 5,20,50 for pictures, 16 for matrices.")
+  @Option(help: "Ranks to keep, separated by commas. (default: 5,20,50 for pictures, 16 for matrices)")
   var rank: String?
 
   @Option(help: "Shares of the energy to keep instead, as in 0.9,0.99: each matrix at the smallest rank that does.")
@@ -35,7 +35,7 @@ struct SVDCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Only tensors in whose name this regular expression occurs.", valueName: "pattern"))
   var tensor: String?
 
-  @Option(help: ArgumentHelp("Where the pictures are written. Default: the current folder.", valueName: "folder"))
+  @Option(help: ArgumentHelp("Where the pictures are written. (default: the current folder)", valueName: "folder"), completion: .file())
   var output: String?
 
   @Option(help: "Seed of the demonstration's matrices.")

@@ -16,10 +16,10 @@ struct CheckCommand: ParsableCommand {
         lora check my-adapter/ --base my-model/
       """)
 
-  @Argument(help: "The adapter.")
+  @Argument(help: "The adapter.", completion: .file())
   var adapter: String
 
-  @Option(help: ArgumentHelp("The model that it is for: a directory, an index or a file.", valueName: "model"))
+  @Option(help: ArgumentHelp("The model that it is for: a directory, an index or a file.", valueName: "model"), completion: .file())
   var base: String
 
   @Flag(help: "Leave out of account what Python peft would make of it.")

@@ -19,13 +19,13 @@ struct CombineCommand: ParsableCommand {
         lora combine style/:0.7 facts/:0.3 --method svd --rank 16 -o both/
       """)
 
-  @Argument(help: ArgumentHelp("Adapters, each with a weight if it is not 1: path:0.7.", valueName: "adapter"))
+  @Argument(help: ArgumentHelp("Adapters, each with a weight if it is not 1: path:0.7.", valueName: "adapter"), completion: .file())
   var adapters: [WeightedAdapter]
 
   @Option(help: "How to combine.")
   var method = Combination.Method.exact
 
-  @Option(help: "The rank for svd. Default: the largest of the adapters'.")
+  @Option(help: "The rank for svd. (default: the largest of the adapters')")
   var rank: Int?
 
   @Option(help: "The share of numbers that ties, dare and pruning keep.")
@@ -51,7 +51,7 @@ struct CombineCommand: ParsableCommand {
   func run() throws {
     try output.prepare()
     let members = try adapters.map { try $0.open() }
-    let target = try writing.url(beside: adapters[0].url, suffix: "combined")
+    let target = try writing.url(for: adapters[0].url, suffix: "combined")
     var combination = Combination()
     combination.method = method
     combination.rank = rank

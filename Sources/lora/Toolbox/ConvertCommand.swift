@@ -18,7 +18,7 @@ struct ConvertCommand: ParsableCommand {
         lora convert ia3-adapter/ --to lora --base my-model/ --rank 32
       """)
 
-  @Argument(help: "The adapter.")
+  @Argument(help: "The adapter.", completion: .file())
   var adapter: String
 
   @Option(help: "The format to write, or lora: another method's adapter as a plain LoRA, exactly.")
@@ -27,7 +27,7 @@ struct ConvertCommand: ParsableCommand {
   @Option(
     help: ArgumentHelp(
       "The model: to turn kohya's flat names back into paths, and for what depends on its weights (IA3, VeRA).",
-      valueName: "model"))
+      valueName: "model"), completion: .file())
   var base: String?
 
   @Option(help: "With --to lora: the rank to approximate with where a method is no product of two factors.")
@@ -45,7 +45,7 @@ struct ConvertCommand: ParsableCommand {
   func run() throws {
     try output.prepare()
     let adapter = try StoredAdapter(contentsOf: URL(fileURLWithPath: adapter))
-    var target = try writing.url(beside: adapter.url, suffix: to.rawValue)
+    var target = try writing.url(for: adapter.url, suffix: to.rawValue)
     // A PEFT or mlx-lm adapter is a directory, a kohya adapter a file.
     if writing.path == nil {
       let isFile = to == .kohya || to == .lora && adapter.format.isFile

@@ -16,10 +16,10 @@ struct DiffCommand: ParsableCommand {
         lora diff model.safetensors tuned.safetensors
       """)
 
-  @Argument(help: "An adapter or a checkpoint.")
+  @Argument(help: "An adapter or a checkpoint.", completion: .file())
   var first: String
 
-  @Argument(help: "Another one of the same kind.")
+  @Argument(help: "Another one of the same kind.", completion: .file())
   var second: String
 
   @OptionGroup var output: OutputOptions

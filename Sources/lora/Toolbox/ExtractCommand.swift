@@ -17,10 +17,10 @@ struct ExtractCommand: ParsableCommand {
         lora extract base/ tuned/ --budget 20MB --dtype bf16
       """)
 
-  @Argument(help: "The base model: a directory, an index or a file.")
+  @Argument(help: "The base model: a directory, an index or a file.", completion: .file())
   var base: String
 
-  @Argument(help: "The fine-tuned model.")
+  @Argument(help: "The fine-tuned model.", completion: .file())
   var tuned: String
 
   @Option(help: "The rank of every module.")
@@ -41,7 +41,7 @@ struct ExtractCommand: ParsableCommand {
   @Option(help: "Format of the factors.")
   var dtype = FormatArgument.f32
 
-  @Option(help: "Pairs of products that sharpen the randomised decomposition. Default: 2 to 4, by rank.")
+  @Option(help: "Pairs of products that sharpen the randomised decomposition. (default: 2 to 4, by rank)")
   var powerIterations: Int?
 
   @Option(help: "Seed of the randomised decomposition.")
@@ -68,7 +68,7 @@ struct ExtractCommand: ParsableCommand {
     try output.prepare()
     let base = try Checkpoint(URL(fileURLWithPath: base))
     let tuned = try Checkpoint(URL(fileURLWithPath: tuned))
-    let target = try writing.url(beside: tuned.url, suffix: "lora")
+    let target = try writing.url(for: tuned.url, suffix: "lora")
     var options = Extraction.Options()
     options.format = dtype.format
     options.keepsVectors = keepVectors

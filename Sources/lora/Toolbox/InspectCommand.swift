@@ -17,7 +17,7 @@ struct InspectCommand: ParsableCommand {
         lora inspect model.safetensors --values
       """)
 
-  @Argument(help: ArgumentHelp("An adapter, a checkpoint, or a directory of either.", valueName: "path"))
+  @Argument(help: ArgumentHelp("An adapter, a checkpoint, or a directory of either.", valueName: "path"), completion: .file())
   var path: String
 
   @Flag(help: "Read all numbers of a checkpoint too, to find NaN and infinity.")

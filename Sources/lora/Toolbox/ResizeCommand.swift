@@ -15,7 +15,7 @@ struct ResizeCommand: ParsableCommand {
         lora resize my-adapter/ --energy 0.99 -o small/
       """)
 
-  @Argument(help: "The adapter.")
+  @Argument(help: "The adapter.", completion: .file())
   var adapter: String
 
   @Option(help: "The new rank of every module.")
@@ -53,7 +53,7 @@ struct ResizeCommand: ParsableCommand {
   func run() throws {
     try output.prepare()
     let adapter = try StoredAdapter(contentsOf: URL(fileURLWithPath: adapter))
-    let target = try writing.url(beside: adapter.url, suffix: rank.map { "r\($0)" } ?? "resized")
+    let target = try writing.url(for: adapter.url, suffix: rank.map { "r\($0)" } ?? "resized")
     let selection: RankSelection =
       rank.map { .fixed($0) } ?? energy.map { .energy($0) } ?? ratio.map { .ratioToLargest($0) } ?? .sum(cumulative!)
     var resizing = Resizing(selection)
