@@ -291,13 +291,13 @@ extension DigitReport {
             + "\(b.shape[0]) × \(b.shape[1]), and their product has the shape of W, \(delta.shape[0]) × \(delta.shape[1]). "
             + "A began random and B at zero; what B has become is what was learnt."),
         .row(rows),
-        .figure(
+        .row([
           Heatmap(
-            title: "B of \(first.path), turned", b.transposed(), rowLabel: "rank", columnLabel: "output", width: 480,
-            height: 90)),
-        .figure(
+            title: "B of \(first.path), turned", b.transposed(), rowLabel: "rank", columnLabel: "output", width: 560,
+            height: 90),
           Heatmap(
-            title: "B of \(last.path)", lastB, rowLabel: "digit", columnLabel: "rank", width: 300, height: 220)),
+            title: "B of \(last.path)", lastB, rowLabel: "digit", columnLabel: "rank", width: 300, height: 220),
+        ]),
         .row(
           [
             Heatmap(
@@ -316,7 +316,8 @@ extension DigitReport {
     let charts = spectra.map { layer in
       LineChart(
         title: layer.path, series: layer.curves.map { curve(named: $0.name, $0.values) }, xLabel: "index",
-        yLabel: "singular value", xScale: .logarithmic, yScale: .logarithmic, width: 480)
+        yLabel: "singular value", xScale: .logarithmic, yScale: .logarithmic,
+        width: spectra.count > 2 ? 330 : 480, height: 300)
     }
     return .init(
       "Singular values",
@@ -325,8 +326,8 @@ extension DigitReport {
           "The singular values of a layer's weight W, of what full-parameter training added to it, and of what LoRA "
             + "added. " + spectra.map(\.comparison).joined(separator: " ")
             + " What a short training teaches lies in few directions, and those are what LoRA's few ranks are for."),
-        .row(Array(charts.prefix(2))),
-      ] + charts.dropFirst(2).map { .figure($0) })
+        .row(charts),
+      ])
   }
 
   /// Values down to a hundred-thousandth of the largest: what lies below is rounding.

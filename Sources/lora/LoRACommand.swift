@@ -19,6 +19,7 @@ struct LoRACommand: AsyncParsableCommand {
     ])
 
   static func main() async {
+    _ = programStart
     do {
       try checkNames(CommandLine.arguments.dropFirst())
       var command = try parseAsRoot()
@@ -52,10 +53,10 @@ struct LoRACommand: AsyncParsableCommand {
       let names = command.configuration.subcommands.compactMap { $0.configuration.commandName }
       guard !names.isEmpty, !argument.hasPrefix("-") else { return }
       guard let index = names.firstIndex(of: argument) else {
-        let nearest = names.map { (name: $0, distance: editDistance($0, argument)) }.min { $0.distance < $1.distance }!
+        let nearest = names.min { editDistance($0, argument) < editDistance($1, argument) }!
+        let meant = names.first { $0.hasPrefix(argument) } ?? (editDistance(nearest, argument) <= 2 ? nearest : nil)
         throw ValidationError(
-          "There is no command '\(argument)'."
-            + (nearest.distance <= 2 || nearest.name.hasPrefix(argument) ? " Did you mean '\(nearest.name)'?" : ""))
+          "There is no command '\(argument)'." + (meant.map { " Did you mean '\($0)'?" } ?? ""))
       }
       command = command.configuration.subcommands[index]
     }

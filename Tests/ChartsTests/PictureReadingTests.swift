@@ -1,5 +1,6 @@
 import Foundation
-import LoRAKit
+import LoRACharts
+import LoRATensors
 import TestSupport
 import Testing
 
@@ -72,9 +73,12 @@ import Testing
   }
 
   /// 5 × 3 pixels with red falling from left to right, blue rising downwards; made by Fixtures/pictures/make.py.
-  @Test("JPEG and WebP are read, in colour and grey, the transparent on white", arguments: [
-    ("colour.jpg", 3, 6), ("grey.jpg", 1, 4), ("lossless.webp", 3, 0), ("lossy.webp", 3, 40), ("transparent.webp", 3, 0),
-  ])
+  @Test(
+    "JPEG and WebP are read, in colour and grey, the transparent on white",
+    arguments: [
+      ("colour.jpg", 3, 2), ("grey.jpg", 1, 4), ("lossless.webp", 3, 0), ("lossy.webp", 3, 2),
+      ("transparent.webp", 3, 0),
+    ])
   func compressed(_ name: String, _ channels: Int, _ tolerance: Int) throws {
     let folder = fixtures.appendingPathComponent("pictures")
     let picture = try Picture(contentsOf: Data(contentsOf: folder.appendingPathComponent(name)))
@@ -85,7 +89,9 @@ import Testing
     #expect(zip(picture.pixels, expected.pixels).allSatisfy { abs(Int($0) - Int($1)) <= tolerance })
   }
 
-  @Test("Every prefix of a JPEG and of a WebP is an error, never a crash", arguments: ["colour.jpg", "lossless.webp", "lossy.webp"])
+  @Test(
+    "Every prefix of a JPEG and of a WebP is an error, never a crash",
+    arguments: ["colour.jpg", "lossless.webp", "lossy.webp"])
   func cutOff(_ name: String) throws {
     let data = try Data(contentsOf: fixtures.appendingPathComponent("pictures/\(name)"))
     for length in 0..<data.count - 2 {  // a JPEG ends with a marker, a WebP may with padding
@@ -93,7 +99,9 @@ import Testing
     }
   }
 
-  @Test("A few bytes that claim millions of pixels are refused before memory is taken", arguments: ["bomb.jpg", "bomb.webp", "bomb.png"])
+  @Test(
+    "A few bytes that claim millions of pixels are refused before memory is taken",
+    arguments: ["bomb.jpg", "bomb.webp", "bomb.png"])
   func bombs(_ name: String) throws {
     let data = try Data(contentsOf: fixtures.appendingPathComponent("pictures/\(name)"))
     #expect(data.count < 2000)

@@ -47,7 +47,7 @@ struct ReportTests {
     let report = Report(title: "", summary: "", sections: [.init("", [.row(Array(repeating: matrix, count: 5))])])
     let lines = ParsedMarkup(report.html).all("div", class: "side-by-side")
     // 5 · 309.6 + 112 > 1000 and 3 · 309.6 + 56 ≤ 1000; (1000 − 56)/1290 = 0.7318, and 0.7318 · 860 + 28 = 657.33.
-    #expect(lines.map { $0["style"] } == ["max-width:1000px", "max-width:657.33px"])
+    #expect(lines.map { $0["style"] } == ["max-width:min(1000px,100%)", "max-width:min(657.33px,65.73%)"])
   }
 
   @Test("Text in backquotes is code; a single backquote is itself")

@@ -1,4 +1,6 @@
-import LoRAKit
+import LoRAAdapters
+import LoRACharts
+import LoRAFiles
 import Testing
 
 /// One account: what is said here must be in every view.
@@ -169,7 +171,7 @@ private let report = Report(
                                             effective
         module                                   rank
         ─────────────────────────────────────────────
-        model.layer…elf_attn.q_proj.lora_A.x      1.5
+        model.layer…f_attn.q_proj.lora_A.x        1.5
         """)
     let cut = Table(
       columns: [.text("m"), "one", "two"], rows: [["x", "1234567890123456789012", "1234567890123456789012"]])

@@ -174,13 +174,13 @@ struct ModelCommandTests {
   @Test(
     "wrong usage is exit code 64 and says what is needed",
     arguments: [
-      (["train", "classify"], "--model"), (["logits", "m"], "--ids or --text"), (["logits", "m", "--ids", "1,x"], "x"),
+      (["train", "classify"], "--model"), (["logits", "m"], "--ids or --text"),
+      (["logits", "--ids", "1"], "--model FOLDER"), (["logits", "m", "--ids", "1,x"], "x"),
       (["generate", "--model", "m", "--top-p", "2"], "above 0 and up to 1"),
       (["generate", "--model", "m", "--temperature=-1"], "at least 0"),
       (["classify", "--model", "m", "--top", "0", "a"], "at least 1"),
       (["train", "classify", "--model", "m", "--data", "d", "-o", "o", "--rank", "0"], "at least 1"),
       (["train", "classify", "--model", "m", "--data", "d", "-o", "o", "--full", "--method", "dora"], "--full"),
-      (["train", "classify", "--model", "m", "--data", "d", "-o", "o", "--report", "r.html"], "--eval"),
       (["train", "lm", "--model", "m", "--data", "d", "-o", "o", "--length", "1"], "at least 2"),
     ])
   func usage(_ arguments: [String], _ expected: String) throws {

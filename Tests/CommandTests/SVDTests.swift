@@ -168,7 +168,8 @@ struct SVDTests {
     "Input that can't be used is an error that says why, and nothing is written",
     arguments: [
       (["absent.png"], "no such file"), (["cut.png"], "cut off"), (["text.txt"], "is no picture"),
-      (["photo.jpg"], "libjpeg-turbo says"), (["cut.safetensors"], "safetensors"), (["vector.npy"], "[5]"), (["nan.npy"], "row 1"),
+      (["photo.jpg"], "libjpeg-turbo says"), (["cut.safetensors"], "safetensors"), (["vector.npy"], "[5]"),
+      (["nan.npy"], "row 1"),
       (["good.png", "--rank", "9"], "rank 9 is above the smaller side of shape [8, 9]"),
       (["model.safetensors", "--rank", "2,9"], "a.weight: rank 9"),
       (["model.safetensors", "--tensor", "c"], "a.weight [4, 6]"),

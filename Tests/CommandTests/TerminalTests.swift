@@ -63,7 +63,8 @@ import Testing
     #expect(try CommandRun(["inspect", Self.adapter, "--report", "-", "--json", "-"]).exitCode == 64)
   }
 
-  @Test("every command writes a page that names what it is about, the command itself, and the date", arguments: commands)
+  @Test(
+    "every command writes a page that names what it is about, the command itself, and the date", arguments: commands)
   func pages(_ arguments: [String]) throws {
     let folder = try TemporaryFolder()
     let report = folder.file("r.html")
@@ -71,7 +72,7 @@ import Testing
       arguments.map { $0 == "OUT" ? folder.file("out").path : $0 } + ["--report", report.path, "--quiet"])
     #expect(run.exitCode == 0 || arguments[0] == "check")
     let page = try String(contentsOf: report, encoding: .utf8)
-    #expect(page.contains("lora <wbr/>") || page.contains("lora \(arguments[0])"))
+    #expect(page.contains("lora \(arguments[0])"))
     let title = try #require(page.firstMatch(of: /<title>(.*)<\/title>/)?.1)
     if let path = arguments.dropFirst().first(where: { $0.hasPrefix("/") }) {
       #expect(title.contains(URL(fileURLWithPath: path).lastPathComponent), "\(title)")
@@ -110,11 +111,13 @@ import Testing
   }
 
   #if os(Linux)
-    @Test("bash completes commands, options, their values, and paths", arguments: [
-      ("lora ins", "inspect"), ("lora convert x --to ml", "mlx"), ("lora resize --rat", "--ratio"),
-      ("lora inspect fi", "file.safetensors"), ("lora generate --model mod", "model"),
-      ("lora inspect x --color ne", "never"),
-    ])
+    @Test(
+      "bash completes commands, options, their values, and paths",
+      arguments: [
+        ("lora ins", "inspect"), ("lora convert x --to ml", "mlx"), ("lora resize --rat", "--ratio"),
+        ("lora inspect fi", "file.safetensors"), ("lora generate --model mod", "model"),
+        ("lora inspect x --color ne", "never"),
+      ])
     func bash(_ line: String, _ expected: String) throws {
       let folder = try TemporaryFolder()
       try Data().write(to: folder.file("file.safetensors"))
@@ -123,9 +126,8 @@ import Testing
         .write(to: folder.file("script"), atomically: true, encoding: .utf8)
       let words = line.split(separator: " ").map(String.init)
       let script = """
-        source script; COMP_WORDS=(\(words.joined(separator: " "))); COMP_CWORD=\(words.count - 1); COMP_LINE='\(line)'
-        COMP_POINT=${#COMP_LINE}; function=$(complete -p lora | sed 's/.*-F \\([^ ]*\\).*/\\1/')
-        $function lora '\(words.last!)' '\(words[words.count - 2])'; printf '%s\\n' "${COMPREPLY[@]}"
+        source ./script; COMP_WORDS=(\(line)); COMP_CWORD=\(words.count - 1); COMP_LINE='\(line)'
+        COMP_POINT=${#COMP_LINE}; _lora lora '\(words.last!)' '\(words[words.count - 2])'; printf '%s\\n' "${COMPREPLY[@]}"
         """
       let process = Process()
       process.executableURL = URL(fileURLWithPath: "/bin/bash")
@@ -136,7 +138,8 @@ import Testing
       try process.run()
       let output = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
       process.waitUntilExit()
-      #expect(output.split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }.contains(expected), "\(output)")
+      #expect(
+        output.split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }.contains(expected), "\(output)")
     }
   #endif
 }

@@ -1,7 +1,10 @@
 // What a decoder writes: which tokens may be drawn, several adapters on one model, texts side by side.
 import Foundation
-import LoRAKit
+import LoRAAdapters
+import LoRAFiles
+import LoRAFormats
 import LoRAModels
+import LoRATensors
 import TestSupport
 import Testing
 
@@ -45,12 +48,11 @@ struct GenerationTests {
     try FileManager.default.copyItem(at: folder.appendingPathComponent("small-decoder"), to: model)
     try FileManager.default.copyItem(
       at: folder.appendingPathComponent("tokenizer-metaspace.json"), to: model.appendingPathComponent("tokenizer.json"))
-    let adapters = try [("a", FineTuningRecipe.Method.lora, 5 as UInt64), ("b", .dora, 6)].map { name, method, seed in
+    let adapters = try [("a", Scaling.standard, 5 as UInt64), ("b", .rankStabilized, 6)].map { name, scaling, seed in
       let decoder = try languageModel(contentsOf: model)
-      var recipe = FineTuningRecipe()
-      (recipe.method, recipe.rank, recipe.alpha) = (method, 2, 3)
       var generator = SeededGenerator(seed: seed)
-      try recipe.prepare(decoder, using: &generator)
+      try decoder.attach(
+        LoRAConfiguration(rank: 2, alpha: 3, scaling: scaling), to: .names(["q_proj", "v_proj"]), using: &generator)
       for item in decoder.allParameters where item.name.hasSuffix(".b") {
         try item.parameter.assignOriginal(.normal(item.parameter.shape, deviation: 0.5, using: &generator))
       }
@@ -90,49 +92,4 @@ struct GenerationTests {
   }
 
   // MARK: Side by side
-
-  @Test("texts grow side by side; a row is given out once no later text changes it")
-  func columns() throws {
-    #expect(TextColumns(count: 2, within: 58) == nil)
-    var columns = try #require(TextColumns(count: 2, within: 59))
-    #expect(columns.width == 28)
-    columns.append("A line that is longer than its", to: 0)
-    #expect(columns.completeRows().isEmpty)
-    columns.append("ROMEO:\n\nO!", to: 1)
-    #expect(columns.completeRows() == ["A line that is longer than   │ ROMEO:"])
-    columns.end(1)
-    columns.append(" column", to: 0)
-    #expect(columns.completeRows().isEmpty)
-    columns.end(0)
-    #expect(columns.completeRows() == ["its column                   │ ", "                             │ O!"])
-    #expect(columns.header(["base", "a"])[0] == "base                         │ a")
-  }
-
-  @Test("lines break at spaces, beside wide characters, and within what is longer than a line")
-  func wrapping() throws {
-    func lines(_ pieces: String...) throws -> [String] {
-      var columns = try #require(TextColumns(count: 1, within: 28))
-      for piece in pieces { columns.append(piece, to: 0) }
-      columns.end(0)
-      return columns.completeRows()
-    }
-    let text = "Once upon a time, there was a little girl named Lily.\tShe loved to play."
-    let whole = try lines(text)
-    #expect(whole == ["Once upon a time, there was", "a little girl named Lily.", "She loved to play."])
-    #expect(
-      whole == (try lines(String(text.prefix(13)), String(text.dropFirst(13).prefix(20)), String(text.dropFirst(33)))))
-    // 28 cells exactly, then a space: nothing of it is on the next line.
-    #expect(try lines(String(repeating: "a", count: 28) + " b") == [String(repeating: "a", count: 28), "b"])
-    #expect(try lines(String(repeating: "a", count: 30)) == [String(repeating: "a", count: 28), "aa"])
-    // Fourteen characters of two cells each fill a line.
-    #expect(try lines(String(repeating: "語", count: 15)) == [String(repeating: "語", count: 14), "語"])
-    #expect(try lines("a" + String(repeating: "語", count: 14)).map(\.count) == [14, 1])
-    #expect(try lines("ab " + String(repeating: "語", count: 14)).map(\.count) == [15, 2])
-    #expect(try lines("\u{1B}[31mred\r\n") == ["[31mred"])
-  }
-
-  @Test(
-    "cells of a terminal",
-    arguments: [("abc", 3), ("é", 1), ("e\u{301}", 1), ("日本", 4), ("ｆ", 2), ("🙂", 2), ("❤️", 2), ("한글", 4)])
-  func cells(text: String, width: Int) { #expect(text.displayWidth == width) }
 }

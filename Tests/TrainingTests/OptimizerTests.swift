@@ -142,4 +142,12 @@ struct SamplingTests {
     #expect(result.worstClass == 2)
     #expect(result.confusion == [[1, 1, 0], [0, 1, 0], [1, 1, 1]])
   }
+
+  @Test("errors mended and new ones are told apart")
+  func changes() {
+    let before = ClassificationResult(labels: [0, 1, 1, 0, 2], predictions: [0, 0, 1, 2, 1], classCount: 3)
+    let after = ClassificationResult(labels: [0, 1, 1, 0, 2], predictions: [1, 1, 1, 0, 0], classCount: 3)
+    let changes = after.changes(since: before)
+    #expect(changes.mended == [1, 3] && changes.broken == [0])
+  }
 }

@@ -2,9 +2,13 @@ import LoRATensors
 
 /// A matrix beside the two thin ones that it is the product of: cells of one size, colours of one scale.
 public struct MatrixProduct: Chart {
+  /// The heading.
   public let title: String
+  /// [rows, columns]
   public let product: Tensor
+  /// [rows, rank]
   public let left: Tensor
+  /// [rank, columns]
   public let right: Tensor
   /// Of the product and of the two factors.
   public let names: [String]

@@ -1,5 +1,5 @@
-import CTurboJPEG
 import Foundation
+import LoRACTurboJPEG
 
 extension Picture {
   static func isJPEG(_ data: Data) -> Bool { data.starts(with: [0xFF, 0xD8, 0xFF]) }
@@ -18,6 +18,9 @@ extension Picture {
       let source = bytes.bindMemory(to: UInt8.self).baseAddress
       var (width, height, subsampling, colors) = (Int32(0), Int32(0), Int32(0), Int32(0))
       try check(tjDecompressHeader3(decoder, source, UInt(bytes.count), &width, &height, &subsampling, &colors))
+      guard width > 0, height > 0 else {
+        throw PictureError(description: "is damaged or cut off: libjpeg-turbo says that it has no picture")
+      }
       try checkSize(width: Int(width), height: Int(height), bytes: bytes.count)
       let isGrey = colors == Int32(TJCS_GRAY.rawValue)
       let (format, channels) = isGrey ? (TJPF_GRAY, 1) : (TJPF_RGB, 3)

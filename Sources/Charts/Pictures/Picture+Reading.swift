@@ -1,5 +1,5 @@
-import CPNG
 import Foundation
+import LoRACPNG
 
 /// Why bytes are not a picture that can be read.
 public struct PictureError: Error, Equatable, CustomStringConvertible {

@@ -1,5 +1,5 @@
-import CWebP
 import Foundation
+import LoRACWebP
 
 extension Picture {
   static func isWebP(_ data: Data) -> Bool {

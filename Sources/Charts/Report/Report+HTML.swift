@@ -94,7 +94,7 @@ extension Report {
       guard let chart = figure as? any Chart else { return wrap(figure.html, caption) }
       let drawing = chart.drawing
       let (least, most) = (number(drawing.width * leastScale), number(drawing.width * mostScale))
-      let style = "max-width:\(most)px;min-width:min(100%,\(least)px)"
+      let style = "--most:\(most)px;min-width:min(100%,\(least)px)"
       return wrap("<div class=\"single\" style=\"\(style)\">\(drawing.fragment)</div>", caption)
     case .row(let charts, let caption):
       let lines = lines(of: charts.map(\.drawing))
@@ -103,8 +103,9 @@ extension Report {
       // One scale for all lines, so that charts of one size stay of one size.
       let scale = lines.map { (pageWidth - gaps($0)) / max(1, width($0)) }.reduce(mostScale, min)
       let content = lines.map { line in
-        let most = number(scale * width(line) + gaps(line))
-        return "<div class=\"side-by-side\" style=\"max-width:\(most)px\">\(line.map(cell).joined())</div>"
+        let most = scale * width(line) + gaps(line)
+        let style = "max-width:min(\(number(most))px,\(number(most / pageWidth * 100))%)"
+        return "<div class=\"side-by-side\" style=\"\(style)\">\(line.map(cell).joined())</div>"
       }
       return wrap(content.joined(), caption)
     }
@@ -129,7 +130,8 @@ extension Report {
   private static func cell(_ drawing: Drawing) -> String {
     let aspect = number(drawing.width / max(1, drawing.height))
     let least = number(drawing.width * leastScale)
-    return "<div style=\"flex:\(aspect) 1 0;min-width:min(100%,\(least)px)\">\(drawing.fragment)</div>"
+    let most = number(drawing.width * mostScale)
+    return "<div style=\"flex:\(aspect) 1 0;--most:\(most)px;min-width:min(100%,\(least)px)\">\(drawing.fragment)</div>"
   }
 
   /// Of the page's content at its widest, and between charts; both also in the style sheet.
@@ -182,6 +184,7 @@ extension Style {
     .lora-figure.alone section{margin-top:20px;padding-top:14px}
     .lora-figure figure{margin:22px 0 0}
     .lora-figure :is(.single,.side-by-side>div)>svg{display:block;width:100%;height:auto}
+    .lora-figure .single{max-width:var(--most)}
     .lora-figure .side-by-side{display:flex;gap:28px}
     .lora-figure .side-by-side+.side-by-side{margin-top:22px}
     .lora-figure figcaption{color:var(--muted);font-size:14px;line-height:1.5;margin-top:10px;max-width:76ch}
@@ -199,13 +202,13 @@ extension Style {
     .lora-figure .fields td{overflow-wrap:anywhere}
     .lora-figure .conclusion{font-weight:600;margin-top:.6em}
     @media screen and (max-width:860px){.lora-figure .side-by-side{flex-direction:column;align-items:start;max-width:none!important}\
-    .lora-figure .side-by-side>div{flex:none!important;width:100%}}
+    .lora-figure .side-by-side>div{flex:none!important;width:100%;max-width:var(--most)}}
     @media print{.lora-figure section{margin-top:16px;padding-top:12px}.lora-figure figure{margin-top:10px}\
     .lora-figure :is(svg,.tile,tr,.highlights>div){break-inside:avoid}.lora-figure :is(h2,thead){break-after:avoid}\
     .lora-figure h2{font-size:16px}.lora-figure .table{overflow:visible}.lora-figure :is(.table,.fields,.table table){font-size:9px}\
     .lora-figure .highlights{gap:8px;margin-top:8px}.lora-figure .highlights>div{padding:6px 8px}\
     .lora-figure .highlights dd{font-size:14px}.lora-figure :is(.highlights dt,figcaption){font-size:9px}\
-    .lora-figure .single{max-width:110mm!important}.lora-figure .tiles{gap:6px;grid-template-columns:repeat(12,1fr)!important}\
+    .lora-figure .single{max-width:min(110mm,var(--most))}.lora-figure .tiles{gap:6px;grid-template-columns:repeat(12,1fr)!important}\
     .lora-figure .tiles.large{grid-template-columns:repeat(4,1fr)!important}.lora-figure .tile div{font-size:8px}}
     """
 

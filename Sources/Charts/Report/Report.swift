@@ -12,17 +12,23 @@ import LoRATensors
 /// ```
 /// Text in `backquotes` is set as code; nothing else in prose has a meaning.
 public struct Report: Sendable {
+  /// A heading and what stands under it.
   public struct Section: Sendable {
+    /// The heading.
     public var title: String
+    /// From top to bottom.
     public var blocks: [Block]
 
+    /// A section of these blocks.
     public init(_ title: String, _ blocks: [Block]) {
       self.title = title
       self.blocks = blocks
     }
   }
 
+  /// A part of a section.
   public enum Block: Sendable {
+    /// A paragraph.
     case prose(String)
     /// Prose for a page, where there is room.
     case note(String)
@@ -30,6 +36,7 @@ public struct Report: Sendable {
     case highlights([Field])
     /// Names and values, a line each.
     case fields([Field])
+    /// For every view; JSON has it by its key.
     case table(Table, caption: String? = nil)
     /// For a page.
     case figure(any Figure, caption: String? = nil)
@@ -42,10 +49,14 @@ public struct Report: Sendable {
 
   /// How it ended, in a sentence.
   public struct Conclusion: Sendable {
+    /// How it is coloured.
     public enum Tone: Sendable { case plain, good, bad }
+    /// The sentence.
     public let text: String
+    /// Whether that is well.
     public let tone: Tone
 
+    /// A sentence and whether that is well.
     public init(_ text: String, _ tone: Tone = .plain) {
       self.text = text
       self.tone = tone
@@ -54,10 +65,13 @@ public struct Report: Sendable {
 
   /// What it is about, with names.
   public var title: String
+  /// What one sees, in a few sentences.
   public var summary: String
+  /// From top to bottom.
   public var sections: [Section]
   /// `nil` where nothing is looked for.
   public var findings: [Finding]?
+  /// The last word.
   public var conclusion: Conclusion?
   /// What was asked for and how it was made; for a page.
   public var settings: [Field]
@@ -65,6 +79,7 @@ public struct Report: Sendable {
   public var members: [JSON.Member]
   private var parts: JSON?
 
+  /// A report, whose parts may be added later.
   public init(
     title: String, summary: String, sections: [Section] = [], findings: [Finding]? = nil,
     conclusion: Conclusion? = nil, settings: [Field] = [], members: [JSON.Member] = []

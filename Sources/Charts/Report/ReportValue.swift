@@ -5,6 +5,7 @@ import LoRATraining
 extension Report {
   /// A value with what it is. How it is written follows from that, in one place for every view.
   public enum Value: Sendable, Equatable, ExpressibleByStringInterpolation {
+    /// As it is.
     case text(String)
     /// 2807010 as "2,807,010".
     case count(Int)
@@ -16,18 +17,23 @@ extension Report {
     case share(Double)
     /// 27136 as "27.1 kB".
     case bytes(Int)
+    /// "0.03 s", "12:05".
     case seconds(Double)
     /// Sizes of axes: "[64, 32]".
     case shape([Int])
+    /// With commas between them.
     case list([Value])
     /// "16 → 3"
     indirect case change(Value, Value)
     /// "–"; null in JSON.
     case unknown
 
+    /// Text.
     public init(stringLiteral text: String) { self = .text(text) }
 
+    /// Text, or that it is unknown.
     public static func text(_ text: String?) -> Value { text.map { .text($0) } ?? .unknown }
+    /// Texts with commas between them.
     public static func texts(_ texts: [String]) -> Value { .list(texts.map { .text($0) }) }
 
     /// As people read it.
@@ -85,8 +91,10 @@ extension Report {
     public let label: String?
     /// `nil`: for people only.
     public let key: String?
+    /// What it is.
     public let value: Value
 
+    /// A value with its name, its key, or both.
     public init(_ label: String? = nil, key: String? = nil, _ value: Value) {
       (self.label, self.key, self.value) = (label, key, value)
     }

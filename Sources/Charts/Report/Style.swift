@@ -61,7 +61,7 @@ enum Style {
     .lora-figure th:last-child,.lora-figure td:last-child{padding-right:0}
     .lora-figure thead th{color:var(--muted);font-weight:600;border-bottom-color:var(--axis);vertical-align:bottom}
     .lora-figure .table :is(th,td).leading{text-align:left}
-    .lora-figure td.leading{white-space:normal}
+    .lora-figure td.path{white-space:normal;min-width:9em}
     .lora-figure tfoot td{border-bottom:0;border-top:1px solid var(--axis);font-weight:600}
     .lora-figure td{vertical-align:top}
     .lora-figure td.prose{white-space:normal;overflow-wrap:anywhere;min-width:18em;max-width:52em}

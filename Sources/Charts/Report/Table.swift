@@ -10,6 +10,7 @@ import LoRATensors
 /// ])
 /// ```
 public struct Table: Figure {
+  /// A column's heading and how its entries lie.
   public struct Column: Sendable, ExpressibleByStringInterpolation {
     /// `nil`: for programs only.
     public let name: String?
@@ -22,13 +23,16 @@ public struct Table: Figure {
     /// What stands below the rows.
     public let total: Report.Value?
 
+    /// A column; of numbers unless it is said to hold text.
     public init(
       _ name: String?, key: String? = nil, isText: Bool = false, wraps: Bool = false, total: Report.Value? = nil
     ) {
       (self.name, self.key, self.isText, self.wraps, self.total) = (name, key, isText, wraps, total)
     }
 
+    /// A column of numbers.
     public init(stringLiteral name: String) { self.init(name) }
+    /// A column of short texts.
     public static func text(_ name: String) -> Column { Column(name, isText: true) }
     /// Text of any length.
     public static func prose(_ name: String) -> Column { Column(name, isText: true, wraps: true) }
@@ -39,6 +43,7 @@ public struct Table: Figure {
     let column: Column
     let value: (Row) -> Report.Value
 
+    /// A column and how its value is read from a row.
     public init(
       _ name: String? = nil, key: String? = nil, total: Report.Value? = nil, _ value: @escaping (Row) -> Report.Value
     ) {
@@ -47,10 +52,13 @@ public struct Table: Figure {
     }
   }
 
+  /// The heading; nil for none.
   public let title: String?
   /// Its name in JSON; `nil`: for people only.
   public let key: String?
+  /// From left to right.
   public let columns: [Column]
+  /// From top to bottom, each with one entry a column.
   public let rows: [[Report.Value]]
   /// The row that stands out.
   public let emphasizedRow: Int?
@@ -95,7 +103,8 @@ public struct Table: Figure {
     func cell(_ column: Column, _ text: String) -> Markup {
       switch (column.isText, column.wraps) {
       case (true, true): Markup("td", ["class": "leading prose"], breakable: text)
-      case (true, false): Markup("td", ["class": "leading"], breakable: text)
+      case (true, false):
+        Markup("td", ["class": text.count > 24 ? "leading path" : "leading"], breakable: text)
       default: Markup("td", text: text)
       }
     }

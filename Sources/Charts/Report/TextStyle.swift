@@ -4,10 +4,11 @@
 public struct TextStyle: Sendable {
   /// Cells of a line; `nil`: as many as it takes.
   public var width: Int?
+  /// Whether there are colours.
   public var isColored: Bool
 
+  /// A layout for so many cells, of which at least 40 are used.
   public init(width: Int? = nil, isColored: Bool = false) {
-    // What is narrower is laid out for 40 cells.
     self.width = width.map { max(40, $0) }
     self.isColored = isColored
   }
@@ -18,6 +19,7 @@ public struct TextStyle: Sendable {
   /// No bound, no colours: for files and pipes.
   public static let plain = TextStyle()
 
+  /// Colours and weights, by their codes (ECMA-48, select graphic rendition).
   public enum Paint: String, Sendable {
     case bold = "1"
     case dim = "2"
@@ -26,6 +28,7 @@ public struct TextStyle: Sendable {
     case yellow = "33"
   }
 
+  /// The text in a colour, where there are any.
   public func painted(_ text: String, _ paint: Paint?) -> String {
     guard isColored, let paint, !text.isEmpty else { return text }
     return "\u{1B}[\(paint.rawValue)m\(text)\u{1B}[0m"

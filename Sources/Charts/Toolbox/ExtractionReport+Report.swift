@@ -41,9 +41,9 @@ extension ExtractionReport: CustomPlaygroundDisplayConvertible {
 
 extension Extraction {
   /// What would be done, before it is.
-  public var planReport: Report {
+  public func planReport(title: String) -> Report {
     Report(
-      title: "An adapter to extract", summary: "\(grouped(moduleCount)) modules changed and would get factors.",
+      title: title, summary: "\(grouped(moduleCount)) modules changed and would get factors.",
       findings: findings, conclusion: .written(nil, as: "adapter"),
       members: [.init("output", .null), .init("modules", .integer(moduleCount))])
   }

@@ -26,7 +26,9 @@ struct DigitsCommand: AsyncParsableCommand {
   @Option(help: "The embedded sample of 5,000 digits, or all of MNIST, downloaded once to your cache folder.")
   var dataset = Dataset.sample
 
-  @Option(help: ArgumentHelp("A folder with MNIST's four IDX files, gzipped or not, instead.", valueName: "folder"), completion: .file())
+  @Option(
+    help: ArgumentHelp("A folder with MNIST's four IDX files, gzipped or not, instead.", valueName: "folder"),
+    completion: .file())
   var data: String?
 
   @Option(help: "The digit to teach, 0 to 9. (default: the one that the base reads worst)")
@@ -65,10 +67,14 @@ struct DigitsCommand: AsyncParsableCommand {
       valueName: "folder"), completion: .file())
   var save: String?
 
-  @Option(help: ArgumentHelp("Keep the state of the base's training here, every 500 steps.", valueName: "path"), completion: .file())
+  @Option(
+    help: ArgumentHelp("Keep the state of the base's training here, every 500 steps.", valueName: "path"),
+    completion: .file())
   var checkpoint: String?
 
-  @Option(help: ArgumentHelp("Go on from a kept state, with the same options as before.", valueName: "path"), completion: .file())
+  @Option(
+    help: ArgumentHelp("Go on from a kept state, with the same options as before.", valueName: "path"),
+    completion: .file())
   var resume: String?
 
   @OptionGroup var output: OutputOptions

@@ -16,7 +16,8 @@ struct ClassifyCommand: ParsableCommand {
   @OptionGroup var model: ModelOptions
 
   @Option(
-    help: ArgumentHelp("A PEFT folder with a classifier, as `lora train classify` writes it.", valueName: "folder"), completion: .file())
+    help: ArgumentHelp("A PEFT folder with a classifier, as `lora train classify` writes it.", valueName: "folder"),
+    completion: .file())
   var adapter: String?
 
   @Option(help: "How many classes to show for each text, likeliest first.")

@@ -20,7 +20,8 @@ struct EvaluateCommand: ParsableCommand {
   var adapter: String?
 
   @Option(
-    help: ArgumentHelp("Labelled texts (tsv, csv, jsonl) for a classifier, any text for a decoder.", valueName: "path"), completion: .file())
+    help: ArgumentHelp("Labelled texts (tsv, csv, jsonl) for a classifier, any text for a decoder.", valueName: "path"),
+    completion: .file())
   var data: String
 
   @OptionGroup var columns: ColumnOptions
@@ -152,7 +153,8 @@ extension Report.Field {
 /// Which columns of a labelled file hold text and label.
 struct ColumnOptions: ParsableArguments {
   @Option(
-    help: ArgumentHelp("The text's column: a name, or a position counted from 0. (default: found)", valueName: "column"))
+    help: ArgumentHelp("The text's column: a name, or a position counted from 0. (default: found)", valueName: "column")
+  )
   var textColumn: String?
 
   @Option(help: ArgumentHelp("The label's column, likewise.", valueName: "column"))

@@ -26,7 +26,8 @@ struct GenerateCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "A file with the text to go on with, less a line end at its end; - for standard input.", valueName: "path"), completion: .file())
+      "A file with the text to go on with, less a line end at its end; - for standard input.", valueName: "path"),
+    completion: .file())
   var promptFile: String?
 
   @Option(name: [.long, .customLong("max-tokens")], help: "The most tokens to write.")

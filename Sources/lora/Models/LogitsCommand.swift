@@ -14,7 +14,8 @@ struct LogitsCommand: ParsableCommand {
       """)
 
   @Option(
-    name: .customLong("model"), help: ArgumentHelp("A Hugging Face folder; it may also stand alone.", valueName: "folder"),
+    name: .customLong("model"),
+    help: ArgumentHelp("A Hugging Face folder; it may also stand alone.", valueName: "folder"),
     completion: .file())
   var named: String?
 
@@ -35,7 +36,9 @@ struct LogitsCommand: ParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
-    if (named == nil) == (alone == nil) { throw ValidationError("Name one model: lora logits --model FOLDER --ids 1,2") }
+    if (named == nil) == (alone == nil) {
+      throw ValidationError("Name one model: lora logits --model FOLDER --ids 1,2")
+    }
     if (ids == nil) == (text == nil) { throw ValidationError("Give either --ids or --text.") }
     if let ids { _ = try LogitsCommand.numbers(ids) }
   }

@@ -82,7 +82,9 @@ struct ModelCard {
   /// Also a string in YAML and in Python.
   private func quoted(_ text: String) -> String { JSON.string(text).compact }
 
-  private func code(_ text: String) -> String { "`\(text.visible.replacing("`", with: "'").replacing("\n", with: " "))`" }
+  private func code(_ text: String) -> String {
+    "`\(text.visible.replacing("`", with: "'").replacing("\n", with: " "))`"
+  }
 
   /// Without what Markdown would read as more than text.
   private func plain(_ text: String) -> String {

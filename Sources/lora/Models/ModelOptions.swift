@@ -6,7 +6,8 @@ import LoRAKit
 struct ModelOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "A Hugging Face folder: config.json, weights in safetensors, tokenizer.json.", valueName: "folder"), completion: .file())
+      "A Hugging Face folder: config.json, weights in safetensors, tokenizer.json.", valueName: "folder"),
+    completion: .file())
   var model: String
 
   var folder: URL { URL(fileURLWithPath: model) }

@@ -61,7 +61,8 @@ struct TrainClassifyCommand: ParsableCommand {
     try recipe.prepare(classifier.model, using: &generator)
     classifier.model.bert.recomputes = training.recompute
     let run = TrainingRun(
-      model: classifier.model, base: model.folder, options: training, recipe: recipe, plan: training.plan(defaultBatchSize: 32),
+      model: classifier.model, base: model.folder, options: training, recipe: recipe,
+      plan: training.plan(defaultBatchSize: 32),
       isQuiet: output.quiet)
     let shape = classifier.model.bert.configuration
     let longest = (0..<encoded.count).map(encoded.tokenCount).sorted(by: >).prefix(
@@ -102,10 +103,10 @@ struct TrainClassifyCommand: ParsableCommand {
         isQuiet: output.quiet)
     }
     let report = run.report(
-        outcome, trained: trained, on: "\(grouped(examples.count)) texts in \(classifier.labels.count) classes",
-        fields: account?.fields ?? [], curves: outcome.curves(unit: "loss", accuracy: true),
-        sections: account?.sections(evaluation!.texts) ?? [],
-        settings: [.init("model", .text(model.model)), .init("data", .text(data)), .init("evaluated on", .text(eval))])
+      outcome, trained: trained, on: "\(grouped(examples.count)) texts in \(classifier.labels.count) classes",
+      fields: account?.fields ?? [], curves: outcome.curves(unit: "loss", accuracy: true),
+      sections: account?.sections(evaluation!.texts) ?? [],
+      settings: [.init("model", .text(model.model)), .init("data", .text(data)), .init("evaluated on", .text(eval))])
     try run.write(
       report,
       configuration: try training.configuration(

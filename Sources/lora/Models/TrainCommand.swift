@@ -29,7 +29,8 @@ struct TrainLMCommand: ParsableCommand {
   @Option(help: ArgumentHelp("A text, or a jsonl file.", valueName: "path"), completion: .file())
   var data: String
 
-  @Option(help: ArgumentHelp("The same kind of file, to choose the best adapter by.", valueName: "path"), completion: .file())
+  @Option(
+    help: ArgumentHelp("The same kind of file, to choose the best adapter by.", valueName: "path"), completion: .file())
   var eval: String?
 
   @Option(help: "Tokens in a window. (default: 256, or as many as the model reads)")
@@ -85,7 +86,8 @@ struct TrainLMCommand: ParsableCommand {
           + (training.bias == .all ? "the model has no bias" : "no adapted module has a bias") + "; leave --bias out")
     }
     let run = TrainingRun(
-      model: decoder, base: model.folder, options: training, recipe: recipe, plan: training.plan(defaultBatchSize: 8), isQuiet: output.quiet
+      model: decoder, base: model.folder, options: training, recipe: recipe, plan: training.plan(defaultBatchSize: 8),
+      isQuiet: output.quiet
     )
     let longest = examples.windows.map(\.ids.count).max()! * run.plan.batchSize / run.plan.accumulation
     try run.announce(
@@ -115,9 +117,9 @@ struct TrainLMCommand: ParsableCommand {
       ]
     }
     let report = run.report(
-        outcome, trained: trained, on: "\(grouped(examples.count)) windows of text", fields: fields,
-        curves: outcome.curves(unit: "nats a token", accuracy: false), sections: [],
-        settings: [.init("model", .text(model.model)), .init("data", .text(data)), .init("evaluated on", .text(eval))])
+      outcome, trained: trained, on: "\(grouped(examples.count)) windows of text", fields: fields,
+      curves: outcome.curves(unit: "nats a token", accuracy: false), sections: [],
+      settings: [.init("model", .text(model.model)), .init("data", .text(data)), .init("evaluated on", .text(eval))])
     try run.write(
       report, configuration: try training.configuration(model: model.model, task: "CAUSAL_LM"), labels: nil,
       metrics: metrics)

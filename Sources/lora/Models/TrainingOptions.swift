@@ -91,10 +91,14 @@ struct TrainingOptions: ParsableArguments {
   @Option(help: "Stop after so many evaluations without a better one.")
   var patience: Int?
 
-  @Option(help: ArgumentHelp("Keep the run's state here, every 100 steps and when stopped.", valueName: "path"), completion: .file())
+  @Option(
+    help: ArgumentHelp("Keep the run's state here, every 100 steps and when stopped.", valueName: "path"),
+    completion: .file())
   var checkpoint: String?
 
-  @Option(help: ArgumentHelp("Go on from a kept state, with the same options as before.", valueName: "path"), completion: .file())
+  @Option(
+    help: ArgumentHelp("Go on from a kept state, with the same options as before.", valueName: "path"),
+    completion: .file())
   var resume: String?
 
   func validate() throws {

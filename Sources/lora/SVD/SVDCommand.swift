@@ -20,7 +20,8 @@ struct SVDCommand: AsyncParsableCommand {
         lora svd model.safetensors --tensor 'attention.*weight' --rank 16 --json spectra.json
       """)
 
-  @Argument(help: "A picture, a safetensors file or folder, or a NumPy file. (default: a sample picture)", completion: .file())
+  @Argument(
+    help: "A picture, a safetensors file or folder, or a NumPy file. (default: a sample picture)", completion: .file())
   var file: String?
 
   @Flag(help: "Tell the story: a matrix of rank 2, a noisy one, a picture.")
@@ -35,7 +36,9 @@ struct SVDCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Only tensors in whose name this regular expression occurs.", valueName: "pattern"))
   var tensor: String?
 
-  @Option(help: ArgumentHelp("Where the pictures are written. (default: the current folder)", valueName: "folder"), completion: .file())
+  @Option(
+    help: ArgumentHelp("Where the pictures are written. (default: the current folder)", valueName: "folder"),
+    completion: .file())
   var output: String?
 
   @Option(help: "Seed of the demonstration's matrices.")

@@ -60,9 +60,9 @@ private struct SmallMatrix {
     return .init(
       "1. A matrix of rank 2",
       [
-        .prose("W has 10 × 10 = 100 numbers:"), .terminal(lines(w)),
-        .prose("Yet it is the product of B = U √S of 10 × 2 and A = √S Vᵀ of 2 × 10, 40 numbers:"),
-        .terminal(lines(b)), .terminal(lines(a)),
+        .terminal("W has 10 × 10 = 100 numbers:"), .terminal(lines(w)),
+        .terminal("Yet it is the product of B of 10 × 2 and A of 2 × 10, 40 numbers:"), .terminal(lines(b)),
+        .terminal(lines(a)), .note("With the singular value decomposition U S Vᵀ of W, B = U √S and A = √S Vᵀ."),
         .figure(
           MatrixProduct(title: "W = B × A", product: w, left: b, right: a, names: ["W", "B", "A"]),
           caption: "W is exactly B A: what seems to be 100 numbers is 40. One scale of colour for all three."),

@@ -19,7 +19,9 @@ struct CheckCommand: ParsableCommand {
   @Argument(help: "The adapter.", completion: .file())
   var adapter: String
 
-  @Option(help: ArgumentHelp("The model that it is for: a directory, an index or a file.", valueName: "model"), completion: .file())
+  @Option(
+    help: ArgumentHelp("The model that it is for: a directory, an index or a file.", valueName: "model"),
+    completion: .file())
   var base: String
 
   @Flag(help: "Leave out of account what Python peft would make of it.")

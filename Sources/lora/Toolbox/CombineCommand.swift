@@ -19,7 +19,9 @@ struct CombineCommand: ParsableCommand {
         lora combine style/:0.7 facts/:0.3 --method svd --rank 16 -o both/
       """)
 
-  @Argument(help: ArgumentHelp("Adapters, each with a weight if it is not 1: path:0.7.", valueName: "adapter"), completion: .file())
+  @Argument(
+    help: ArgumentHelp("Adapters, each with a weight if it is not 1: path:0.7.", valueName: "adapter"),
+    completion: .file())
   var adapters: [WeightedAdapter]
 
   @Option(help: "How to combine.")

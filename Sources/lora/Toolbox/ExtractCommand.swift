@@ -78,11 +78,11 @@ struct ExtractCommand: ParsableCommand {
     let choice: Extraction.Rank =
       rank.map { .fixed($0) } ?? energy.map { .energy($0) } ?? .budget(bytes: budget!.bytes)
     let extraction = try Extraction(base: base, tuned: tuned, rank: choice, options: options)
-    guard !writing.dryRun else { return try output.show(extraction.planReport) }
+    let title = "\(tuned.url.lastPathComponent) − \(base.url.lastPathComponent) as an adapter"
+    guard !writing.dryRun else { return try output.show(extraction.planReport(title: title)) }
     let report = try withProgress("extracting", unit: "modules", isQuiet: output.quiet) {
       try extraction.run(to: target, progress: $0)
     }
-    let names = (base.url.lastPathComponent, tuned.url.lastPathComponent)
-    try output.show(report.report(title: "\(names.1) − \(names.0) as an adapter"))
+    try output.show(report.report(title: title))
   }
 }

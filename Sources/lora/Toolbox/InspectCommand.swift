@@ -17,7 +17,8 @@ struct InspectCommand: ParsableCommand {
         lora inspect model.safetensors --values
       """)
 
-  @Argument(help: ArgumentHelp("An adapter, a checkpoint, or a directory of either.", valueName: "path"), completion: .file())
+  @Argument(
+    help: ArgumentHelp("An adapter, a checkpoint, or a directory of either.", valueName: "path"), completion: .file())
   var path: String
 
   @Flag(help: "Read all numbers of a checkpoint too, to find NaN and infinity.")

@@ -19,7 +19,9 @@ struct MergeCommand: ParsableCommand {
   @Argument(help: ArgumentHelp("The model: a directory, an index or a file.", valueName: "base"), completion: .file())
   var base: String
 
-  @Argument(help: ArgumentHelp("Adapters, each with a weight if it is not 1: path:0.7.", valueName: "adapter"), completion: .file())
+  @Argument(
+    help: ArgumentHelp("Adapters, each with a weight if it is not 1: path:0.7.", valueName: "adapter"),
+    completion: .file())
   var adapters: [WeightedAdapter]
 
   @Option(help: "Format of the output. (default: each tensor's own)")
@@ -63,10 +65,12 @@ struct UnmergeCommand: ParsableCommand {
         lora unmerge merged/ my-adapter/ -o restored/
       """)
 
-  @Argument(help: ArgumentHelp("The merged model: a directory, an index or a file.", valueName: "merged"), completion: .file())
+  @Argument(
+    help: ArgumentHelp("The merged model: a directory, an index or a file.", valueName: "merged"), completion: .file())
   var merged: String
 
-  @Argument(help: ArgumentHelp("The adapters, with the weights of the merge.", valueName: "adapter"), completion: .file())
+  @Argument(
+    help: ArgumentHelp("The adapters, with the weights of the merge.", valueName: "adapter"), completion: .file())
   var adapters: [WeightedAdapter]
 
   @Flag(help: "Leave what can't be subtracted as it is.")

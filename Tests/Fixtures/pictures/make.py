@@ -21,14 +21,15 @@ white = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).con
 
 
 def keep(name, picture, right, **options):
+    """right: what is read; None: what Pillow reads of what was lost."""
     picture.save(name, **options)
-    right.save(name + ".png")
+    (right or Image.open(name).convert("RGB")).save(name + ".png")
 
 
-keep("colour.jpg", colour, colour, quality=100, subsampling=0)
+keep("colour.jpg", colour, None, quality=100, subsampling=0)
 keep("grey.jpg", grey, grey, quality=100)
 keep("lossless.webp", colour, colour, lossless=True)
-keep("lossy.webp", colour, colour, quality=100)
+keep("lossy.webp", colour, None, quality=100)
 keep("transparent.webp", clear, white, lossless=True, exact=True)
 
 # A small picture with a large one's size in its header.
