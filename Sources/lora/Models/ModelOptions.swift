@@ -93,7 +93,9 @@ struct TextInput: ParsableArguments {
   @Argument(help: "Texts. With none and no --file, lines are read from standard input.")
   var texts: [String] = []
 
-  @Option(help: ArgumentHelp("A file with one text a line, instead.", valueName: "path"), completion: .file())
+  @Option(
+    help: ArgumentHelp("A file with one text a line, instead; - for standard input.", valueName: "path"),
+    completion: .file())
   var file: String?
 
   func validate() throws {
@@ -104,9 +106,10 @@ struct TextInput: ParsableArguments {
 
   func read() throws -> (texts: [String], origin: TextOrigin) {
     if !texts.isEmpty { return (texts, TextOrigin(file: nil)) }
-    let name = file ?? "standard input"
+    let path = file == "-" ? nil : file
+    let name = path ?? "standard input"
     let data: Data
-    if let file {
+    if let file = path {
       guard let content = FileManager.default.contents(atPath: file) else {
         throw InputError("\(file): can't be read")
       }

@@ -21,7 +21,9 @@ struct SVDCommand: AsyncParsableCommand {
       """)
 
   @Argument(
-    help: "A picture, a safetensors file or folder, or a NumPy file. (default: a sample picture)", completion: .file())
+    help:
+      "A picture, a safetensors file or folder, or a NumPy file; - for a picture from standard input. (default: a sample picture)",
+    completion: .file())
   var file: String?
 
   @Flag(help: "Tell the story: a matrix of rank 2, a noisy one, a picture.")

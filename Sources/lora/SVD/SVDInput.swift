@@ -31,6 +31,10 @@ enum SVDInput {
       self = .picture(try .sample(), name: "sample")
       return
     }
+    if file == "-" {
+      self = try Self.picture(FileHandle.standardInput.readDataToEndOfFile(), file: "standard input", name: "picture")
+      return
+    }
     let url = URL(fileURLWithPath: file)
     var isDirectory: ObjCBool = false
     guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory) else {
@@ -53,12 +57,14 @@ enum SVDInput {
     }
     let data: Data
     do { data = try Data(contentsOf: url) } catch { throw SVDInputError("\(file): can't be read") }
+    self = try Self.picture(data, file: file, name: url.deletingPathExtension().lastPathComponent)
+  }
+
+  private static func picture(_ data: Data, file: String, name: String) throws -> SVDInput {
     guard Picture.recognises(data) else {
       throw SVDInputError("\(file): is no picture (PNG, JPEG, WebP, PGM, PPM), no safetensors and no NumPy file")
     }
-    do {
-      self = .picture(try Picture(contentsOf: data), name: url.deletingPathExtension().lastPathComponent)
-    } catch let error as PictureError {
+    do { return .picture(try Picture(contentsOf: data), name: name) } catch let error as PictureError {
       throw SVDInputError("\(file): \(error.description)")
     }
   }
