@@ -5,14 +5,16 @@ PYTHON ?= python3
 LORA = .build/release/lora
 JUPYTER = .venv/bin/jupyter
 
-.PHONY: help demo build test fuzz bench test-bench notebooks test-notebooks test-kernel test-interop notebook-kernel examples docs \
-  lint format clean dependencies
+.PHONY: help demo build man completions test fuzz bench test-bench notebooks test-notebooks test-kernel test-interop \
+  notebook-kernel examples docs lint format clean dependencies
 
 help:
 	@echo "make demo            install what is missing, build, run the digit experiment"
 	@echo "make test            build and run all tests"
 	@echo "make fuzz            every reader of files on FUZZ=20000 broken ones each; SANITIZE=address"
 	@echo "make build           build $(LORA)"
+	@echo "make man             its manual pages, in .build/man"
+	@echo "make completions     its completions for bash and zsh, in .build/completions"
 	@echo "make notebooks       set up JupyterLab and a Swift kernel in .venv, open the notebooks"
 	@echo "make test-notebooks  run every notebook from top to bottom"
 	@echo "make test-kernel     the tests of the notebook kernel"
@@ -29,6 +31,18 @@ dependencies:
 
 build: dependencies
 	$(SWIFT) build -c release
+
+# By swift-argument-parser's plugin.
+man: dependencies
+	mkdir -p .build/man
+	$(SWIFT) package --disable-sandbox --allow-writing-to-directory .build/man \
+	  generate-manual --multi-page --output-directory .build/man
+
+# bash: source it, or copy it to ~/.local/share/bash-completion/completions. zsh: copy it to a folder of $$fpath.
+completions: build
+	mkdir -p .build/completions
+	$(LORA) --generate-completion-script bash > .build/completions/lora
+	$(LORA) --generate-completion-script zsh > .build/completions/_lora
 
 demo: build
 	$(LORA) digits --report report.html --save digits

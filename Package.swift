@@ -35,7 +35,7 @@ let floors = [
   Floor("Toolbox", on: "Formats", cases: ["CheckpointCases"]),
   Floor("Models", on: "Formats"),
   Floor("Datasets", on: "Tensors", "CKernels", "CZlib", resources: [.copy("Resources")]),
-  Floor("Charts", on: "Toolbox", "Datasets", "Training", "CPNG"),
+  Floor("Charts", on: "Toolbox", "Datasets", "Training", "CPNG", "CTurboJPEG", "CWebP"),
 ]
 
 /// C, and the system libraries. Tensors, networks and training need none of those; linear algebra, OpenBLAS alone.
@@ -48,6 +48,11 @@ let c: [Target] = [
     name: "LoRACZlib", path: "Sources/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
   .systemLibrary(
     name: "LoRACPNG", path: "Sources/CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
+  .systemLibrary(
+    name: "LoRACTurboJPEG", path: "Sources/CTurboJPEG", pkgConfig: "libturbojpeg",
+    providers: [.apt(["libturbojpeg0-dev"]), .brew(["jpeg-turbo"])]),
+  .systemLibrary(
+    name: "LoRACWebP", path: "Sources/CWebP", pkgConfig: "libwebp", providers: [.apt(["libwebp-dev"]), .brew(["webp"])]),
 ]
 
 /// All floors at once, and the command line.

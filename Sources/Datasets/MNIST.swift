@@ -76,12 +76,12 @@ extension MNIST {
   }
 
   #if os(Linux) || os(Windows)
-    private static let sampleBundle = "swift-lora_Datasets.resources"
+    private static let sampleBundle = "swift-lora_LoRADatasets.resources"
   #else
-    private static let sampleBundle = "swift-lora_Datasets.bundle"
+    private static let sampleBundle = "swift-lora_LoRADatasets.bundle"
   #endif
 
-  private static var sampleCandidates: [URL] {
+  package static var sampleCandidates: [URL] {
     let program = Bundle.main.executableURL?.resolvingSymlinksInPath().deletingLastPathComponent()
     let image = Bundle(for: BundleAnchor.self)
     let folders = [

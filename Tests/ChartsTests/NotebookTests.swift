@@ -34,9 +34,9 @@ struct NotebookTests {
       shown["text/plain"] == """
         Tensor [2, 3]
            0  1      2
-        ─  ─  ─  ─────
+        ──────────────
         0  1  2      3
-        1  4  5  −0.25
+        1  4  5  -0.25
         """)
     #expect(content(Tensor([1, 2]))["text/html"] != nil)
   }

@@ -14,7 +14,7 @@ extension Tensor: CustomPlaygroundDisplayConvertible {
       return Table(
         title: name, columns: [.text("")] + (0..<columns).map { .init("\($0)") },
         rows: (0..<rows).map { row in
-          ["\(row)"] + (0..<columns).map { shortText(Double(numbers[row * columns + $0])) }
+          ["\(row)"] + (0..<columns).map { .number(Double(numbers[row * columns + $0])) }
         }
       ).playgroundDescription
     }
@@ -27,7 +27,7 @@ extension LabelledImages: CustomPlaygroundDisplayConvertible {
   public var playgroundDescription: Any {
     let shown = min(count, 20)
     return ImageGrid(
-      title: "\(decimalText(Double(count), decimals: 0)) images of \(height)×\(width), \(classCount) classes"
+      title: "\(grouped(count)) images of \(height)×\(width), \(classCount) classes"
         + (shown < count ? "; the first \(shown):" : ""),
       tiles: (0..<shown).map { .init(Picture(self, at: $0), captions: [.init("\(label(at: $0))")]) }, tileWidth: 60
     ).playgroundDescription
