@@ -29,6 +29,8 @@ let floors = [
   floor("Models", on: ["Formats"]),
   floor("Datasets", on: ["Tensors"], c: ["CKernels", "CZlib"], resources: [.copy("Resources")]),
   floor("Training", on: ["Networks", "Files"], c: ["CKernels"]),
+  floor("PageEngine", on: ["Tensors"]),
+  floor("Page", on: ["Models", "Datasets"], c: ["CZlib"], resources: ["page.html", "page.css", "page.js", "engine.wasm"].map { .embedInCode("Resources/\($0)") }),
   floor("Charts", on: ["Toolbox", "Datasets", "Training"], c: ["CPNG"]),
 ]
 
@@ -40,7 +42,7 @@ let systemLibraries: [Target] = [
 ]
 
 let programs: [Target] = [
-  .target(name: "LoRAKit", dependencies: ["LoRAModels", "LoRACharts"]),
+  .target(name: "LoRAKit", dependencies: ["LoRAModels", "LoRACharts", "LoRAPage", "LoRAPageEngine"]),
   .executableTarget(
     name: "lora",
     dependencies: ["LoRAKit", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
