@@ -5,17 +5,19 @@ PYTHON ?= python3
 LORA = .build/release/lora
 JUPYTER = .venv/bin/jupyter
 
-.PHONY: help demo build test fuzz bench test-bench notebooks test-notebooks test-kernel test-interop notebook-kernel lint format \
+.PHONY: help demo page build test test-page fuzz bench test-bench notebooks test-notebooks test-kernel test-interop page-engine notebook-kernel lint format \
   clean dependencies
 
 help:
 	@echo "make demo            install what is missing, build, run the digit experiment"
+	@echo "make page            write lora.html, in which LoRA trains before your eyes"
 	@echo "make test            build and run all tests"
 	@echo "make fuzz            every reader of files on FUZZ=20000 broken ones each; SANITIZE=address"
 	@echo "make build           build $(LORA)"
 	@echo "make notebooks       set up JupyterLab and a Swift kernel in .venv, open the notebooks"
 	@echo "make test-notebooks  run every notebook from top to bottom"
 	@echo "make test-kernel     the tests of the notebook kernel"
+	@echo "make test-page       the page in a real browser: Chromium, driven from Python"
 	@echo "make test-interop    against Python's safetensors, peft and tokenizers, in a virtual environment of their own"
 	@echo "make bench           time it; with PYTHON=<a Python with torch, peft, transformers> against its peers"
 	@echo "make test-bench      every program of the benchmarks once, in its smallest size"
@@ -30,6 +32,14 @@ build: dependencies
 
 demo: build
 	$(LORA) digits --report report.html --save digits
+	$(LORA) page
+
+page: build
+	$(LORA) page
+
+# The engine of the page, for whoever changes Sources/PageEngine; it is committed, and make test compares.
+page-engine:
+	Scripts/page/build-engine.sh Sources/Page/Resources/engine.wasm
 
 test: dependencies
 	$(SWIFT) build -c release --build-tests
@@ -68,6 +78,9 @@ test-notebooks: notebook-kernel
 
 test-kernel: dependencies $(JUPYTER)
 	cd JupyterKernel && ../.venv/bin/python -m pytest -q tests
+
+test-page: build
+	Tests/Page/run.sh $(LORA) $(PYTHON)
 
 test-interop: build
 	Tests/Interop/run.sh

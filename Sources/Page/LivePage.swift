@@ -1,4 +1,4 @@
-import CZlib
+import LoRACZlib
 import Foundation
 import LoRADatasets
 import LoRAModels

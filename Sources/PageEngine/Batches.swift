@@ -5,19 +5,19 @@
 #endif
 
 /// The examples in a new random order in every epoch.
-struct Shuffled {
+package struct Shuffled {
   private let indices: [Int]
   private var generator: SeededGenerator
   private var order: [Int] = []
   private var position = 0
 
-  init(_ indices: [Int], seed: UInt64) {
+  package init(_ indices: [Int], seed: UInt64) {
     self.indices = indices
     generator = SeededGenerator(seed: seed)
   }
 
   /// The next `count`; fewer at the end of an epoch.
-  mutating func next(_ count: Int) -> [Int] {
+  package mutating func next(_ count: Int) -> [Int] {
     if position >= order.count {
       order = indices
       // The standard library's shuffle, with 64 bits also where `Int` has 32.

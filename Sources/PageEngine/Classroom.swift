@@ -1,14 +1,14 @@
 /// What the live page plays with: a base network, an adapter and a full fine-tune that learn from the same images, and
 /// images to test all three on.
-final class Classroom {
+package final class Classroom {
   /// Which of the networks answers.
-  enum Reader: Int32 {
+  package enum Reader: Int32 {
     case base, lowRank, full
   }
 
-  let base: Network
-  let train: Images
-  let test: Images
+  package let base: Network
+  package let train: Images
+  package let test: Images
   private let testPixels: [Float]
   /// What the base answered at first: the switched-off adapter must give these bits again.
   private let baseLogits: [Float]
@@ -16,7 +16,7 @@ final class Classroom {
   private var full: Pupil
   private var merged: Network?
 
-  init(base: Network, train: Images, test: Images) {
+  package init(base: Network, train: Images, test: Images) {
     self.base = base
     self.train = train
     self.test = test
@@ -28,23 +28,23 @@ final class Classroom {
   }
 
   /// Forgets what was learnt and begins a lesson.
-  func begin(_ lesson: Lesson, rank: Int, scale: Float) {
+  package func begin(_ lesson: Lesson, rank: Int, scale: Float) {
     merged = nil
     lowRank = Pupil(lowRank: base.layers, rank: rank, scale: scale, lesson: lesson, labels: train.labels)
     full = Pupil(full: base.layers, lesson: lesson, labels: train.labels)
   }
 
-  func setScale(_ scale: Float) { lowRank.setScale(scale) }
+  package func setScale(_ scale: Float) { lowRank.setScale(scale) }
 
   /// One training step of the adapter or of the full fine-tune; its loss.
-  func step(_ reader: Reader, rate: Float) -> Float {
+  package func step(_ reader: Reader, rate: Float) -> Float {
     reader == .full ? full.step(train, rate: rate) : lowRank.step(train, rate: rate)
   }
 
   /// W becomes W + scale · B A in a network without adapters, or that network is dropped again.
-  func merge(_ isMerged: Bool) { merged = isMerged ? lowRank.network.folded : nil }
+  package func merge(_ isMerged: Bool) { merged = isMerged ? lowRank.network.folded : nil }
 
-  func network(_ reader: Reader) -> Network {
+  package func network(_ reader: Reader) -> Network {
     switch reader {
     // The adapter's own frozen layers with the adapter switched off, not the copy that was kept.
     case .base: Network(layers: lowRank.network.layers)
@@ -53,7 +53,7 @@ final class Classroom {
     }
   }
 
-  func trainedCount(_ reader: Reader) -> Int {
+  package func trainedCount(_ reader: Reader) -> Int {
     switch reader {
     case .base: 0
     case .lowRank: lowRank.trainedCount
@@ -62,7 +62,7 @@ final class Classroom {
   }
 
   /// The answers on the test images: the largest logit's class.
-  func answers(_ reader: Reader) -> [UInt8] {
+  package func answers(_ reader: Reader) -> [UInt8] {
     let logits = network(reader).logits(testPixels, rows: test.labels.count)
     let classes = base.layers.last!.outputs
     return test.labels.indices.map { row in
@@ -73,20 +73,20 @@ final class Classroom {
   }
 
   /// How many of the test images' logits have, with the adapter switched off, the very bits of the base.
-  func sameBits() -> Int {
+  package func sameBits() -> Int {
     let logits = network(.base).logits(testPixels, rows: test.labels.count)
     return logits.indices.reduce(0) { $0 + (logits[$1].bitPattern == baseLogits[$1].bitPattern ? 1 : 0) }
   }
 
   /// The largest difference that merging made to a logit of the test images: rounding.
-  func mergeError() -> Float {
+  package func mergeError() -> Float {
     let beside = lowRank.network.logits(testPixels, rows: test.labels.count)
     let inside = lowRank.network.folded.logits(testPixels, rows: test.labels.count)
     return beside.indices.reduce(0) { max($0, (beside[$1] - inside[$1]).magnitude) }
   }
 
   /// What was added to a layer's weight, [outputs, inputs].
-  func delta(_ reader: Reader, layer: Int) -> [Float] {
+  package func delta(_ reader: Reader, layer: Int) -> [Float] {
     if reader == .lowRank, let adapters = lowRank.network.adapters {
       return adapters[layer].delta(scale: lowRank.network.scale)
     }
@@ -96,7 +96,7 @@ final class Classroom {
   }
 
   /// The singular values of what was added: of the adapter as many as its rank.
-  func spectrum(_ reader: Reader, layer: Int) -> [Float] {
+  package func spectrum(_ reader: Reader, layer: Int) -> [Float] {
     if reader == .lowRank, let adapters = lowRank.network.adapters {
       return singularValues(adapters[layer], scale: lowRank.network.scale)
     }
@@ -106,5 +106,5 @@ final class Classroom {
   }
 
   /// The adapter of a layer.
-  func adapter(layer: Int) -> LowRank? { lowRank.network.adapters?[layer] }
+  package func adapter(layer: Int) -> LowRank? { lowRank.network.adapters?[layer] }
 }

@@ -1,7 +1,7 @@
 // eˣ and ln x, for a web page that has no mathematical library: the polynomials of the library's kernels (Cephes').
 
 /// eˣ = 2ⁿ eʳ with n the integer nearest x / ln 2, for −87 < x < 88; below, 0.
-func exponential(_ x: Float) -> Float {
+package func exponential(_ x: Float) -> Float {
   if x < -87 { return 0 }
   let n = (x * 1.442_695_04).rounded(.toNearestOrEven)
   let r = x - n * 0.693_359_375 + n * 2.121_944_4e-4
@@ -16,7 +16,7 @@ func exponential(_ x: Float) -> Float {
 }
 
 /// ln(2ⁿ m) = n ln 2 + 2 artanh((m − 1)/(m + 1)) with m in [√½, √2), for a normal number above 0.
-func logarithm(_ x: Float) -> Float {
+package func logarithm(_ x: Float) -> Float {
   var exponent = Int32(x.bitPattern >> 23) - 127
   var m = Float(bitPattern: x.bitPattern & 0x007f_ffff | 0x3f80_0000)
   if m > 1.414_213_56 {

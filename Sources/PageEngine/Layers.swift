@@ -5,11 +5,18 @@
 #endif
 
 /// y = x Wᵀ + b.
-struct Dense {
-  let inputs: Int
-  let outputs: Int
-  var weight: [Float]  // [outputs, inputs]
-  var bias: [Float]  // [outputs]
+package struct Dense {
+  package let inputs: Int
+  package let outputs: Int
+  package var weight: [Float]  // [outputs, inputs]
+  package var bias: [Float]  // [outputs]
+
+  package init(inputs: Int, outputs: Int, weight: [Float], bias: [Float]) {
+    self.inputs = inputs
+    self.outputs = outputs
+    self.weight = weight
+    self.bias = bias
+  }
 
   func callAsFunction(_ x: [Float], rows: Int) -> [Float] {
     var y = product(x, weight, rows: rows, inputs: inputs, outputs: outputs)
@@ -19,12 +26,12 @@ struct Dense {
 }
 
 /// What LoRA adds to a layer's output: (α/r) (x Aᵀ) Bᵀ.
-struct LowRank {
-  let inputs: Int
-  let outputs: Int
-  let rank: Int
-  var a: [Float]  // [rank, inputs]
-  var b: [Float]  // [outputs, rank]
+package struct LowRank {
+  package let inputs: Int
+  package let outputs: Int
+  package let rank: Int
+  package var a: [Float]  // [rank, inputs]
+  package var b: [Float]  // [outputs, rank]
 
   /// A uniform in ±1/√inputs, B zero: no effect yet.
   init(beside layer: Dense, rank: Int, using generator: inout SeededGenerator) {

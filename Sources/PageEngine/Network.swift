@@ -1,9 +1,15 @@
 // The digit classifier, as the page sees it: linear layers with ReLU between them, each with or without an adapter.
 
-struct Network {
-  var layers: [Dense]
-  var adapters: [LowRank]?
-  var scale: Float = 1
+package struct Network {
+  package var layers: [Dense]
+  package var adapters: [LowRank]?
+  package var scale: Float = 1
+
+  package init(layers: [Dense], adapters: [LowRank]? = nil, scale: Float = 1) {
+    self.layers = layers
+    self.adapters = adapters
+    self.scale = scale
+  }
 
   /// What a forward pass leaves for the backward pass.
   struct Trace {
@@ -34,7 +40,7 @@ struct Network {
     return trace
   }
 
-  func logits(_ images: [Float], rows: Int) -> [Float] { trace(images, rows: rows).logits }
+  package func logits(_ images: [Float], rows: Int) -> [Float] { trace(images, rows: rows).logits }
 
   /// The weights with the adapters folded in: W + scale · B A.
   var folded: Network {
@@ -49,7 +55,7 @@ struct Network {
 }
 
 /// The mean cross-entropy of logits [rows, classes], and its gradient.
-func crossEntropy(_ logits: [Float], _ labels: [Int], classes: Int) -> (loss: Float, gradient: [Float]) {
+package func crossEntropy(_ logits: [Float], _ labels: [Int], classes: Int) -> (loss: Float, gradient: [Float]) {
   var gradient = logits
   var loss: Float = 0
   let share = 1 / Float(labels.count)

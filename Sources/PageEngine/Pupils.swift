@@ -80,21 +80,33 @@ struct Pupil {
 }
 
 /// What is taught: which digit, in which mixture.
-struct Lesson {
+package struct Lesson {
   var digit: Int
   /// The share of the digit in a batch; the rest is replay.
   var share: Float
-  var batchSize = 10
+  var batchSize: Int
   var seed: UInt64
+
+  package init(digit: Int, share: Float, batchSize: Int = 10, seed: UInt64) {
+    self.digit = digit
+    self.share = share
+    self.batchSize = batchSize
+    self.seed = seed
+  }
 }
 
 /// Images as bytes, [count, pixels], and their digits.
-struct Images {
-  var bytes: [UInt8] = []
-  var labels: [UInt8] = []
+package struct Images {
+  package let bytes: [UInt8]
+  package let labels: [UInt8]
+
+  package init(bytes: [UInt8], labels: [UInt8]) {
+    self.bytes = bytes
+    self.labels = labels
+  }
 
   /// As the model takes them, [rows, pixels]: MNIST's mean and deviation.
-  func pixels(_ rows: [Int]) -> [Float] {
+  package func pixels(_ rows: [Int]) -> [Float] {
     let count = bytes.count / max(1, labels.count)
     var result: [Float] = []
     result.reserveCapacity(rows.count * count)

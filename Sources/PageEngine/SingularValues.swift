@@ -2,13 +2,13 @@
 
 /// Those of a matrix [rows, columns], descending, min(rows, columns) of them: the roots of the eigenvalues of M Mᵀ, in
 /// double precision.
-func singularValues(_ matrix: [Float], rows: Int, columns: Int) -> [Float] {
+package func singularValues(_ matrix: [Float], rows: Int, columns: Int) -> [Float] {
   roots(of: eigen(gram(matrix, rows: rows, columns: columns), rows, vectors: false).values)
 }
 
 /// Those of scale · B A, `rank` of them, from the factors alone: with Bᵀ B = V D Vᵀ they are the roots of the eigenvalues
 /// of √D Vᵀ (A Aᵀ) V √D.
-func singularValues(_ factors: LowRank, scale: Float) -> [Float] {
+package func singularValues(_ factors: LowRank, scale: Float) -> [Float] {
   let r = factors.rank
   var turned = [Float](repeating: 0, count: factors.b.count)
   for output in 0..<factors.outputs {

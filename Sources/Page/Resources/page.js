@@ -346,7 +346,7 @@ function wipe() {
   picture = null;
   state.image = null;
   state.truth = undefined;
-  $("answer").textContent = "Draw, or take one that it misreads.";
+  $("answer").textContent = "Draw, or take an example.";
   drawAnswer();
 }
 
