@@ -1,5 +1,5 @@
-import LoRACZlib
 import Foundation
+import LoRACZlib
 import LoRADatasets
 import LoRAModels
 import LoRANetworks

@@ -19,7 +19,8 @@ struct PageCommand: AsyncParsableCommand {
         lora page --hidden 100,50 --digit 4 -o four.html
       """)
 
-  @Option(name: [.customShort("o"), .customLong("output")], help: ArgumentHelp("Where the page goes.", valueName: "path"))
+  @Option(
+    name: [.customShort("o"), .customLong("output")], help: ArgumentHelp("Where the page goes.", valueName: "path"))
   var page = "lora.html"
 
   @Option(help: "Sizes of the two hidden layers. Larger ones make a larger file.")
