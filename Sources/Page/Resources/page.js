@@ -203,6 +203,7 @@ function drawWeights() {
   $("delta").setAttribute("aria-label", `What is added to W, ${neurons} tiles. Its norm is ${(100 * norm).toFixed(1)} percent of W's.`);
   $("w").setAttribute("aria-label", `W, ${neurons} tiles of ${lesson.height} by ${lesson.width}, one a neuron${state.isMerged ? ", with the adapter merged in" : ", frozen"}.`);
   pairs.setAttribute("aria-label", `${rank} pair${rank > 1 ? "s" : ""} of B, a number for each of ${neurons} neurons, and A, a picture of ${lesson.height} by ${lesson.width}.`);
+  $("w-state").textContent = state.isMerged ? "with the product added" : "frozen";
   $("w-count").textContent = `${grouped(inputs * neurons)} numbers`;
   $("factor-count").textContent = `${grouped(rank * neurons)} + ${grouped(rank * inputs)} = ${grouped(rank * (inputs + neurons))} numbers`;
   $("delta-count").textContent = `${(100 * norm).toFixed(1)}% of W's norm; drawn ${FINER} times stronger`;
