@@ -5,11 +5,12 @@ PYTHON ?= python3
 LORA = .build/release/lora
 JUPYTER = .venv/bin/jupyter
 
-.PHONY: help demo build man completions test fuzz bench test-bench notebooks test-notebooks test-kernel test-interop \
-  notebook-kernel examples docs lint format clean dependencies
+.PHONY: help demo page page-engine build man completions test test-page fuzz bench test-bench notebooks test-notebooks \
+  test-kernel test-interop notebook-kernel examples docs lint format clean dependencies
 
 help:
 	@echo "make demo            install what is missing, build, run the digit experiment"
+	@echo "make page            write lora.html, in which LoRA trains before your eyes"
 	@echo "make test            build and run all tests"
 	@echo "make fuzz            every reader of files on FUZZ=20000 broken ones each; SANITIZE=address"
 	@echo "make build           build $(LORA)"
@@ -18,6 +19,7 @@ help:
 	@echo "make notebooks       set up JupyterLab and a Swift kernel in .venv, open the notebooks"
 	@echo "make test-notebooks  run every notebook from top to bottom"
 	@echo "make test-kernel     the tests of the notebook kernel"
+	@echo "make test-page       the page in a real browser: Chromium, driven from Python"
 	@echo "make test-interop    against Python's safetensors, peft and tokenizers, in a virtual environment of their own"
 	@echo "make bench           time it; with PYTHON=<a Python with torch, peft, transformers> against its peers"
 	@echo "make test-bench      every program of the benchmarks once, in its smallest size"
@@ -46,6 +48,14 @@ completions: build
 
 demo: build
 	$(LORA) digits --report report.html --save digits
+	$(LORA) page
+
+page: build
+	$(LORA) page
+
+# The engine of the page, for whoever changes Sources/PageEngine; it is committed, and make test compares.
+page-engine:
+	Scripts/page/build-engine.sh Sources/Page/Resources/engine.wasm
 
 # A target imports only what it depends on.
 test: dependencies
@@ -85,6 +95,9 @@ test-notebooks: notebook-kernel
 
 test-kernel: dependencies $(JUPYTER)
 	cd JupyterKernel && ../.venv/bin/python -m pytest -q tests
+
+test-page: build
+	Tests/Page/run.sh $(LORA) $(PYTHON)
 
 test-interop: build
 	Tests/Interop/run.sh

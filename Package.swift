@@ -35,6 +35,10 @@ let floors = [
   Floor("Toolbox", on: "Formats", cases: ["CheckpointCases"]),
   Floor("Models", on: "Formats"),
   Floor("Datasets", on: "Tensors", "CKernels", "CZlib", resources: [.copy("Resources")]),
+  Floor("PageEngine", on: "Tensors"),
+  Floor(
+    "Page", on: "Models", "Datasets", "CZlib",
+    resources: ["page.html", "page.css", "page.js", "engine.wasm"].map { .embedInCode("Resources/\($0)") }),
   Floor("Charts", on: "Toolbox", "Datasets", "Training", "CPNG", "CTurboJPEG", "CWebP"),
 ]
 
@@ -57,8 +61,8 @@ let c: [Target] = [
 
 /// All floors at once, and the command line.
 let whole: [Target] = [
-  .target(name: "LoRAKit", dependencies: ["LoRAModels", "LoRACharts"]),
-  .testTarget(name: "LoRAKitTests", dependencies: ["LoRAKit", "TestSupport"]),
+  .target(name: "LoRAKit", dependencies: ["LoRAModels", "LoRACharts", "LoRAPage"]),
+  .testTarget(name: "LoRAKitTests", dependencies: ["LoRAKit", "LoRAPageEngine", "TestSupport"]),
   .testTarget(name: "FuzzTests", dependencies: ["LoRAKit", "TestSupport"]),
   .executableTarget(
     name: "lora", dependencies: ["LoRAKit", .product(name: "ArgumentParser", package: "swift-argument-parser")]),

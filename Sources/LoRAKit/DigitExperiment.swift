@@ -79,6 +79,14 @@ public struct DigitExperiment {
     public var adjust: (Arm, inout Recipe) -> Void = { _, _ in }
 
     public init() {}
+
+    /// For a few thousand images: several passes, at a lower rate, before the base reads well (docs/digits.md).
+    public static var forSample: Settings {
+      var settings = Settings()
+      settings.epochs = 4
+      settings.baseLearningRate = 5e-4
+      return settings
+    }
   }
 
   /// What an arm did.

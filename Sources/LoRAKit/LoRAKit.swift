@@ -7,6 +7,7 @@
 @_exported import LoRALinearAlgebra
 @_exported import LoRAModels
 @_exported import LoRANetworks
+@_exported import LoRAPage
 @_exported import LoRATensors
 @_exported import LoRAToolbox
 @_exported import LoRATraining

@@ -89,7 +89,7 @@ struct DigitsCommand: AsyncParsableCommand {
         throw ValidationError("--\(name) \(value): a number above 0 is needed.")
       }
     }
-    let hidden = try hiddenSizes()
+    let hidden = try HiddenSizes(self.hidden).sizes
     if let rank, rank < 1 || rank > min(hidden.0, hidden.1, 10) {
       throw ValidationError(
         "--rank \(rank): a number from 1 to \(min(hidden.0, hidden.1, 10)) is needed, the smaller side of the output "
@@ -132,14 +132,6 @@ struct DigitsCommand: AsyncParsableCommand {
 }
 
 extension DigitsCommand {
-  private func hiddenSizes() throws -> (Int, Int) {
-    let sizes = hidden.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
-    guard sizes.count == 2, sizes.allSatisfy({ (1...100_000).contains($0) }) else {
-      throw ValidationError("--hidden \(hidden): two sizes separated by a comma are needed, as in 1000,2000.")
-    }
-    return (sizes[0], sizes[1])
-  }
-
   private func armList() throws -> [DigitExperiment.Arm] {
     let names = arms.split(separator: ",").map(String.init)
     let found = try names.map { name in
@@ -176,12 +168,10 @@ extension DigitsCommand {
   }
 
   private func settings(for digits: MNIST) throws -> DigitExperiment.Settings {
-    var settings = DigitExperiment.Settings()
-    settings.hidden = try hiddenSizes()
     // A small training set needs several passes, at a lower rate, before the base reads well: see docs/digits.md.
-    let isSmall = digits.train.count < 20_000
-    settings.epochs = epochs ?? (isSmall ? 4 : 1)
-    settings.baseLearningRate = isSmall ? 5e-4 : 1e-3
+    var settings = digits.train.count < 20_000 ? DigitExperiment.Settings.forSample : DigitExperiment.Settings()
+    settings.hidden = try HiddenSizes(hidden).sizes
+    if let epochs { settings.epochs = epochs }
     settings.steps = steps
     settings.batchSize = batchSize
     settings.seed = seed
@@ -203,6 +193,19 @@ extension DigitsCommand {
       url: URL(fileURLWithPath: path), everySteps: 500,
       purpose: "digits, data \(dataset), hidden \(hidden), batch \(batchSize), "
         + "epochs \(epochs.map(String.init) ?? "default"), seed \(seed)")
+  }
+}
+
+/// `--hidden 1000,2000`
+struct HiddenSizes {
+  let sizes: (Int, Int)
+
+  init(_ text: String) throws {
+    let sizes = text.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
+    guard sizes.count == 2, sizes.allSatisfy({ (1...100_000).contains($0) }) else {
+      throw ValidationError("--hidden \(text): two sizes separated by a comma are needed, as in 1000,2000.")
+    }
+    self.sizes = (sizes[0], sizes[1])
   }
 }
 
