@@ -34,7 +34,7 @@ package struct LowRank {
   package var b: [Float]  // [outputs, rank]
 
   /// A uniform in ±1/√inputs, B zero: no effect yet.
-  init(beside layer: Dense, rank: Int, using generator: inout SeededGenerator) {
+  package init(beside layer: Dense, rank: Int, using generator: inout SeededGenerator) {
     inputs = layer.inputs
     outputs = layer.outputs
     self.rank = min(rank, inputs, outputs)
@@ -53,7 +53,7 @@ package struct LowRank {
   }
 
   /// scale · B A, [outputs, inputs].
-  func delta(scale: Float) -> [Float] {
+  package func delta(scale: Float) -> [Float] {
     var delta = [Float](repeating: 0, count: outputs * inputs)
     delta.withUnsafeMutableBufferPointer { delta in
       a.withUnsafeBufferPointer { a in
