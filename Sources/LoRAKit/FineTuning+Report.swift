@@ -9,7 +9,7 @@ extension FineTuning {
     var fields: [Report.Field] = [.init("method", .text(recipe.method.rawValue))]
     if recipe.method != .full {
       fields += [
-        .init("rank", .count(recipe.rank)), .init("α", .number(Double(recipe.alpha))),
+        .init("modules", targets), .init("rank", .count(recipe.rank)), .init("α", .number(Double(recipe.alpha))),
         .init("dropout", .number(Double(recipe.dropout))), .init("biases", .text(recipe.bias.rawValue)),
       ]
       if recipe.rateRatio != 1 { fields.append(.init("B's learning rate, times", .number(Double(recipe.rateRatio)))) }
@@ -22,6 +22,14 @@ extension FineTuning {
       .init("seed", .text("\(schedule.seed)")),
     ]
     return fields
+  }
+
+  private var targets: Report.Value {
+    switch recipe.targets {
+    case .allLinear: "all-linear"
+    case .names(let names): .texts(names)
+    case .pattern(let pattern): .text(pattern)
+    }
   }
 }
 

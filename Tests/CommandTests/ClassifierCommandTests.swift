@@ -354,8 +354,8 @@ struct ClassifierCommandTests {
     try refused(out.path, "classifier.weight", "NaN or infinity")
     let bare = try CommandRun(["evaluate", "--model", place.encoder, "--data", place.test])
     #expect(bare.exitCode == 1 && bare.errors.contains("is an encoder without a classifier"))
-    let decoder = try CommandRun(["evaluate", "--model", place.decoder, "--data", text, "--report", place.path("r")])
-    #expect(decoder.exitCode == 1 && decoder.errors.contains("--report is about a classifier"))
+    let decoder = try CommandRun(["evaluate", "--model", place.decoder, "--data", text, "--against", place.path("r")])
+    #expect(decoder.exitCode == 1 && decoder.errors.contains("--against is about a classifier"))
   }
 
   /// Bytes that the system could give, where it says so.

@@ -27,7 +27,7 @@ struct Markup: Sendable {
       if parts[parts.count - 1].last.map("._/".contains) == true, !"._/ ".contains(character) { parts.append("") }
       parts[parts.count - 1].append(character)
     }
-    source = parts.map(escaped).joined(separator: "<wbr/>")
+    source = text.count <= 24 ? escaped(text) : parts.map(escaped).joined(separator: "<wbr/>")
   }
 
   /// Markup that is well-formed already.

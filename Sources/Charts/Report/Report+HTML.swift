@@ -203,6 +203,7 @@ extension Style {
     .lora-figure .conclusion{font-weight:600;margin-top:.6em}
     @media screen and (max-width:860px){.lora-figure .side-by-side{flex-direction:column;align-items:start;max-width:none!important}\
     .lora-figure .side-by-side>div{flex:none!important;width:100%;max-width:var(--most)}}
+    @media screen and (max-width:480px){.lora-figure .table{font-size:12px}.lora-figure .table :is(th,td){padding:.35em .3em}}
     @media print{.lora-figure section{margin-top:16px;padding-top:12px}.lora-figure figure{margin-top:10px}\
     .lora-figure :is(svg,.tile,tr,.highlights>div){break-inside:avoid}.lora-figure :is(h2,thead){break-after:avoid}\
     .lora-figure h2{font-size:16px}.lora-figure .table{overflow:visible}.lora-figure :is(.table,.fields,.table table){font-size:9px}\

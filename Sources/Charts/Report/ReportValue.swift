@@ -1,6 +1,5 @@
 import Foundation
 import LoRAFiles
-import LoRATraining
 
 extension Report {
   /// A value with what it is. How it is written follows from that, in one place for every view.

@@ -73,6 +73,12 @@ public struct Table: Figure {
     (self.title, self.key, self.columns, self.rows, self.emphasizedRow) = (title, key, columns, rows, emphasizedRow)
   }
 
+  /// Entries that are text already.
+  public init(title: String? = nil, columns: [Column], rows: [[String]], emphasizedRow: Int? = nil) {
+    self.init(
+      title: title, columns: columns, rows: rows.map { $0.map { Report.Value.text($0) } }, emphasizedRow: emphasizedRow)
+  }
+
   /// A row for each of `items`; a column with text in it is one of text.
   public init<Row>(
     title: String? = nil, key: String? = nil, of items: [Row], _ properties: [Property<Row>], emphasizedRow: Int? = nil

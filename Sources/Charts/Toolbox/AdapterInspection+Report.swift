@@ -40,7 +40,8 @@ extension AdapterInspection: CustomPlaygroundDisplayConvertible {
             .figure(
               LineChart(
                 title: "Singular values of scale·BA, the \(largest.count) largest updates",
-                series: largest.map { .init($0.path, $0.spectrum) }, xLabel: "index", yLabel: "σ"),
+                series: largest.map { .init($0.path, $0.spectrum) }, xLabel: "index", yLabel: "σ", width: 480,
+                height: 340),
               caption: "A steep fall means that a smaller rank would do (lora resize).")
           ]))
     }

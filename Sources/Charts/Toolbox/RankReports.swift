@@ -93,7 +93,8 @@ extension Report.Section {
       [
         .figure(
           LineChart(
-            title: title, series: series.map { .init($0.name, $0.values) }, xLabel: "\(item), in order"))
+            title: title, series: series.map { .init($0.name, $0.values) }, xLabel: "\(item), in order",
+            width: 480, height: 300))
       ])
   }
 }

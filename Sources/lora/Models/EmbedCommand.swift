@@ -55,7 +55,7 @@ struct EmbedCommand: ParsableCommand {
               .figure(
                 Heatmap(
                   title: "Cosines of texts", rows: shown.count, columns: shown.count,
-                  values: shown.flatMap { one in shown.map { cosine(one, $0) } }, limit: 1, rowLabel: "text",
+                  values: shown.flatMap { one in shown.map { min(1, cosine(one, $0)) } }, limit: 1, rowLabel: "text",
                   columnLabel: "text", width: 480),
                 caption: "Near 1 for texts of like meaning." + (texts.count > 60 ? " The first 60 texts." : ""))
             ]),

@@ -61,7 +61,7 @@ private struct SmallMatrix {
       "1. A matrix of rank 2",
       [
         .terminal("W has 10 × 10 = 100 numbers:"), .terminal(lines(w)),
-        .terminal("Yet it is the product of B of 10 × 2 and A of 2 × 10, 40 numbers:"), .terminal(lines(b)),
+        .terminal("It is B A, with B of 10 × 2 and A of 2 × 10, 40 numbers:"), .terminal(lines(b)),
         .terminal(lines(a)), .note("With the singular value decomposition U S Vᵀ of W, B = U √S and A = √S Vᵀ."),
         .figure(
           MatrixProduct(title: "W = B × A", product: w, left: b, right: a, names: ["W", "B", "A"]),
