@@ -1,7 +1,7 @@
 """The live page in a real browser, offline and from a file: python browser.py CHROMIUM PAGE LIBRARY_JSON [SCREENSHOTS]
 
 Each check is a function whose name and first line say what it claims. `LIBRARY_JSON` holds the library's own numbers for
-the page's first lesson (`lora page --json`).
+the page's first lesson (`lora page --numbers`).
 """
 
 import json

@@ -17,5 +17,5 @@ if ! "$python" -c 'import playwright, axe_playwright_python' 2> /dev/null; then
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-"$lora" page --quiet -o "$work/lora.html" --json "$work/library.json"
+"$lora" page --quiet -o "$work/lora.html" --numbers "$work/library.json"
 "$python" browser.py "$browser" "$work/lora.html" "$work/library.json" "${SCREENSHOTS:-}"

@@ -12,7 +12,7 @@ struct PageCommand: AsyncParsableCommand {
       holds it, some digits and an engine: draw that digit, teach the network, switch the adapter off, merge it. Nothing \
       is loaded from anywhere.
 
-      --json writes what the library itself computes for the page's first lesson, which the page must show too.
+      --numbers writes what the library itself computes for the page's first lesson, which the page must compute too.
 
       EXAMPLES
         lora page
@@ -20,7 +20,8 @@ struct PageCommand: AsyncParsableCommand {
       """)
 
   @Option(
-    name: [.customShort("o"), .customLong("output")], help: ArgumentHelp("Where the page goes.", valueName: "path"))
+    name: [.customShort("o"), .customLong("output")], help: ArgumentHelp("Where the page goes.", valueName: "path"),
+    completion: .file(extensions: ["html"]))
   var page = "lora.html"
 
   @Option(help: "Sizes of the two hidden layers. Larger ones make a larger file.")
@@ -32,7 +33,13 @@ struct PageCommand: AsyncParsableCommand {
   @Option(help: "Seed of everything random.")
   var seed: UInt32 = 0
 
-  @OptionGroup var output: OutputOptions
+  @Option(
+    help: ArgumentHelp("Write losses, errors and singular values of the first lesson as JSON.", valueName: "path"),
+    completion: .file(extensions: ["json"]))
+  var numbers: String?
+
+  @Flag(help: "Print errors only.")
+  var quiet = false
 
   /// Of about 400: the base misreads many, and what teaching does is plain to see.
   private static let seenOfTheDigit = 40
@@ -43,7 +50,7 @@ struct PageCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    try output.prepare(alsoWriting: page)
+    for path in [page, numbers] { try path.map(checkWritable) }
     let digits = try MNIST.sample()
     var settings = DigitExperiment.Settings.forSample
     settings.hidden = try HiddenSizes(hidden).sizes
@@ -57,8 +64,11 @@ struct PageCommand: AsyncParsableCommand {
       digit: digit, seed: seed)
     let html = live.html
     try OutputFile.write(html, to: URL(fileURLWithPath: page))
-    comment("\(page): \(fileSize(html.utf8.count)). Open it in a browser.", isQuiet: output.quiet)
-    if output.jsonPath != nil { try output.write(json: FirstLesson(of: live, settings: settings)) }
+    comment("\(page): \(Report.Value.bytes(html.utf8.count).text). Open it in a browser.", isQuiet: quiet)
+    if let numbers {
+      try OutputFile.write(
+        try JSONEncoder().encode(FirstLesson(of: live, settings: settings)), to: URL(fileURLWithPath: numbers))
+    }
   }
 }
 
