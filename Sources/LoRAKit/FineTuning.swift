@@ -122,18 +122,13 @@ public struct FineTuning {
   /// Trains what is trainable in `model`, on `examples` known by index.
   ///
   /// - Parameters:
-  ///   - model: the model in memory.
-  ///   - examples: how many there are.
   ///   - weight: by example, how much it counts for in the mean loss of a batch (its number of predicted tokens); 1 for
   ///     a classifier.
-  ///   - keeping: where a state is kept every so many steps, at the end and when stopped; the best parameters so far
-  ///     lie beside it.
+  ///   - keeping: where a state is kept every so many steps, at the end and when stopped; the best parameters so far lie
+  ///     beside it.
   ///   - resumeFrom: a state to go on from: the outcome is then that of a run without interruption, bit for bit.
   ///   - evaluate: is asked for a score and a loss; without it the last parameters stay.
   ///   - loss: the mean loss of some examples.
-  ///   - onStep: is told of each step.
-  ///   - shouldStop: is asked after each step.
-  ///   - onEvaluation: is told of each evaluation.
   /// - Throws: `TrainingError` where the run diverges or is interrupted; the model is then left as it is.
   public func run(
     _ model: some Module, examples: Int, weight: (Int) -> Float = { _ in 1 }, keeping: StateKeeping? = nil,

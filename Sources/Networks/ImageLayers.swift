@@ -7,20 +7,13 @@ import LoRATensors
 /// A parametrization sees the whole weight. `LoRA` takes it as the matrix [outputs, inputs · height · width], peft's
 /// pair of a convolution to `rank` channels and one of 1 × 1.
 public final class Conv2d: Layer, CopyableModule {
-  /// [outputs, inputs / groups, height, width]
-  public let weight: Parameter
-  /// [outputs], or none.
-  public let bias: Parameter?
-  /// Pixels from one window to the next.
+  public let weight: Parameter  // [outputs, inputs / groups, height, width]
+  public let bias: Parameter?  // [outputs]
   public let stride: Int
-  /// Zeros on each side of both axes.
   public let padding: Int
-  /// Pixels from one of the kernel's numbers to the next; 1: they are neighbours.
   public let dilation: Int
-  /// Groups of channels that are convolved apart from each other.
   public let groups: Int
 
-  /// A layer with given parameters: weight [outputs, inputs / groups, height, width], bias [outputs].
   public init(
     weight: Parameter, bias: Parameter?, stride: Int = 1, padding: Int = 0, dilation: Int = 1, groups: Int = 1
   ) {
@@ -52,7 +45,6 @@ public final class Conv2d: Layer, CopyableModule {
       dilation: dilation, groups: groups)
   }
 
-  /// x [images, inputs, height, width] → [images, outputs, …, …].
   public func callAsFunction(_ x: Tensor) -> Tensor {
     x.conv2d(
       weight.value, bias: bias?.value, stride: stride, padding: padding, dilation: dilation, groups: groups)
@@ -68,16 +60,11 @@ public final class Conv2d: Layer, CopyableModule {
 /// batch, so that training and evaluation compute the same. With one group it is layer normalisation over channels and
 /// places, with as many as channels instance normalisation.
 public final class GroupNorm: Layer, CopyableModule {
-  /// The factors, [channels].
-  public let weight: Parameter
-  /// What is added, [channels].
-  public let bias: Parameter
-  /// How many groups of neighbouring channels there are; they divide the channels.
+  public let weight: Parameter  // [channels]
+  public let bias: Parameter  // [channels]
   public let groups: Int
-  /// Added to the variance, so that a constant group is divided by no zero.
   public let epsilon: Float
 
-  /// A layer with given factors and sums, [channels] each.
   public init(groups: Int, weight: Parameter, bias: Parameter, epsilon: Float = 1e-5) {
     expect(
       weight.shape.count == 1 && bias.shape == weight.shape && groups >= 1 && weight.shape[0] % groups == 0,
@@ -106,19 +93,14 @@ public final class GroupNorm: Layer, CopyableModule {
 
 /// The largest element of each window (see `Tensor.maxPool2d`).
 public final class MaxPool2d: Layer, CopyableModule {
-  /// Height and width of a window.
   public let window: Int
-  /// Pixels from one window to the next.
   public let stride: Int
-  /// Pixels on each side of both axes, which are never the largest.
   public let padding: Int
 
-  /// Windows of that height and width, by default side by side.
   public init(_ window: Int, stride: Int? = nil, padding: Int = 0) {
     (self.window, self.stride, self.padding) = (window, stride ?? window, padding)
   }
 
-  /// x [images, channels, height, width] → [images, channels, …, …].
   public func callAsFunction(_ x: Tensor) -> Tensor { x.maxPool2d(window, stride: stride, padding: padding) }
 
   /// Itself: there is nothing to copy.
@@ -127,19 +109,14 @@ public final class MaxPool2d: Layer, CopyableModule {
 
 /// The mean of each window (see `Tensor.averagePool2d`).
 public final class AveragePool2d: Layer, CopyableModule {
-  /// Height and width of a window.
   public let window: Int
-  /// Pixels from one window to the next.
   public let stride: Int
-  /// Zeros on each side of both axes.
   public let padding: Int
 
-  /// Windows of that height and width, by default side by side.
   public init(_ window: Int, stride: Int? = nil, padding: Int = 0) {
     (self.window, self.stride, self.padding) = (window, stride ?? window, padding)
   }
 
-  /// x [images, channels, height, width] → [images, channels, …, …].
   public func callAsFunction(_ x: Tensor) -> Tensor { x.averagePool2d(window, stride: stride, padding: padding) }
 
   /// Itself: there is nothing to copy.
@@ -148,10 +125,8 @@ public final class AveragePool2d: Layer, CopyableModule {
 
 /// All axes but the first as one: [images, channels, height, width] → [images, channels · height · width].
 public final class Flatten: Layer, CopyableModule {
-  /// A layer without parameters.
   public init() {}
 
-  /// x [n, …] → [n, the product of the others].
   public func callAsFunction(_ x: Tensor) -> Tensor {
     expect(x.rank >= 1, "Flatten: a scalar has no axis")
     return x.reshaped([x.shape[0], x.shape.dropFirst().reduce(1, *)])

@@ -38,27 +38,18 @@ public struct Gradients {
 //       if let step = ascent[item.parameter] { try item.parameter.assignOriginal(item.parameter.original + step) }
 //     }
 extension Gradients {
-  /// The sum by parameter; what only one of them has counts as it is.
   public static func + (a: Gradients, b: Gradients) -> Gradients { a.adding(b, scaledBy: 1) }
-  /// The difference by parameter; what only one of them has counts as it is.
   public static func - (a: Gradients, b: Gradients) -> Gradients { a.adding(b, scaledBy: -1) }
-  /// All gradients with the other sign.
   public static prefix func - (a: Gradients) -> Gradients { a * -1 }
-  /// All gradients times a number.
   public static func * (a: Gradients, scale: Float) -> Gradients {
     var result = a
     result.byParameter = a.byParameter.mapValues { $0 * scale }
     return result
   }
-  /// All gradients times a number.
   public static func * (scale: Float, a: Gradients) -> Gradients { a * scale }
-  /// All gradients divided by a number.
   public static func / (a: Gradients, divisor: Float) -> Gradients { a * (1 / divisor) }
-  /// Adds by parameter.
   public static func += (a: inout Gradients, b: Gradients) { a = a + b }
-  /// Subtracts by parameter.
   public static func -= (a: inout Gradients, b: Gradients) { a = a - b }
-  /// Multiplies all gradients by a number.
   public static func *= (a: inout Gradients, scale: Float) { a = a * scale }
 
   /// self + scale · other.

@@ -2,7 +2,6 @@ import LoRATensors
 
 /// A module that makes one tensor of one tensor.
 public protocol Layer: Module {
-  /// What the layer makes of x; which shapes it takes, its type says.
   func callAsFunction(_ x: Tensor) -> Tensor
 }
 
@@ -16,18 +15,14 @@ public protocol Layer: Module {
 /// ```
 /// Parameters are named by the layer's place, as PyTorch names them: `0.weight`, `4.bias`.
 public final class Sequential: Layer, CopyableModule {
-  /// First applied first.
   public let layers: [any Layer]
 
-  /// Layers in the order in which they are applied.
   public init(_ layers: any Layer...) { self.layers = layers }
-  /// The same from an array, as a loop makes it.
   public init(_ layers: [any Layer]) { self.layers = layers }
 
   /// Nothing: a layer is named by its place alone.
   public static func pathComponent(ofProperty property: String) -> String { "" }
 
-  /// x through all layers.
   public func callAsFunction(_ x: Tensor) -> Tensor { layers.reduce(x) { $1($0) } }
 
   /// A sequence of copies.
@@ -52,23 +47,15 @@ public final class Sequential: Layer, CopyableModule {
 public final class Activation: Layer, CopyableModule {
   private let function: (Tensor) -> Tensor
 
-  /// A layer from any function of a tensor that has no parameters of its own.
   public init(_ function: @escaping (Tensor) -> Tensor) { self.function = function }
 
-  /// max(x, 0)
   public static var relu: Activation { Activation { $0.relu() } }
-  /// x Φ(x)
   public static var gelu: Activation { Activation { $0.gelu() } }
-  /// x σ(x)
   public static var silu: Activation { Activation { $0.silu() } }
-  /// The hyperbolic tangent.
   public static var tanh: Activation { Activation { $0.tanh() } }
-  /// 1 / (1 + e^(−x))
   public static var sigmoid: Activation { Activation { $0.sigmoid() } }
-  /// log(1 + eˣ)
   public static var softplus: Activation { Activation { $0.softplus() } }
 
-  /// The function of x.
   public func callAsFunction(_ x: Tensor) -> Tensor { function(x) }
 
   /// Itself: there is nothing to copy.
