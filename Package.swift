@@ -21,14 +21,15 @@ let floors = [
   floor(
     "LinearAlgebra", on: ["Tensors"], c: ["COpenBLAS"],
     linkerSettings: [.linkedFramework("Accelerate", .when(platforms: [.macOS]))]),
-  floor("Networks", on: ["Tensors"]),
   floor("Files", on: ["Tensors"], c: ["CKernels"]),
-  floor("Adapters", on: ["Networks", "LinearAlgebra", "Files"]),
+  floor("Networks", on: ["Files"]),
+  floor("Adapters", on: ["Networks", "LinearAlgebra"]),
   floor("Formats", on: ["Adapters"]),
   floor("Toolbox", on: ["Formats"]),
   floor("Models", on: ["Formats"]),
   floor("Datasets", on: ["Tensors"], c: ["CKernels", "CZlib"], resources: [.copy("Resources")]),
-  floor("Training", on: ["Networks", "Files"], c: ["CKernels"]),
+  floor("Training", on: ["Networks"], c: ["CKernels"]),
+  floor("FineTuning", on: ["Models", "Datasets", "Training"]),
   floor("Charts", on: ["Toolbox", "Datasets", "Training"], c: ["CPNG"]),
 ]
 
@@ -40,7 +41,7 @@ let systemLibraries: [Target] = [
 ]
 
 let programs: [Target] = [
-  .target(name: "LoRAKit", dependencies: ["LoRAModels", "LoRACharts"]),
+  .target(name: "LoRAKit", dependencies: ["LoRAFineTuning", "LoRACharts"]),
   .executableTarget(
     name: "lora",
     dependencies: ["LoRAKit", .product(name: "ArgumentParser", package: "swift-argument-parser")]),

@@ -63,7 +63,7 @@ public final class GPT2: LanguageModel {
   public var outputWeight: Tensor { transformer.wte.weight.stored }
 
   public func hiddenStates(_ tokens: TokenRows, cache: KeyValueCache?) -> Tensor {
-    transformer(tokens, cache, recomputes && cache == nil)
+    LinkChoice.overSequences(tokens.packing) { transformer(tokens, cache, recomputes && cache == nil) }
   }
 
   // MARK: Parts, under the names of transformers

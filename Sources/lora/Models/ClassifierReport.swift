@@ -16,7 +16,7 @@ struct ClassifierReport {
   let title: String
   let labels: [String]
   var losses: [Float] = []
-  var evaluations: [FineTuningEvaluation] = []
+  var evaluations: [Evaluation] = []
   var before: Before?
   /// How it was made.
   var footer: String?

@@ -140,7 +140,7 @@ struct TrainLMCommand: ParsableCommand {
     if let report = training.report { try write(report: report, outcome, base: base) }
   }
 
-  private func write(report path: String, _ outcome: FineTuning.Outcome, base: Double?) throws {
+  private func write(report path: String, _ outcome: TrainingOutcome, base: Double?) throws {
     var charts: [any Chart] = [
       LineChart(
         title: "Training loss", series: [.init("loss", outcome.losses)], xLabel: "step", yLabel: "nats a token",

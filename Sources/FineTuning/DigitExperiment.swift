@@ -9,62 +9,6 @@ import LoRATraining
 /// The experiment: train a digit classifier, find the digit that it reads worst, and teach it that digit in several
 /// ways from the same base, on the same budget of steps.
 public struct DigitExperiment {
-  /// A way to teach the digit.
-  public enum Arm: String, CaseIterable, Codable, Sendable {
-    /// LoRA on that digit only: the naive recipe of "LoRA from scratch".
-    case lora
-    /// Every parameter, on that digit only.
-    case full
-    /// LoRA, the digit mixed with the others.
-    case loraReplay = "lora-replay"
-    /// Every parameter, with the same replay.
-    case fullReplay = "full-replay"
-
-    public var usesLoRA: Bool { self == .lora || self == .loraReplay }
-    public var usesReplay: Bool { self == .loraReplay || self == .fullReplay }
-  }
-
-  /// How an arm trains.
-  public struct Recipe: Codable, Equatable, Sendable {
-    public var rank: Int
-    public var alpha: Float
-    public var initialization: LoRA.Initialization
-    public var learningRate: Float
-    public var schedule: Schedule.Shape
-    public var warmUpSteps: Int
-    /// The share of the digit in each batch; the rest is replay.
-    public var focusShare: Float
-
-    public init(
-      rank: Int = 1, alpha: Float = 1, initialization: LoRA.Initialization = .standardNormal,
-      learningRate: Float = 1e-3, schedule: Schedule.Shape = .constant, warmUpSteps: Int = 0, focusShare: Float = 1
-    ) {
-      self.rank = rank
-      self.alpha = alpha
-      self.initialization = initialization
-      self.learningRate = learningRate
-      self.schedule = schedule
-      self.warmUpSteps = warmUpSteps
-      self.focusShare = focusShare
-    }
-
-    /// The naive recipe: rank 1, α 1, Adam at 1e-3, the digit alone.
-    public static let naive = Recipe()
-    /// The measured recipe, of the naive one's size: docs/digits.md tells what was tried.
-    public static let replay = Recipe(
-      initialization: .kaimingUniform, learningRate: 1e-2, schedule: .linear, focusShare: 0.3)
-    /// The same mixture for full-parameter training, at the rate that suits it best.
-    public static let fullReplay = Recipe(learningRate: 3e-4, schedule: .linear, focusShare: 0.3)
-
-    public static func standard(for arm: Arm) -> Recipe {
-      switch arm {
-      case .lora, .full: .naive
-      case .loraReplay: .replay
-      case .fullReplay: .fullReplay
-      }
-    }
-  }
-
   public struct Settings {
     public var hidden = (1000, 2000)
     public var epochs = 1
@@ -179,17 +123,12 @@ extension DigitExperiment {
     var generator = SeededGenerator(seed: settings.seed)
     let model = DigitClassifier(inputs: train.pixelCount, hidden: settings.hidden, using: &generator)
     var sampler = ShuffledBatches(Array(0..<train.count), batchSize: settings.batchSize, seed: generator.next())
-    let total = sampler.batchesPerEpoch * settings.epochs
-    let trainer = Trainer(Adam(model.trainableParameters, learningRate: settings.baseLearningRate))
-    if let resumeFrom {
-      try TrainingState.restore(
-        trainer, of: model, sampler: &sampler, purpose: keeping?.purpose ?? "", from: resumeFrom)
-    }
-    let start = Date()
-    try trainer.run(
-      model, steps: total, drawing: &sampler, keeping: keeping, shouldStop: shouldStop,
-      onStep: { onStep("base", total, $0) }, loss: { loss(of: model, on: $0) })
-    return (model, trainer.losses, Date().timeIntervalSince(start))
+    var plan = TrainingPlan(steps: sampler.batchesPerEpoch * settings.epochs)
+    (plan.keeping, plan.resumeFrom) = (keeping, resumeFrom)
+    let outcome = try Trainer(Adam(model.trainableParameters, learningRate: settings.baseLearningRate)).run(
+      model, plan, drawing: &sampler, shouldStop: shouldStop, onStep: { onStep("base", plan.steps, $0) },
+      loss: { loss(of: model, on: $0) })
+    return (model, outcome.losses, outcome.seconds)
   }
 
   private func loss(of model: DigitClassifier, on indices: [Int]) -> Tensor {
@@ -230,12 +169,10 @@ extension DigitExperiment {
       schedule: Schedule(
         recipe.schedule, learningRate: recipe.learningRate, warmUpSteps: recipe.warmUpSteps, totalSteps: settings.steps)
     )
-    let start = Date()
     var sampler = FocusedBatches(digit, of: train, share: recipe.focusShare, settings.batchSize, seed: generator.next())
-    try trainer.run(
-      model, steps: settings.steps, drawing: &sampler, shouldStop: shouldStop,
+    let training = try trainer.run(
+      model, TrainingPlan(steps: settings.steps), drawing: &sampler, shouldStop: shouldStop,
       onStep: { onStep(arm.rawValue, settings.steps, $0) }, loss: { loss(of: model, on: $0) })
-    let seconds = Date().timeIntervalSince(start)
 
     let unchanged = zip(base.parameters, weightsBefore).allSatisfy { item, scalars in
       item.parameter.original.isIdentical(to: Tensor(shape: item.parameter.shape, scalars: scalars))
@@ -244,7 +181,8 @@ extension DigitExperiment {
       arm.usesLoRA
       ? zip(model.withAdaptersDisabled { logits(model) }, answersBefore).allSatisfy { $0.isIdentical(to: $1) } : nil
     return Outcome(
-      arm: arm, recipe: recipe, trainableCount: model.trainableCount, seconds: seconds, losses: trainer.losses,
+      arm: arm, recipe: recipe, trainableCount: model.trainableCount, seconds: training.seconds,
+      losses: training.losses,
       test: evaluate(model), updates: updates(of: model, from: base), baseUnchanged: unchanged,
       disabledEqualsBase: restored)
   }
