@@ -77,9 +77,11 @@ extension Module {
   /// Rows can have their own matrices and biases, where layers call `Parameter.linear` and `rows`; what a layer takes as
   /// a value (a norm's weight) is the same for all.
   private func requireByRow(_ adapters: [AttachedAdapter]) throws {
+    let others = adapters.filter { $0.weight.shape.count != 2 }
+    guard !others.isEmpty else { return }
     let matrices = Set(adaptableWeights.map(\.path))
-    for item in parameters where item.parameter.shape.count != 2 {
-      guard let adapter = adapters.first(where: { $0.weight === item.parameter })?.adapter else { continue }
+    for item in parameters {
+      guard let adapter = others.first(where: { $0.weight === item.parameter })?.adapter else { continue }
       guard item.name.hasSuffix(".bias"), matrices.contains(String(item.name.dropLast(".bias".count))) else {
         throw AttachmentError.notByRow(name: adapter.name, parameter: item.name)
       }

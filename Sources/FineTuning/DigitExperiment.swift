@@ -9,29 +9,44 @@ import LoRATraining
 /// The experiment: train a digit classifier, find the digit that it reads worst, and teach it that digit in several
 /// ways from the same base, on the same budget of steps.
 public struct DigitExperiment {
+  /// How large the model is, and how long and how fast it is trained.
   public struct Settings {
+    /// Sizes of the two hidden layers.
     public var hidden = (1000, 2000)
+    /// Passes over the training images for the base.
     public var epochs = 1
+    /// Steps of each arm.
     public var steps = 100
+    /// Images of a step.
     public var batchSize = 10
+    /// Adam's rate for the base.
     public var baseLearningRate: Float = 1e-3
+    /// Of everything random.
     public var seed: UInt64 = 0
     /// Nil: the digit that the base reads worst.
     public var digit: Int?
+    /// The arms to train, in their order.
     public var arms = Arm.allCases
     /// What the command line changes of an arm's recipe.
     public var adjust: (Arm, inout Recipe) -> Void = { _, _ in }
 
+    /// The experiment on all of MNIST.
     public init() {}
   }
 
   /// What an arm did.
   public struct Outcome {
+    /// Which.
     public let arm: Arm
+    /// How it trained.
     public let recipe: Recipe
+    /// Numbers that were trained.
     public let trainableCount: Int
+    /// How long the steps took.
     public let seconds: Double
+    /// By step.
     public let losses: [Float]
+    /// The answers on the test images.
     public let test: ClassificationResult
     /// What was added to each weight, by the path of its layer.
     public let updates: [(path: String, update: Update)]
@@ -40,6 +55,7 @@ public struct DigitExperiment {
     /// Whether the base's outputs came back, bit for bit, with the adapter switched off; nil without an adapter.
     public let disabledEqualsBase: Bool?
 
+    /// Steps taken.
     public var steps: Int { losses.count }
   }
 
@@ -50,6 +66,7 @@ public struct DigitExperiment {
     /// The difference of the whole weight.
     case full(Tensor)
 
+    /// The whole update, in the weight's shape.
     public var tensor: Tensor {
       switch self {
       case .factors(let a, let b, let scale): b.matmul(a) * scale
@@ -58,31 +75,46 @@ public struct DigitExperiment {
     }
   }
 
+  /// The base, and what each arm made of it.
   public struct Result {
+    /// The base, without any adapter.
     public let base: DigitClassifier
+    /// Its answers on the test images.
     public let baseTest: ClassificationResult
+    /// By step of its training.
     public let baseLosses: [Float]
+    /// How long that took.
     public let baseSeconds: Double
+    /// The digit that was taught.
     public let digit: Int
+    /// By arm, in their order.
     public let outcomes: [Outcome]
 
+    /// Whether no arm has changed a bit of the base.
     public var baseUnchanged: Bool { outcomes.allSatisfy(\.baseUnchanged) }
+    /// Whether every adapter, switched off, has left the base's outputs bit for bit.
     public var disabledEqualsBase: Bool { outcomes.allSatisfy { $0.disabledEqualsBase ?? true } }
   }
 
+  /// What is trained on.
   public let train: LabelledImages
+  /// What is tested on.
   public let test: LabelledImages
+  /// Sizes and lengths.
   public let settings: Settings
 
   /// Told of each step: which phase, of how many steps, and what the step did.
   public typealias StepObserver = (_ phase: String, _ total: Int, _ report: StepReport) -> Void
 
+  /// The experiment on given images.
   public init(train: LabelledImages, test: LabelledImages, settings: Settings = Settings()) {
     self.train = train
     self.test = test
     self.settings = settings
   }
 
+  /// The whole of it. The base's state is kept and resumed as `keeping` and `resumeFrom` say; errors are those of
+  /// `Trainer.run`.
   public func run(
     keeping: StateKeeping? = nil, resumeFrom: URL? = nil, shouldStop: () -> Bool = { false },
     onStep: StepObserver = { _, _, _ in }

@@ -7,24 +7,33 @@ import LoRATraining
 public struct FineTuningSchedule: Sendable {
   /// Passes over the examples, where no number of steps is given.
   public var epochs = 3.0
+  /// Steps in all, instead of epochs.
   public var steps: Int?
+  /// Examples of a step.
   public var batchSize = 32
   /// A batch is worked on in so many parts, which saves memory.
   public var accumulation = 1
+  /// AdamW's rate at its highest.
   public var learningRate: Float = 1e-3
+  /// How the rate goes on after the warm-up.
   public var shape = Schedule.Shape.linear
   /// The share of the steps in which the learning rate rises from zero.
   public var warmUp = 0.06
+  /// AdamW's decay of every trained parameter.
   public var weightDecay: Float = 0.01
+  /// The largest norm over all gradients; nil for none.
   public var clipping: Float? = 1
+  /// Of the order of the examples.
   public var seed: UInt64 = 0
   /// Steps between two evaluations; by default once an epoch.
   public var evaluateEvery: Int?
   /// Stops after so many evaluations without a better one.
   public var patience: Int?
 
+  /// Three epochs by 32 examples at 1e-3, falling linearly.
   public init() {}
 
+  /// The steps that a run on so many examples takes, at least 1.
   public func totalSteps(examples: Int) -> Int {
     steps ?? max(1, Int((epochs * Double(stepsPerEpoch(examples))).rounded()))
   }
@@ -34,9 +43,12 @@ public struct FineTuningSchedule: Sendable {
 
 /// A run of fine-tuning: a recipe's parameters, a schedule's batches, in the one loop of `Trainer`.
 public struct FineTuning {
+  /// How long and how fast.
   public let schedule: FineTuningSchedule
+  /// What; the model was prepared by it.
   public let recipe: FineTuningRecipe
 
+  /// A recipe's parameters, trained by a schedule.
   public init(_ recipe: FineTuningRecipe, _ schedule: FineTuningSchedule) {
     self.recipe = recipe
     self.schedule = schedule

@@ -6,15 +6,20 @@ import LoRATraining
 
 /// What is trained on a base model: an adapter of some kind, or every parameter.
 public struct FineTuningRecipe: Sendable {
+  /// What becomes of the base's weights: an adapter's form, or `full`, every parameter trained.
   public enum Method: String, Sendable, CaseIterable {
     case lora, rslora, dora, pissa, olora, full
   }
 
+  /// The form.
   public var method = Method.lora
+  /// r of every adapter, 1 to the smaller side of each weight.
   public var rank = 8
+  /// α: B A is multiplied by α/r, or α/√r with `rslora`.
   public var alpha: Float = 16
   /// The probability with which an element of an adapter's input is dropped in training.
   public var dropout: Float = 0
+  /// Where adapters go; all linear layers but the one that makes logits, by default.
   public var targets: Targets = .allLinear
   /// Modules that are trained whole beside the adapter (a new classifier), by path.
   public var wholeModules: [String] = []
@@ -23,6 +28,7 @@ public struct FineTuningRecipe: Sendable {
   /// What B's learning rate is multiplied by (LoRA+, Hayou et al. 2024).
   public var rateRatio: Float = 1
 
+  /// A LoRA of rank 8 and α 16 on all linear layers.
   public init() {}
 
   /// The adapter; nil where every parameter is trained.

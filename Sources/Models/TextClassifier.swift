@@ -14,7 +14,9 @@ import LoRATensors
 /// With several adapters, which are for the same classes, one is on at a time (`use`), or each task has its own:
 /// `classifier.model.withAdapters(["reviews"]) { try classifier.predict(texts) }`.
 public final class TextClassifier {
+  /// The encoder and its classifier, with the adapter where there is one.
   public let model: BERTClassifier
+  /// What makes tokens of texts.
   public let tokenizer: Tokenizer
   /// The most tokens that are read at once.
   public let maximumLength: Int
@@ -22,6 +24,7 @@ public final class TextClassifier {
   public let longTexts: LongTexts
   /// Whether the model's folder has a classifier for these classes, beneath any adapter; else it was drawn at random.
   public let hasOwnClassifier: Bool
+  /// The names of the classes, by their number.
   public var labels: [String] { model.labels }
   /// The adapters' names, in order.
   public var adapterNames: [String] { model.adapterNames }
@@ -153,6 +156,7 @@ public final class TextClassifier {
     _ texts: [String], rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in }
   ) throws -> [Prediction] { try predict(try encode(texts), rows: rows, progress: progress) }
 
+  /// The same for texts that are tokens already.
   public func predict(
     _ texts: EncodedTexts, rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in }
   ) throws -> [Prediction] {

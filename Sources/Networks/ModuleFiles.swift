@@ -6,8 +6,10 @@ import LoRATensors
 
 /// Differences between a file and a module that a caller accepts.
 public struct NameDifferences: OptionSet, Sendable {
+  /// The bits of those below.
   public let rawValue: Int
 
+  /// Those whose bits are set.
   public init(rawValue: Int) { self.rawValue = rawValue }
 
   /// Parameters that the file does not hold; they stay as they are.

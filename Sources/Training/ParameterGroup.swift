@@ -22,6 +22,7 @@ public struct ParameterGroup {
   public let weightDecay: Float?
   private let contains: (NamedParameter) -> Bool
 
+  /// The parameters for which `contains` is true.
   public init(
     where contains: @escaping (NamedParameter) -> Bool, rateMultiplier: Float? = nil, weightDecay: Float? = nil
   ) {
@@ -33,6 +34,7 @@ public struct ParameterGroup {
     self.weightDecay = weightDecay
   }
 
+  /// Given parameters, as `matching` finds them by name.
   public init(_ parameters: [NamedParameter], rateMultiplier: Float? = nil, weightDecay: Float? = nil) {
     let members = Set(parameters.map { ObjectIdentifier($0.parameter) })
     self.init(

@@ -9,7 +9,9 @@ import LoRATensors
 /// for batch in batches { try trainer.step { model(batch.images).crossEntropy(batch.labels) } }
 /// ```
 public final class Trainer {
+  /// What changes the parameters.
   public let optimizer: any Optimizer
+  /// What sets the optimizer's rate before each step; nil leaves it as it is.
   public let schedule: Schedule?
   /// The largest allowed norm over all gradients; larger ones are scaled down to it.
   public let clipping: Float?
@@ -21,6 +23,10 @@ public final class Trainer {
   /// The loss of every step so far.
   public var losses: [Float] { history.losses }
 
+  /// - Parameters:
+  ///   - optimizer: what changes the parameters, and which.
+  ///   - schedule: the learning rate by step; by default the optimizer's own.
+  ///   - clipping: the largest norm over all gradients; by default they are not clipped.
   public init(_ optimizer: any Optimizer, schedule: Schedule? = nil, clipping: Float? = nil) {
     self.optimizer = optimizer
     self.schedule = schedule

@@ -1,5 +1,6 @@
 /// Why training can't go on.
 public enum TrainingError: Error, CustomStringConvertible {
+  /// The loss is NaN or infinite.
   case notFinite(loss: Float, step: Int, learningRate: Float)
   /// Something besides the loss is no finite number any more; `what` says what, with its verb.
   case diverged(_ what: String, step: Int, learningRate: Float)
@@ -7,6 +8,7 @@ public enum TrainingError: Error, CustomStringConvertible {
   case independent(step: Int)
   /// The sampler has no example to draw.
   case noExamples
+  /// `shouldStop` said so; where a state is kept, it is kept after that step.
   case interrupted(step: Int)
 
   public var description: String {

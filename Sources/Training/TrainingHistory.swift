@@ -2,7 +2,9 @@
 public struct StepReport: Sendable, Equatable, Codable {
   /// Counted from 1.
   public var step: Int
+  /// The loss before the step.
   public var loss: Float
+  /// The rate of this step, as the schedule had it.
   public var learningRate: Float
   /// Norm over all gradients before clipping; nil where it was not needed.
   public var gradientNorm: Float?
@@ -12,17 +14,23 @@ public struct StepReport: Sendable, Equatable, Codable {
 
 /// What an evaluation found; `score` is to be as large as can be.
 public struct Evaluation: Sendable, Equatable, Codable {
+  /// After how many steps.
   public var step: Int
+  /// The larger the better.
   public var score: Double
+  /// Of equal scores the lower the better.
   public var loss: Double
 
+  /// What was found after a step.
   public init(step: Int, score: Double, loss: Double) { (self.step, self.score, self.loss) = (step, score, loss) }
 }
 
 /// What a run has gone through, from its first step on. It is kept with the run's state, so that a resumed run knows
 /// all of it.
 public struct TrainingHistory: Sendable, Equatable, Codable {
+  /// In their order.
   public internal(set) var steps: [StepReport] = []
+  /// In their order.
   public internal(set) var evaluations: [Evaluation] = []
 
   /// By step.
@@ -39,6 +47,7 @@ public struct TrainingHistory: Sendable, Equatable, Codable {
     }
   }
 
+  /// The evaluation with the highest score; of equal ones that with the lowest loss, then the first.
   public var best: Evaluation? { bestPlace.map { evaluations[$0] } }
 
   /// How many evaluations there were after the best one.

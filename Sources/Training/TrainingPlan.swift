@@ -19,16 +19,20 @@ public struct TrainingPlan {
   /// purpose that `keeping` names.
   public var resumeFrom: URL?
 
+  /// So many steps, and nothing else.
   public init(steps: Int) { self.steps = steps }
 }
 
 /// Where, and how often, a run keeps its state.
 public struct StateKeeping {
+  /// The state's file.
   public let url: URL
+  /// After how many steps it is written anew, at least 1.
   public let everySteps: Int
   /// What the run is; a state is only taken up by a run of the same purpose.
   public let purpose: String
 
+  /// A state in the file `url`, written every `everySteps` steps of a run of this purpose.
   public init(url: URL, everySteps: Int, purpose: String) {
     expect(everySteps > 0, "StateKeeping: every \(everySteps) steps")
     self.url = url
@@ -45,8 +49,11 @@ public struct TrainingOutcome: Sendable {
   public var best: Evaluation?
   /// Whether patience was spent before the last step.
   public var stoppedEarly: Bool
+  /// How long it took, the time between interruptions alone.
   public var seconds: Double
 
+  /// By step.
   public var losses: [Float] { history.losses }
+  /// In their order.
   public var evaluations: [Evaluation] { history.evaluations }
 }

@@ -1,6 +1,11 @@
 // A run that was interrupted and resumed is the run that was not: parameters, early stopping, history.
 import Foundation
-import LoRAKit
+import LoRAFiles
+import LoRAFineTuning
+import LoRAModels
+import LoRANetworks
+import LoRATensors
+import LoRATraining
 import TestSupport
 import Testing
 

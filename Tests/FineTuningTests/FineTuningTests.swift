@@ -1,6 +1,14 @@
 // Training on models: recomputation, parts of a batch, windows, streams of text, and what keeps the best.
 import Foundation
-import LoRAKit
+import LoRAAdapters
+import LoRAFiles
+import LoRAFineTuning
+import LoRAFormats
+import LoRALinearAlgebra
+import LoRAModels
+import LoRANetworks
+import LoRATensors
+import LoRATraining
 import TestSupport
 import Testing
 
