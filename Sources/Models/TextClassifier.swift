@@ -48,7 +48,10 @@ public final class TextClassifier {
       return weights.map { $0 / sum }
     }
     /// −log of a class's probability.
-    public func loss(of label: Int) -> Float { -log(max(probabilities[label], .leastNormalMagnitude)) }
+    public func loss(of label: Int) -> Float {
+      expect(logits.indices.contains(label), "loss: class \(label) of \(logits.count), counted from 0")
+      return -log(max(probabilities[label], .leastNormalMagnitude))
+    }
   }
 
   /// - Parameters:
