@@ -21,7 +21,8 @@ private class Parent: Module { let inherited = layer(20) }
 
 private final class Everything: Parent {
   struct Pair {
-    let (left, right): (Linear, Linear?) = (layer(1), layer(2))
+    let left = layer(1)
+    let right: Linear? = layer(2)
     let numbers = [1.0, 2]
   }
   enum Choice {
