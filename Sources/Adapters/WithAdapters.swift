@@ -25,7 +25,7 @@ extension Module {
 
   /// Runs `body` on the base model: with every adapter left out, in this task.
   public func withAdaptersDisabled<Result>(_ body: () throws -> Result) rethrows -> Result {
-    try LinkChoice(among: attachedAdapters.map(\.adapter), groups: [[]]).withinCurrent.apply(body)
+    try LinkChoice(for: parameters, among: attachedAdapters.map(\.adapter), groups: [[]]).apply(body)
   }
 
   /// Runs `body`, in which each row of a batch uses an adapter of its own; nil is the base. What is stored is read once
@@ -56,7 +56,7 @@ extension Module {
 
   private func choice(of names: [String]) throws -> LinkChoice {
     let adapters = try adapters(knowing: names).map(\.adapter)
-    return LinkChoice(among: adapters, groups: [adapters.filter { names.contains($0.name) }]).withinCurrent
+    return LinkChoice(for: parameters, among: adapters, groups: [adapters.filter { names.contains($0.name) }])
   }
 
   private func choice(rows names: [String?], lengths: [Int]?) throws -> LinkChoice {
@@ -69,9 +69,8 @@ extension Module {
     if distinct.count > 1 { try requireByRow(attached.filter { distinct.contains($0.adapter.name) }) }
     let adapters = attached.map(\.adapter)
     return LinkChoice(
-      among: adapters, groups: distinct.map { name in adapters.filter { $0.name == name } },
-      examples: names.map { distinct.firstIndex(of: $0)! }, lengths: lengths
-    ).withinCurrent
+      for: parameters, among: adapters, groups: distinct.map { name in adapters.filter { $0.name == name } },
+      examples: names.map { distinct.firstIndex(of: $0)! }, lengths: lengths)
   }
 
   /// Rows can have their own matrices and biases, where layers call `Parameter.linear` and `rows`; what a layer takes as

@@ -61,7 +61,8 @@ public final class Parameter {
 
   /// The links that the value passes through.
   fileprivate var takingPart: [any Parametrization] {
-    guard let links = parametrizations.takingPart else {
+    guard let choice = LinkChoice.of(self) else { return parametrizations.filter(\.isEnabled) }
+    guard let links = choice.links(of: parametrizations) else {
       fatalError(
         "value: the rows of this pass use different adapters of a parameter of shape \(shape), so it has no one value; "
           + "withAdapters(rows:) is for layers that call `linear` or `rows`")
@@ -74,7 +75,7 @@ public final class Parameter {
   public func linear(_ input: Tensor, bias: Parameter? = nil) -> Tensor {
     expect(
       shape.count == 2 && input.shape.last == inputs, "linear: input \(input.shape) and weight \(shape) do not fit")
-    if let choice = LinkChoice.current, !choice.examples.isEmpty { return linear(input, bias: bias, choice) }
+    if let choice = LinkChoice.byRow(of: self) { return linear(input, bias: bias, choice) }
     if parametrizations.isEmpty { return map(input, by: stored, bias: bias?.value) }
     let links = takingPart
     if links.isEmpty { return map(input, by: stored, bias: bias?.value) }
@@ -100,7 +101,7 @@ public final class Parameter {
   /// The rows of the value at `indices` (an embedding): by the rows where every enabled link offers it, else by the
   /// formed value.
   public func rows(at indices: [Int]) -> Tensor {
-    if let choice = LinkChoice.current, !choice.examples.isEmpty { return rows(at: indices, choice) }
+    if let choice = LinkChoice.byRow(of: self) { return rows(at: indices, choice) }
     let links = takingPart
     return links.isEmpty || ValueCache.current == nil ? rows(at: indices, through: links) : value.rows(at: indices)
   }

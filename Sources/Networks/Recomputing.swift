@@ -5,8 +5,7 @@ extension Module {
   /// module draws at random is drawn the same both times.
   package func recomputing(_ x: Tensor, _ pass: @escaping (Tensor) -> Tensor) -> Tensor {
     // The gradient may be computed when the scope of `withAdapters` is over.
-    let choice = LinkChoice.current
-    let function = { (x: Tensor) in choice.map { $0.apply { pass(x) } } ?? pass(x) }
+    let function = LinkChoice.keeping(pass)
     let drawing = randomizedModules.map(\.module)
     guard !drawing.isEmpty else { return x.recomputing(function) }
     let states = drawing.map(\.generator)

@@ -31,16 +31,15 @@ private struct ExampleRows {
   }
 }
 
-extension Tensor {
-  /// `body` of these rows; of a pass whose rows use different links, as if each example were alone.
-  package func mappingRows(_ body: (Tensor) -> Tensor) -> Tensor {
-    guard let choice = LinkChoice.current, !choice.examples.isEmpty, rank == 2 else { return body(self) }
-    let rows = ExampleRows(lengths: choice.lengths(of: shape[0], leading: shape[0]))
-    return rows.blocks.count == 1 ? body(self) : rows.map { body(sliced(axis: 0, $0)) }
-  }
-}
-
 extension Parameter {
+  /// `body` of the rows x [rows, …] that meet this parameter; where rows use different links, as if each example were
+  /// alone.
+  package func mappingRows(_ x: Tensor, _ body: (Tensor) -> Tensor) -> Tensor {
+    guard let choice = LinkChoice.byRow(of: self) else { return body(x) }
+    let rows = ExampleRows(lengths: choice.lengths(of: x.shape[0], leading: x.shape[0]))
+    return rows.blocks.count == 1 ? body(x) : rows.map { body(x.sliced(axis: 0, $0)) }
+  }
+
   /// `linear` where examples have links of their own.
   func linear(_ input: Tensor, bias: Parameter?, _ choice: LinkChoice) -> Tensor {
     let x = input.reshaped([input.count / inputs, inputs])

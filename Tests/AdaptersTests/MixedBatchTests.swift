@@ -102,6 +102,25 @@ struct MixedBatchTests {
     }
   }
 
+  @Test("another model within the pass has rows and adapters of its own")
+  func anotherModel() throws {
+    let (net, other) = (Net(), Net(seed: 2))
+    try net.adapt()
+    try other.adapt(seed: 6)
+    let (x, y) = (randomTensor([3, 70], seed: 9), randomTensor([5, 70], seed: 4))
+    let expected = other(y)
+    let b = try other.withAdapters(["dora"]) { other(y) }
+    let rows: [String?] = ["a", nil, "b"]
+    let mixed = try net.withAdapters(rows: rows) { net(x) }
+    try net.withAdapters(rows: rows) {
+      #expect(other(y).isIdentical(to: expected))
+      let (inner, outer) = try other.withAdapters(["dora"]) { (other(y), net(x)) }
+      #expect(inner.isIdentical(to: b) && outer.isIdentical(to: mixed))
+      let twice = try other.withAdapters(rows: ["b", nil, "a", "dora", nil]) { other(y + 0 * net(x).sum()) }
+      #expect(twice.shape == [5, 7])
+    }
+  }
+
   @Test("a step on a mixed batch teaches each adapter its rows alone")
   func gradients() throws {
     let net = Net()

@@ -41,7 +41,7 @@ extension LanguageModel {
     LinkChoice.overSequences(tokens.packing) { logits(of: hiddenStates(tokens, cache: nil)) }
   }
 
-  public func logits(of hidden: Tensor) -> Tensor { hidden.mappingRows { $0.linear(outputWeight) } }
+  public func logits(of hidden: Tensor) -> Tensor { hidden.linear(outputWeight) }
 
   /// The logits of the next token after the last of `ids`, [vocabulary], which are added to the cache.
   public func nextLogits(_ ids: [Int], cache: KeyValueCache) -> Tensor {

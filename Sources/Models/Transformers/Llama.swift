@@ -111,7 +111,7 @@ public final class Llama: LanguageModel {
 
   /// An adapter of the output layer acts on the logits; its sum with a weight of that size is not formed.
   public func logits(of hidden: Tensor) -> Tensor {
-    outputProjection?(hidden) ?? hidden.mappingRows { $0.linear(outputWeight) }
+    outputProjection?(hidden) ?? model.embedTokens.weight.mappingRows(hidden) { $0.linear(outputWeight) }
   }
 
   public func hiddenStates(_ tokens: TokenRows, cache: KeyValueCache?) -> Tensor {
