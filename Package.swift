@@ -27,19 +27,20 @@ let floors = [
   Floor(
     "LinearAlgebra", on: "Tensors", "CKernels", "COpenBLAS",
     linker: [.linkedFramework("Accelerate", .when(platforms: [.macOS]))]),
-  Floor("Networks", on: "Tensors"),
   Floor("Files", on: "Tensors", "CKernels"),
+  Floor("Networks", on: "Tensors", "Files"),
   Floor("Training", on: "Networks", "Files", "CKernels"),
   Floor("Adapters", on: "Networks", "LinearAlgebra", "Files", cases: ["MethodCases"]),
   Floor("Formats", on: "Adapters", cases: ["MethodCases", "CheckpointCases"]),
   Floor("Toolbox", on: "Formats", cases: ["CheckpointCases"]),
   Floor("Models", on: "Formats"),
   Floor("Datasets", on: "Tensors", "CKernels", "CZlib", resources: [.copy("Resources")]),
+  Floor("FineTuning", on: "Models", "Datasets", "Training"),
   Floor("PageEngine", on: "Tensors"),
   Floor(
     "Page", on: "Models", "Datasets", "CZlib",
     resources: ["page.html", "page.css", "page.js", "engine.wasm"].map { .embedInCode("Resources/\($0)") }),
-  Floor("Charts", on: "Toolbox", "Datasets", "Training", "CPNG", "CTurboJPEG", "CWebP"),
+  Floor("Charts", on: "Toolbox", "Datasets", "Training", "FineTuning", "CPNG", "CTurboJPEG", "CWebP"),
 ]
 
 /// C, and the system libraries. Tensors, networks and training need none of those; linear algebra, OpenBLAS alone.
@@ -61,7 +62,7 @@ let c: [Target] = [
 
 /// All floors at once, and the command line.
 let whole: [Target] = [
-  .target(name: "LoRAKit", dependencies: ["LoRAModels", "LoRACharts", "LoRAPage"]),
+  .target(name: "LoRAKit", dependencies: ["LoRACharts", "LoRAPage"]),
   .testTarget(name: "LoRAKitTests", dependencies: ["LoRAKit", "LoRAPageEngine", "TestSupport"]),
   .testTarget(name: "FuzzTests", dependencies: ["LoRAKit", "TestSupport"]),
   .executableTarget(

@@ -3,6 +3,7 @@
 @_exported import LoRACharts
 @_exported import LoRADatasets
 @_exported import LoRAFiles
+@_exported import LoRAFineTuning
 @_exported import LoRAFormats
 @_exported import LoRALinearAlgebra
 @_exported import LoRAModels

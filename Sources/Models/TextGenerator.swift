@@ -22,7 +22,7 @@ public final class TextGenerator {
   public init(model folder: URL, adapters: [URL] = []) throws {
     var tokenizer = try Tokenizer(contentsOf: folder)
     model = try languageModel(contentsOf: folder)
-    adapterNames = try TextGenerator.names(of: adapters)
+    adapterNames = try namesOfAdapters(adapters)
     for (url, name) in zip(adapters, adapterNames) { try StoredAdapter(peft: url).attach(to: model, named: name) }
     // What the tokenizer's files leave open, the model's may say.
     let known = 0..<model.vocabulary
@@ -33,20 +33,6 @@ public final class TextGenerator {
     self.ends = Set(ends + [tokenizer.special.end].compactMap { $0.map(Int.init) })
     self.tokenizer = tokenizer
     if let first = adapterNames.first { try use(adapter: first) }
-  }
-
-  private static func names(of folders: [URL]) throws -> [String] {
-    let paths = folders.map { $0.standardizedFileURL.pathComponents.filter { $0 != "/" } }
-    return try paths.indices.map { index in
-      let (path, others) = (paths[index], paths.indices.filter { $0 != index }.map { paths[$0] })
-      guard !others.contains(path) else {
-        throw CheckpointError(.mismatch, file: folders[index].path, "is given twice as an adapter; once is enough")
-      }
-      let length = (1...max(1, path.count)).first { length in
-        !others.contains { $0.suffix(length) == path.suffix(length) }
-      }
-      return path.suffix(length ?? path.count).joined(separator: "/")
-    }
   }
 
   /// The token ids in a field of generation_config.json and config.json: a number or a list.

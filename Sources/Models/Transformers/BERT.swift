@@ -82,13 +82,15 @@ public final class BERT: Module {
     expect(
       tokens.longest <= configuration.positions,
       "BERT: a text of \(tokens.longest) tokens, but there are \(configuration.positions) positions")
-    var states = [embeddings(tokens)]
-    for layer in encoder.layer {
-      states.append(
-        recomputes
-          ? layer.recomputing(states.last!) { layer($0, tokens.packing) } : layer(states.last!, tokens.packing))
+    return LinkChoice.overSequences(tokens.packing) {
+      var states = [embeddings(tokens)]
+      for layer in encoder.layer {
+        states.append(
+          recomputes
+            ? layer.recomputing(states.last!) { layer($0, tokens.packing) } : layer(states.last!, tokens.packing))
+      }
+      return states
     }
-    return states
   }
 
   /// tanh(W h + b) of each text's first token, [texts, hidden], from the token vectors.

@@ -48,7 +48,7 @@ struct TrainingRun {
   func train(
     examples: Int, weight: (Int) -> Float = { _ in 1 }, keeping: StateKeeping?,
     evaluate: (() throws -> (score: Double, loss: Double))?, scoreName: String? = nil, loss: ([Int]) throws -> Tensor
-  ) throws -> (outcome: FineTuning.Outcome, metrics: String) {
+  ) throws -> (outcome: TrainingOutcome, metrics: String) {
     let interruption = Interruption()
     let bar = ProgressBar("training", total: plan.totalSteps(examples: examples), unit: " steps", isQuiet: isQuiet)
     var seen = 0
@@ -96,7 +96,7 @@ struct TrainingRun {
   }
 
   /// metrics.jsonl: a line for every step and, after it, one for its evaluation.
-  private static func metrics(_ history: FineTuningHistory) throws -> String {
+  private static func metrics(_ history: TrainingHistory) throws -> String {
     struct Evaluation: Encodable {
       var step: Int
       var evaluationScore: Double

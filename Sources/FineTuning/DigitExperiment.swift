@@ -9,75 +9,28 @@ import LoRATraining
 /// The experiment: train a digit classifier, find the digit that it reads worst, and teach it that digit in several
 /// ways from the same base, on the same budget of steps.
 public struct DigitExperiment {
-  /// A way to teach the digit.
-  public enum Arm: String, CaseIterable, Codable, Sendable {
-    /// LoRA on that digit only: the naive recipe of "LoRA from scratch".
-    case lora
-    /// Every parameter, on that digit only.
-    case full
-    /// LoRA, the digit mixed with the others.
-    case loraReplay = "lora-replay"
-    /// Every parameter, with the same replay.
-    case fullReplay = "full-replay"
-
-    public var usesLoRA: Bool { self == .lora || self == .loraReplay }
-    public var usesReplay: Bool { self == .loraReplay || self == .fullReplay }
-  }
-
-  /// How an arm trains.
-  public struct Recipe: Codable, Equatable, Sendable {
-    public var rank: Int
-    public var alpha: Float
-    public var initialization: LoRA.Initialization
-    public var learningRate: Float
-    public var schedule: Schedule.Shape
-    public var warmUpSteps: Int
-    /// The share of the digit in each batch; the rest is replay.
-    public var focusShare: Float
-
-    public init(
-      rank: Int = 1, alpha: Float = 1, initialization: LoRA.Initialization = .standardNormal,
-      learningRate: Float = 1e-3, schedule: Schedule.Shape = .constant, warmUpSteps: Int = 0, focusShare: Float = 1
-    ) {
-      self.rank = rank
-      self.alpha = alpha
-      self.initialization = initialization
-      self.learningRate = learningRate
-      self.schedule = schedule
-      self.warmUpSteps = warmUpSteps
-      self.focusShare = focusShare
-    }
-
-    /// The naive recipe: rank 1, α 1, Adam at 1e-3, the digit alone.
-    public static let naive = Recipe()
-    /// The measured recipe, of the naive one's size: docs/digits.md tells what was tried.
-    public static let replay = Recipe(
-      initialization: .kaimingUniform, learningRate: 1e-2, schedule: .linear, focusShare: 0.3)
-    /// The same mixture for full-parameter training, at the rate that suits it best.
-    public static let fullReplay = Recipe(learningRate: 3e-4, schedule: .linear, focusShare: 0.3)
-
-    public static func standard(for arm: Arm) -> Recipe {
-      switch arm {
-      case .lora, .full: .naive
-      case .loraReplay: .replay
-      case .fullReplay: .fullReplay
-      }
-    }
-  }
-
+  /// How large the model is, and how long and how fast it is trained.
   public struct Settings {
+    /// Sizes of the two hidden layers.
     public var hidden = (1000, 2000)
+    /// Passes over the training images for the base.
     public var epochs = 1
+    /// Steps of each arm.
     public var steps = 100
+    /// Images of a step.
     public var batchSize = 10
+    /// Adam's rate for the base.
     public var baseLearningRate: Float = 1e-3
+    /// Of everything random.
     public var seed: UInt64 = 0
     /// Nil: the digit that the base reads worst.
     public var digit: Int?
+    /// The arms to train, in their order.
     public var arms = Arm.allCases
     /// What the command line changes of an arm's recipe.
     public var adjust: (Arm, inout Recipe) -> Void = { _, _ in }
 
+    /// The experiment on all of MNIST.
     public init() {}
 
     /// For a few thousand images: several passes, at a lower rate, before the base reads well (docs/digits.md).
@@ -91,11 +44,17 @@ public struct DigitExperiment {
 
   /// What an arm did.
   public struct Outcome {
+    /// Which.
     public let arm: Arm
+    /// How it trained.
     public let recipe: Recipe
+    /// Numbers that were trained.
     public let trainableCount: Int
+    /// How long the steps took.
     public let seconds: Double
+    /// By step.
     public let losses: [Float]
+    /// The answers on the test images.
     public let test: ClassificationResult
     /// What was added to each weight, by the path of its layer.
     public let updates: [(path: String, update: Update)]
@@ -104,6 +63,7 @@ public struct DigitExperiment {
     /// Whether the base's outputs came back, bit for bit, with the adapter switched off; nil without an adapter.
     public let disabledEqualsBase: Bool?
 
+    /// Steps taken.
     public var steps: Int { losses.count }
   }
 
@@ -114,6 +74,7 @@ public struct DigitExperiment {
     /// The difference of the whole weight.
     case full(Tensor)
 
+    /// The whole update, in the weight's shape.
     public var tensor: Tensor {
       switch self {
       case .factors(let a, let b, let scale): b.matmul(a) * scale
@@ -122,31 +83,46 @@ public struct DigitExperiment {
     }
   }
 
+  /// The base, and what each arm made of it.
   public struct Result {
+    /// The base, without any adapter.
     public let base: DigitClassifier
+    /// Its answers on the test images.
     public let baseTest: ClassificationResult
+    /// By step of its training.
     public let baseLosses: [Float]
+    /// How long that took.
     public let baseSeconds: Double
+    /// The digit that was taught.
     public let digit: Int
+    /// By arm, in their order.
     public let outcomes: [Outcome]
 
+    /// Whether no arm has changed a bit of the base.
     public var baseUnchanged: Bool { outcomes.allSatisfy(\.baseUnchanged) }
+    /// Whether every adapter, switched off, has left the base's outputs bit for bit.
     public var disabledEqualsBase: Bool { outcomes.allSatisfy { $0.disabledEqualsBase ?? true } }
   }
 
+  /// What is trained on.
   public let train: LabelledImages
+  /// What is tested on.
   public let test: LabelledImages
+  /// Sizes and lengths.
   public let settings: Settings
 
   /// Told of each step: which phase, of how many steps, and what the step did.
   public typealias StepObserver = (_ phase: String, _ total: Int, _ report: StepReport) -> Void
 
+  /// The experiment on given images.
   public init(train: LabelledImages, test: LabelledImages, settings: Settings = Settings()) {
     self.train = train
     self.test = test
     self.settings = settings
   }
 
+  /// The whole of it. The base's state is kept and resumed as `keeping` and `resumeFrom` say; errors are those of
+  /// `Trainer.run`.
   public func run(
     keeping: StateKeeping? = nil, resumeFrom: URL? = nil, shouldStop: () -> Bool = { false },
     onStep: StepObserver = { _, _, _ in }
@@ -187,17 +163,12 @@ extension DigitExperiment {
     var generator = SeededGenerator(seed: settings.seed)
     let model = DigitClassifier(inputs: train.pixelCount, hidden: settings.hidden, using: &generator)
     var sampler = ShuffledBatches(Array(0..<train.count), batchSize: settings.batchSize, seed: generator.next())
-    let total = sampler.batchesPerEpoch * settings.epochs
-    let trainer = Trainer(Adam(model.trainableParameters, learningRate: settings.baseLearningRate))
-    if let resumeFrom {
-      try TrainingState.restore(
-        trainer, of: model, sampler: &sampler, purpose: keeping?.purpose ?? "", from: resumeFrom)
-    }
-    let start = Date()
-    try trainer.run(
-      model, steps: total, drawing: &sampler, keeping: keeping, shouldStop: shouldStop,
-      onStep: { onStep("base", total, $0) }, loss: { loss(of: model, on: $0) })
-    return (model, trainer.losses, Date().timeIntervalSince(start))
+    var plan = TrainingPlan(steps: sampler.batchesPerEpoch * settings.epochs)
+    (plan.keeping, plan.resumeFrom) = (keeping, resumeFrom)
+    let outcome = try Trainer(Adam(model.trainableParameters, learningRate: settings.baseLearningRate)).run(
+      model, plan, drawing: &sampler, shouldStop: shouldStop, onStep: { onStep("base", plan.steps, $0) },
+      loss: { loss(of: model, on: $0) })
+    return (model, outcome.losses, outcome.seconds)
   }
 
   private func loss(of model: DigitClassifier, on indices: [Int]) -> Tensor {
@@ -238,12 +209,10 @@ extension DigitExperiment {
       schedule: Schedule(
         recipe.schedule, learningRate: recipe.learningRate, warmUpSteps: recipe.warmUpSteps, totalSteps: settings.steps)
     )
-    let start = Date()
     var sampler = FocusedBatches(digit, of: train, share: recipe.focusShare, settings.batchSize, seed: generator.next())
-    try trainer.run(
-      model, steps: settings.steps, drawing: &sampler, shouldStop: shouldStop,
+    let training = try trainer.run(
+      model, TrainingPlan(steps: settings.steps), drawing: &sampler, shouldStop: shouldStop,
       onStep: { onStep(arm.rawValue, settings.steps, $0) }, loss: { loss(of: model, on: $0) })
-    let seconds = Date().timeIntervalSince(start)
 
     let unchanged = zip(base.parameters, weightsBefore).allSatisfy { item, scalars in
       item.parameter.original.isIdentical(to: Tensor(shape: item.parameter.shape, scalars: scalars))
@@ -252,7 +221,8 @@ extension DigitExperiment {
       arm.usesLoRA
       ? zip(model.withAdaptersDisabled { logits(model) }, answersBefore).allSatisfy { $0.isIdentical(to: $1) } : nil
     return Outcome(
-      arm: arm, recipe: recipe, trainableCount: model.trainableCount, seconds: seconds, losses: trainer.losses,
+      arm: arm, recipe: recipe, trainableCount: model.trainableCount, seconds: training.seconds,
+      losses: training.losses,
       test: evaluate(model), updates: updates(of: model, from: base), baseUnchanged: unchanged,
       disabledEqualsBase: restored)
   }

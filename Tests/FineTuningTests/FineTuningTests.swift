@@ -1,6 +1,14 @@
 // Training on models: recomputation, parts of a batch, windows, streams of text, and what keeps the best.
 import Foundation
-import LoRAKit
+import LoRAAdapters
+import LoRAFiles
+import LoRAFineTuning
+import LoRAFormats
+import LoRALinearAlgebra
+import LoRAModels
+import LoRANetworks
+import LoRATensors
+import LoRATraining
 import TestSupport
 import Testing
 
@@ -150,6 +158,21 @@ struct FineTuningTests {
     let (fresh, stored) = try again(model, name)
     #expect((fresh.logits(rows) - adapted).norm < 1e-4 * adapted.norm)
     #expect(stored.configuration.rank == 6 && stored.configuration.alpha == 10)
+  }
+
+  @Test(
+    "where one weight has nothing to start from, none gets an adapter",
+    arguments: [FineTuningRecipe.Method.pissa, .olora])
+  func noStart(method: FineTuningRecipe.Method) throws {
+    let model = try languageModel(contentsOf: folder.appendingPathComponent("tiny-llama"))
+    let weight = try #require(model.parameter(named: "model.layers.1.mlp.down_proj.weight"))
+    try weight.assignOriginal(weight.original * Float.nan)
+    var recipe = FineTuningRecipe()
+    (recipe.method, recipe.rank) = (method, 3)
+    var generator = SeededGenerator(seed: 4)
+    let trainable = model.trainableCount
+    #expect(throws: LinearAlgebraError.self) { try recipe.prepare(model, using: &generator) }
+    #expect(model.attachedAdapters.isEmpty && model.trainableCount == trainable)
   }
 
   @Test("bias modes train the biases that they name", arguments: [PEFTConfiguration.Bias.none, .loraOnly, .all])

@@ -1,6 +1,6 @@
 import LoRAAdapters
 // What a fine-tuning has to say: what was asked for, how it went.
-import LoRACharts
+import LoRAFineTuning
 import LoRATraining
 
 extension FineTuning {
@@ -33,7 +33,7 @@ extension FineTuning {
   }
 }
 
-extension FineTuning.Outcome {
+extension TrainingOutcome {
   /// The run in numbers.
   public func fields(trained: Int) -> [Report.Field] {
     [

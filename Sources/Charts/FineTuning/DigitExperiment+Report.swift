@@ -1,9 +1,9 @@
 // The digit experiment's report: what each way of teaching does to the digit and to the others, in numbers and pictures.
 
 import Foundation
-import LoRACharts
 import LoRADatasets
 import LoRAFiles
+import LoRAFineTuning
 import LoRALinearAlgebra
 import LoRANetworks
 import LoRATensors

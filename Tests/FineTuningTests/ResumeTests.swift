@@ -1,6 +1,11 @@
 // A run that was interrupted and resumed is the run that was not: parameters, early stopping, history.
 import Foundation
-import LoRAKit
+import LoRAFiles
+import LoRAFineTuning
+import LoRAModels
+import LoRANetworks
+import LoRATensors
+import LoRATraining
 import TestSupport
 import Testing
 
@@ -13,7 +18,7 @@ struct ResumeTests {
 
   private struct Run {
     var parameters: [Tensor]
-    var outcome: FineTuning.Outcome
+    var outcome: TrainingOutcome
   }
 
   /// - Parameters:
@@ -47,7 +52,7 @@ struct ResumeTests {
 
   /// Everything but the seconds.
   private func expectSame(_ a: Run, _ b: Run, _ comment: Comment, sourceLocation: SourceLocation = #_sourceLocation) {
-    func timeless(_ history: FineTuningHistory) -> [FineTuningHistory.Step] {
+    func timeless(_ history: TrainingHistory) -> [StepReport] {
       history.steps.map { step in
         var step = step
         step.seconds = 0
@@ -66,7 +71,7 @@ struct ResumeTests {
   func interruptions() throws {
     let whole = try train()
     #expect(whole.outcome.stoppedEarly && whole.outcome.history.steps.count == 8)
-    #expect(whole.outcome.best == FineTuningEvaluation(step: 5, score: 0.6, loss: 5))
+    #expect(whole.outcome.best == Evaluation(step: 5, score: 0.6, loss: 5))
     #expect(whole.outcome.history.evaluationsSinceBest == 3)
     for step in 1...8 {
       let temporary = try TemporaryFolder()
@@ -120,10 +125,27 @@ struct ResumeTests {
     #expect(seconds == seconds.sorted() && seconds[0] > 0)
 
     let file = try SafetensorsFile(state)
-    let metadata = file.metadata.filter { $0.key != "notes" }
+    let metadata = file.metadata.map { item in
+      JSON.Member(item.key, .string(item.value.string!.replacing("\"history\"", with: "\"story\"")))
+    }
     try SafetensorsWriter.write(Array(file.tensors), to: state, metadata: metadata)
     let error = #expect(throws: CheckpointError.self) { try train(resumeFrom: state) }
-    #expect(error?.description.contains("holds no history of its 8 steps") == true)
+    #expect(error?.description.contains("is no training state") == true)
+  }
+
+  @Test("a run without examples is an error, of which the model knows nothing")
+  func empty() throws {
+    let model = try languageModel(contentsOf: fixtures.appendingPathComponent("models/tiny-llama"))
+    let before = model.parameters.map(\.parameter.original)
+    let error = #expect(throws: TrainingError.self) {
+      try FineTuning(FineTuningRecipe(), FineTuningSchedule()).run(model, examples: 0) { _ in Tensor(0) }
+    }
+    #expect(error?.description.contains("no example") == true)
+    var replay = ReplayBatches(focus: [], replay: [1, 2], focusCount: 1, replayCount: 1, seed: 1)
+    #expect(throws: TrainingError.self) {
+      try Trainer(Adam(model.parameters, learningRate: 1)).run(model, steps: 1, drawing: &replay) { _ in Tensor(0) }
+    }
+    #expect(zip(model.parameters, before).allSatisfy { $0.parameter.original.isIdentical(to: $1) })
   }
 
   @Test("a run that diverges says at which step, and of what", arguments: [Float(1e30), 1e38])

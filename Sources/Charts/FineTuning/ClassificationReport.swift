@@ -1,4 +1,4 @@
-import LoRACharts
+import LoRAFineTuning
 import LoRATraining
 
 /// What a classifier gets right, the texts that it gets wrong, and which of its answers are others than those before.
