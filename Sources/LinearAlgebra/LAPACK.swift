@@ -1,4 +1,4 @@
-import COpenBLAS
+import LoRACOpenBLAS
 import LoRATensors
 
 /// The few LAPACK routines that are used, as Swift functions over row-major memory.

@@ -15,7 +15,9 @@ public struct SingularValueDecomposition: Sendable {
   /// [k, columns] thin, [columns, columns] full.
   public let vTransposed: Tensor
 
+  /// The rows of A.
   public var rows: Int { u.shape[0] }
+  /// The columns of A.
   public var columns: Int { vTransposed.shape[1] }
   /// The singular values with the shape they belong to.
   public var spectrum: Spectrum { Spectrum(singularValues: singularValues, rows: rows, columns: columns) }

@@ -4,6 +4,7 @@ import LoRATensors
 public struct Gradients {
   private var byParameter: [ObjectIdentifier: Tensor] = [:]
 
+  /// No gradients, to be filled by parameter.
   public init() {}
 
   /// Nil where the scalar does not depend on the parameter, or the parameter is frozen.
@@ -12,6 +13,7 @@ public struct Gradients {
     set { byParameter[ObjectIdentifier(parameter)] = newValue }
   }
 
+  /// For how many parameters there is one.
   public var count: Int { byParameter.count }
 
   /// √ of the sum of squares over all gradients.

@@ -25,9 +25,12 @@ extension Module {
 
 /// A parameter and the path by which it is known.
 public struct NamedParameter {
+  /// The path of properties that leads to it: `layers.0.query.bias`.
   public let name: String
+  /// The parameter itself, shared with the module.
   public let parameter: Parameter
 
+  /// A parameter under a path of one's own: what an optimizer takes where there is no module.
   public init(name: String, parameter: Parameter) {
     self.name = name
     self.parameter = parameter
@@ -171,5 +174,7 @@ private struct ModuleWalk {
 
 /// A module that can be copied with everything that it holds, parametrizations included.
 public protocol CopyableModule: Module {
+  /// A module with copies of all parameters, of their parametrizations and of random generators: no change of one
+  /// reaches the other.
   func copy() -> Self
 }

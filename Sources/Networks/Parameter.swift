@@ -26,17 +26,23 @@ public final class Parameter {
     case inputsByOutputs
   }
 
+  /// - Parameters:
+  ///   - original: what is stored at first, of any shape.
+  ///   - isTrainable: whether an optimizer changes it.
+  ///   - layout: for matrices, which axis counts inputs and which outputs.
   public init(_ original: Tensor, isTrainable: Bool = true, layout: Layout = .outputsByInputs) {
     self.original = original
     self.isTrainable = isTrainable
     self.layout = layout
   }
 
+  /// The shape of what is stored, which every parametrization keeps.
   public var shape: [Int] { original.shape }
   /// The inputs of a matrix.
   public var inputs: Int { shape[layout == .outputsByInputs ? 1 : 0] }
   /// The outputs of a matrix.
   public var outputs: Int { shape[layout == .outputsByInputs ? 0 : 1] }
+  /// Whether a parametrization is attached, switched on or not.
   public var isParametrized: Bool { !parametrizations.isEmpty }
 
   /// What the layer sees.

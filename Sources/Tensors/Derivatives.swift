@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 
 /// Every differentiable operation. A test sweeps all cases with finite differences; a new case does not compile there
 /// until it has an example.

@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 
 /// A matrix in memory as a product reads it, or its transpose.
 package typealias Factor = ck_factor

@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 
 // Operations over the last axis: softmax and the normalisations.
 

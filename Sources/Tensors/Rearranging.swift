@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 
 // Operations that move elements and compute nothing.
 

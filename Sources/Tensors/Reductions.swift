@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 
 // Sums, means and maxima. An axis may be given from the end: -1 is the last.
 
@@ -29,6 +29,8 @@ extension Tensor {
       .recorded(.sum, self, Derivative.sum(from: shape, keptShape: shape.map { _ in 1 }))
   }
 
+  /// The sum along an axis, which counts from the end where it is negative. The axis is gone, or has the length 1
+  /// where it is kept.
   public func sum(axis: Int, keepingAxis: Bool = false) -> Tensor {
     let axis = resolved(axis: axis, "sum")
     var kept = shape
@@ -37,8 +39,11 @@ extension Tensor {
       .recorded(.sum, self, Derivative.sum(from: shape, keptShape: kept))
   }
 
+  /// The mean of all elements.
   public func mean() -> Tensor { sum() / Float(count) }
 
+  /// The mean along an axis, which counts from the end where it is negative. The axis is gone, or has the length 1
+  /// where it is kept.
   public func mean(axis: Int, keepingAxis: Bool = false) -> Tensor {
     sum(axis: axis, keepingAxis: keepingAxis) / Float(shape[resolved(axis: axis, "mean")])
   }

@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 
 /// A dense, row-major array of float32 of any rank: a value, never changed once made. (One that borrows its memory may
 /// keep bfloat16 there, each number of which is a float32.)
@@ -61,11 +61,14 @@ public struct Tensor: Sendable {
       storage: Storage(borrowingBFloat16: base, count: shape.reduce(1, *), owner: owner), shape: shape)
   }
 
+  /// A tensor with the same value everywhere.
   public static func full(_ shape: [Int], _ value: Float) -> Tensor {
     Tensor(shape: shape) { $0.initialize(repeating: value) }
   }
 
+  /// A tensor of zeros.
   public static func zeros(_ shape: [Int]) -> Tensor { full(shape, 0) }
+  /// A tensor of ones.
   public static func ones(_ shape: [Int]) -> Tensor { full(shape, 1) }
 
   /// The n × n identity.
@@ -100,6 +103,8 @@ public struct Tensor: Sendable {
     return storage[offset]
   }
 
+  /// Lends the elements in row-major order, as float32, for the length of the call: a copy where they are stored as
+  /// bfloat16, else the memory itself.
   public func withUnsafeBufferPointer<Result>(_ body: (UnsafeBufferPointer<Float>) throws -> Result) rethrows -> Result
   {
     let floats = widened.storage

@@ -1,4 +1,8 @@
-import LoRAKit
+import LoRACharts
+import LoRADatasets
+import LoRANetworks
+import LoRATensors
+import LoRATraining
 import Testing
 
 struct NotebookTests {

@@ -1,5 +1,5 @@
-import CKernels
 import Foundation
+import LoRACKernels
 import Testing
 
 struct Function: CustomTestStringConvertible, Sendable {

@@ -14,12 +14,17 @@ import LoRATensors
 /// x Wᵀ + s (x Aᵀ) Bᵀ. Dropout on the adapter's input belongs to that path and is active only while a gradient is
 /// computed; the formed value has none.
 public final class LoRA: StorableAdapter, RowParametrization {
-  public let a: Parameter  // [rank, inputs]
-  public let b: Parameter  // [outputs, rank]
+  /// A, [rank, inputs].
+  public let a: Parameter
+  /// B, [outputs, rank].
+  public let b: Parameter
+  /// α: with the rank it makes the scale s.
   public let alpha: Float
+  /// Whether that is α/r or α/√r.
   public let scaling: Scaling
   public let name: String
   public var isEnabled = true
+  /// Dropout of the adapter's input; nil for none.
   public let dropout: Dropout?
   /// What B A counts from, where not from zero.
   public let origin: Origin?
@@ -28,10 +33,13 @@ public final class LoRA: StorableAdapter, RowParametrization {
   /// The factors of an adapter that starts from a part of the weight itself (PiSSA, OLoRA): the layer sees
   /// W + s (B A − B₀ A₀), so a new adapter has no effect, and what is stored stays untouched.
   public struct Origin: Sendable {
-    public let a: Tensor  // [rank, inputs]
-    public let b: Tensor  // [outputs, rank]
+    /// A₀, [rank, inputs].
+    public let a: Tensor
+    /// B₀, [outputs, rank].
+    public let b: Tensor
   }
 
+  /// r: the rows of A.
   public var rank: Int { a.shape[0] }
   /// s: what B A is multiplied by.
   public var scale: Float { scaling.scale(rank: rank, alpha: alpha) }
