@@ -5,12 +5,14 @@ PYTHON ?= python3
 LORA = .build/release/lora
 JUPYTER = .venv/bin/jupyter
 
-.PHONY: help demo build test fuzz bench test-bench notebooks test-notebooks test-kernel test-interop notebook-kernel lint format \
+.PHONY: help demo build test test-c sanitize fuzz bench test-bench notebooks test-notebooks test-kernel test-interop notebook-kernel lint format \
   clean dependencies
 
 help:
 	@echo "make demo            install what is missing, build, run the digit experiment"
 	@echo "make test            build and run all tests"
+	@echo "make test-c          the C kernels for every instruction set, as far as qemu is installed"
+	@echo "make sanitize        the tests under ThreadSanitizer and AddressSanitizer; TESTS=<pattern> for some of them"
 	@echo "make fuzz            every reader of files on FUZZ=20000 broken ones each; SANITIZE=address"
 	@echo "make build           build $(LORA)"
 	@echo "make notebooks       set up JupyterLab and a Swift kernel in .venv, open the notebooks"
@@ -34,6 +36,19 @@ demo: build
 test: dependencies
 	$(SWIFT) build -c release --build-tests
 	$(SWIFT) test -c release --skip-build
+
+test-c:
+	SWIFT=$(SWIFT) Tests/Kernels/run.sh
+
+# TESTS: which; SANITIZERS: one of the two. Each has a folder of its own.
+TESTS ?= .
+SANITIZERS ?= thread address
+sanitize: dependencies
+	Tests/Kernels/run.sh $(SANITIZERS) undefined
+	set -e; for sanitizer in $(SANITIZERS); do \
+	  LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Fixtures/fuzz/foundation.supp $(SWIFT) test -c release --sanitize=$$sanitizer \
+	    --scratch-path .build-$$sanitizer --filter '$(TESTS)'; \
+	done
 
 # FUZZ: how many broken files each reader gets. SANITIZE=address: under AddressSanitizer.
 FUZZ ?= 20000
@@ -72,13 +87,17 @@ test-kernel: dependencies $(JUPYTER)
 test-interop: build
 	Tests/Interop/run.sh
 
+# The C is checked where clang-format is installed; versions 14 to 19 agree on it.
+C_SOURCES = $(wildcard Sources/CKernels/*.[ch] Sources/CKernels/include/*.h Tests/Kernels/*.c)
 lint:
+	$(if $(shell command -v clang-format),clang-format --dry-run -Werror $(C_SOURCES),@echo "clang-format is not installed: the C is not checked.")
 	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources \
 	  JupyterKernel/Worker
 
 format:
+	$(if $(shell command -v clang-format),clang-format -i $(C_SOURCES))
 	$(SWIFT) format --in-place --recursive Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources \
 	  JupyterKernel/Worker
 
 clean:
-	rm -rf .build .venv Benchmarks/.build
+	rm -rf .build .build-thread .build-address .venv Benchmarks/.build

@@ -2,14 +2,16 @@
 # Builds kernels.c with the kernels and runs it for every instruction set: natively, with AVX2 and without it under
 # qemu-x86_64, with NEON under qemu-aarch64. What rounds one operation only must have the same bits everywhere.
 #
-#     Tests/Kernels/run.sh [undefined]      also natively under the sanitizers of addresses and of undefined behaviour
+#     Tests/Kernels/run.sh                  every instruction set
+#     Tests/Kernels/run.sh SANITIZER …      natively, under each: thread, address, undefined
 #
 # Needs clang, which comes with Swift. What else is not installed (Debian: qemu-user, gcc-aarch64-linux-gnu) is skipped,
 # and said so.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-clang=${CLANG:-$(dirname "$(readlink -f "$(command -v swift)")")/clang}
+toolchain=$(dirname "$(readlink -f "$(command -v "${SWIFT:-swift}")")")
+clang=$toolchain/clang
 [ -x "$clang" ] || clang=clang
 built=$(mktemp -d)
 trap 'rm -rf "$built"' EXIT
@@ -38,6 +40,18 @@ check() {
 
 skip() { echo "Skipping $1: $2 is not installed."; }
 
+for sanitizer in "$@"; do
+  flags=(-O1 -fsanitize="$sanitizer" -fno-sanitize-recover=all)
+  libraries=$toolchain/../lib/swift/linux  # the ThreadSanitizer of Swift's clang knows libdispatch
+  if [ "$sanitizer" = thread ] && [ -d "$libraries" ]; then
+    flags+=(-L"$libraries" -Wl,-rpath,"$libraries" -ldispatch -lBlocksRuntime)
+  fi
+  build "$sanitizer" "${flags[@]}" 2>"$built/log" || { cat "$built/log"; exit 1; }
+  echo -n "$sanitizer: "
+  ASAN_OPTIONS=detect_leaks=0 check '' "$built/$sanitizer"
+done
+[ $# -eq 0 ] || exit 0
+
 build native -O2
 check '' "$built/native"
 
@@ -56,9 +70,4 @@ if [ "$(uname -sm)" = 'Linux x86_64' ]; then
     build neon -O2 --target=aarch64-linux-gnu -static
     check neon qemu-aarch64 "$built/neon"
   fi
-fi
-
-if [ "${1:-}" = undefined ]; then
-  build checked -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined 2>"$built/log" || { cat "$built/log"; exit 1; }
-  ASAN_OPTIONS=detect_leaks=0 check '' "$built/checked"
 fi
