@@ -1,5 +1,5 @@
 // The memory-bound halves of Householder QR and of the reduction to bidiagonal form. What is done by products of
-// matrices is left to ck_gemm; here each matrix is read once where the textbook reads it twice.
+// matrices is left to ck_multiply; here each matrix is read once where the textbook reads it twice.
 //
 // The trick, of Howell, Demmel, Fulton, Hammarling and Marmol ("Cache efficient bidiagonalization using BLAS 2.5
 // operators", ACM Transactions on Mathematical Software 34, 2008): a reflector's vector v is a scaled column c with

@@ -38,8 +38,9 @@ public final class Parameter {
 
   /// The shape of what is stored, which every parametrization keeps.
   public var shape: [Int] { original.shape }
-  /// The inputs of a matrix.
-  public var inputs: Int { shape[layout == .outputsByInputs ? 1 : 0] }
+  /// The inputs of a matrix; of a convolution's weight [outputs, inputs, height, width], the numbers that an output is
+  /// made of.
+  public var inputs: Int { layout == .outputsByInputs ? shape.dropFirst().reduce(1, *) : shape[0] }
   /// The outputs of a matrix.
   public var outputs: Int { shape[layout == .outputsByInputs ? 0 : 1] }
   /// Whether a parametrization is attached, switched on or not.

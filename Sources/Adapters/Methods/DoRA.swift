@@ -23,6 +23,7 @@ public final class DoRA: StorableAdapter {
   ///   - lora: the direction's adapter.
   ///   - magnitude: m; by default the norms of `weight`.
   public init(_ lora: LoRA, for weight: Parameter, magnitude: Tensor? = nil) {
+    expect(weight.shape.count == 2, "DoRA: a matrix is needed, found a parameter of shape \(weight.shape)")
     expect(
       magnitude == nil || magnitude!.shape == [weight.outputs],
       "DoRA: magnitudes \(magnitude?.shape ?? []) for a weight with \(weight.outputs) outputs")
