@@ -5,13 +5,15 @@ PYTHON ?= python3
 LORA = .build/release/lora
 JUPYTER = .venv/bin/jupyter
 
-.PHONY: help demo page page-engine build man completions test test-page fuzz bench test-bench notebooks test-notebooks \
-  test-kernel test-interop notebook-kernel examples docs lint format clean dependencies
+.PHONY: help demo page page-engine build man completions test test-c test-page sanitize fuzz bench test-bench notebooks \
+  test-notebooks test-kernel test-interop notebook-kernel examples docs lint format clean dependencies
 
 help:
 	@echo "make demo            install what is missing, build, run the digit experiment"
 	@echo "make page            write lora.html, in which LoRA trains before your eyes"
 	@echo "make test            build and run all tests"
+	@echo "make test-c          the C kernels for every instruction set, as far as qemu is installed"
+	@echo "make sanitize        the tests under ThreadSanitizer and AddressSanitizer; TESTS=<pattern> for some of them"
 	@echo "make fuzz            every reader of files on FUZZ=20000 broken ones each; SANITIZE=address"
 	@echo "make build           build $(LORA)"
 	@echo "make man             its manual pages, in .build/man"
@@ -62,6 +64,19 @@ test: dependencies
 	$(SWIFT) build -c release --build-tests --explicit-target-dependency-import-check error
 	$(SWIFT) test -c release --skip-build
 
+test-c:
+	SWIFT=$(SWIFT) Tests/Kernels/run.sh
+
+# TESTS: which; SANITIZERS: one of the two. Each has a folder of its own.
+TESTS ?= .
+SANITIZERS ?= thread address
+sanitize: dependencies
+	Tests/Kernels/run.sh $(SANITIZERS) undefined
+	set -e; for sanitizer in $(SANITIZERS); do \
+	  LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Fixtures/fuzz/foundation.supp $(SWIFT) test -c release --sanitize=$$sanitizer \
+	    --scratch-path .build-$$sanitizer --filter '$(TESTS)'; \
+	done
+
 # FUZZ: how many broken files each reader gets. SANITIZE=address: under AddressSanitizer.
 FUZZ ?= 20000
 fuzz: dependencies
@@ -108,7 +123,7 @@ examples: dependencies
 
 # The documentation of every floor in one site; a public symbol without a comment, or a warning, fails.
 DOCS = .build/docs
-FLOORS = Tensors LinearAlgebra Networks Files Training Adapters Formats Toolbox Models Datasets Charts Kit
+FLOORS = Tensors LinearAlgebra Networks Files Training Adapters Formats Toolbox Models Datasets FineTuning Page Charts Kit
 docs: dependencies
 	$(SWIFT) build
 	Scripts/check-documentation
@@ -117,12 +132,16 @@ docs: dependencies
 	  --transform-for-static-hosting --hosting-base-path swift-lora --output-path $(DOCS)
 
 SOURCES = Package.swift Sources Tests Examples Benchmarks/Package.swift Benchmarks/Sources JupyterKernel/Worker
+# The C is checked where clang-format is installed; versions 14 to 19 agree on it.
+C_SOURCES = $(wildcard Sources/CKernels/*.[ch] Sources/CKernels/include/*.h Tests/Kernels/*.c)
 
 lint:
+	$(if $(shell command -v clang-format),clang-format --dry-run -Werror $(C_SOURCES),@echo "clang-format is not installed: the C is not checked.")
 	$(SWIFT) format lint --strict --recursive $(SOURCES)
 
 format:
+	$(if $(shell command -v clang-format),clang-format -i $(C_SOURCES))
 	$(SWIFT) format --in-place --recursive $(SOURCES)
 
 clean:
-	rm -rf .build .venv Benchmarks/.build Examples/.build
+	rm -rf .build .build-thread .build-address .venv Benchmarks/.build Examples/.build

@@ -1,6 +1,5 @@
 // What a method makes of one weight, worked out in blocks of rows so that no weight need be in memory whole.
 
-import LoRACKernels
 import LoRAFiles
 import LoRATensors
 
@@ -105,15 +104,16 @@ public struct LowRankTransform: WeightTransform {
     let factor = coefficient * Float(update.scale)
     update.a.withUnsafeBufferPointer { a in
       update.b.withUnsafeBufferPointer { b in
-        if isTransposed {
-          ck_gemm(
-            true, true, rows.count, columns, rank, factor, a.baseAddress! + rows.lowerBound, inputs, b.baseAddress!,
-            rank, 1, block, columns)
-        } else {
-          ck_gemm(
-            false, false, rows.count, columns, rank, factor, b.baseAddress! + rows.lowerBound * rank, rank,
-            a.baseAddress!, inputs, 1, block, columns)
-        }
+        let (left, right) =
+          isTransposed
+          ? (
+            Factor(a.baseAddress! + rows.lowerBound, stride: inputs, transposed: true),
+            Factor(b.baseAddress!, stride: rank, transposed: true)
+          )
+          : (
+            Factor(b.baseAddress! + rows.lowerBound * rank, stride: rank), Factor(a.baseAddress!, stride: inputs)
+          )
+        multiply(left, right, m: rows.count, n: columns, k: rank, alpha: factor, beta: 1, to: block, stride: columns)
       }
     }
   }

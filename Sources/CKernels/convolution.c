@@ -15,10 +15,6 @@
 #include "dispatch.h"
 #include "lanes.h"
 
-#ifndef CK_RANGE_BODY
-#define CK_RANGE_BODY(name) static CK_CLONES void name(const void *context, ptrdiff_t begin, ptrdiff_t end)
-#endif
-
 enum {
   TILE = 4,                  // output channels that are computed together
   BLOCK = 1024,              // places that are: their planes stay in the caches
@@ -34,7 +30,7 @@ ptrdiff_t ck_convolved_length(ptrdiff_t length, ptrdiff_t kernel, ptrdiff_t stri
 }
 
 /// Whether eight sums of CK_LANES elements stay in registers; else four do.
-static bool has_many_registers(void) { return strcmp(ck_instruction_set(), "avx512") == 0; }
+static bool has_many_registers(void) { return ck_instruction_set_index() == CK_AVX512; }
 
 // MARK: Along one axis
 
@@ -200,8 +196,9 @@ CK_INLINE void keep_block(const struct shifted_product *s, const float *sums, pt
       for (int r = 0; r < rows; r++) {
         const float offset = s->bias ? s->bias[first_channel + r] : 0;
         const float *row = sums + r * BLOCK + (p - begin) - x;
-        float *out = s->out + across.origin
-            + ((image * s->channels + first_channel + r) * s->out_height + y * down.step + down.origin) * s->out_width;
+        float *out =
+            s->out + across.origin +
+            ((image * s->channels + first_channel + r) * s->out_height + y * down.step + down.origin) * s->out_width;
         if (across.step == 1) {
           CK_INDEPENDENT
           for (ptrdiff_t i = from; i < to; i++) out[i] = row[i] + offset;
@@ -288,29 +285,33 @@ static void free_geometry(struct geometry g) {
 /// The planes of the input's images from `image` on, and each tap's offset in those of a group.
 static struct planes input_planes(const ck_convolution *c, const struct geometry *g, const float *x, ptrdiff_t image,
                                   ptrdiff_t images, ptrdiff_t *offsets) {
-  struct planes planes = {
-      .images = images,
-      .height = ck_larger(quotient_up(c->in_height + c->padding, c->stride), g->out_height),
-      .width = ck_larger(quotient_up(c->in_width + c->padding, c->stride), g->out_width),
-      .source = x + image * c->in_channels * c->in_height * c->in_width,
-      .channels = c->in_channels, .source_height = c->in_height, .source_width = c->in_width,
-      .stride = c->stride, .shift_y = c->padding, .shift_x = c->padding,
-      .vertical = &g->vertical, .horizontal = &g->horizontal};
+  struct planes planes = {.images = images,
+                          .height = ck_larger(quotient_up(c->in_height + c->padding, c->stride), g->out_height),
+                          .width = ck_larger(quotient_up(c->in_width + c->padding, c->stride), g->out_width),
+                          .source = x + image * c->in_channels * c->in_height * c->in_width,
+                          .channels = c->in_channels,
+                          .source_height = c->in_height,
+                          .source_width = c->in_width,
+                          .stride = c->stride,
+                          .shift_y = c->padding,
+                          .shift_x = c->padding,
+                          .vertical = &g->vertical,
+                          .horizontal = &g->horizontal};
   make_planes(&planes, g->vertical.largest_offset * planes.width + g->horizontal.largest_offset);
   ptrdiff_t *next = offsets;
   for (ptrdiff_t channel = 0; channel < g->group_inputs; channel++)
     for (ptrdiff_t i = 0; i < c->kernel_height; i++)
       for (ptrdiff_t j = 0; j < c->kernel_width; j++) {
         const ptrdiff_t phase = g->vertical.phase[i] * g->horizontal.phases + g->horizontal.phase[j];
-        *next++ = (channel * phases_of(&planes) + phase) * planes.run + g->vertical.offset[i] * planes.width
-            + g->horizontal.offset[j];
+        *next++ = (channel * phases_of(&planes) + phase) * planes.run + g->vertical.offset[i] * planes.width +
+                  g->horizontal.offset[j];
       }
   return planes;
 }
 
 static ptrdiff_t input_elements(const ck_convolution *c, const struct geometry *g) {
-  return g->vertical.phases * g->horizontal.phases * ((c->in_height + c->padding) / c->stride + 1)
-      * ((c->in_width + c->padding) / c->stride + 1);
+  return g->vertical.phases * g->horizontal.phases * ((c->in_height + c->padding) / c->stride + 1) *
+         ((c->in_width + c->padding) / c->stride + 1);
 }
 
 void ck_convolve(const ck_convolution *c, const float *x, const float *weight, const float *bias, float *y) {
@@ -325,14 +326,24 @@ void ck_convolve(const ck_convolution *c, const float *x, const float *weight, c
   for (ptrdiff_t image = 0; image < c->batch; image += step) {
     const struct planes planes = input_planes(c, &g, x, image, ck_smaller(step, c->batch - image), offsets);
     const ptrdiff_t places = planes.images * planes.height * planes.width;
-    const struct shifted_product product = {
-        .planes = planes.elements, .group_step = g.group_inputs * phases_of(&planes) * planes.run,
-        .offsets = offsets, .depth = g.depth, .weights = packed, .bias = bias, .rows = g.group_outputs,
-        .tiles = quotient_up(g.group_outputs, TILE), .places = places, .blocks = quotient_up(places, BLOCK),
-        .height = planes.height, .width = planes.width,
-        .vertical = {0, g.out_height, 1, 0}, .horizontal = {0, g.out_width, 1, 0},
-        .out = y + image * c->out_channels * g.out_height * g.out_width, .channels = c->out_channels,
-        .out_height = g.out_height, .out_width = g.out_width};
+    const struct shifted_product product = {.planes = planes.elements,
+                                            .group_step = g.group_inputs * phases_of(&planes) * planes.run,
+                                            .offsets = offsets,
+                                            .depth = g.depth,
+                                            .weights = packed,
+                                            .bias = bias,
+                                            .rows = g.group_outputs,
+                                            .tiles = quotient_up(g.group_outputs, TILE),
+                                            .places = places,
+                                            .blocks = quotient_up(places, BLOCK),
+                                            .height = planes.height,
+                                            .width = planes.width,
+                                            .vertical = {0, g.out_height, 1, 0},
+                                            .horizontal = {0, g.out_width, 1, 0},
+                                            .out = y + image * c->out_channels * g.out_height * g.out_width,
+                                            .channels = c->out_channels,
+                                            .out_height = g.out_height,
+                                            .out_width = g.out_width};
     multiply_shifted(product, c->groups);
     free_planes(planes);
   }
@@ -364,10 +375,16 @@ void ck_convolve_input_gradient(const ck_convolution *c, const float *weight, co
 
   const ptrdiff_t step = images_at_once(c, c->out_channels, height * width);
   for (ptrdiff_t image = 0; image < c->batch; image += step) {
-    struct planes planes = {
-        .images = ck_smaller(step, c->batch - image), .height = height, .width = width,
-        .source = dy + image * c->out_channels * g.out_height * g.out_width, .channels = c->out_channels,
-        .source_height = g.out_height, .source_width = g.out_width, .stride = 1, .shift_y = above, .shift_x = before};
+    struct planes planes = {.images = ck_smaller(step, c->batch - image),
+                            .height = height,
+                            .width = width,
+                            .source = dy + image * c->out_channels * g.out_height * g.out_width,
+                            .channels = c->out_channels,
+                            .source_height = g.out_height,
+                            .source_width = g.out_width,
+                            .stride = 1,
+                            .shift_y = above,
+                            .shift_x = before};
     make_planes(&planes, (begin + above) * width + begin + before);
     const ptrdiff_t places = planes.images * height * width;
     for (ptrdiff_t phase = 0; phase < down->phases * across->phases; phase++) {
@@ -378,20 +395,30 @@ void ck_convolve_input_gradient(const ck_convolution *c, const float *weight, co
           for (ptrdiff_t j = 0; j < c->kernel_width; j++) {
             if (down->phase[i] != phase_y || across->phase[j] != phase_x) continue;
             columns[depth] = o * g.depth + i * c->kernel_width + j;
-            offsets[depth++] = o * planes.run + (begin - down->offset[i] + above) * width + begin - across->offset[j]
-                + before;
+            offsets[depth++] =
+                o * planes.run + (begin - down->offset[i] + above) * width + begin - across->offset[j] + before;
           }
       size_t packed_bytes;
       float *packed = packed_weights(weight, c->groups, g.group_outputs * g.depth, g.group_inputs, g.taps, columns,
                                      depth, &packed_bytes);
       const struct shifted_product product = {
-          .planes = planes.elements, .group_step = g.group_outputs * planes.run, .offsets = offsets, .depth = depth,
-          .weights = packed, .rows = g.group_inputs, .tiles = quotient_up(g.group_inputs, TILE), .places = places,
-          .blocks = quotient_up(places, BLOCK), .height = height, .width = width,
+          .planes = planes.elements,
+          .group_step = g.group_outputs * planes.run,
+          .offsets = offsets,
+          .depth = depth,
+          .weights = packed,
+          .rows = g.group_inputs,
+          .tiles = quotient_up(g.group_inputs, TILE),
+          .places = places,
+          .blocks = quotient_up(places, BLOCK),
+          .height = height,
+          .width = width,
           .vertical = phase_of_input(c->in_height, c->stride, c->padding, down->residue[phase_y]),
           .horizontal = phase_of_input(c->in_width, c->stride, c->padding, across->residue[phase_x]),
-          .out = dx + image * c->in_channels * c->in_height * c->in_width, .channels = c->in_channels,
-          .out_height = c->in_height, .out_width = c->in_width};
+          .out = dx + image * c->in_channels * c->in_height * c->in_width,
+          .channels = c->in_channels,
+          .out_height = c->in_height,
+          .out_width = c->in_width};
       multiply_shifted(product, c->groups);
       ck_deallocate(packed, packed_bytes);
     }
@@ -404,8 +431,8 @@ void ck_convolve_input_gradient(const ck_convolution *c, const float *weight, co
 // MARK: Sums over places
 
 struct weight_gradient {
-  const float *x, *dy;                      // planes on one grid, dy zero where there is no output
-  ptrdiff_t x_group_step, dy_run, places;   // places: rounded up to whole vectors
+  const float *x, *dy;                     // planes on one grid, dy zero where there is no output
+  ptrdiff_t x_group_step, dy_run, places;  // places: rounded up to whole vectors
   const ptrdiff_t *offsets;
   ptrdiff_t depth, tap_blocks, rows, tiles;
   bool adds, many_registers;
@@ -436,12 +463,12 @@ CK_INLINE void add_dots(const float *dy, ptrdiff_t dy_run, const float *x, const
     for (int r = 0; r < rows; r++) sums[t][r] = kept[t][r];
 }
 
-#define ADD_DOTS_BY_ROWS(taps)                                                     \
-  switch (rows) {                                                                  \
-    case 4: add_dots(dy, s->dy_run, x, offsets, count, 4, taps, sums + t); break;  \
-    case 3: add_dots(dy, s->dy_run, x, offsets, count, 3, taps, sums + t); break;  \
-    case 2: add_dots(dy, s->dy_run, x, offsets, count, 2, taps, sums + t); break;  \
-    default: add_dots(dy, s->dy_run, x, offsets, count, 1, taps, sums + t);        \
+#define ADD_DOTS_BY_ROWS(taps)                                                    \
+  switch (rows) {                                                                 \
+    case 4: add_dots(dy, s->dy_run, x, offsets, count, 4, taps, sums + t); break; \
+    case 3: add_dots(dy, s->dy_run, x, offsets, count, 3, taps, sums + t); break; \
+    case 2: add_dots(dy, s->dy_run, x, offsets, count, 2, taps, sums + t); break; \
+    default: add_dots(dy, s->dy_run, x, offsets, count, 1, taps, sums + t);       \
   }
 
 /// The range counts blocks of taps within tiles within groups.
@@ -487,18 +514,29 @@ void ck_convolve_weight_gradient(const ck_convolution *c, const float *x, const 
   if (c->batch == 0) memset(dweight, 0, (size_t)(c->out_channels * g.depth) * sizeof(float));
   for (ptrdiff_t image = 0; image < c->batch; image += step) {
     const struct planes inputs = input_planes(c, &g, x, image, ck_smaller(step, c->batch - image), offsets);
-    struct planes slopes = {
-        .images = inputs.images, .height = inputs.height, .width = inputs.width,
-        .source = dy + image * c->out_channels * g.out_height * g.out_width, .channels = c->out_channels,
-        .source_height = g.out_height, .source_width = g.out_width, .stride = 1};
+    struct planes slopes = {.images = inputs.images,
+                            .height = inputs.height,
+                            .width = inputs.width,
+                            .source = dy + image * c->out_channels * g.out_height * g.out_width,
+                            .channels = c->out_channels,
+                            .source_height = g.out_height,
+                            .source_width = g.out_width,
+                            .stride = 1};
     make_planes(&slopes, CK_LANES);
     const ptrdiff_t places = rounded_up(inputs.images * inputs.height * inputs.width, CK_LANES);
-    const struct weight_gradient gradient = {
-        .x = inputs.elements, .dy = slopes.elements, .x_group_step = g.group_inputs * phases_of(&inputs) * inputs.run,
-        .dy_run = slopes.run, .places = places, .offsets = offsets, .depth = g.depth,
-        .tap_blocks = quotient_up(g.depth, TAP_BLOCK), .rows = g.group_outputs,
-        .tiles = quotient_up(g.group_outputs, TILE), .adds = image > 0, .many_registers = has_many_registers(),
-        .out = dweight};
+    const struct weight_gradient gradient = {.x = inputs.elements,
+                                             .dy = slopes.elements,
+                                             .x_group_step = g.group_inputs * phases_of(&inputs) * inputs.run,
+                                             .dy_run = slopes.run,
+                                             .places = places,
+                                             .offsets = offsets,
+                                             .depth = g.depth,
+                                             .tap_blocks = quotient_up(g.depth, TAP_BLOCK),
+                                             .rows = g.group_outputs,
+                                             .tiles = quotient_up(g.group_outputs, TILE),
+                                             .adds = image > 0,
+                                             .many_registers = has_many_registers(),
+                                             .out = dweight};
     const double work = (double)places * TILE * (double)ck_smaller(TAP_BLOCK, g.depth);
     ck_for_ranges(c->groups * gradient.tiles * gradient.tap_blocks, ck_larger(1, (ptrdiff_t)(GRAIN / (work + 1))),
                   weight_gradient_items, &gradient);

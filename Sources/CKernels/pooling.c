@@ -6,10 +6,6 @@
 #include "dispatch.h"
 #include "lanes.h"
 
-#ifndef CK_RANGE_BODY
-#define CK_RANGE_BODY(name) static CK_CLONES void name(const void *context, ptrdiff_t begin, ptrdiff_t end)
-#endif
-
 struct pooling {
   ck_pooling shape;
   ptrdiff_t out_height, out_width;
