@@ -47,16 +47,15 @@ bench: dependencies
 test-bench: dependencies
 	SWIFT=$(SWIFT) PYTHON=$(PYTHON) Benchmarks/run.sh --shortest
 
-$(JUPYTER): JupyterKernel/requirements.txt
+$(JUPYTER): JupyterKernel/pyproject.toml
 	@Scripts/install-dependencies.sh --python
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check -r JupyterKernel/requirements.txt
+	.venv/bin/pip install --quiet --disable-pip-version-check --editable './JupyterKernel[development]'
 	@touch $@
 
 # Builds the kernel's worker and the library for cells; nothing is done where both are current.
 notebook-kernel: dependencies $(JUPYTER)
-	cd JupyterKernel && ../.venv/bin/python -m swift_kernel install --sys-prefix --name swift-lora \
-	  --display-name "Swift (LoRA)" --package ..
+	.venv/bin/python -m swift_kernel install --sys-prefix --name swift-lora --display-name "Swift (LoRA)" --package .
 
 # JupyterLab shows the figures of notebooks that it trusts.
 notebooks: notebook-kernel
@@ -74,11 +73,11 @@ test-interop: build
 
 lint:
 	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources \
-	  JupyterKernel/Worker
+	  JupyterKernel/swift_kernel/Worker
 
 format:
 	$(SWIFT) format --in-place --recursive Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources \
-	  JupyterKernel/Worker
+	  JupyterKernel/swift_kernel/Worker
 
 clean:
 	rm -rf .build .venv Benchmarks/.build

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -62,6 +63,7 @@ def main(arguments) -> int:
     }
     prefix = sys.prefix if options.sys_prefix else options.prefix
     with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(Path(__file__).with_name("resources"), folder, dirs_exist_ok=True)
         Path(folder, "kernel.json").write_text(json.dumps(specification, indent=2) + "\n")
         where = KernelSpecManager().install_kernel_spec(folder, options.name, user=prefix is None, prefix=prefix)
     print(f"Installed the kernel “{options.display_name}” in {where}")

@@ -51,7 +51,7 @@ struct DigitsCommand: AsyncParsableCommand {
   var batchSize = 10
 
   @Option(help: "Seed of everything random. The same seed gives the same bits, at any number of threads.")
-  var seed: UInt64 = 0
+  var seed = DigitExperiment.Settings().seed
 
   @Option(help: "Sizes of the two hidden layers.")
   var hidden = "1000,2000"
@@ -175,12 +175,9 @@ extension DigitsCommand {
   }
 
   private func settings(for digits: MNIST) throws -> DigitExperiment.Settings {
-    var settings = DigitExperiment.Settings()
+    var settings = DigitExperiment.Settings(for: digits.train)
     settings.hidden = try hiddenSizes()
-    // A small training set needs several passes, at a lower rate, before the base reads well: see docs/digits.md.
-    let isSmall = digits.train.count < 20_000
-    settings.epochs = epochs ?? (isSmall ? 4 : 1)
-    settings.baseLearningRate = isSmall ? 5e-4 : 1e-3
+    if let epochs { settings.epochs = epochs }
     settings.steps = steps
     settings.batchSize = batchSize
     settings.seed = seed
