@@ -59,11 +59,11 @@ struct ModuleSummaryTests {
     #expect(
       summary.description == """
         DigitClassifier: 74 parameters and 18 of what is attached to them; 18 (19.6%) are trained
-        module    type                     shapes                    parameters  trained
-        hidden1   Linear                   weight [5, 6], bias [5]           35        0
-        hidden2   Linear                   weight [4, 5], bias [4]           24        0
-          weight  LoRA, rank 2, scale 3.0  a [2, 5], b [4, 2]                18       18
-        output    Linear                   weight [3, 4], bias [3]           15        0
+        module    type                     shapes                   parameters  trained
+        hidden1   Linear                   weight [5, 6], bias [5]          35        0
+        hidden2   Linear                   weight [4, 5], bias [4]          24        0
+          weight  LoRA, rank 2, scale 3.0  a [2, 5], b [4, 2]               18       18
+        output    Linear                   weight [3, 4], bias [3]          15        0
         """)
     for item in model.attachedAdapters { item.adapter.isEnabled = false }
     #expect(model.summary.rows[2].type == "LoRA, rank 2, scale 3.0, switched off")
