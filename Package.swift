@@ -1,71 +1,80 @@
 // swift-tools-version: 6.0
 import PackageDescription
 
-// The floors, ground first: a target imports only from below it. See docs/architecture.md.
-//
-// Folders have short names. Modules carry a prefix, since SwiftPM wants target names unique over all packages of a
-// program: `LoRATensors` lies in Sources/Tensors, its tests in Tests/TensorsTests.
+/// A floor of the library: a module, its tests, and the product for who wants it and what is below it alone.
+///
+/// Folders have short names and modules the prefix LoRA, since SwiftPM wants target names unique over all packages of
+/// a program: `LoRATensors` lies in Sources/Tensors, its tests in Tests/TensorsTests.
+struct Floor {
+  let library: Target
+  let tests: Target
+  var product: Product { .library(name: library.name, targets: [library.name]) }
 
-/// A floor of the library: its folder under Sources, and what it stands on.
-func floor(
-  _ folder: String, on floors: [String], c: [Target.Dependency] = [], resources: [Resource] = [],
-  linkerSettings: [LinkerSetting] = []
-) -> Target {
-  .target(
-    name: "LoRA\(folder)", dependencies: floors.map { .target(name: "LoRA\($0)") } + c, path: "Sources/\(folder)",
-    resources: resources, linkerSettings: linkerSettings)
+  init(
+    _ folder: String, on floors: String..., resources: [Resource] = [], linker: [LinkerSetting] = [],
+    cases: [Target.Dependency] = []
+  ) {
+    library = .target(
+      name: "LoRA\(folder)", dependencies: floors.map { .target(name: "LoRA\($0)") }, path: "Sources/\(folder)",
+      resources: resources, linkerSettings: linker)
+    tests = .testTarget(name: "\(folder)Tests", dependencies: [.target(name: library.name), "TestSupport"] + cases)
+  }
 }
 
+// Ground first: a floor imports only what stands before it. See docs/architecture.md.
 let floors = [
-  floor("Tensors", on: [], c: ["CKernels"]),
-  floor(
-    "LinearAlgebra", on: ["Tensors"], c: ["COpenBLAS"],
-    linkerSettings: [.linkedFramework("Accelerate", .when(platforms: [.macOS]))]),
-  floor("Networks", on: ["Tensors"]),
-  floor("Files", on: ["Tensors"], c: ["CKernels"]),
-  floor("Adapters", on: ["Networks", "LinearAlgebra", "Files"]),
-  floor("Formats", on: ["Adapters"]),
-  floor("Toolbox", on: ["Formats"]),
-  floor("Models", on: ["Formats"]),
-  floor("Datasets", on: ["Tensors"], c: ["CKernels", "CZlib"], resources: [.copy("Resources")]),
-  floor("Training", on: ["Networks", "Files"], c: ["CKernels"]),
-  floor("Charts", on: ["Toolbox", "Datasets", "Training"], c: ["CPNG"]),
+  Floor("Tensors", on: "CKernels"),
+  Floor(
+    "LinearAlgebra", on: "Tensors", "CKernels", "COpenBLAS",
+    linker: [.linkedFramework("Accelerate", .when(platforms: [.macOS]))]),
+  Floor("Networks", on: "Tensors"),
+  Floor("Files", on: "Tensors", "CKernels"),
+  Floor("Training", on: "Networks", "Files", "CKernels"),
+  Floor("Adapters", on: "Networks", "LinearAlgebra", "Files", cases: ["MethodCases"]),
+  Floor("Formats", on: "Adapters", cases: ["MethodCases", "CheckpointCases"]),
+  Floor("Toolbox", on: "Formats", cases: ["CheckpointCases"]),
+  Floor("Models", on: "Formats"),
+  Floor("Datasets", on: "Tensors", "CKernels", "CZlib", resources: [.copy("Resources")]),
+  Floor("Charts", on: "Toolbox", "Datasets", "Training", "CPNG"),
 ]
 
-let systemLibraries: [Target] = [
+/// C, and the system libraries. Tensors, networks and training need none of those; linear algebra, OpenBLAS alone.
+let c: [Target] = [
+  .target(name: "LoRACKernels", path: "Sources/CKernels"),
   .systemLibrary(
-    name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"]), .brew(["openblas"])]),
-  .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
-  .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
+    name: "LoRACOpenBLAS", path: "Sources/COpenBLAS", pkgConfig: "openblas",
+    providers: [.apt(["libopenblas-dev"]), .brew(["openblas"])]),
+  .systemLibrary(
+    name: "LoRACZlib", path: "Sources/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
+  .systemLibrary(
+    name: "LoRACPNG", path: "Sources/CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
 ]
 
-let programs: [Target] = [
+/// All floors at once, and the command line.
+let whole: [Target] = [
   .target(name: "LoRAKit", dependencies: ["LoRAModels", "LoRACharts"]),
+  .testTarget(name: "LoRAKitTests", dependencies: ["LoRAKit", "TestSupport"]),
+  .testTarget(name: "FuzzTests", dependencies: ["LoRAKit", "TestSupport"]),
   .executableTarget(
-    name: "lora",
-    dependencies: ["LoRAKit", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+    name: "lora", dependencies: ["LoRAKit", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+  .testTarget(name: "CommandTests", dependencies: ["lora", "LoRAKit", "TestSupport"]),
 ]
 
-let tests =
-  floors.map { floor in
-    Target.testTarget(
-      name: "\(floor.name.dropFirst("LoRA".count))Tests", dependencies: ["LoRAKit", "TestSupport"])
-  } + [
-    .target(name: "TestSupport", dependencies: ["LoRAKit"], path: "Tests/TestSupport"),
-    .testTarget(name: "FuzzTests", dependencies: ["LoRAKit", "TestSupport"]),
-    .testTarget(name: "CommandTests", dependencies: ["lora", "LoRAKit", "TestSupport"]),
-  ]
+/// What several tests share.
+let support: [Target] = [
+  .target(name: "TestSupport", dependencies: ["LoRATensors"], path: "Tests/TestSupport"),
+  .target(name: "MethodCases", dependencies: ["LoRAAdapters"], path: "Tests/MethodCases"),
+  .target(name: "CheckpointCases", dependencies: ["LoRAFormats", "TestSupport"], path: "Tests/CheckpointCases"),
+]
 
 let package = Package(
   name: "swift-lora",
   platforms: [.macOS(.v14)],
-  products: [
+  products: floors.map(\.product) + [
     .library(name: "LoRAKit", targets: ["LoRAKit"]),
     .executable(name: "lora", targets: ["lora"]),
   ],
-  dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
-  ],
-  targets: systemLibraries + [.target(name: "CKernels")] + floors + programs + tests,
+  dependencies: [.package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")],
+  targets: c + floors.flatMap { [$0.library, $0.tests] } + whole + support,
   swiftLanguageModes: [.v6]
 )

@@ -3,10 +3,15 @@ import LoRANetworks
 
 /// Why an adapter can't be attached as asked.
 public enum AttachmentError: Error, CustomStringConvertible {
+  /// Something that was asked for names nothing in the model; with all that there is.
   case noMatch(targets: [String], candidates: [String])
+  /// A pattern is no regular expression as Python reads them.
   case badPattern(String, reason: String)
+  /// The rank is 0, or more than the smaller side of a matrix.
   case rank(Int, path: String, shape: [Int])
+  /// Two adapters of one model would have the same name.
   case nameTaken(String)
+  /// An adapter can only be folded into what is stored where it comes first in its weight's chain.
   case notFirst(name: String, path: String)
 
   public var description: String {
@@ -52,6 +57,7 @@ extension AttachmentError {
 public struct AdaptableWeight {
   /// The path of the module that holds it.
   public let path: String
+  /// The matrix, in the model.
   public let parameter: Parameter
   /// Whether it is the weight of a linear layer (not of an embedding).
   public let isLinear: Bool

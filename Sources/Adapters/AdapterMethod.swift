@@ -123,23 +123,28 @@ public struct MethodPart: Hashable, Sendable {
   /// Whether only other programs have it, in files of their own.
   public let isForeign: Bool
 
+  /// A part by peft's suffix and, where other programs call it otherwise, theirs. Suffixes begin with their dot.
   public init(_ suffix: String, _ otherSuffixes: String..., isForeign: Bool = false) {
     self.suffix = suffix
     self.otherSuffixes = otherSuffixes
     self.isForeign = isForeign
   }
 
+  /// All names of the part, peft's first.
   public var suffixes: [String] { [suffix] + otherSuffixes }
 }
 
 /// The tensors that a file holds of one module, and what its configuration says.
 public struct ModuleParts: Sendable {
+  /// The module's path, as the adapter's file has it.
   public let path: String
   /// For messages.
   public let file: String
+  /// What the file holds of the module, by part.
   public var tensors: [MethodPart: StoredTensor]
   /// α; nil where the file has none, which means a scale of 1.
   public var alpha: Double?
+  /// How α and the rank make the scale.
   public var scaling: Scaling
   /// The rank that the configuration gives this module; nil where it names none. Tensors that show a rank win.
   public var rank: Int?
@@ -148,6 +153,7 @@ public struct ModuleParts: Sendable {
   /// The adapter's configuration, with what only its method knows.
   public var fields: JSON
 
+  /// The parts of the module at `path`, out of the file of that name.
   public init(
     path: String, file: String, tensors: [MethodPart: StoredTensor], alpha: Double? = nil,
     scaling: Scaling = .standard, rank: Int? = nil, shared: [String: StoredTensor] = [:], fields: JSON = .object([])
@@ -162,8 +168,10 @@ public struct ModuleParts: Sendable {
     self.fields = fields
   }
 
+  /// The tensor of a part; nil where the file has none.
   public subscript(part: MethodPart) -> StoredTensor? { tensors[part] }
 
+  /// An error about this module that names the file and the path.
   public func problem(_ message: String, _ kind: CheckpointError.Kind = .malformed) -> CheckpointError {
     CheckpointError(kind, file: file, "\(path): \(message)")
   }
@@ -213,6 +221,7 @@ public enum UpdateShape: Equatable, Sendable {
   /// As many outputs, whatever the inputs; or as many inputs, whatever the outputs. Of a convolution, these may be its
   /// channels or its channels times the kernel: the method says when it is given the weight.
   case outputs(Int)
+  /// As many inputs, whatever the outputs.
   case inputs(Int)
   /// Rows of a table of this width, however many it has.
   case rows(width: Int)

@@ -2,6 +2,7 @@
 
 import LoRAFiles
 
+/// The methods of adaptation that are known.
 public enum AdapterMethods {
   /// In the order in which they are tried: what wraps another comes before it.
   public static let all: [any AdapterMethod.Type] = [

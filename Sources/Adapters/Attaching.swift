@@ -4,14 +4,20 @@ import LoRATensors
 
 /// What a LoRA adapter is made of, before it has a model.
 public struct LoRAConfiguration: Sendable, Equatable {
+  /// r: the rows of A and the columns of B, 1 to the smaller side of every weight that it goes to.
   public var rank: Int
+  /// α: with the rank it makes the scale of B A.
   public var alpha: Float
+  /// Whether that is α/r or α/√r.
   public var scaling: Scaling
+  /// How A starts; B starts at 0, so that the adapter has no effect at first.
   public var initialization: LoRA.Initialization
   /// Probability with which an element of the adapter's input is dropped in training.
   public var dropout: Float
+  /// By which the adapter is switched, saved and removed; no two of one model have the same.
   public var name: String
 
+  /// A LoRA of a rank and an α; the rest as in peft by default.
   public init(
     rank: Int, alpha: Float, scaling: Scaling = .standard, initialization: LoRA.Initialization = .kaimingUniform,
     dropout: Float = 0, name: String = "default"
@@ -29,7 +35,9 @@ public struct LoRAConfiguration: Sendable, Equatable {
 public struct AttachedAdapter {
   /// The path of the module that holds the weight.
   public let path: String
+  /// The weight, in the model.
   public let weight: Parameter
+  /// What is attached to it.
   public let adapter: any Adapter
 }
 

@@ -4,6 +4,7 @@ import LoRAFiles
 
 /// Something that is noteworthy about files, and how bad it is.
 public struct Finding: Equatable, Sendable {
+  /// How bad it is, in ascending order.
   public enum Severity: String, Sendable, Comparable {
     /// Worth knowing.
     case note
@@ -18,17 +19,22 @@ public struct Finding: Equatable, Sendable {
 
   /// Whom it matters to.
   public enum Audience: String, Sendable {
+    /// It holds whichever program reads the files.
     case everyone
     /// Python peft would do otherwise than this library.
     case peft
   }
 
+  /// How bad it is.
   public var severity: Severity
+  /// Whom it matters to.
   public var audience: Audience
+  /// What was found and what it leads to, as a clause without a full stop.
   public var message: String
   /// The modules or tensors that it is about.
   public var subjects: [String]
 
+  /// A finding about the modules or tensors `subjects`.
   public init(_ severity: Severity, _ message: String, _ subjects: [String] = [], audience: Audience = .everyone) {
     self.severity = severity
     self.audience = audience

@@ -12,6 +12,7 @@ public final class FixedAdapter: StorableAdapter {
   private let transform: any WeightTransform
   private let layout: Parameter.Layout
 
+  /// - Throws: ``CheckpointError`` where the method does not fit the weight.
   public init(_ method: any AdapterMethod, on weight: Parameter, named name: String) throws {
     let original = weight.original
     self.method = method

@@ -7,8 +7,10 @@ import LoRATensors
 public struct StoredModule: Sendable {
   /// As the adapter's file has it, without peft's prefix.
   public var path: String
+  /// What becomes of the module's weight and bias.
   public var method: any AdapterMethod
 
+  /// A method on the module at `path`.
   public init(path: String, method: any AdapterMethod) {
     self.path = path
     self.method = method
@@ -25,12 +27,15 @@ public struct StoredModule: Sendable {
         a: a, b: b, outputBias: outputBias, isEmbedding: isEmbedding, alpha: alpha, scaling: scaling))
   }
 
+  /// The rank of its factors; 0 where the method has none.
   public var rank: Int { method.rank }
   /// Whether peft's `target_modules` chooses it.
   public var isTargeted: Bool { type(of: method).isTargeted }
   /// What BA is multiplied by.
   public var scale: Double { method.scale }
+  /// What its files hold of it, in the method's order.
   public var tensors: [StoredTensor] { method.tensors.map(\.tensor) }
+  /// Whether it goes to a table of which rows are looked up.
   public var isEmbedding: Bool { if case .embedding = method.shape { true } else { false } }
 
   /// A, B and α where it is a plain LoRA; nil for every other method.

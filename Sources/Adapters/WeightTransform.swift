@@ -1,6 +1,6 @@
 // What a method makes of one weight, worked out in blocks of rows so that no weight need be in memory whole.
 
-import CKernels
+import LoRACKernels
 import LoRAFiles
 import LoRATensors
 
@@ -8,6 +8,7 @@ import LoRATensors
 public struct WeightMatrix: Sendable {
   /// As stored: the first axis, and all others.
   public let rows: Int
+  /// The product of all axes but the first.
   public let columns: Int
   /// The stored shape.
   public let shape: [Int]
@@ -16,6 +17,7 @@ public struct WeightMatrix: Sendable {
   /// Some of its rows, [count, columns].
   public let read: @Sendable (Range<Int>) -> Tensor
 
+  /// A stored weight of that shape whose rows `read` gives out; called for each block, from several threads.
   public init(shape: [Int], isTransposed: Bool, read: @escaping @Sendable (Range<Int>) -> Tensor) {
     self.shape = shape
     rows = shape.first ?? 1
@@ -26,6 +28,7 @@ public struct WeightMatrix: Sendable {
 
   /// The inputs of the layer, a convolution's kernel counted in.
   public var inputs: Int { isTransposed ? rows : columns }
+  /// The outputs of the layer.
   public var outputs: Int { isTransposed ? columns : rows }
 
   /// Ranges of rows that together are all of it, each of about a million numbers.
@@ -49,26 +52,36 @@ extension WeightTransform {
 
 /// scale · B A, unformed.
 public struct LowRankUpdate: Sendable {
-  public var a: Tensor  // [rank, inputs]
-  public var b: Tensor  // [outputs, rank]
+  /// A, [rank, inputs].
+  public var a: Tensor
+  /// B, [outputs, rank].
+  public var b: Tensor
+  /// What B A is multiplied by.
   public var scale: Double
 
+  /// Factors A [rank, inputs] and B [outputs, rank].
   public init(a: Tensor, b: Tensor, scale: Double) {
     self.a = a
     self.b = b
     self.scale = scale
   }
 
+  /// The rows of A.
   public var rank: Int { a.shape[0] }
+  /// The columns of the update.
   public var inputs: Int { a.shape[1] }
+  /// The rows of the update.
   public var outputs: Int { b.shape[0] }
 }
 
 /// W + scale · B A, or its transpose.
 public struct LowRankTransform: WeightTransform {
+  /// What is added.
   public let update: LowRankUpdate
+  /// Whether its transpose is added, since the weight is stored [inputs, outputs].
   public let isTransposed: Bool
 
+  /// An update for weights that are stored as they are or transposed.
   public init(_ update: LowRankUpdate, isTransposed: Bool) {
     self.update = update
     self.isTransposed = isTransposed
@@ -116,6 +129,9 @@ public struct BlockTransform: WeightTransform {
   public let rowMultiple: Int
   private let body: @Sendable (Tensor, Range<Int>) -> Tensor
 
+  /// - Parameters:
+  ///   - rowMultiple: where blocks may begin, see ``WeightTransform/rowMultiple``.
+  ///   - body: from the rows of the stored weight, [count, columns], to the same rows of the adapted one.
   public init(rowMultiple: Int = 1, _ body: @escaping @Sendable (Tensor, Range<Int>) -> Tensor) {
     self.rowMultiple = rowMultiple
     self.body = body

@@ -25,6 +25,12 @@ CK_INLINE float reciprocal_root(float x) { return 1.0f / square_root(x); }
 CK_INLINE float square(float x) { return x * x; }
 CK_INLINE float magnitude(float x) { return fabsf(x); }
 CK_INLINE float reciprocal(float x) { return 1.0f / x; }
+/// ln(1 + eˣ), without overflow or cancellation.
+CK_INLINE float softplus(float x) {
+  float e = exponential(-fabsf(x)), u = 1.0f + e;
+  float tail = u == 1.0f ? e : logarithm(u) * e / (u - 1.0f);
+  return x > 0.0f ? x + tail : x != x ? x : tail;
+}
 
 // The factor f′(x).
 CK_INLINE float negate_slope(float x) { return (void)x, -1.0f; }
@@ -60,6 +66,7 @@ CK_INLINE float reciprocal_root_slope(float x) { return -0.5f / (x * square_root
 CK_INLINE float square_slope(float x) { return 2.0f * x; }
 CK_INLINE float magnitude_slope(float x) { return x > 0.0f ? 1.0f : x < 0.0f ? -1.0f : x; }
 CK_INLINE float reciprocal_slope(float x) { return -1.0f / (x * x); }
+CK_INLINE float cosine_slope(float x) { return -sinf(x); }
 
 //        operation      function            derivative
 #define FOR_EACH_FUNCTION(CASE)                              \
@@ -77,29 +84,38 @@ CK_INLINE float reciprocal_slope(float x) { return -1.0f / (x * x); }
   CASE(CK_RSQRT, reciprocal_root, reciprocal_root_slope)     \
   CASE(CK_SQUARE, square, square_slope)                      \
   CASE(CK_ABS, magnitude, magnitude_slope)                   \
-  CASE(CK_RECIPROCAL, reciprocal, reciprocal_slope)
+  CASE(CK_RECIPROCAL, reciprocal, reciprocal_slope)          \
+  CASE(CK_SOFTPLUS, softplus, logistic)
+
+// Calls of the C library, over which no loop is vectorised.
+#define FOR_EACH_CALL(CASE)   \
+  CASE(CK_SIN, sinf, cosf)    \
+  CASE(CK_COS, cosf, cosine_slope)
 
 struct unary {
   const float *x, *dy;
   float *y;
 };
 
-#define DEFINE_LOOPS(operation, function, slope)                                                  \
+#define DEFINE_LOOPS_SO(HINT, operation, function, slope)                                                \
   static CK_CLONES void apply_##operation(const void *context, ptrdiff_t begin, ptrdiff_t end) {  \
     struct unary u = *(const struct unary *)context;                                              \
-    CK_INDEPENDENT                                                                                  \
+    HINT                                                                                            \
     for (ptrdiff_t i = begin; i < end; i++) u.y[i] = function(u.x[i]);                            \
   }                                                                                               \
   static CK_CLONES void differentiate_##operation(const void *context, ptrdiff_t begin, ptrdiff_t end) { \
     struct unary u = *(const struct unary *)context;                                              \
-    CK_INDEPENDENT                                                                                  \
+    HINT                                                                                            \
     for (ptrdiff_t i = begin; i < end; i++) u.y[i] = u.dy[i] * slope(u.x[i]);                     \
   }
+#define DEFINE_LOOPS(operation, function, slope) DEFINE_LOOPS_SO(CK_INDEPENDENT, operation, function, slope)
+#define DEFINE_CALLS(operation, function, slope) DEFINE_LOOPS_SO(, operation, function, slope)
 FOR_EACH_FUNCTION(DEFINE_LOOPS)
+FOR_EACH_CALL(DEFINE_CALLS)
 
 static const struct { ck_range_body function, derivative; } unary_loops[] = {
 #define TABLE_ENTRY(operation, function, slope) [operation] = {apply_##operation, differentiate_##operation},
-    FOR_EACH_FUNCTION(TABLE_ENTRY)};
+    FOR_EACH_FUNCTION(TABLE_ENTRY) FOR_EACH_CALL(TABLE_ENTRY)};
 
 void ck_unary(ck_unary_op op, const float *x, float *y, size_t count) {
   struct unary context = {x, NULL, y};
@@ -126,38 +142,57 @@ CK_INLINE float add(float a, float b) { return a + b; }
 CK_INLINE float subtract(float a, float b) { return a - b; }
 CK_INLINE float multiply(float a, float b) { return a * b; }
 CK_INLINE float divide(float a, float b) { return a / b; }
+// As in PyTorch, an exponent of 0 gives the base no gradient, and a base of 0 the exponent none.
+CK_INLINE float power_base_slope(float a, float b) { return b == 0.0f ? 0.0f : b * powf(a, b - 1.0f); }
+CK_INLINE float power_exponent_slope(float a, float b) {
+  return a == 0.0f && b >= 0.0f ? 0.0f : powf(a, b) * logf(a);
+}
+CK_INLINE float less(float a, float b) { return a < b ? 1.0f : 0.0f; }
+CK_INLINE float less_or_equal(float a, float b) { return a <= b ? 1.0f : 0.0f; }
+CK_INLINE float equal(float a, float b) { return a == b ? 1.0f : 0.0f; }
 // As in PyTorch, NaN wins.
 CK_INLINE float maximum(float a, float b) { return a > b || a != a ? a : b; }
 CK_INLINE float minimum(float a, float b) { return a < b || a != a ? a : b; }
 
+#define FOR_EACH_POWER(CASE)                    \
+  CASE(CK_POWER, powf)                          \
+  CASE(CK_POWER_BASE_SLOPE, power_base_slope)   \
+  CASE(CK_POWER_EXPONENT_SLOPE, power_exponent_slope)
+
 #define FOR_EACH_OPERATION(CASE) \
   CASE(CK_ADD, add)              \
+  CASE(CK_LESS, less)                                      \
+  CASE(CK_LESS_OR_EQUAL, less_or_equal)                    \
+  CASE(CK_EQUAL, equal)                                    \
   CASE(CK_SUBTRACT, subtract)    \
   CASE(CK_MULTIPLY, multiply)    \
   CASE(CK_DIVIDE, divide)        \
   CASE(CK_MAXIMUM, maximum)      \
   CASE(CK_MINIMUM, minimum)
 
-#define DEFINE_ROW(operation, function)                                                                           \
+#define DEFINE_ROW_SO(HINT, operation, function)                                                                     \
   static CK_CLONES void row_##operation(const float *a, ptrdiff_t step_a, const float *b, ptrdiff_t step_b,       \
                                         float *out, ptrdiff_t count) {                                            \
     if (step_a == 1 && step_b == 1) {                                                                             \
-      CK_INDEPENDENT                                                                                \
+      HINT                                                                                          \
       for (ptrdiff_t i = 0; i < count; i++) out[i] = function(a[i], b[i]);                                        \
     } else if (step_a == 1 && step_b == 0) {                                                                      \
       float scalar = *b;                                                                                          \
-      CK_INDEPENDENT                                                                                \
+      HINT                                                                                          \
       for (ptrdiff_t i = 0; i < count; i++) out[i] = function(a[i], scalar);                                      \
     } else if (step_a == 0 && step_b == 1) {                                                                      \
       float scalar = *a;                                                                                          \
-      CK_INDEPENDENT                                                                                \
+      HINT                                                                                          \
       for (ptrdiff_t i = 0; i < count; i++) out[i] = function(scalar, b[i]);                                      \
     } else {                                                                                                      \
-      CK_INDEPENDENT                                                                                \
+      HINT                                                                                          \
       for (ptrdiff_t i = 0; i < count; i++) out[i] = function(a[i * step_a], b[i * step_b]);                      \
     }                                                                                                             \
   }
+#define DEFINE_ROW(operation, function) DEFINE_ROW_SO(CK_INDEPENDENT, operation, function)
+#define DEFINE_CALLED_ROW(operation, function) DEFINE_ROW_SO(, operation, function)
 FOR_EACH_OPERATION(DEFINE_ROW)
+FOR_EACH_POWER(DEFINE_CALLED_ROW)
 
 typedef void (*binary_row)(const float *a, ptrdiff_t step_a, const float *b, ptrdiff_t step_b, float *out,
                            ptrdiff_t count);
@@ -204,7 +239,7 @@ void ck_binary(ck_binary_op op, int rank, const ptrdiff_t *shape, const float *a
                const float *b, const ptrdiff_t *stride_b, float *out) {
   static const binary_row row_of[] = {
 #define ROW_ENTRY(operation, function) [operation] = row_##operation,
-      FOR_EACH_OPERATION(ROW_ENTRY)};
+      FOR_EACH_OPERATION(ROW_ENTRY) FOR_EACH_POWER(ROW_ENTRY)};
   struct binary_rows rows = {.shape = {.rank = 0, .a = a, .b = b, .out = out}, .row = row_of[op]};
   struct binary *s = &rows.shape;
   ptrdiff_t count = 1;

@@ -3,6 +3,7 @@ import Foundation
 
 /// How values lie along an axis.
 public enum AxisScale: Sendable {
+  /// Equal steps are equal differences.
   case linear
   /// Values that are not positive are left out.
   case logarithmic

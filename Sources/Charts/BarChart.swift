@@ -8,30 +8,42 @@ import LoRATensors
 ///   series: [.init("base", baseErrors), .init("LoRA", loraErrors)], yLabel: "errors")
 /// ```
 public struct BarChart: Chart {
+  /// The bars of one colour.
   public struct Series: Sendable {
+    /// What the legend calls it.
     public let name: String
     /// One for each category; one that is not finite has no bar.
     public let values: [Double]
 
+    /// Bars of these heights, one for each category.
     public init(_ name: String, _ values: some Sequence<some BinaryFloatingPoint>) {
       self.name = name
       self.values = values.map { Double($0) }
     }
 
+    /// Bars of these heights, one for each category.
     public init(_ name: String, _ values: some Sequence<some BinaryInteger>) {
       self.name = name
       self.values = values.map { Double($0) }
     }
   }
 
+  /// The heading.
   public let title: String
+  /// The groups, from left to right.
   public let categories: [String]
+  /// The bars of each group, from left to right.
   public let series: [Series]
+  /// What the categories are.
   public let xLabel: String?
+  /// What the heights are, with their unit.
   public let yLabel: String?
+  /// In pixels.
   public let width: Double
+  /// In pixels.
   public let height: Double
 
+  /// A chart of series that have one value for each category; it begins at zero.
   public init(
     title: String, categories: [String], series: [Series], xLabel: String? = nil, yLabel: String? = nil,
     width: Double = 640, height: Double = 360

@@ -5,10 +5,13 @@ import LoRATensors
 /// Shading is the share of its row; what is right is blue, what is wrong is orange and shaded more strongly, since
 /// errors are rare and are what one looks for.
 public struct ConfusionMatrix: Chart {
+  /// The heading.
   public let title: String
+  /// The names of the classes.
   public let classes: [String]
   /// [true class, predicted class]
   public let counts: [[Int]]
+  /// In pixels; the height follows.
   public let width: Double
 
   /// - Parameter counts: square, as many rows as classes.

@@ -19,6 +19,7 @@ extension Figure {
 
 /// A figure that is a drawing.
 public protocol Chart: Figure {
+  /// The chart as SVG with its size and description.
   var drawing: Drawing { get }
 }
 
@@ -35,13 +36,18 @@ extension Chart {
 
 /// SVG content with its size in pixels, its heading and a description for those who can't see it.
 public struct Drawing: Sendable {
+  /// In pixels.
   public let width: Double
+  /// In pixels.
   public let height: Double
+  /// The heading; empty for none.
   public let title: String
+  /// What the picture shows, in a sentence.
   public let description: String
   /// SVG elements, in pixels from the top left corner.
   public let content: String
 
+  /// A drawing from SVG elements that fit `width` × `height` pixels.
   public init(width: Double, height: Double, title: String, description: String, content: String) {
     self.width = width
     self.height = height

@@ -8,6 +8,7 @@ import LoRATensors
 /// Heatmap(title: "ΔW", update, rowLabel: "output", columnLabel: "input")
 /// ```
 public struct Heatmap: Chart {
+  /// Which colours values have.
   public enum Palette: Sendable {
     /// −limit … 0 … limit.
     case diverging
@@ -15,16 +16,23 @@ public struct Heatmap: Chart {
     case sequential
   }
 
+  /// The heading.
   public let title: String
+  /// Rows of the matrix.
   public let rows: Int
+  /// Columns of the matrix.
   public let columns: Int
   /// [rows, columns]
   public let values: [Float]
+  /// Which colours values have.
   public let palette: Palette
   /// The magnitude of full colour.
   public let limit: Double
+  /// What rows are.
   public let rowLabel: String?
+  /// What columns are.
   public let columnLabel: String?
+  /// In pixels.
   public let width: Double
   private let fieldHeight: Double?
 

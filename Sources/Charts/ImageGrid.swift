@@ -1,18 +1,33 @@
 /// Small pictures with captions, in as many columns as fit: the digits that one model got wrong and another right.
 public struct ImageGrid: Figure {
+  /// A line beneath a picture.
   public struct Caption: Sendable {
-    public enum Tone: Sendable { case plain, good, bad }
+    /// How a line is coloured.
+    public enum Tone: Sendable {
+      /// As other text.
+      case plain
+      /// As what is right.
+      case good
+      /// As what is wrong.
+      case bad
+    }
+    /// What it says.
     public let text: String
+    /// How it is coloured.
     public let tone: Tone
 
+    /// A line of text.
     public init(_ text: String, _ tone: Tone = .plain) {
       self.text = text
       self.tone = tone
     }
   }
 
+  /// A picture with its captions.
   public struct Tile: Sendable {
+    /// The picture.
     public let picture: Picture
+    /// One line each.
     public let captions: [Caption]
 
     /// - Parameter captions: one line each.
@@ -22,7 +37,9 @@ public struct ImageGrid: Figure {
     }
   }
 
+  /// The heading.
   public let title: String
+  /// From left to right, row by row.
   public let tiles: [Tile]
   /// The least width of a tile, in pixels; a row has as many as fit.
   public let tileWidth: Int

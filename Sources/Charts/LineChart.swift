@@ -9,10 +9,14 @@ import LoRATensors
 /// ```
 /// Values that are not finite, and on a logarithmic axis values that are not positive, leave a gap.
 public struct LineChart: Chart {
+  /// The points of one line.
   public struct Series: Sendable {
+    /// What the legend calls it.
     public let name: String
+    /// Joined in this order.
     public let points: [(x: Double, y: Double)]
 
+    /// A line through these points.
     public init(_ name: String, points: [(x: Double, y: Double)]) {
       self.name = name
       self.points = points
@@ -24,18 +28,27 @@ public struct LineChart: Chart {
     }
   }
 
+  /// The heading.
   public let title: String
+  /// The lines; the later ones lie above.
   public let series: [Series]
+  /// What x is, with its unit.
   public let xLabel: String?
+  /// What y is, with its unit.
   public let yLabel: String?
+  /// How x lies along its axis.
   public let xScale: AxisScale
+  /// How y lies along its axis.
   public let yScale: AxisScale
   /// Each point of the bold line is the mean of so many points around it (of one less when even); beneath it the values
   /// themselves stay, faint.
   public let smoothing: Int
+  /// In pixels.
   public let width: Double
+  /// In pixels.
   public let height: Double
 
+  /// A chart of lines; the axes span all of them.
   public init(
     title: String, series: [Series], xLabel: String? = nil, yLabel: String? = nil, xScale: AxisScale = .linear,
     yScale: AxisScale = .linear, smoothing: Int = 1, width: Double = 640, height: Double = 360

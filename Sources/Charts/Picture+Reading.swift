@@ -1,4 +1,4 @@
-import CPNG
+import LoRACPNG
 import Foundation
 
 /// Why bytes are not a picture that can be read.

@@ -1,16 +1,19 @@
-import CPNG
+import LoRACPNG
 import Foundation
 import LoRATensors
 
 /// Pixels that can be shown: grey, RGB, or RGB with opacity; eight bits a channel.
 public struct Picture: Equatable, Sendable {
+  /// Columns of pixels.
   public let width: Int
+  /// Rows of pixels.
   public let height: Int
   /// 1 grey, 3 RGB, 4 RGB and opacity.
   public let channels: Int
   /// [height, width, channels]
   public let pixels: [UInt8]
 
+  /// A picture from its bytes, [height, width, channels].
   public init(width: Int, height: Int, channels: Int = 1, pixels: some Sequence<UInt8>) {
     let pixels = Array(pixels)
     expect([1, 3, 4].contains(channels), "Picture: \(channels) channels, not 1, 3 or 4")

@@ -10,42 +10,57 @@ import Foundation
 /// ```
 /// Text in `backquotes` is set as code; nothing else in prose has a meaning.
 public struct Report: Sendable {
+  /// A heading and what stands under it.
   public struct Section: Sendable {
+    /// The heading.
     public var title: String
+    /// From top to bottom.
     public var blocks: [Block]
 
+    /// A section of these blocks.
     public init(_ title: String, _ blocks: [Block]) {
       self.title = title
       self.blocks = blocks
     }
   }
 
+  /// A part of a section.
   public enum Block: Sendable {
+    /// A paragraph.
     case prose(String)
     /// Numbers that matter, each with what it counts.
     case highlights([Highlight])
+    /// A figure over the whole width, with a line beneath it.
     case figure(any Figure, caption: String? = nil)
     /// Charts side by side at equal height, in several lines when they are many; one below the other on a narrow screen.
     /// The page is 1,000 pixels wide, so two charts look best about 480 wide and three about 320.
     case row([any Chart], caption: String? = nil)
   }
 
+  /// A number that matters.
   public struct Highlight: Sendable {
+    /// The number, as it is to be read.
     public let value: String
+    /// What it counts.
     public let label: String
 
+    /// A number and what it counts.
     public init(_ value: String, _ label: String) {
       self.value = value
       self.label = label
     }
   }
 
+  /// The page's title and first heading.
   public var title: String
+  /// What one sees, in a few sentences beneath the title.
   public var summary: String
+  /// From top to bottom.
   public var sections: [Section]
   /// A last line: how the report was made.
   public var footer: String?
 
+  /// A report, whose sections may be added later.
   public init(title: String, summary: String, sections: [Section] = [], footer: String? = nil) {
     self.title = title
     self.summary = summary

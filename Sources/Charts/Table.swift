@@ -2,13 +2,16 @@ import LoRATensors
 
 /// Rows and columns of text, for a report, a notebook or a terminal.
 public struct Table: Figure {
+  /// A column's heading and how its entries lie.
   public struct Column: Sendable, ExpressibleByStringInterpolation {
+    /// The heading.
     public let name: String
     /// Text starts on the left; numbers end on the right.
     public let isText: Bool
     /// Whether a page may break the text into several lines.
     public let wraps: Bool
 
+    /// A column; of numbers unless it is said to hold text.
     public init(_ name: String, isText: Bool = false, wraps: Bool = false) {
       self.name = name
       self.isText = isText
@@ -16,13 +19,17 @@ public struct Table: Figure {
     }
 
     public init(stringLiteral name: String) { self.init(name) }
+    /// A column of short texts.
     public static func text(_ name: String) -> Column { Column(name, isText: true) }
     /// Text of any length.
     public static func prose(_ name: String) -> Column { Column(name, isText: true, wraps: true) }
   }
 
+  /// The heading; nil for none.
   public let title: String?
+  /// From left to right.
   public let columns: [Column]
+  /// From top to bottom, each with one entry a column.
   public let rows: [[String]]
   /// The row that stands out.
   public let emphasizedRow: Int?

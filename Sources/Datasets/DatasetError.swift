@@ -7,6 +7,7 @@ import Foundation
 /// t10k-images-idx3-ubyte.gz. Take both files from the same source.
 /// ```
 public struct DatasetError: LocalizedError, CustomStringConvertible, Equatable, Sendable {
+  /// What sort of failure it is, for callers that react to it.
   public enum Kind: Equatable, Sendable {
     /// The file or folder does not exist.
     case missing
@@ -28,13 +29,18 @@ public struct DatasetError: LocalizedError, CustomStringConvertible, Equatable, 
     case download
   }
 
+  /// What sort of failure it is.
   public let kind: Kind
   /// The path of the file or folder.
   public let file: String
+  /// What is there.
   public let found: String
+  /// What should be there.
   public let expected: String
+  /// What to do about it, in a sentence.
   public let advice: String
 
+  /// An error about the file or folder `file`.
   public init(_ kind: Kind, file: URL, found: String, expected: String, advice: String) {
     self.kind = kind
     self.file = file.path

@@ -8,11 +8,14 @@ import Foundation
 
 /// A file whose content is known in advance.
 public struct RemoteFile: Equatable, Sendable {
+  /// The file's name, at the mirrors and here.
   public let name: String
+  /// Its size.
   public let byteCount: Int
   /// Lower-case hexadecimal.
   public let sha256: String
 
+  /// A file of that size and that SHA-256, in lower-case hexadecimal.
   public init(name: String, byteCount: Int, sha256: String) {
     self.name = name
     self.byteCount = byteCount
@@ -27,9 +30,13 @@ public struct RemoteFile: Equatable, Sendable {
 /// let url = try await downloader.fetch(MNIST.remoteFiles[0]) { print($0.receivedBytes) }
 /// ```
 public struct Downloader: Sendable {
+  /// How far a download has come.
   public struct Progress: Equatable, Sendable {
+    /// Which file.
     public let fileName: String
+    /// How much of it is here, what an earlier try left included.
     public let receivedBytes: Int
+    /// How much there is in all.
     public let totalBytes: Int
   }
 
@@ -40,6 +47,10 @@ public struct Downloader: Sendable {
   /// Seconds without a byte after which a mirror is given up.
   public let timeout: TimeInterval
 
+  /// - Parameters:
+  ///   - mirrors: base addresses, tried in order.
+  ///   - directory: where the files go; made when absent.
+  ///   - timeout: seconds without a byte after which a mirror is given up.
   public init(mirrors: [URL], directory: URL, timeout: TimeInterval = 30) {
     self.mirrors = mirrors
     self.directory = directory

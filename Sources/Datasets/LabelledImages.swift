@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 import Foundation
 import LoRATensors
 
@@ -10,8 +10,11 @@ import LoRATensors
 /// let (inputs, labels) = nines.batch(0..<10)  // [10, 784], 10
 /// ```
 public struct LabelledImages: Sendable {
+  /// Rows of pixels.
   public let height: Int
+  /// Columns of pixels.
   public let width: Int
+  /// How many classes there are; labels are below it.
   public let classCount: Int
 
   private let storedPixels: [UInt8]  // [stored, height, width]
@@ -66,6 +69,7 @@ public struct LabelledImages: Sendable {
     self.rows = rows
   }
 
+  /// How many images there are.
   public var count: Int { rows.count }
   /// Pixels of an image: what a model that sees it as a vector takes.
   public var pixelCount: Int { height * width }
@@ -130,9 +134,12 @@ extension LabelledImages {
 extension LabelledImages {
   /// x ↦ (x/255 − mean)/deviation, for a byte x.
   public struct Normalization: Equatable, Sendable {
+    /// Subtracted, of pixels between 0 and 1.
     public let mean: Float
+    /// Divided by, of pixels between 0 and 1.
     public let deviation: Float
 
+    /// Normalisation by a mean and a standard deviation of pixels between 0 and 1.
     public init(mean: Float, deviation: Float) {
       self.mean = mean
       self.deviation = deviation

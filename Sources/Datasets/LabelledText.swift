@@ -8,6 +8,7 @@ import Foundation
 /// let test = try LabelledText(contentsOf: other, text: "sentence", label: "label", labelNames: train.labelNames)
 /// ```
 public struct LabelledText: Equatable, Sendable {
+  /// In the order of the file.
   public let texts: [String]
   /// For each text the position of its class in `labelNames`.
   public let labels: [Int]
@@ -16,17 +17,21 @@ public struct LabelledText: Equatable, Sendable {
   /// For each text the line of the file that its row starts in, counted from 1.
   public let lines: [Int]
 
+  /// How many texts there are.
   public var count: Int { texts.count }
 
   /// Which column: `"sentence"`, a name in the first line (or a JSON key), or `1`, a position counted from 0.
   public enum Column: Equatable, Sendable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral {
+    /// By what the first line, or a JSON key, calls it.
     case named(String)
+    /// By its place in the line, counted from 0.
     case position(Int)
 
     public init(stringLiteral name: String) { self = .named(name) }
     public init(integerLiteral position: Int) { self = .position(position) }
   }
 
+  /// How a file separates texts and labels.
   public enum Format: Equatable, Sendable {
     /// Fields end at a tab; nothing is quoted.
     case tabSeparated

@@ -10,7 +10,9 @@ import Foundation
 /// ```
 /// Source: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", 1998.
 public struct MNIST: Sendable {
+  /// What models learn from: 60,000 images, of the sample 4,000.
   public let train: LabelledImages
+  /// What they are measured on: 10,000 images, of the sample 1,000.
   public let test: LabelledImages
 
   /// Reads the four IDX files of a folder, gzipped or not, under their usual names.

@@ -20,11 +20,14 @@ public struct CheckpointError: Error, Equatable, CustomStringConvertible {
     case number
   }
 
+  /// What sort of failure it is.
   public let kind: Kind
   /// The file or directory that the error is about.
   public let file: String
+  /// What was found, what was expected, and what to do, as a clause that follows the file's name.
   public let message: String
 
+  /// An error about `file`; an empty name is left out of the description.
   public init(_ kind: Kind, file: String, _ message: String) {
     self.kind = kind
     self.file = file

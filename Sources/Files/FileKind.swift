@@ -7,6 +7,7 @@ import Foundation
 
 /// A kind of file that turns up where weights are expected.
 public enum FileKind: Equatable, Sendable, CustomStringConvertible {
+  /// No byte at all, as a download leaves that never began.
   case empty
   /// It looks like safetensors; whether its header is valid is another question.
   case safetensors
@@ -16,21 +17,35 @@ public enum FileKind: Equatable, Sendable, CustomStringConvertible {
   case torchLegacy
   /// What `torch.save` wrote before PyTorch 0.1.10, or any other tar archive.
   case tar
+  /// A Python pickle outside a zip archive, which may run code where it is loaded.
   case pickle
+  /// A zip archive that is neither PyTorch's nor NumPy's.
   case zip
+  /// llama.cpp's format.
   case gguf
+  /// One array of NumPy's, `.npy`.
   case numpy
+  /// Several arrays of NumPy's, `.npz`.
   case numpyZip
+  /// An ONNX graph (protocol buffers).
   case onnx
+  /// HDF5, as Keras saves weights.
   case hdf5
+  /// Apache Parquet, a table of data.
   case parquet
+  /// Anything that gzip compressed.
   case gzip
+  /// The text that Git LFS keeps in the place of a large file: the file itself was not fetched.
   case gitLFSPointer
+  /// A web page, most often one that says why there is no file.
   case html
+  /// XML, most often a storage service's error.
   case xml
+  /// A JSON text: a configuration or an index, not the weights.
   case json
   /// Other text, and how it begins.
   case text(String)
+  /// Bytes that begin like nothing that is known.
   case unknown
 
   /// - Parameter bytes: the whole file, or its first 512 bytes.

@@ -11,7 +11,9 @@ import LoRATensors
 /// Opening it reads and validates the header; numbers are read when asked for. Read are float16, float32 and float64 of
 /// either byte order, in C or Fortran order.
 public struct NumPyFile: Sendable {
+  /// The file.
   public let url: URL
+  /// The array's shape; empty for a scalar.
   public let shape: [Int]
   /// The numbers' format: F16, F32 or F64.
   public let format: NumberFormat

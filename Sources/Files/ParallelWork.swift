@@ -1,12 +1,13 @@
 // Parts of a job on the kernels' threads, with errors.
 
-import CKernels
+import LoRACKernels
 import Foundation
 
 /// How far an operation has come; handed to the caller's closure, from whichever thread did the last part.
 public struct OperationProgress: Sendable {
   /// Bytes (or, where that is said, modules) that are done, and in all.
   public let done: Int
+  /// The same in all.
   public let total: Int
   /// What was done last.
   public let item: String

@@ -6,12 +6,17 @@ import Foundation
 
 /// A safetensors file or one that `torch.save` wrote. Which of them it is, its bytes say and not its name.
 public struct TensorFile: Sendable {
+  /// Which of the two it is.
   public enum Format: Sendable {
+    /// A header of JSON, then the numbers.
     case safetensors
+    /// What `torch.save` wrote, read without running the pickle in it.
     case torch
   }
 
+  /// The file.
   public let url: URL
+  /// What its bytes say that it is.
   public let format: Format
   /// What a safetensors header says beside the tensors, and what the other format's texts make of one.
   public let metadata: [JSON.Member]

@@ -86,11 +86,13 @@ public struct Checkpoint: Sendable {
     }.map(\.element)
   }
 
+  /// How many names there are over all shards, each counted once.
   public var tensorCount: Int { places.count }
 
   /// Bytes of all files.
   public var byteCount: Int { shards.reduce(0) { $0 + $1.byteCount } }
 
+  /// The tensor that a name means; nil where no shard has it.
   public subscript(name: String) -> StoredTensor? {
     places[ExactString(name)].map { shards[$0.shard].tensors[$0.position] }
   }

@@ -7,6 +7,7 @@ import LoRATensors
 
 /// An adapter as files hold it. Its numbers stay where they are stored until a module's factors are asked for.
 public struct StoredAdapter: Sendable {
+  /// Whose layout of files it has, or is to have.
   public enum Format: String, Sendable, CaseIterable {
     /// Hugging Face PEFT: a directory.
     case peft
@@ -21,9 +22,11 @@ public struct StoredAdapter: Sendable {
     public var isFile: Bool { self == .kohya || self == .file }
   }
 
+  /// The layout that it was read from.
   public var format: Format
   /// Where it was read from.
   public var url: URL
+  /// What is known besides the weights; of formats without a configuration, what follows from the tensors.
   public var configuration: PEFTConfiguration
   /// In the natural order of their paths.
   public var modules: [StoredModule]
@@ -37,6 +40,7 @@ public struct StoredAdapter: Sendable {
   /// Metadata of the weights' file.
   public var metadata: [JSON.Member]
 
+  /// An adapter from its parts, put into the natural order of their names.
   public init(
     format: Format = .peft, url: URL, configuration: PEFTConfiguration, modules: [StoredModule],
     replacements: [StoredTensor] = [], shared: [StoredTensor] = [], findings: [Finding] = [],
@@ -61,6 +65,7 @@ public struct StoredAdapter: Sendable {
   /// Bytes of all its tensors.
   public var byteCount: Int { tensors.reduce(0) { $0 + $1.info.byteCount } }
 
+  /// The module at a path, as the adapter's files have it.
   public subscript(path: String) -> StoredModule? { modules.first { $0.path == path } }
 
   /// The names of its methods: "LoRA", or "LoHa and LoRA".

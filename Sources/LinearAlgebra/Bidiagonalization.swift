@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 import LoRATensors
 
 /// A = Q B Pᵀ with B upper bidiagonal, for a matrix of at least as many rows as columns: the first half of the

@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 
 /// The QR factorisation of a row-major matrix by blocks (LAPACK's geqrf): a panel of columns at a time, then one
 /// product of matrices for all columns right of it.

@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 
 /// A product of Householder reflections H₀ H₁ ⋯ H_{k−1}, each 1 − τ v vᵀ, kept as their vectors.
 ///

@@ -12,6 +12,10 @@ public enum LinearAlgebraError: Error, Equatable, Sendable {
   case shapesDoNotMatch(operation: String, left: [Int], right: [Int])
   /// Both matrices should have one shape.
   case shapesDiffer(operation: String, left: [Int], right: [Int])
+  /// The operation takes a matrix with as many rows as columns.
+  case notSquare(operation: String, shape: [Int])
+  /// The matrix has no inverse, or none of which float32 could tell a digit.
+  case singular(operation: String, shape: [Int])
   /// Neither divide and conquer nor QR iteration converged.
   case notConverged(operation: String, shape: [Int])
   /// The result exceeds the largest float32.
@@ -41,6 +45,13 @@ extension LinearAlgebraError: CustomStringConvertible {
       "\(operation): the columns of \(left) and the rows of \(right) differ."
     case .shapesDiffer(let operation, let left, let right):
       "\(operation): the shapes \(left) and \(right) should be the same."
+    case .notSquare(let operation, let shape):
+      "\(operation): a matrix of shape \(shape) is not square; the pseudoinverse is for any shape."
+    case .singular(let operation, let shape):
+      """
+      \(operation): this matrix of shape \(shape) is singular to float32's precision (its condition is above 1/ε); \
+      add a multiple of the identity, or take the pseudoinverse.
+      """
     case .notConverged(let operation, let shape):
       "\(operation): the singular values of a matrix of shape \(shape) did not converge."
     case .noDerivative(let operation):

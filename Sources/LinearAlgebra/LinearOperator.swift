@@ -10,7 +10,9 @@ import LoRATensors
 /// let factors = try update.randomizedSVD(rank: 16)
 /// ```
 public protocol LinearOperator {
+  /// The length of A x.
   var rows: Int { get }
+  /// The length of x in A x.
   var columns: Int { get }
   /// A X, [rows, k], for X [columns, k].
   func times(_ x: Tensor) -> Tensor
@@ -19,7 +21,9 @@ public protocol LinearOperator {
 }
 
 extension Tensor: LinearOperator {
+  /// The first axis; the tensor must be a matrix.
   public var rows: Int { matrixShape.rows }
+  /// The second axis; the tensor must be a matrix.
   public var columns: Int { matrixShape.columns }
 
   // A product with few vectors is faster with the vectors as rows.
@@ -34,7 +38,9 @@ extension Tensor: LinearOperator {
 
 /// left · right
 public struct Product<Left: LinearOperator, Right: LinearOperator>: LinearOperator {
+  /// The factor that is applied last.
   public let left: Left
+  /// The factor that is applied first.
   public let right: Right
 
   /// - Throws: `LinearAlgebraError.shapesDoNotMatch`
@@ -55,7 +61,9 @@ public struct Product<Left: LinearOperator, Right: LinearOperator>: LinearOperat
 
 /// left − right
 public struct Difference<Left: LinearOperator, Right: LinearOperator>: LinearOperator {
+  /// What is subtracted from.
   public let left: Left
+  /// What is subtracted.
   public let right: Right
 
   /// - Throws: `LinearAlgebraError.shapesDiffer`

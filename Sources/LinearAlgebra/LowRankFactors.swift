@@ -33,8 +33,11 @@ public struct LowRankFactors: Sendable {
     self.error = error
   }
 
+  /// The number of singular values.
   public var rank: Int { singularValues.count }
+  /// The rows of A.
   public var rows: Int { u.shape[0] }
+  /// The columns of A.
   public var columns: Int { vTransposed.shape[1] }
 
   /// The numbers in two factors B and A: rank (rows + columns).
@@ -77,8 +80,13 @@ public struct ApproximationError: Sendable, Equatable {
   /// Whether these were estimated from random probes, and not known from all singular values.
   public let isEstimate: Bool
 
+  /// An exact product: nothing is left out.
   public static let none = ApproximationError(frobenius: 0, spectral: 0, isEstimate: false)
 
+  /// - Parameters:
+  ///   - frobenius: the Frobenius norm of what is left out.
+  ///   - spectral: its spectral norm, or a bound of that.
+  ///   - isEstimate: whether they come from random probes.
   public init(frobenius: Double, spectral: Double, isEstimate: Bool) {
     self.frobenius = frobenius
     self.spectral = spectral

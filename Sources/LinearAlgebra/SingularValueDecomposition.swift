@@ -15,7 +15,9 @@ public struct SingularValueDecomposition: Sendable {
   /// [k, columns] thin, [columns, columns] full.
   public let vTransposed: Tensor
 
+  /// The rows of A.
   public var rows: Int { u.shape[0] }
+  /// The columns of A.
   public var columns: Int { vTransposed.shape[1] }
   /// The singular values with the shape they belong to.
   public var spectrum: Spectrum { Spectrum(singularValues: singularValues, rows: rows, columns: columns) }
@@ -94,23 +96,6 @@ extension Tensor {
   public func matrixRank(tolerance: Double? = nil) throws -> Int {
     let spectrum = try spectrum()
     return tolerance.map { limit in spectrum.singularValues.count { Double($0) > limit } } ?? spectrum.numericalRank
-  }
-
-  /// The Moore-Penrose inverse, [columns, rows]: V diag(1/S) Uᵀ over the singular values above
-  /// `relativeTolerance` × the largest.
-  ///
-  /// - Parameter relativeTolerance: By default max(rows, columns) × float32's spacing at 1, as in `matrixRank`.
-  public func pseudoInverse(relativeTolerance: Double? = nil) throws -> Tensor {
-    let svd = try svd()
-    let tolerance = relativeTolerance ?? Double(Swift.max(svd.rows, svd.columns)) * Double(Float.ulpOfOne)
-    let kept = svd.singularValues.count { Double($0) > tolerance * svd.spectrum.spectralNorm }
-    let inverse = svd.singularValues.prefix(kept).map { 1 / $0 }
-    guard kept > 0 else { return .zeros([svd.columns, svd.rows]) }
-    guard inverse.allSatisfy(\.isFinite) else {
-      throw LinearAlgebraError.overflow(operation: "pseudoInverse", shape: shape)
-    }
-    return svd.vTransposed.sliced(axis: 0, 0..<kept).scaledRows(by: inverse)
-      .matmul(svd.u.leadingColumns(kept), transposeSelf: true, transposeOther: true)
   }
 }
 

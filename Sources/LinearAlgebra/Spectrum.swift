@@ -14,7 +14,9 @@ import LoRATensors
 public struct Spectrum: Sendable, Equatable {
   /// Largest first, min(rows, columns) of them.
   public let singularValues: [Float]
+  /// The rows of the matrix.
   public let rows: Int
+  /// The columns of the matrix.
   public let columns: Int
 
   /// Values of a [rows, columns] matrix, largest first. Fewer than min(rows, columns) are followed by zeros.

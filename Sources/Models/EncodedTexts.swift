@@ -34,6 +34,7 @@ public struct EncodedTexts: Sendable {
   /// From the beginning of a window to that of the next.
   private let step: Int
 
+  /// How many texts there are.
   public var count: Int { windows.count }
 
   /// - Parameter length: the most tokens of a sequence, the special ones included.

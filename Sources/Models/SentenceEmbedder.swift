@@ -11,7 +11,9 @@ import LoRATensors
 /// let vectors = try embedder.embed(["a moving film", "a film that moves"])
 /// ```
 public final class SentenceEmbedder {
+  /// The encoder, with the adapter where there is one.
   public let model: BERT
+  /// What makes tokens of texts.
   public let tokenizer: Tokenizer
   /// The most tokens that are read at once.
   public let maximumLength: Int
@@ -29,6 +31,9 @@ public final class SentenceEmbedder {
     try adapter.map { try StoredAdapter(peft: $0) }?.attach(to: model, skippingUnplacedWeights: true)
   }
 
+  /// The texts as tokens.
+  ///
+  /// - Throws: `NoTokensError` where a text has none, ``CheckpointError`` where the model does not know one.
   public func encode(_ texts: [String]) throws -> EncodedTexts {
     let encoded = try EncodedTexts(texts, tokenizer: tokenizer, length: maximumLength, longTexts: longTexts)
     try encoded.requireKnown(vocabulary: model.configuration.vocabulary, segments: model.configuration.segments)
@@ -40,6 +45,7 @@ public final class SentenceEmbedder {
     _ texts: [String], rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in }
   ) throws -> [[Float]] { try embed(try encode(texts), rows: rows, progress: progress) }
 
+  /// The same for texts that are tokens already.
   public func embed(
     _ texts: EncodedTexts, rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in }
   ) throws -> [[Float]] { try model.sentenceEmbeddings(of: texts, rows: rows, progress: progress) }

@@ -12,7 +12,9 @@ import LoRATensors
 /// classifier.labels[prediction.label]
 /// ```
 public final class TextClassifier {
+  /// The encoder and its classifier, with the adapter where there is one.
   public let model: BERTClassifier
+  /// What makes tokens of texts.
   public let tokenizer: Tokenizer
   /// The most tokens that are read at once.
   public let maximumLength: Int
@@ -20,6 +22,7 @@ public final class TextClassifier {
   public let longTexts: LongTexts
   /// Whether the model's folder has a classifier for these classes, beneath any adapter; else it was drawn at random.
   public let hasOwnClassifier: Bool
+  /// The names of the classes, by their number.
   public var labels: [String] { model.labels }
 
   /// The file beside an adapter's weights that names its classes.
@@ -110,6 +113,7 @@ public final class TextClassifier {
     _ texts: [String], rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in }
   ) throws -> [Prediction] { try predict(try encode(texts), rows: rows, progress: progress) }
 
+  /// The same for texts that are tokens already.
   public func predict(
     _ texts: EncodedTexts, rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in }
   ) throws -> [Prediction] {

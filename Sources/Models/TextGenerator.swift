@@ -6,7 +6,9 @@ import LoRATensors
 
 /// A decoder ready to use: model, tokenizer, and any number of adapters, of which one is on at a time.
 public final class TextGenerator {
+  /// The decoder, with all adapters.
   public let model: any LanguageModel
+  /// What makes tokens of texts and texts of tokens.
   public let tokenizer: Tokenizer
   /// The adapters' names, in order.
   public let adapterNames: [String]
@@ -127,6 +129,7 @@ public struct TextStream {
   private var start: Int
   private var shown: Int
 
+  /// A text that goes on after tokens that are known already.
   public init(_ tokenizer: Tokenizer, after ids: [Int] = []) {
     self.tokenizer = tokenizer
     self.ids = ids.map(Int32.init)
@@ -134,6 +137,7 @@ public struct TextStream {
     start = max(0, shown - 4)
   }
 
+  /// What the token adds to the text; empty while a character is incomplete.
   public mutating func append(_ id: Int) -> String {
     ids.append(Int32(id))
     return piece(isLast: false)

@@ -6,12 +6,15 @@ import LoRATensors
 
 /// Token sequences for training or measuring a decoder, each with the tokens that count as targets.
 public struct TokenWindows: Sendable {
+  /// One sequence.
   public struct Window: Sendable {
+    /// The tokens, in order.
     public var ids: [Int]
     /// By place: the token to predict there, or `LanguageModelTarget.ignored`. The first is never predicted.
     public var targets: [Int]
   }
 
+  /// In the order of the texts.
   public private(set) var windows: [Window] = []
   /// How many tokens were cut off because a prompt and its completion were too long.
   public private(set) var removedCount = 0
@@ -20,6 +23,7 @@ public struct TokenWindows: Sendable {
   /// How many prompts end within a token of the whole text, so that the completion's tokens are its own.
   public private(set) var spannedCount = 0
 
+  /// How many sequences there are.
   public var count: Int { windows.count }
   /// How many tokens are predicted in all.
   public var predictions: Int { windows.indices.reduce(0) { $0 + predictions(of: $1) } }

@@ -1,10 +1,13 @@
 import LoRATensors
 
 /// y = x Wᵀ + b (PyTorch's `nn.Linear`).
-public final class Linear: CopyableModule {
-  public let weight: Parameter  // [outputs, inputs]
-  public let bias: Parameter?  // [outputs]
+public final class Linear: Layer, CopyableModule {
+  /// [outputs, inputs]
+  public let weight: Parameter
+  /// [outputs], or none.
+  public let bias: Parameter?
 
+  /// A layer with given parameters: weight [outputs, inputs], bias [outputs].
   public init(weight: Parameter, bias: Parameter?) {
     expect(
       weight.shape.count == 2 && (bias == nil || bias!.shape == [weight.shape[0]]),
@@ -23,6 +26,7 @@ public final class Linear: CopyableModule {
     self.init(weight: Parameter(weight), bias: bias.map { Parameter($0) })
   }
 
+  /// x [..., inputs] → [..., outputs].
   public func callAsFunction(_ x: Tensor) -> Tensor { weight.linear(x, bias: bias) }
 
   public func copy() -> Linear { Linear(weight: weight.copy(), bias: bias?.copy()) }
@@ -30,8 +34,10 @@ public final class Linear: CopyableModule {
 
 /// A table of vectors by index.
 public final class Embedding: CopyableModule {
-  public let weight: Parameter  // [vocabulary, size]
+  /// [vocabulary, size], in the layout `inputsByOutputs`.
+  public let weight: Parameter
 
+  /// A layer with a given table [vocabulary, size].
   public init(weight: Parameter) {
     expect(weight.shape.count == 2, "Embedding: weight \(weight.shape) is no matrix")
     self.weight = weight
@@ -49,10 +55,13 @@ public final class Embedding: CopyableModule {
 }
 
 /// y = x W + b with the weight stored as [inputs, outputs], as GPT-2 does.
-public final class Conv1D: CopyableModule {
-  public let weight: Parameter  // [inputs, outputs]
-  public let bias: Parameter?  // [outputs]
+public final class Conv1D: Layer, CopyableModule {
+  /// [inputs, outputs], in the layout `inputsByOutputs`.
+  public let weight: Parameter
+  /// [outputs], or none.
+  public let bias: Parameter?
 
+  /// A layer with given parameters: weight [inputs, outputs] in the layout `inputsByOutputs`, bias [outputs].
   public init(weight: Parameter, bias: Parameter?) {
     expect(
       weight.layout == .inputsByOutputs && weight.shape.count == 2 && (bias == nil || bias!.shape == [weight.shape[1]]),
@@ -61,27 +70,34 @@ public final class Conv1D: CopyableModule {
     self.bias = bias
   }
 
+  /// x [..., inputs] → [..., outputs].
   public func callAsFunction(_ x: Tensor) -> Tensor { weight.linear(x, bias: bias) }
 
   public func copy() -> Conv1D { Conv1D(weight: weight.copy(), bias: bias?.copy()) }
 }
 
 /// Layer normalisation over the last axis.
-public final class LayerNorm: CopyableModule {
-  public let weight: Parameter  // [size]
-  public let bias: Parameter  // [size]
+public final class LayerNorm: Layer, CopyableModule {
+  /// The factors, [size].
+  public let weight: Parameter
+  /// What is added, [size].
+  public let bias: Parameter
+  /// Added to the variance, so that a constant row is divided by no zero.
   public let epsilon: Float
 
+  /// A layer with given factors and sums, [size] each.
   public init(weight: Parameter, bias: Parameter, epsilon: Float = 1e-5) {
     self.weight = weight
     self.bias = bias
     self.epsilon = epsilon
   }
 
+  /// A layer for rows of `size` numbers that starts with factors 1 and sums 0, as PyTorch does.
   public convenience init(size: Int, epsilon: Float = 1e-5) {
     self.init(weight: Parameter(.ones([size])), bias: Parameter(.zeros([size])), epsilon: epsilon)
   }
 
+  /// x [..., size] → the same shape: (x − mean) / √(variance + ε) · weight + bias in each row (Ba et al., 2016).
   public func callAsFunction(_ x: Tensor) -> Tensor {
     x.layerNorm(weight: weight.value, bias: bias.value, epsilon: epsilon)
   }
@@ -90,19 +106,24 @@ public final class LayerNorm: CopyableModule {
 }
 
 /// Root-mean-square normalisation over the last axis.
-public final class RMSNorm: CopyableModule {
-  public let weight: Parameter  // [size]
+public final class RMSNorm: Layer, CopyableModule {
+  /// The factors, [size].
+  public let weight: Parameter
+  /// Added to the mean of squares, so that a row of zeros is divided by no zero.
   public let epsilon: Float
 
+  /// A layer with given factors, [size].
   public init(weight: Parameter, epsilon: Float = 1e-5) {
     self.weight = weight
     self.epsilon = epsilon
   }
 
+  /// A layer for rows of `size` numbers that starts with factors 1.
   public convenience init(size: Int, epsilon: Float = 1e-5) {
     self.init(weight: Parameter(.ones([size])), epsilon: epsilon)
   }
 
+  /// x [..., size] → the same shape: x / √(mean of squares + ε) · weight in each row (Zhang and Sennrich, 2019).
   public func callAsFunction(_ x: Tensor) -> Tensor { x.rmsNorm(weight: weight.value, epsilon: epsilon) }
 
   public func copy() -> RMSNorm { RMSNorm(weight: weight.copy(), epsilon: epsilon) }

@@ -15,7 +15,8 @@ import LoRATensors
 /// }
 /// ```
 public protocol Module: AnyObject, CustomPlaygroundDisplayConvertible {
-  /// The name of a stored property in paths; identity unless a model follows the names of a file format.
+  /// The name of a stored property in paths; identity unless a model follows the names of a file format. An empty name
+  /// adds nothing to a path.
   static func pathComponent(ofProperty property: String) -> String
 }
 
@@ -25,9 +26,12 @@ extension Module {
 
 /// A parameter and the path by which it is known.
 public struct NamedParameter {
+  /// The path of properties that leads to it: `layers.0.query.bias`.
   public let name: String
+  /// The parameter itself, shared with the module.
   public let parameter: Parameter
 
+  /// A parameter under a path of one's own: what an optimizer takes where there is no module.
   public init(name: String, parameter: Parameter) {
     self.name = name
     self.parameter = parameter
@@ -115,11 +119,11 @@ private struct ModuleWalk {
   mutating func visit(_ found: any Module, path: String) {
     guard seen.insert(ObjectIdentifier(found)).inserted else { return }
     module(path, found)
-    let prefix = path.isEmpty ? "" : path + "."
     var mirror: Mirror? = Mirror(reflecting: found)
     while let current = mirror {
       for case (let label?, let value) in current.children {
-        visit(value: value, path: prefix + type(of: found).pathComponent(ofProperty: label), depth: 0)
+        let component = type(of: found).pathComponent(ofProperty: label)
+        visit(value: value, path: Self.joined(path, component), depth: 0)
       }
       mirror = current.superclassMirror
     }
@@ -145,7 +149,7 @@ private struct ModuleWalk {
     case .collection:
       for (index, element) in mirror.children.enumerated() {
         if Self.isPlain(element.value) { return }
-        visit(value: element.value, path: "\(path).\(index)", depth: depth + 1)
+        visit(value: element.value, path: Self.joined(path, "\(index)"), depth: depth + 1)
       }
     case .dictionary:
       let pairs = mirror.children.compactMap { child -> (key: String, value: Any)? in
@@ -154,16 +158,20 @@ private struct ModuleWalk {
       }
       if let first = pairs.first, Self.isPlain(first.value) { return }
       for pair in pairs.sorted(by: { $0.key < $1.key }) {
-        visit(value: pair.value, path: "\(path).\(pair.key)", depth: depth + 1)
+        visit(value: pair.value, path: Self.joined(path, pair.key), depth: depth + 1)
       }
     case .tuple, .struct, .enum:
       for (index, child) in mirror.children.enumerated() {
         // A tuple's unnamed elements are called ".0", ".1".
         let label = child.label.map { $0.hasPrefix(".") ? String($0.dropFirst()) : $0 } ?? "\(index)"
-        visit(value: child.value, path: "\(path).\(label)", depth: depth + 1)
+        visit(value: child.value, path: Self.joined(path, label), depth: depth + 1)
       }
     default: break
     }
+  }
+
+  private static func joined(_ path: String, _ component: String) -> String {
+    path.isEmpty ? component : component.isEmpty ? path : "\(path).\(component)"
   }
 
   private static func isPlain(_ value: Any) -> Bool { value is any Numeric || value is String || value is Bool }
@@ -171,5 +179,7 @@ private struct ModuleWalk {
 
 /// A module that can be copied with everything that it holds, parametrizations included.
 public protocol CopyableModule: Module {
+  /// A module with copies of all parameters, of their parametrizations and of random generators: no change of one
+  /// reaches the other.
   func copy() -> Self
 }

@@ -113,11 +113,12 @@ private struct Node: Equatable {
 
   static func tree(of module: some Module) -> Node {
     let modules = module.modules
-    var nodes = Dictionary(uniqueKeysWithValues: modules.map { ($0.path, Node(named: $0.path, $0.module)) })
+    // A property whose name adds nothing to paths gives a module the path of the one above: they count as one.
+    var nodes = Dictionary(modules.map { ($0.path, Node(named: $0.path, $0.module)) }) { first, _ in first }
     // Each parameter belongs to the innermost module whose path its name starts with.
     for item in module.parameters { nodes[owner(of: item.name, among: nodes)]?.add(item) }
     // Innermost first, so that a module is whole before it is put into the one above.
-    for (path, _) in modules.dropFirst().reversed() {
+    for (path, _) in modules.dropFirst().reversed() where !path.isEmpty {
       guard var node = nodes.removeValue(forKey: path) else { continue }
       let above = owner(of: path, among: nodes)
       node.row.name = String(above.isEmpty ? Substring(path) : path.dropFirst(above.count + 1))

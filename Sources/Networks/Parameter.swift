@@ -26,17 +26,24 @@ public final class Parameter {
     case inputsByOutputs
   }
 
+  /// - Parameters:
+  ///   - original: what is stored at first, of any shape.
+  ///   - isTrainable: whether an optimizer changes it.
+  ///   - layout: for matrices, which axis counts inputs and which outputs.
   public init(_ original: Tensor, isTrainable: Bool = true, layout: Layout = .outputsByInputs) {
     self.original = original
     self.isTrainable = isTrainable
     self.layout = layout
   }
 
+  /// The shape of what is stored, which every parametrization keeps.
   public var shape: [Int] { original.shape }
-  /// The inputs of a matrix.
-  public var inputs: Int { shape[layout == .outputsByInputs ? 1 : 0] }
+  /// The inputs of a matrix; of a convolution's weight [outputs, inputs, height, width], the numbers that an output is
+  /// made of.
+  public var inputs: Int { layout == .outputsByInputs ? shape.dropFirst().reduce(1, *) : shape[0] }
   /// The outputs of a matrix.
   public var outputs: Int { shape[layout == .outputsByInputs ? 0 : 1] }
+  /// Whether a parametrization is attached, switched on or not.
   public var isParametrized: Bool { !parametrizations.isEmpty }
 
   /// What the layer sees.

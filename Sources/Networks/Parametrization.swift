@@ -51,9 +51,13 @@ public protocol RowParametrization: Parametrization {
 
 /// Why a parametrization can't be attached, assigned through or taken off.
 public enum ParametrizationError: Error, CustomStringConvertible {
+  /// A value of the parametrization has another shape than what is stored.
   case shapeChanges(parametrization: String, from: [Int], to: [Int])
+  /// An assignment met a parametrization that is no ``InvertibleParametrization``.
   case notInvertible(parametrization: String)
+  /// The assigned tensor has another shape than the parameter.
   case assignedShape(found: [Int], expected: [Int])
+  /// What is to be taken off is not on this parameter.
   case notAttached(parametrization: String)
 
   public var description: String {

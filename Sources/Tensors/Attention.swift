@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 
 /// Sequences of different lengths in one tensor, one after another, without padding.
 ///
@@ -9,6 +9,7 @@ public struct Packing: Sendable, Equatable {
   /// Where each sequence begins, and at last where the last one ends.
   package let starts: [Int32]
 
+  /// Sequences of these lengths, each at least 1, in this order.
   public init(lengths: [Int]) {
     expect(lengths.allSatisfy { $0 > 0 }, "Packing: lengths \(lengths), expected at least 1")
     starts = lengths.reduce(into: [0]) { $0.append($0.last! + Int32($1)) }
@@ -18,6 +19,7 @@ public struct Packing: Sendable, Equatable {
   public var count: Int { starts.count - 1 }
   /// How many rows there are.
   public var rows: Int { Int(starts.last!) }
+  /// The number of rows of each sequence.
   public var lengths: [Int] { (0..<count).map { self[$0].count } }
   /// The rows of one sequence.
   public subscript(sequence: Int) -> Range<Int> { Int(starts[sequence])..<Int(starts[sequence + 1]) }

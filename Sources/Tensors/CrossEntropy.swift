@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 
 extension Tensor {
   /// The mean over the counted rows of −log softmax(row)[target]: the loss of a classifier from its logits

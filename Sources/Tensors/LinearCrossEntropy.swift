@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 
 extension Tensor {
   /// The mean cross-entropy of the logits self · weightᵀ over the counted rows, in blocks of rows: over a vocabulary of

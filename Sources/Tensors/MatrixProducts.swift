@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 
 /// c = op(a) op(b), the arguments as `ck_gemm` has them, with b as it is stored: bfloat16 is widened block by block.
 func multiply(

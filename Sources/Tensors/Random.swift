@@ -13,6 +13,7 @@ public struct SeededGenerator: RandomNumberGenerator, Sendable, Codable, Equatab
   private var s2: UInt64
   private var s3: UInt64
 
+  /// A generator whose 256 bits of state are drawn from the seed; every seed is as good as any other, 0 too.
   public init(seed: UInt64) {
     var x = seed
     func next() -> UInt64 {

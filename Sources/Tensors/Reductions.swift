@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 
 // Sums, means and maxima. An axis may be given from the end: -1 is the last.
 
@@ -29,6 +29,8 @@ extension Tensor {
       .recorded(.sum, self, Derivative.sum(from: shape, keptShape: shape.map { _ in 1 }))
   }
 
+  /// The sum along an axis, which counts from the end where it is negative. The axis is gone, or has the length 1
+  /// where it is kept.
   public func sum(axis: Int, keepingAxis: Bool = false) -> Tensor {
     let axis = resolved(axis: axis, "sum")
     var kept = shape
@@ -37,8 +39,11 @@ extension Tensor {
       .recorded(.sum, self, Derivative.sum(from: shape, keptShape: kept))
   }
 
+  /// The mean of all elements.
   public func mean() -> Tensor { sum() / Float(count) }
 
+  /// The mean along an axis, which counts from the end where it is negative. The axis is gone, or has the length 1
+  /// where it is kept.
   public func mean(axis: Int, keepingAxis: Bool = false) -> Tensor {
     sum(axis: axis, keepingAxis: keepingAxis) / Float(shape[resolved(axis: axis, "mean")])
   }
@@ -49,6 +54,24 @@ extension Tensor {
     expect(shape[axis] > 0, "max: axis \(axis) of shape \(shape) is empty")
     return reduced(CK_MAX, axis: axis, keepingAxis: keepingAxis)
       .recorded(.max, self, Derivative.max(detached, axis: axis))
+  }
+
+  /// The smallest element along an axis; the gradient goes to the first of equals.
+  public func min(axis: Int, keepingAxis: Bool = false) -> Tensor { -(-self).max(axis: axis, keepingAxis: keepingAxis) }
+
+  /// The variance of all elements: Σ (x − mean)² / (count − correction).
+  ///
+  /// - Parameter correction: 1 for the unbiased estimate from a sample, as PyTorch's default; 0 for the mean square, as
+  ///   NumPy's.
+  public func variance(correction: Int = 1) -> Tensor { reshaped([count]).variance(axis: 0, correction: correction) }
+
+  /// The same along an axis.
+  public func variance(axis: Int, keepingAxis: Bool = false, correction: Int = 1) -> Tensor {
+    let length = shape[resolved(axis: axis, "variance")]
+    expect(
+      correction >= 0 && length > correction, "variance: \(length) elements with a correction of \(correction)")
+    let deviations = self - mean(axis: axis, keepingAxis: true)
+    return deviations.squared().sum(axis: axis, keepingAxis: keepingAxis) / Float(length - correction)
   }
 
   /// The index of the first largest element in each row of a matrix.

@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 
 #if canImport(Glibc)
   import Glibc

@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 
 /// The memory behind tensors: a block of float32 from the kernels' pool, or memory that something else owns
 /// (a mapped file) and that this storage keeps alive, of float32 or of bfloat16.

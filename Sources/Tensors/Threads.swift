@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 
 /// The threads that tensor operations run on, one pool for the process.
 public enum Threads {

@@ -1,6 +1,6 @@
 // What an adapter is: its modules, scales, norms and ranks, and what is odd about it.
 
-import CKernels
+import LoRACKernels
 import Foundation
 import LoRAAdapters
 import LoRAFiles
@@ -12,20 +12,29 @@ import LoRATensors
 public struct AdapterInspection: Sendable {
   /// The figures of one module.
   public struct Module: Sendable {
+    /// The module's path, as the adapter's files have it.
     public let path: String
     /// The method's name: "LoRA".
     public let method: String
     /// Rows and columns of BA.
     public let outputs: Int
+    /// Columns of BA, a convolution's kernel counted in.
     public let inputs: Int
+    /// The rank of its factors; 0 where its method has none.
     public let rank: Int
+    /// scale · rank: the α that gives this scale as α/r.
     public let alpha: Double
     /// The factor of BA: α/r, or α/√r.
     public let scale: Double
+    /// Numbers in all its tensors.
     public let parameterCount: Int
+    /// Bytes of all its tensors in the file.
     public let byteCount: Int
+    /// The format of its first tensor's numbers.
     public let format: NumberFormat
+    /// ‖A‖, Frobenius; 0 where the method has no such factor.
     public let normOfA: Double
+    /// ‖B‖, Frobenius; 0 where the method has no such factor.
     public let normOfB: Double
     /// The singular values of scale · BA; empty where A or B is not finite, or there are none.
     public let spectrum: [Float]
@@ -53,8 +62,11 @@ public struct AdapterInspection: Sendable {
     }
   }
 
+  /// What was inspected.
   public let adapter: StoredAdapter
+  /// Figures in the order of the adapter's modules.
   public let modules: [Module]
+  /// What is odd, of the files and of the numbers.
   public let findings: [Finding]
 
   /// The method in the usual words: LoRA, rsLoRA, DoRA, with what the configuration adds.
@@ -71,6 +83,10 @@ public struct AdapterInspection: Sendable {
     modules.reduce(0) { $0 + $1.normOfUpdate * $1.normOfUpdate }.squareRoot()
   }
 
+  /// Reads all of the adapter's numbers.
+  ///
+  /// - Parameter progress: called with modules done.
+  /// - Throws: ``CheckpointError`` where its tensors can't be read.
   public init(_ adapter: StoredAdapter, progress: OperationProgress.Handler? = nil) throws {
     self.adapter = adapter
     let counter = ProgressCounter(total: adapter.modules.count, progress)

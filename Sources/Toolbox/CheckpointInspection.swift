@@ -1,6 +1,6 @@
 // What a checkpoint is, from its header alone; its numbers are looked at only when asked.
 
-import CKernels
+import LoRACKernels
 import Foundation
 import LoRAAdapters
 import LoRAFiles
@@ -8,10 +8,13 @@ import LoRAFormats
 
 /// The figures of a checkpoint.
 public struct CheckpointInspection: Sendable {
+  /// What was inspected.
   public let checkpoint: Checkpoint
+  /// Numbers in all its tensors.
   public let parameterCount: Int
   /// Numbers and bytes by format, largest first.
   public let formats: [(format: NumberFormat, tensors: Int, parameters: Int, bytes: Int)]
+  /// What is odd, or good to know.
   public let findings: [Finding]
 
   /// - Parameter readsValues: whether all numbers are read to find NaN and infinity.

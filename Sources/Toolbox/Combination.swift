@@ -12,6 +12,7 @@ import LoRATensors
 
 /// Combines adapters with weights.
 public struct Combination: Sendable {
+  /// How several updates become one.
   public enum Method: String, CaseIterable, Sendable {
     /// Concatenation: the sum of the updates.
     case exact
@@ -29,8 +30,11 @@ public struct Combination: Sendable {
     case magnitudePrune = "magnitude_prune"
   }
 
+  /// What became of one module.
   public struct Outcome: Sendable {
+    /// The module's path.
     public let path: String
+    /// Its rank in the combined adapter.
     public let rank: Int
     /// ‖Σ wᵢ sᵢ BᵢAᵢ‖.
     public let norm: Double
@@ -38,13 +42,16 @@ public struct Combination: Sendable {
     public let relativeError: Double
   }
 
+  /// How updates are combined.
   public var method = Method.exact
   /// The rank for `svd`; by default the largest of the module's ranks.
   public var rank: Int?
   /// The share of numbers that pruning keeps.
   public var density = 0.5
+  /// Of what `dareTies` and `dareLinear` drop.
   public var seed: UInt64 = 0
 
+  /// The exact sum.
   public init() {}
 
   /// The combined adapter, with scale 1 everywhere, and how far each module is from the exact sum.

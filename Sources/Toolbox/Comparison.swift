@@ -1,6 +1,6 @@
 // How much two adapters, or two checkpoints, differ.
 
-import CKernels
+import LoRACKernels
 import Foundation
 import LoRAAdapters
 import LoRAFiles
@@ -10,8 +10,11 @@ import LoRATensors
 
 /// Two adapters compared module by module.
 public struct AdapterComparison: Sendable {
+  /// One module that both adapters have.
   public struct Module: Sendable {
+    /// The module's path in the first.
     public let path: String
+    /// The rank in each.
     public let ranks: (first: Int, second: Int)
     /// ‖s₁B₁A₁‖ and ‖s₂B₂A₂‖.
     public let norms: (first: Double, second: Double)
@@ -26,6 +29,7 @@ public struct AdapterComparison: Sendable {
 
     /// The share of the smaller space that lies in the larger: the mean of cos² of the angles.
     public var outputOverlap: Double { Self.overlap(outputAngles) }
+    /// The same of their row spaces.
     public var inputOverlap: Double { Self.overlap(inputAngles) }
 
     private static func overlap(_ angles: [Double]) -> Double {
@@ -33,8 +37,11 @@ public struct AdapterComparison: Sendable {
     }
   }
 
+  /// The modules that both have, in the first's order.
   public let modules: [Module]
+  /// The paths of modules that the second has not.
   public let onlyInFirst: [String]
+  /// The paths of modules that the first has not.
   public let onlyInSecond: [String]
   /// Weights that replace the base's and differ, or that only one adapter has.
   public let differingReplacements: [String]
@@ -42,6 +49,10 @@ public struct AdapterComparison: Sendable {
   /// adapter has.
   public let differingParts: [String]
 
+  /// Compares what two adapters do, by their factors: no update is formed.
+  ///
+  /// - Parameter progress: called with modules done.
+  /// - Throws: ``CheckpointError`` where an adapter is broken or a module's shapes differ.
   public init(_ first: StoredAdapter, _ second: StoredAdapter, progress: OperationProgress.Handler? = nil) throws {
     for adapter in [first, second] { try adapter.requireWhole(action: "compared") }
     let other = Dictionary(second.modules.map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
@@ -117,9 +128,13 @@ extension StoredModule {
 
 /// Two checkpoints compared tensor by tensor.
 public struct CheckpointComparison: Sendable {
+  /// One tensor that both checkpoints have.
   public struct Tensor: Sendable {
+    /// The tensor's name.
     public let name: String
+    /// How each stores it.
     public let formats: (first: NumberFormat, second: NumberFormat)
+    /// Its shape in each.
     public let shapes: (first: [Int], second: [Int])
     /// Whether all bytes are the same.
     public let isIdentical: Bool
@@ -127,13 +142,21 @@ public struct CheckpointComparison: Sendable {
     public let norm: Double
     /// ‖y − x‖ / ‖x‖; `nil` where they can't be subtracted.
     public let relativeDifference: Double?
+    /// The largest |y − x| of an element; 0 where they can't be subtracted.
     public let largestDifference: Double
   }
 
+  /// The tensors that both have, in the first's order.
   public let tensors: [Tensor]
+  /// The names that the second has not.
   public let onlyInFirst: [String]
+  /// The names that the first has not.
   public let onlyInSecond: [String]
 
+  /// Reads both checkpoints, tensor by tensor.
+  ///
+  /// - Parameter progress: called with bytes done.
+  /// - Throws: ``CheckpointError`` where a file can't be read.
   public init(_ first: Checkpoint, _ second: Checkpoint, progress: OperationProgress.Handler? = nil) throws {
     let pairs = first.tensors.compactMap { tensor in second[tensor.name].map { (tensor, $0) } }
     onlyInFirst = first.tensors.map(\.name).filter { second[$0] == nil }.sorted(by: isOrdered)

@@ -29,9 +29,11 @@ public struct Conversion: Sendable {
     /// Of modules that were approximated, ‖what remains‖ / ‖change‖.
     public internal(set) var residuals: [(path: String, relative: Double)] = []
 
+    /// Whether the converted adapter does the same.
     public var isLossless: Bool { lost.isEmpty }
   }
 
+  /// What is made.
   public let target: Target
   /// Converts also where something is lost.
   public var allowsLoss = false
@@ -40,10 +42,14 @@ public struct Conversion: Sendable {
   /// As a plain LoRA: the rank for methods whose change is no product of two factors, which are then approximated.
   public var rank: Int?
 
+  /// A conversion that refuses to lose anything.
   public init(to target: Target) {
     self.target = target
   }
 
+  /// What would be kept, from names, shapes and fields alone: no number is read.
+  ///
+  /// - Parameter base: the model that the adapter belongs to, which some methods need to become a plain LoRA.
   public func verdict(on adapter: StoredAdapter, base: Checkpoint? = nil) -> Verdict {
     var (lost, changed): ([String], [String]) =
       switch target {

@@ -5,7 +5,7 @@
 // Neither model is ever in memory: one module's difference is, for each thread, and that of a very large matrix only in
 // blocks of rows.
 
-import CKernels
+import LoRACKernels
 import Foundation
 import LoRAAdapters
 import LoRAFiles
@@ -15,6 +15,7 @@ import LoRATensors
 
 /// An extraction that has been planned and can be run.
 public struct Extraction: Sendable {
+  /// How the rank of each module is chosen.
   public enum Rank: Sendable, Equatable {
     /// The same for all modules, as far as their shape allows.
     case fixed(Int)
@@ -24,6 +25,7 @@ public struct Extraction: Sendable {
     case budget(bytes: Int)
   }
 
+  /// What else can be said of an extraction.
   public struct Options: Sendable {
     /// The factors' format.
     public var format = NumberFormat.f32
@@ -38,15 +40,19 @@ public struct Extraction: Sendable {
     /// On spectra that fall as slowly as 1/√k, the defaults leave the residual within 0.5% of the least possible one:
     /// 0.1% at rank 16, 0.2% at 64, 0.3% at 128.
     public var powerIterations: Int?
+    /// Of the randomised decomposition: the same seed gives the same bytes.
     public var seed: UInt64 = 0
 
+    /// Factors in F32, the most accurate decomposition that the time is worth.
     public init() {}
 
     func oversampling(rank: Int) -> Int { oversampling ?? max(8, min(32, rank / 4)) }
     func powerIterations(rank: Int) -> Int { powerIterations ?? (rank < 32 ? 2 : rank < 96 ? 3 : 4) }
   }
 
+  /// How the rank of each module is chosen.
   public let rank: Rank
+  /// What else was said.
   public let options: Options
   let base: Checkpoint
   let plan: ExtractionPlan
@@ -61,6 +67,7 @@ public struct Extraction: Sendable {
 
   /// What will be extracted and what will not.
   public var findings: [Finding] { plan.findings }
+  /// How many modules there are to decompose.
   public var moduleCount: Int { plan.modules.count }
 
   /// Extracts and writes a PEFT directory.
@@ -205,7 +212,9 @@ final class InOrder<Result: Sendable>: @unchecked Sendable {
 
 /// The outcome of an extraction.
 public struct ExtractionReport: Sendable {
+  /// One module's figures; norms are Frobenius'.
   public struct Module: Sendable {
+    /// The module's path.
     public let path: String
     /// 0 where the module did not change, or no rank was given to it.
     public let rank: Int
@@ -215,6 +224,7 @@ public struct ExtractionReport: Sendable {
     public let relativeChange: Double
     /// ‖ΔW − BA‖.
     public let residual: Double
+    /// Numbers in its factors.
     public let parameterCount: Int
 
     /// ‖ΔW − BA‖ / ‖ΔW‖.
@@ -225,12 +235,15 @@ public struct ExtractionReport: Sendable {
     }
   }
 
+  /// The folder that was written.
   public let output: URL
+  /// Figures in the natural order of the paths.
   public let modules: [Module]
   /// Weights kept whole.
   public let replaced: [String]
   /// Changed tensors that the adapter does not hold, with the norm of their change.
   public let unexplained: [(name: String, norm: Double)]
+  /// What was left out and why.
   public let findings: [Finding]
 
   /// The share of the squared change of all adapted and left-out tensors that the adapter holds.

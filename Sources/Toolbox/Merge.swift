@@ -5,7 +5,7 @@
 // A shard is a list of jobs: blocks of rows that change, and stretches of bytes that don't. Each job reads its bytes from
 // the map, does its arithmetic in float32, rounds once and writes to its place in the output; jobs run on all threads.
 
-import CKernels
+import LoRACKernels
 import Foundation
 import LoRAAdapters
 import LoRAFiles

@@ -7,15 +7,21 @@ import LoRAFormats
 
 /// The outcome of a merge.
 public struct MergeReport: Sendable {
+  /// What was merged into.
   public let base: URL
+  /// The folder or file that was written; nil before that, and where the merge was only tried.
   public var output: URL?
   /// The tensors that changed.
   public var modules: [MergeFigures]
+  /// How many tensors an adapter changed.
   public let changedTensors: Int
+  /// The names of tensors that the base did not have.
   public let addedTensors: [String]
+  /// How many tensors are the base's, byte by byte.
   public let copiedTensors: Int
   /// Bytes of all tensors written.
   public let byteCount: Int
+  /// What is noteworthy about the adapters on this base.
   public let findings: [Finding]
 
   /// All tensors that changed, taken as one.
@@ -26,6 +32,7 @@ public struct MergeReport: Sendable {
 
 /// How much a tensor changed, in squares of Frobenius norms.
 public struct MergeFigures: Sendable {
+  /// The tensor's name in the output.
   public let tensor: String
   /// The module's path in the adapter.
   public var path = ""

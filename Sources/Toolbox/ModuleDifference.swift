@@ -1,6 +1,6 @@
 // What a fine-tune changed in one weight: tuned − base, as a matrix or, where that would be too large, in blocks.
 
-import CKernels
+import LoRACKernels
 import Foundation
 import LoRAAdapters
 import LoRAFiles

@@ -11,13 +11,17 @@ import LoRATensors
 public struct Resizing: Sendable {
   /// What one module's new rank costs.
   public struct Outcome: Sendable {
+    /// The module's path.
     public let path: String
+    /// Its rank before.
     public let rank: Int
+    /// Its rank now.
     public let newRank: Int
     /// ‖scale · BA‖ before.
     public let norm: Double
     /// ‖new update − old update‖ / ‖old update‖.
     public let relativeError: Double
+    /// What BA is multiplied by, before and after.
     public let scale: Double
   }
 
@@ -26,6 +30,7 @@ public struct Resizing: Sendable {
   /// Seeds the rows that a growing A gets.
   public var seed: UInt64 = 0
 
+  /// A change to the rank that a rule gives each module.
   public init(_ selection: RankSelection) {
     self.selection = selection
   }

@@ -1,6 +1,6 @@
 // What happens to one of a base's tensors in a merge, worked out rows at a time in float32.
 
-import CKernels
+import LoRACKernels
 import Foundation
 import LoRAAdapters
 import LoRAFiles

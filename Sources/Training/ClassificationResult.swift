@@ -2,10 +2,14 @@ import LoRATensors
 
 /// What a classifier answered on labelled examples.
 public struct ClassificationResult: Sendable, Equatable {
+  /// The true class of each example, in 0..<classCount.
   public let labels: [Int]
+  /// The answer for each example, in 0..<classCount.
   public let predictions: [Int]
+  /// How many classes there are; one may have no example.
   public let classCount: Int
 
+  /// Answers beside the truth, as many of one as of the other, all in 0..<classCount.
   public init(labels: [Int], predictions: [Int], classCount: Int) {
     expect(labels.count == predictions.count, "\(labels.count) labels and \(predictions.count) predictions")
     self.labels = labels

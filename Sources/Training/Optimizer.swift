@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 import LoRANetworks
 import LoRATensors
 
@@ -12,6 +12,7 @@ import LoRATensors
 public protocol Optimizer: AnyObject {
   /// What is changed, in a fixed order. Never empty: an optimizer with nothing to train is refused at once.
   var parameters: [NamedParameter] { get }
+  /// How far the next step goes; a ``Schedule`` sets it before each.
   var learningRate: Float { get set }
   /// Updates done so far.
   var step: Int { get }
@@ -24,11 +25,13 @@ public protocol Optimizer: AnyObject {
 }
 
 extension Optimizer {
+  /// One step by the gradients as they are.
   public func update(_ gradients: Gradients) { update(gradients, gradientScale: 1) }
 }
 
 /// Why a kept optimizer state does not fit.
 public struct OptimizerStateError: Error, CustomStringConvertible {
+  /// Which state does not fit, with both shapes.
   public let description: String
 }
 
@@ -68,9 +71,13 @@ struct Moments {
 /// Adam (Kingma and Ba, 2015) and AdamW (Loshchilov and Hutter, 2019), by PyTorch's update rule.
 public final class Adam: Optimizer {
   public let parameters: [NamedParameter]
+  /// α, before a parameter's multiplier.
   public var learningRate: Float
+  /// β₁ and β₂: how much of the old moments a step keeps.
   public let betas: (Float, Float)
+  /// Added to the root of the second moment.
   public let epsilon: Float
+  /// How weights are drawn to zero in every step.
   public let weightDecay: WeightDecay
   public private(set) var step = 0
   private let rateMultipliers: [Float]
@@ -79,6 +86,7 @@ public final class Adam: Optimizer {
 
   /// How weights are drawn to zero.
   public enum WeightDecay: Sendable, Equatable {
+    /// They are not.
     case none
     /// Added to the gradient: Adam with L2 regularisation.
     case coupled(Float)
@@ -141,13 +149,22 @@ public final class Adam: Optimizer {
 /// Stochastic gradient descent with momentum, by PyTorch's update rule.
 public final class SGD: Optimizer {
   public let parameters: [NamedParameter]
+  /// By which gradient or velocity are multiplied.
   public var learningRate: Float
+  /// How much of the old velocity a step keeps; 0: none is kept at all.
   public let momentum: Float
+  /// Whether the gradient looks ahead along the velocity (Sutskever et al., 2013).
   public let isNesterov: Bool
+  /// What share of a weight is added to its gradient.
   public let weightDecay: Float
   public private(set) var step = 0
   private var velocity: Moments
 
+  /// - Parameters:
+  ///   - parameters: what is trained, at least one.
+  ///   - momentum: how much of the old velocity a step keeps.
+  ///   - isNesterov: whether to look ahead, which needs a momentum.
+  ///   - weightDecay: what share of a weight is added to its gradient (L2 regularisation).
   public init(
     _ parameters: [NamedParameter], learningRate: Float, momentum: Float = 0, isNesterov: Bool = false,
     weightDecay: Float = 0

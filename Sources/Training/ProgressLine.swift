@@ -1,9 +1,12 @@
 /// The text of a progress bar: what, how far, how fast, how long still. It prints nothing: a terminal is for the
 /// command line to write to.
 public struct ProgressLine: Sendable {
+  /// What is going on, at the line's beginning.
   public let label: String
+  /// How many steps there are in all; 0 where nobody knows.
   public let total: Int
 
+  /// A line for so many steps.
   public init(label: String, total: Int) {
     self.label = label
     self.total = total

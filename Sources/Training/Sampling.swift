@@ -2,6 +2,7 @@ import LoRATensors
 
 /// Which examples make the next mini-batch. Codable, so that a resumed run draws the same.
 public protocol BatchSampler: Codable {
+  /// The indices of the next batch's examples; never empty, and without end.
   mutating func next() -> [Int]
 }
 
@@ -13,6 +14,7 @@ public struct ShuffledBatches: BatchSampler {
   private var order: [Int] = []
   private var position = 0
 
+  /// The examples `indices` by `batchSize`, both not empty; the seed says in which orders.
   public init(_ indices: [Int], batchSize: Int, seed: UInt64) {
     expect(!indices.isEmpty && batchSize > 0, "ShuffledBatches: \(indices.count) examples by \(batchSize)")
     self.indices = indices
@@ -20,6 +22,7 @@ public struct ShuffledBatches: BatchSampler {
     self.generator = SeededGenerator(seed: seed)
   }
 
+  /// How many batches go once through all examples, a smaller last one included.
   public var batchesPerEpoch: Int { (indices.count + batchSize - 1) / batchSize }
 
   public mutating func next() -> [Int] {
@@ -40,6 +43,12 @@ public struct ReplayBatches: BatchSampler {
   private let focusCount: Int
   private let replayCount: Int
 
+  /// - Parameters:
+  ///   - focus: examples of the new skill.
+  ///   - replay: examples of the old ones.
+  ///   - focusCount: how many of a batch are of the new skill, at least 1.
+  ///   - replayCount: how many are of the old ones, at least 1.
+  ///   - seed: says in which orders.
   public init(focus: [Int], replay: [Int], focusCount: Int, replayCount: Int, seed: UInt64) {
     expect(focusCount > 0 && replayCount > 0, "ReplayBatches: \(focusCount) and \(replayCount) examples a batch")
     self.focus = ShuffledBatches(focus, batchSize: 1, seed: seed)

@@ -6,7 +6,9 @@ import LoRATensors
 public struct StepReport: Sendable {
   /// Counted from 1.
   public let step: Int
+  /// The loss before the step.
   public let loss: Float
+  /// The rate of this step, as the schedule had it.
   public let learningRate: Float
   /// Norm over all gradients before clipping; nil where it was not needed.
   public let gradientNorm: Float?
@@ -14,11 +16,13 @@ public struct StepReport: Sendable {
 
 /// Why training can't go on.
 public enum TrainingError: Error, CustomStringConvertible {
+  /// The loss is NaN or infinite.
   case notFinite(loss: Float, step: Int, learningRate: Float)
   /// Something besides the loss is no finite number any more; `what` says what, with its verb.
   case diverged(_ what: String, step: Int, learningRate: Float)
   /// The loss depends on none of the parameters that are trained.
   case independent(step: Int)
+  /// `shouldStop` said so; where a state is kept, it is kept after that step.
   case interrupted(step: Int)
 
   public var description: String {
@@ -42,13 +46,19 @@ public enum TrainingError: Error, CustomStringConvertible {
 /// for batch in batches { try trainer.step { model(batch.images).crossEntropy(batch.labels) } }
 /// ```
 public final class Trainer {
+  /// What changes the parameters.
   public let optimizer: any Optimizer
+  /// What sets the optimizer's rate before each step; nil leaves it as it is.
   public let schedule: Schedule?
   /// The largest allowed norm over all gradients; larger ones are scaled down to it.
   public let clipping: Float?
   /// The loss of every step so far.
   public private(set) var losses: [Float] = []
 
+  /// - Parameters:
+  ///   - optimizer: what changes the parameters, and which.
+  ///   - schedule: the learning rate by step; by default the optimizer's own.
+  ///   - clipping: the largest norm over all gradients; by default they are not clipped.
   public init(_ optimizer: any Optimizer, schedule: Schedule? = nil, clipping: Float? = nil) {
     self.optimizer = optimizer
     self.schedule = schedule

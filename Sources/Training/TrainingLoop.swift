@@ -4,11 +4,14 @@ import LoRATensors
 
 /// Where, and how often, a run keeps its state.
 public struct StateKeeping {
+  /// The state's file.
   public let url: URL
+  /// After how many steps it is written anew, at least 1.
   public let everySteps: Int
   /// What the run is; a state is only taken up by a run of the same purpose.
   public let purpose: String
 
+  /// A state in the file `url`, written every `everySteps` steps of a run of this purpose.
   public init(url: URL, everySteps: Int, purpose: String) {
     expect(everySteps > 0, "StateKeeping: every \(everySteps) steps")
     self.url = url

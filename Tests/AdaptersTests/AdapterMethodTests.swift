@@ -1,87 +1,12 @@
 // Every method at rest beside what peft and LyCORIS make of the same tensors (Fixtures/methods/make.py).
 
-import Foundation
 import LoRAAdapters
 import LoRAFiles
-import LoRAKit
 import LoRANetworks
 import LoRATensors
+import MethodCases
 import TestSupport
 import Testing
-
-/// One adapted module, and its weight as the program that made it merges it.
-struct MethodCase: CustomTestStringConvertible, Sendable {
-  let file: String
-  let name: String
-  let weight: Tensor
-  let merged: Tensor
-  let bias: Tensor?
-  let mergedBias: Tensor?
-  /// Whether the weight is stored [inputs, outputs].
-  let isTransposed: Bool
-  var parts: ModuleParts
-  var testDescription: String { "\(file) \(name)" }
-
-  static let files = [
-    "loha", "lokr", "vera", "adalora", "ia3", "difference", "oft", "glora", "locon", "tokens", "miss", "delora",
-  ]
-  static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-    .appendingPathComponent("../Fixtures/methods")
-
-  static let all: [MethodCase] = files.flatMap { file in
-    // swift-format-ignore: NeverUseForceTry
-    try! cases(of: file)
-  }
-
-  static func named(_ file: String, _ name: String) -> MethodCase { all.first { $0.file == file && $0.name == name }! }
-
-  private static func cases(of file: String) throws -> [MethodCase] {
-    let stored = try SafetensorsFile(folder.appendingPathComponent("\(file).safetensors"))
-    let text = stored.metadata.first { $0.key == "cases" }?.value.string ?? "{}"
-    return try JSON(parsing: text).members.map { member in
-      var (tensors, shared): ([MethodPart: StoredTensor], [String: StoredTensor]) = ([:], [:])
-      for tensor in stored.tensors where tensor.name.hasPrefix("\(member.key)|") {
-        let name = String(tensor.name.dropFirst(member.key.count + 1))
-        if name.hasPrefix("shared.") { shared["base_model." + name.dropFirst("shared.".count)] = tensor }
-        guard name.hasPrefix("module.") else { continue }
-        let suffix = String(name.dropFirst("module".count))
-        tensors[try #require(AdapterMethods.partBySuffix[suffix], "\(suffix) belongs to no method")] = tensor
-      }
-      func tensor(_ name: String) throws -> Tensor? { try stored["\(member.key)|\(name)"]?.tensor() }
-      return MethodCase(
-        file: file, name: member.key, weight: try tensor("w")!, merged: try tensor("merged")!, bias: try tensor("bias"),
-        mergedBias: try tensor("merged_bias"), isTransposed: member.value["transposed"]?.bool ?? false,
-        parts: ModuleParts(
-          path: "model.module", file: "\(file).safetensors", tensors: tensors, alpha: member.value["alpha"]?.number,
-          shared: shared, fields: member.value["fields"] ?? .object([])))
-    }
-  }
-
-  func method() throws -> any AdapterMethod { try AdapterMethods.make(parts) }
-}
-
-/// The weight, stored as it is or transposed, worked out in blocks of so many rows, or as many more as the method asks.
-private func worked(_ method: any AdapterMethod, _ weight: Tensor, isTransposed: Bool, rows: Int) throws -> Tensor {
-  let shape = weight.shape
-  let matrix = weight.reshaped([shape[0], weight.count / shape[0]])
-  let transform = try method.transform(
-    of: WeightMatrix(shape: shape, isTransposed: isTransposed) { matrix.sliced(axis: 0, $0) })
-  let multiple = transform.rowMultiple
-  let step = (rows + multiple - 1) / multiple * multiple
-  let blocks = stride(from: 0, to: shape[0], by: step).map { start in
-    let range = start..<min(start + step, shape[0])
-    return transform(matrix.sliced(axis: 0, range), rows: range)
-  }
-  return Tensor.concatenated(blocks, axis: 0).reshaped(shape)
-}
-
-/// The largest difference over the largest value.
-private func distance(_ a: Tensor, _ b: Tensor) -> Float {
-  guard a.shape == b.shape else { return .infinity }
-  let largest = b.scalars.map(abs).max() ?? 0
-  let difference = zip(a.scalars, b.scalars).map { abs($0 - $1) }.max() ?? 0
-  return difference.isNaN ? .infinity : difference / max(largest, .leastNormalMagnitude)
-}
 
 @Suite("Methods at rest beside peft and LyCORIS")
 struct AdapterMethodTests {
@@ -91,9 +16,9 @@ struct AdapterMethodTests {
     let method = try item.method()
     for rows in [1, 3, item.weight.shape[0]] {
       let result = try worked(method, item.weight, isTransposed: item.isTransposed, rows: rows)
-      #expect(distance(result, item.merged) < 1e-6, "in blocks of \(rows) rows")
+      #expect(relativeDifference(result, item.merged) < 1e-6, "in blocks of \(rows) rows")
     }
-    #expect(distance(item.merged, item.weight) > 1e-3, "the case shows nothing")
+    #expect(relativeDifference(item.merged, item.weight) > 1e-3, "the case shows nothing")
   }
 
   @Test("a bias becomes what that program makes of it", arguments: MethodCase.all.filter { $0.bias != nil })
@@ -101,9 +26,9 @@ struct AdapterMethodTests {
     let method = try item.method()
     let (bias, merged) = (try #require(item.bias), try #require(item.mergedBias))
     let result = try method.bias(bias)
-    #expect(distance(result ?? bias, merged) < 1e-6)
+    #expect(relativeDifference(result ?? bias, merged) < 1e-6)
     #expect((result != nil) == method.changesBias)
-    #expect(method.changesBias == (distance(bias, merged) > 0))
+    #expect(method.changesBias == (relativeDifference(bias, merged) > 0))
   }
 
   @Test("factors, where a method has them, make the same difference", arguments: MethodCase.all)
@@ -113,7 +38,7 @@ struct AdapterMethodTests {
     guard let factors = try item.method().factors(inputs: inputs) else { return }
     let product = factors.b.matmul(factors.a) * Float(factors.scale)
     let sum = weight + (item.isTransposed ? product.transposed() : product)
-    #expect(distance(sum, item.merged.reshaped(weight.shape)) < 1e-6)
+    #expect(relativeDifference(sum, item.merged.reshaped(weight.shape)) < 1e-6)
   }
 
   @Test("which methods have factors: those that are a LoRA, whatever the weight")
@@ -138,7 +63,7 @@ struct AdapterMethodTests {
     for rows in [1, 3, item.weight.shape[1]] {
       let result = try worked(
         method, item.weight.transposed(), isTransposed: !item.isTransposed, rows: rows)
-      #expect(distance(result, item.merged.transposed()) < 1e-6, "in blocks of \(rows) rows")
+      #expect(relativeDifference(result, item.merged.transposed()) < 1e-6, "in blocks of \(rows) rows")
     }
   }
 
@@ -154,8 +79,8 @@ struct AdapterMethodTests {
     let input = Tensor.normal([4, weight.inputs], using: &generator)
     let merged = Parameter(item.merged, layout: weight.layout)
     let expected = merged.linear(input, bias: item.mergedBias.map { Parameter($0) })
-    #expect(distance(weight.linear(input, bias: bias), expected) < 3e-6)
-    #expect(distance(weight.value, item.merged) < 1e-6)
+    #expect(relativeDifference(weight.linear(input, bias: bias), expected) < 3e-6)
+    #expect(relativeDifference(weight.value, item.merged) < 1e-6)
     for adapter in weight.parametrizations.compactMap({ $0 as? any Adapter }) { adapter.isEnabled = false }
     #expect(weight.value.isIdentical(to: item.weight))
   }
@@ -324,30 +249,7 @@ struct AdapterMethodDetailTests {
     let method = try item.method()
     #expect(method.shape == .outputs(5))
     #expect(try worked(method, item.weight, isTransposed: false, rows: 2).isIdentical(to: item.weight))
-    #expect(distance(try #require(try method.bias(item.bias!)), item.mergedBias!) < 1e-6)
-  }
-
-  @Test(
-    "written to one file, flat or with dots, a method does the same as before; what no file holds is named",
-    arguments: MethodCase.all, [StoredAdapter.Format.kohya, .file])
-  func filed(_ item: MethodCase, _ format: StoredAdapter.Format) throws {
-    let folder = try TemporaryFolder()
-    let method = try item.method()
-    let adapter = StoredAdapter(
-      format: format, url: folder.url, configuration: PEFTConfiguration(),
-      modules: [StoredModule(path: format == .file ? "model.module" : "lora_unet_module", method: method)])
-    let lost = AdapterFile.losses(adapter).lost
-    let scalesWholes = method.rank == 0 && method.scale != 1 && item.parts.tensors.keys.allSatisfy { !$0.isForeign }
-    #expect(lost.isEmpty == !(method.isPEFTOnly || scalesWholes))
-    guard lost.isEmpty else { return }
-    try AdapterFile.write(adapter, to: folder.file("a.safetensors"))
-    let module = try #require(try StoredAdapter(contentsOf: folder.file("a.safetensors")).modules.first)
-    #expect(abs(module.scale - method.scale) <= 1e-6 * abs(method.scale))
-    let rows = item.weight.shape[0]
-    let result = try worked(module.method, item.weight, isTransposed: item.isTransposed, rows: rows)
-    #expect(distance(result, item.merged) < 1e-6)
-    let bias = try item.bias.map { try module.method.bias($0) ?? $0 }
-    #expect(bias.map { distance($0, item.mergedBias!) < 1e-6 } ?? true)
+    #expect(relativeDifference(try #require(try method.bias(item.bias!)), item.mergedBias!) < 1e-6)
   }
 
   @Test("OFT and BOFT are told apart by their blocks")

@@ -1,6 +1,5 @@
 import Foundation
 import LoRAAdapters
-import LoRAKit
 import TestSupport
 import Testing
 

@@ -1,5 +1,9 @@
 import Foundation
-import LoRAKit
+import LoRACharts
+import LoRADatasets
+import LoRANetworks
+import LoRATensors
+import LoRATraining
 import Testing
 
 struct NotebookTests {
@@ -58,7 +62,7 @@ struct NotebookTests {
   @Test("A module is shown as its summary, as a table and as text")
   func module() {
     var generator = SeededGenerator(seed: 1)
-    let model = DigitClassifier(inputs: 6, hidden: (5, 4), classes: 3, using: &generator)
+    let model = Linear(inputs: 6, outputs: 5, using: &generator)
     let shown = content(model.summary)
     #expect(model.playgroundDescription as? ModuleSummary == model.summary)
     #expect(shown["text/plain"] == model.summary.description)

@@ -1,5 +1,6 @@
 import Foundation
-import LoRAKit
+import LoRACharts
+import LoRATensors
 import Testing
 
 @Suite struct PictureReadingTests {

@@ -1,5 +1,6 @@
 import Foundation
-import LoRAKit
+import LoRAFiles
+import LoRATensors
 import TestSupport
 import Testing
 

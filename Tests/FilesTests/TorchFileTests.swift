@@ -1,5 +1,5 @@
 import Foundation
-import LoRAKit
+import LoRAFiles
 import TestSupport
 import Testing
 

@@ -1,5 +1,7 @@
+import CheckpointCases
 import Foundation
-import LoRAKit
+import LoRAFiles
+import LoRAFormats
 import TestSupport
 import Testing
 

@@ -1,5 +1,6 @@
 import Foundation
-import LoRAKit
+import LoRAFiles
+import LoRAFormats
 import TestSupport
 import Testing
 

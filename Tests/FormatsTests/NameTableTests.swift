@@ -1,7 +1,9 @@
 // The name table against transformers: Tests/Fixtures/names/models.json is what transformers itself says.
 
 import Foundation
-import LoRAKit
+import LoRAAdapters
+import LoRAFiles
+import LoRAFormats
 import TestSupport
 import Testing
 

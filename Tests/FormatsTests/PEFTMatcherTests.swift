@@ -1,4 +1,5 @@
-import LoRAKit
+import LoRAFiles
+import LoRAFormats
 import TestSupport
 import Testing
 

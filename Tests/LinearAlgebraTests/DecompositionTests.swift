@@ -1,4 +1,6 @@
-import LoRAKit
+import LoRALinearAlgebra
+import LoRATensors
+import TestSupport
 import Testing
 
 @Suite struct DecompositionTests {
@@ -153,6 +155,17 @@ import Testing
     #expect(throws: LinearAlgebraError.self) { try svd(ofProduct: .ones([3, 2]), .ones([3, 4])) }
     #expect(throws: LinearAlgebraError.overflow(operation: "svd", shape: [9, 9])) {
       try Tensor.full([9, 9], 3e38).svd()
+    }
+  }
+
+  @Test("an operation without a derivative is an error where one is asked for")
+  func underivable() {
+    let matrix = randomTensor([4, 4], seed: 5)
+    #expect(throws: LinearAlgebraError.noDerivative(operation: "svd")) {
+      _ = try valueAndGradients(at: [matrix]) { try $0[0].svd().u.squared().sum() }
+    }
+    #expect(throws: Never.self) {
+      _ = try valueAndGradients(at: [matrix]) { try ($0[0] * Float($0[0].detached.svd().u.norm)).sum() }
     }
   }
 }

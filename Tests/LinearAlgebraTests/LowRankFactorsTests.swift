@@ -1,4 +1,5 @@
-import LoRAKit
+import LoRALinearAlgebra
+import LoRATensors
 import Testing
 
 @Suite struct LowRankFactorsTests {

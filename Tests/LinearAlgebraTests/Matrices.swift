@@ -1,6 +1,7 @@
 // Matrices with a known spectrum, and the measures that the tests of this folder share.
 import Foundation
-import LoRAKit
+import LoRALinearAlgebra
+import LoRATensors
 import TestSupport
 import Testing
 

@@ -1,7 +1,10 @@
 // What a decoder writes: which tokens may be drawn, several adapters on one model, texts side by side.
 import Foundation
-import LoRAKit
+import LoRAAdapters
+import LoRAFiles
+import LoRAFormats
 import LoRAModels
+import LoRATensors
 import TestSupport
 import Testing
 
@@ -45,12 +48,11 @@ struct GenerationTests {
     try FileManager.default.copyItem(at: folder.appendingPathComponent("small-decoder"), to: model)
     try FileManager.default.copyItem(
       at: folder.appendingPathComponent("tokenizer-metaspace.json"), to: model.appendingPathComponent("tokenizer.json"))
-    let adapters = try [("a", FineTuningRecipe.Method.lora, 5 as UInt64), ("b", .dora, 6)].map { name, method, seed in
+    let adapters = try [("a", Scaling.standard, 5 as UInt64), ("b", .rankStabilized, 6)].map { name, scaling, seed in
       let decoder = try languageModel(contentsOf: model)
-      var recipe = FineTuningRecipe()
-      (recipe.method, recipe.rank, recipe.alpha) = (method, 2, 3)
       var generator = SeededGenerator(seed: seed)
-      try recipe.prepare(decoder, using: &generator)
+      try decoder.attach(
+        LoRAConfiguration(rank: 2, alpha: 3, scaling: scaling), to: .names(["q_proj", "v_proj"]), using: &generator)
       for item in decoder.allParameters where item.name.hasSuffix(".b") {
         try item.parameter.assignOriginal(.normal(item.parameter.shape, deviation: 0.5, using: &generator))
       }

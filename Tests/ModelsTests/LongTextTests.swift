@@ -1,6 +1,8 @@
 // Texts of more tokens than a model reads at once, and texts of none.
 import Foundation
-import LoRAKit
+import LoRAModels
+import LoRANetworks
+import LoRATensors
 import TestSupport
 import Testing
 
@@ -145,13 +147,5 @@ struct LongTextTests {
     let labels = [0, 1, 0, 0, 1, 0, 0, 0, 0]
     #expect(NearestClassMean.examples(of: labels, perClass: 3) == [0, 1, 3, 4, 6])
     #expect(NearestClassMean.examples(of: labels, perClass: 99) == Array(0..<9))
-  }
-
-  @Test("errors mended and new ones are told apart")
-  func changes() {
-    let before = ClassificationResult(labels: [0, 1, 1, 0, 2], predictions: [0, 0, 1, 2, 1], classCount: 3)
-    let after = ClassificationResult(labels: [0, 1, 1, 0, 2], predictions: [1, 1, 1, 0, 0], classCount: 3)
-    let changes = after.changes(since: before)
-    #expect(changes.mended == [1, 3] && changes.broken == [0])
   }
 }

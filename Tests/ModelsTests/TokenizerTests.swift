@@ -1,11 +1,10 @@
 import Foundation
-// Tokenizers against Python `tokenizers`: whole ones (trained by Tests/Fixtures/models/make_tokenizers.py, and those of
-// real models) and each part by itself.
 import LoRAFiles
-import LoRAFormats
 import LoRAModels
 import TestSupport
 import Testing
+// Tokenizers against Python `tokenizers`: whole ones (trained by Tests/Fixtures/models/make_tokenizers.py, and those of
+// real models) and each part by itself.
 
 private let folder = fixtures.appendingPathComponent("models")
 

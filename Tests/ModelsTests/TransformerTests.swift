@@ -1,18 +1,12 @@
 import Foundation
-// Transformers against the transformers library: tiny ones of every kind (Tests/Fixtures/models/make_models.py) and the real ones.
 import LoRAFiles
-import LoRAFormats
 import LoRAModels
-import LoRANetworks
 import LoRATensors
 import TestSupport
 import Testing
+// Transformers against the transformers library: tiny ones of every kind (Tests/Fixtures/models/make_models.py) and the real ones.
 
 private let folder = fixtures.appendingPathComponent("models")
-
-func largestDifference(_ a: Tensor, _ b: [Float]) -> Float {
-  a.count == b.count ? zip(a.scalars, b).map { abs($0 - $1) }.max() ?? 0 : .infinity
-}
 
 @Suite("Transformers")
 struct TransformerTests {

@@ -1,4 +1,4 @@
-import CKernels
+import LoRACKernels
 import Testing
 
 // The oracle throughout is the same formula in double precision, written as plainly as it goes.

@@ -1,5 +1,5 @@
 // Tensors whose elements stay bfloat16 in memory that they borrow: every operation sees the numbers that they stand for.
-import CKernels
+import LoRACKernels
 import LoRATensors
 import Testing
 

@@ -1,5 +1,5 @@
-import CKernels
 import Foundation
+import LoRACKernels
 import Testing
 
 @Suite("Kernels: reductions and rows", .serialized)

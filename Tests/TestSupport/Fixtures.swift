@@ -1,26 +1,7 @@
-// The cases that make_fixtures.py wrote, and temporary places to write to.
+// Temporary places to write to, random tensors, and how far two tensors are apart.
 
 import Foundation
-import LoRAKit
-import Testing
-
-/// A model, an adapter as peft saved it, and peft's own merge of the two.
-public struct PEFTCase: CustomTestStringConvertible, Sendable {
-  public let name: String
-  public var testDescription: String { name }
-  public var folder: URL { fixtures.appendingPathComponent("checkpoints/\(name)") }
-
-  public func base() throws -> Checkpoint { try Checkpoint(folder.appendingPathComponent("base")) }
-  public func adapter() throws -> StoredAdapter { try StoredAdapter(peft: folder.appendingPathComponent("adapter")) }
-  public func merged() throws -> Checkpoint { try Checkpoint(folder.appendingPathComponent("merged.safetensors")) }
-
-  public static let all = [
-    "llama", "llama-rslora-patterns", "llama-dora", "llama-embedding", "llama-embedding-dora", "llama-layers",
-    "llama-excluded", "gpt2", "gpt2-dora", "bert-head", "bert-biases", "convolutions", "convolutions-dora",
-  ].map(PEFTCase.init)
-
-  public static func named(_ name: String) -> PEFTCase { all.first { $0.name == name }! }
-}
+import LoRATensors
 
 /// Runs a test with a directory of its own, removed afterwards.
 public func withTemporaryDirectory<Result>(_ body: (URL) throws -> Result) throws -> Result {
@@ -36,6 +17,11 @@ public func relativeDifference(_ a: Tensor, _ b: Tensor) -> Float {
   let largest = b.scalars.map(abs).max() ?? 0
   let difference = zip(a.scalars, b.scalars).map { abs($0 - $1) }.max() ?? 0
   return difference.isNaN ? .infinity : largest > 0 ? difference / largest : difference
+}
+
+/// The largest difference between a tensor's numbers and others, in their order.
+public func largestDifference(_ a: Tensor, _ b: [Float]) -> Float {
+  a.count == b.count ? zip(a.scalars, b).map { abs($0 - $1) }.max() ?? 0 : .infinity
 }
 
 /// Random numbers of both signs.

@@ -1,6 +1,6 @@
 // Files broken at random, for tests that no file can stop the program.
 
-import LoRAKit
+import LoRATensors
 
 /// Changes bytes of good files at random: flips, cuts, repeats, numbers made extreme. Seeded, so that a failure repeats.
 public struct Mutator {

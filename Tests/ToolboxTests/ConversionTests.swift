@@ -1,5 +1,10 @@
+import CheckpointCases
 import Foundation
-import LoRAKit
+import LoRAAdapters
+import LoRAFiles
+import LoRAFormats
+import LoRATensors
+import LoRAToolbox
 import TestSupport
 import Testing
 

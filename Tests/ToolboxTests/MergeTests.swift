@@ -1,5 +1,10 @@
+import CheckpointCases
 import Foundation
-import LoRAKit
+import LoRAAdapters
+import LoRAFiles
+import LoRAFormats
+import LoRATensors
+import LoRAToolbox
 import TestSupport
 import Testing
 
@@ -64,6 +69,41 @@ import Testing
         #expect(difference < 2e-6)
       }
       #expect(abs(report.total.relativeUpdate - once.total.relativeUpdate) < 1e-5)
+    }
+  }
+
+  @Test("A merge of shards gives the same shards with an index, and only the touched tensor differs")
+  func mergedShards() throws {
+    try withTemporaryDirectory { directory in
+      let base = directory.appendingPathComponent("base")
+      try FileManager.default.createDirectory(at: base, withIntermediateDirectories: true)
+      try writeShards(to: base)
+      try #"{"model_type":"x","torch_dtype":"float32"}"#.write(
+        to: base.appendingPathComponent("config.json"), atomically: true, encoding: .utf8)
+      let a = randomTensor([2, 6], seed: 3)
+      let b = randomTensor([4, 2], seed: 4)
+      var configuration = PEFTConfiguration()
+      configuration.rank = 2
+      configuration.alpha = 3
+      configuration.selection.targets = .names(["a"])
+      let adapter = try StoredAdapter(
+        url: directory, configuration: configuration,
+        modules: [
+          StoredModule(
+            path: "a", a: StoredTensor(name: "a", a), b: StoredTensor(name: "b", b), alpha: 3)
+        ])
+      let output = directory.appendingPathComponent("out")
+      let before = try Checkpoint(base)
+      let report = try Merge(base: before, adapters: [(adapter, weight: 1)]).run(to: output)
+      let merged = try Checkpoint(output)
+      #expect(merged.shards.map(\.url.lastPathComponent) == before.shards.map(\.url.lastPathComponent))
+      let expected = try before["a.weight"]!.tensor() + b.matmul(a) * 1.5
+      #expect(try relativeDifference(merged["a.weight"]!.tensor(), expected) < 1e-6)
+      #expect(try merged["b.weight"]!.tensor().isIdentical(to: before["b.weight"]!.tensor()))
+      #expect(merged.configuration == before.configuration)
+      // ‖ΔW‖/‖W‖, worked out the long way.
+      let ratio = try (b.matmul(a) * 1.5).norm / before["a.weight"]!.tensor().norm
+      #expect(abs(report.total.relativeUpdate - ratio) < 1e-5 * ratio)
     }
   }
 }

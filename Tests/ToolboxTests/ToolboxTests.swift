@@ -1,5 +1,10 @@
 import Foundation
-import LoRAKit
+import LoRAAdapters
+import LoRAFiles
+import LoRAFormats
+import LoRALinearAlgebra
+import LoRATensors
+import LoRAToolbox
 import TestSupport
 import Testing
 

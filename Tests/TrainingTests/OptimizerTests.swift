@@ -143,6 +143,14 @@ struct SamplingTests {
     #expect(result.confusion == [[1, 1, 0], [0, 1, 0], [1, 1, 1]])
   }
 
+  @Test("errors mended and new ones are told apart")
+  func changes() {
+    let before = ClassificationResult(labels: [0, 1, 1, 0, 2], predictions: [0, 0, 1, 2, 1], classCount: 3)
+    let after = ClassificationResult(labels: [0, 1, 1, 0, 2], predictions: [1, 1, 1, 0, 0], classCount: 3)
+    let changes = after.changes(since: before)
+    #expect(changes.mended == [1, 3] && changes.broken == [0])
+  }
+
   @Test("a progress line says how far, how fast and how long still")
   func progress() {
     let line = ProgressLine(label: "base", total: 200)

@@ -1,3 +1,4 @@
+import Foundation
 // Tokens a second, against what memory allows: a token needs every weight once.
 //
 //     swift run -c release --package-path Benchmarks generation-bench                  # ours, against the floor
@@ -8,8 +9,7 @@
 // The model has the shape of SmolLM-135M and random weights, the same ones in float32 and in bfloat16. The floor is the
 // time in which all threads together read the model's mapped bytes once and do nothing else; it is measured between
 // tokens. Checked: both formats give the same logits, and transformers the same greedy text.
-import CKernels
-import Foundation
+import LoRACKernels
 import LoRAKit
 import Measuring
 

@@ -7,8 +7,8 @@
 // Other kernels are compared with a copy of memory (memcpy) of as many bytes as they read and write; their results with
 // the formula on some elements.
 import CBLAS
-import CKernels
 import Foundation
+import LoRACKernels
 import Measuring
 
 @main

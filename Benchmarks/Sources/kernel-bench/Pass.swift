@@ -1,6 +1,6 @@
-// Kernels that pass once over memory, against a copy of as many bytes.
-import CKernels
 import Foundation
+// Kernels that pass once over memory, against a copy of as many bytes.
+import LoRACKernels
 import Measuring
 
 /// A kernel that moves `bytes` and is otherwise cheap.

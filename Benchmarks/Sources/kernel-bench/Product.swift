@@ -1,6 +1,6 @@
 // Products of matrices as training and merging ask for them, against OpenBLAS's.
 import CBLAS
-import CKernels
+import LoRACKernels
 import Measuring
 
 /// C = A B of m×n, with k products summed for each element.

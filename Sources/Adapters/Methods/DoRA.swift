@@ -8,8 +8,10 @@ import LoRATensors
 /// The norm counts as a constant in the gradient (section 4.3), and V is not formed for it:
 /// ‖V‖² = ‖W‖² + 2s ⟨W Aᵀ, B⟩ + s² ⟨B A Aᵀ, B⟩, row by row. With m = ‖W‖ and B = 0 a new adapter has no effect.
 public final class DoRA: StorableAdapter {
+  /// The direction's adapter: V = W + s B A.
   public let lora: LoRA
-  public let magnitude: Parameter  // [outputs]
+  /// m, [outputs].
+  public let magnitude: Parameter
   public var isEnabled = true
   private let layout: Parameter.Layout
   /// ‖W‖² by output, for the weight that it was computed of.
@@ -22,6 +24,7 @@ public final class DoRA: StorableAdapter {
   ///   - lora: the direction's adapter.
   ///   - magnitude: m; by default the norms of `weight`.
   public init(_ lora: LoRA, for weight: Parameter, magnitude: Tensor? = nil) {
+    expect(weight.shape.count == 2, "DoRA: a matrix is needed, found a parameter of shape \(weight.shape)")
     expect(
       magnitude == nil || magnitude!.shape == [weight.outputs],
       "DoRA: magnitudes \(magnitude?.shape ?? []) for a weight with \(weight.outputs) outputs")

@@ -14,12 +14,17 @@ import LoRATensors
 /// x Wᵀ + s (x Aᵀ) Bᵀ. Dropout on the adapter's input belongs to that path and is active only while a gradient is
 /// computed; the formed value has none.
 public final class LoRA: StorableAdapter, RowParametrization {
-  public let a: Parameter  // [rank, inputs]
-  public let b: Parameter  // [outputs, rank]
+  /// A, [rank, inputs].
+  public let a: Parameter
+  /// B, [outputs, rank].
+  public let b: Parameter
+  /// α: with the rank it makes the scale s.
   public let alpha: Float
+  /// Whether that is α/r or α/√r.
   public let scaling: Scaling
   public let name: String
   public var isEnabled = true
+  /// Dropout of the adapter's input; nil for none.
   public let dropout: Dropout?
   /// What B A counts from, where not from zero.
   public let origin: Origin?
@@ -28,10 +33,13 @@ public final class LoRA: StorableAdapter, RowParametrization {
   /// The factors of an adapter that starts from a part of the weight itself (PiSSA, OLoRA): the layer sees
   /// W + s (B A − B₀ A₀), so a new adapter has no effect, and what is stored stays untouched.
   public struct Origin: Sendable {
-    public let a: Tensor  // [rank, inputs]
-    public let b: Tensor  // [outputs, rank]
+    /// A₀, [rank, inputs].
+    public let a: Tensor
+    /// B₀, [outputs, rank].
+    public let b: Tensor
   }
 
+  /// r: the rows of A.
   public var rank: Int { a.shape[0] }
   /// s: what B A is multiplied by.
   public var scale: Float { scaling.scale(rank: rank, alpha: alpha) }
@@ -58,15 +66,16 @@ public final class LoRA: StorableAdapter, RowParametrization {
     self.name = name
   }
 
-  /// A new adapter for a matrix: A random, B zero.
+  /// A new adapter for a matrix, or for the weight [outputs, inputs, height, width] of a convolution as the matrix
+  /// [outputs, inputs · height · width]: A random, B zero.
   public convenience init(
     rank: Int, alpha: Float, for weight: Parameter, scaling: Scaling = .standard,
     initialization: Initialization = .kaimingUniform, dropout: Dropout? = nil, name: String = "default",
     using generator: inout some RandomNumberGenerator
   ) {
     expect(
-      weight.shape.count == 2 && rank >= 1 && rank <= min(weight.inputs, weight.outputs),
-      "LoRA: rank \(rank) for a parameter of shape \(weight.shape); it lies between 1 and the smaller side of a matrix")
+      weight.shape.count >= 2 && rank >= 1 && rank <= min(weight.inputs, weight.outputs),
+      "LoRA: rank \(rank) does not fit a parameter of shape \(weight.shape); it must lie in 1...min(m, n) of a matrix")
     self.init(
       a: Parameter(initialization.sample(rank: rank, inputs: weight.inputs, using: &generator)),
       b: Parameter(.zeros([weight.outputs, rank])), alpha: alpha, scaling: scaling, layout: weight.layout,
@@ -91,7 +100,7 @@ public final class LoRA: StorableAdapter, RowParametrization {
     }
   }
 
-  /// ΔW = s B A, in the layout of the adapted weight.
+  /// ΔW = s B A, in the layout of the adapted weight; of a convolution, as a matrix.
   public var delta: Tensor {
     let product = product(a.value, b.value)
     return (origin.map { product - self.product($0.a, $0.b) } ?? product) * scale
@@ -101,7 +110,7 @@ public final class LoRA: StorableAdapter, RowParametrization {
     layout == .outputsByInputs ? b.matmul(a) : a.matmul(b, transposeSelf: true, transposeOther: true)
   }
 
-  public func value(of original: Tensor) -> Tensor { original + delta }
+  public func value(of original: Tensor) -> Tensor { original + delta.reshaped(original.shape) }
 
   public func adjust(output: Tensor, input: Tensor, weight: () -> Tensor) -> Tensor {
     let input = a.value.isTracked ? dropout?.apply(to: input) ?? input : input

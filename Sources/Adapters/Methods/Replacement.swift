@@ -4,6 +4,7 @@ import LoRATensors
 /// A weight or bias that an adapter brings whole (peft's `modules_to_save`): the layer sees it in the place of what is
 /// stored, which stays.
 public final class Replacement: Adapter {
+  /// What is seen, of the shape of what is stored; trainable.
   public let parameter: Parameter
   public let name: String
   public var isEnabled = true

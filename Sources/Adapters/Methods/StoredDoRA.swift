@@ -8,17 +8,21 @@ import LoRATensors
 public struct StoredDoRA: AdapterMethod {
   public static let name = "DoRA"
   public static let peftType: String? = "LORA"
+  /// m: [outputs] in peft; with axes of length 1 of convolutions and in LyCORIS' files.
   public static let magnitude = MethodPart(".lora_magnitude_vector", ".lora_magnitude_vector.weight", ".dora_scale")
   public static let parts = [magnitude]
   public static func recognises(_ found: Set<MethodPart>) -> Bool { found.contains(magnitude) }
 
+  /// What changes the direction: most often a ``StoredLoRA``.
   public var direction: any AdapterMethod
+  /// m, one number for each output, or for each input where `isByInput`.
   public var magnitude: StoredTensor
   /// Whether there is one magnitude for each input (LyCORIS without `wd_on_output`), not for each output.
   public var isByInput: Bool
   /// LyCORIS adds a little to the norms; peft does not.
   private var epsilon: Float { magnitude.name.hasSuffix(".dora_scale") ? .ulpOfOne : 0 }
 
+  /// A change of direction with magnitudes of its own, one for each output or for each input.
   public init(_ direction: any AdapterMethod, magnitude: StoredTensor, isByInput: Bool = false) {
     (self.direction, self.magnitude, self.isByInput) = (direction, magnitude, isByInput)
   }

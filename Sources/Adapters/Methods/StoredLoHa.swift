@@ -21,7 +21,9 @@ public struct StoredLoHa: AdapterMethod {
   public let tensors: [(part: MethodPart, tensor: StoredTensor)]
   public let shape: UpdateShape
   public let rank: Int
+  /// α, a stored scalar factor multiplied in.
   public let alpha: Double
+  /// How α and the rank make the scale.
   public let scaling: Scaling
   private let first: Half
   private let second: Half

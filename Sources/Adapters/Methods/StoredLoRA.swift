@@ -11,25 +11,38 @@ import LoRATensors
 public struct StoredLoRA: AdapterMethod {
   public static let name = "LoRA"
   public static let peftType: String? = "LORA"
+  /// A of a linear layer or a convolution.
   public static let a = MethodPart(
     ".lora_A.weight", ".lora_down.weight", ".lora.down.weight", "_lora.down.weight", ".lora_linear_layer.down.weight")
+  /// B of a linear layer or a convolution.
   public static let b = MethodPart(
     ".lora_B.weight", ".lora_up.weight", ".lora.up.weight", "_lora.up.weight", ".lora_linear_layer.up.weight")
+  /// A of an embedding, [r, rows].
   public static let embeddingA = MethodPart(".lora_embedding_A")
+  /// B of an embedding, [width, r].
   public static let embeddingB = MethodPart(".lora_embedding_B")
+  /// B's bias, [outputs]: peft's `lora_bias`.
   public static let outputBias = MethodPart(".lora_B.bias")
+  /// The middle of LyCORIS' Tucker form, [r, r, kernel…].
   public static let middle = MethodPart(".lora_mid.weight", isForeign: true)
   public static let parts = [a, b, embeddingA, embeddingB, outputBias, middle, ModuleParts.scalar]
 
+  /// A: [r, inputs], of a convolution [r, in, kernel…].
   public var a: StoredTensor
+  /// B: [outputs, r], of a convolution [out, r, 1…].
   public var b: StoredTensor
+  /// The Tucker form's middle, [r, r, kernel…]; A is [r, in, 1…] then.
   public var middle: StoredTensor?
   /// B's own bias, [outputs]: the module's bias grows by scale · bias.
   public var outputBias: StoredTensor?
+  /// Whether it belongs to a table of which rows are looked up.
   public var isEmbedding: Bool
+  /// α, a stored scalar factor multiplied in.
   public var alpha: Double
+  /// How α and the rank make the scale.
   public var scaling: Scaling
 
+  /// A LoRA from its tensors, whose shapes must fit each other as the type's description has them.
   public init(
     a: StoredTensor, b: StoredTensor, middle: StoredTensor? = nil, outputBias: StoredTensor? = nil,
     isEmbedding: Bool = false, alpha: Double, scaling: Scaling = .standard
@@ -98,8 +111,11 @@ public struct StoredLoRA: AdapterMethod {
 
   public var peftType: String? { middle == nil ? Self.peftType : nil }
   public var rank: Int { a.shape[0] }
+  /// The rows of the update.
   public var outputs: Int { b.shape[0] }
+  /// The lengths of a convolution's kernel; empty of a linear layer.
   public var kernel: [Int] { Array((middle ?? a).shape.dropFirst(2)) }
+  /// The columns of the update, a convolution's kernel counted in.
   public var inputs: Int { a.shape[1] * kernel.reduce(1, *) }
   public var scale: Double { scaling.scale(rank: rank, alpha: alpha) }
 

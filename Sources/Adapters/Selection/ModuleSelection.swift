@@ -14,6 +14,7 @@ public enum Targets: Sendable, Equatable {
 public struct ModuleSelection: Sendable, Equatable {
   /// nil: what peft takes for the model's type.
   public var targets: Targets?
+  /// What gets none although it is targeted (peft's `exclude_modules`).
   public var excluded: Targets?
   /// Modules that the adapter brings whole, by names as `Targets.names` has them, or parts of paths.
   public var saved: [String] = []
@@ -22,6 +23,7 @@ public struct ModuleSelection: Sendable, Equatable {
   /// What stands before a layer's number; empty: the first number of a path.
   public var layersPatterns: [String] = []
 
+  /// A selection by targets alone; the rest is set afterwards.
   public init(targets: Targets? = nil, excluded: Targets? = nil) {
     self.targets = targets
     self.excluded = excluded

@@ -53,14 +53,18 @@ void ck_gemm_batched(ptrdiff_t count, bool transpose_a, bool transpose_b, ptrdif
 
 typedef enum {
   CK_NEGATE, CK_EXP, CK_LOG, CK_TANH, CK_ERF, CK_SIGMOID, CK_RELU, CK_GELU, CK_GELU_TANH, CK_SILU,
-  CK_SQRT, CK_RSQRT, CK_SQUARE, CK_ABS, CK_RECIPROCAL
+  CK_SQRT, CK_RSQRT, CK_SQUARE, CK_ABS, CK_RECIPROCAL, CK_SIN, CK_COS, CK_SOFTPLUS
 } ck_unary_op;
 /// y = f(x); y may be x.
 void ck_unary(ck_unary_op op, const float *x, float *y, size_t count);
 /// dx = dy · f′(x), from the input x (not the output); dx may be dy.
 void ck_unary_gradient(ck_unary_op op, const float *x, const float *dy, float *dx, size_t count);
 
-typedef enum { CK_ADD, CK_SUBTRACT, CK_MULTIPLY, CK_DIVIDE, CK_MAXIMUM, CK_MINIMUM } ck_binary_op;
+typedef enum {
+  CK_ADD, CK_SUBTRACT, CK_MULTIPLY, CK_DIVIDE, CK_MAXIMUM, CK_MINIMUM,
+  CK_POWER, CK_POWER_BASE_SLOPE, CK_POWER_EXPONENT_SLOPE,  // aᵇ and its derivatives by a and by b
+  CK_LESS, CK_LESS_OR_EQUAL, CK_EQUAL                      // 1 where it holds, else 0
+} ck_binary_op;
 /// out = a op b over a shape of `rank` ≤ 8 axes; strides in elements, 0 where an operand is broadcast. out is dense
 /// and may be a or b where that operand is dense.
 void ck_binary(ck_binary_op op, int rank, const ptrdiff_t *shape, const float *a, const ptrdiff_t *stride_a,
@@ -89,6 +93,45 @@ void ck_permute(int rank, const ptrdiff_t *shape, const float *x, const ptrdiff_
 void ck_gather_rows(const float *table, const int32_t *index, float *out, ptrdiff_t count, ptrdiff_t columns);
 /// table[index[i], :] += x[i, :], in the order of i.
 void ck_scatter_add_rows(const float *x, const int32_t *index, float *table, ptrdiff_t count, ptrdiff_t columns);
+
+// MARK: Choosing elements.
+
+/// out[i] = condition[i] ≠ 0 ? a[i] : b[i]
+void ck_select(const float *condition, const float *a, const float *b, float *out, size_t count);
+/// out[o, k, j] = x[o, index[o, k, j], j] for x [outer, axis, inner] and index and out [outer, taken, inner].
+void ck_gather_axis(const float *x, const int32_t *index, float *out, ptrdiff_t outer, ptrdiff_t taken, ptrdiff_t axis,
+                    ptrdiff_t inner);
+/// dx[o, index[o, k, j], j] += dy[o, k, j] from zero, in the order of k.
+void ck_gather_axis_gradient(const float *dy, const int32_t *index, float *dx, ptrdiff_t outer, ptrdiff_t taken,
+                             ptrdiff_t axis, ptrdiff_t inner);
+
+// MARK: Convolution and pooling over planes [images, channels, height, width].
+
+/// The positions of a kernel along an axis: ⌊(length + 2 padding − dilation (kernel − 1) − 1) / stride⌋ + 1, at least 0.
+ptrdiff_t ck_convolved_length(ptrdiff_t length, ptrdiff_t kernel, ptrdiff_t stride, ptrdiff_t padding,
+                              ptrdiff_t dilation);
+
+/// Cross-correlation with zeros around the input; weight [out_channels, in_channels / groups, kernel_height,
+/// kernel_width]. Channels are in `groups` parts that know nothing of each other.
+typedef struct {
+  ptrdiff_t batch, in_channels, in_height, in_width, out_channels, kernel_height, kernel_width;
+  ptrdiff_t stride, padding, dilation, groups;
+} ck_convolution;
+/// bias [out_channels] may be NULL.
+void ck_convolve(const ck_convolution *convolution, const float *x, const float *weight, const float *bias, float *y);
+void ck_convolve_input_gradient(const ck_convolution *convolution, const float *weight, const float *dy, float *dx);
+void ck_convolve_weight_gradient(const ck_convolution *convolution, const float *x, const float *dy, float *dweight);
+
+/// Windows of each of `planes` planes; padding ≤ half a window.
+typedef struct {
+  ptrdiff_t planes, height, width, window_height, window_width, stride, padding;
+} ck_pooling;
+/// place: where in its plane each output comes from, the first of equals. Padding takes no part.
+void ck_max_pool(const ck_pooling *pooling, const float *x, float *y, int32_t *place);
+void ck_max_pool_gradient(const ck_pooling *pooling, const int32_t *place, const float *dy, float *dx);
+/// Means over whole windows: padding counts as zeros.
+void ck_average_pool(const ck_pooling *pooling, const float *x, float *y);
+void ck_average_pool_gradient(const ck_pooling *pooling, const float *dy, float *dx);
 
 // MARK: Rows: softmax, normalisation, cross-entropy.
 

@@ -7,19 +7,29 @@
 ///
 /// Keys are compared by their bytes: an accent in one character or in two makes two keys.
 public enum JSON: Equatable, Sendable {
+  /// `null`
   case null
+  /// `true` or `false`
   case bool(Bool)
+  /// A number that is written without point and exponent and fits 64 bits.
   case integer(Int)
+  /// Any other number.
   case number(Double)
+  /// A text, its escapes resolved.
   case string(String)
+  /// Values in their order.
   case array([JSON])
+  /// Members in the order of the file, each key once.
   case object([Member])
 
   /// One member of an object.
   public struct Member: Equatable, Sendable {
+    /// The key, its escapes resolved.
     public var key: String
+    /// What stands under it.
     public var value: JSON
 
+    /// A member of an object.
     public init(_ key: String, _ value: JSON) {
       self.key = key
       self.value = value
@@ -52,12 +62,15 @@ public enum JSON: Equatable, Sendable {
     if case .object(let members) = self { members } else { [] }
   }
 
+  /// Whether this is `null`, which is not the absence of a member.
   public var isNull: Bool { self == .null }
 
+  /// The text; nil where this is something else.
   public var string: String? {
     if case .string(let value) = self { value } else { nil }
   }
 
+  /// True or false; nil where this is something else.
   public var bool: Bool? {
     if case .bool(let value) = self { value } else { nil }
   }
@@ -80,6 +93,7 @@ public enum JSON: Equatable, Sendable {
     }
   }
 
+  /// The values of an array; nil where this is something else.
   public var array: [JSON]? {
     if case .array(let values) = self { values } else { nil }
   }

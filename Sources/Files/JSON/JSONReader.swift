@@ -5,7 +5,9 @@
 
 /// What is wrong with a JSON text, and at which byte.
 public struct JSONError: Error, Equatable, CustomStringConvertible {
+  /// At which byte of the text, from 0.
   public let offset: Int
+  /// What stands there that should not.
   public let message: String
 
   public var description: String { "byte \(offset): \(message)" }
@@ -247,6 +249,7 @@ extension JSON {
     self = value
   }
 
+  /// Parses a whole text, which must hold one value and nothing after it.
   public init(parsing text: String) throws(JSONError) {
     self = try Array(text.utf8).withUnsafeBytes { bytes in
       Result { () throws(JSONError) in try JSON(parsing: bytes) }

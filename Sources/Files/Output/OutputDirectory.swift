@@ -3,7 +3,7 @@
 // It is written beside its final place and takes it in one step: by a rename where the place is free, by an exchange of the
 // two directories where it is not. Whoever looks sees the old directory or the new one, never a mixture.
 
-import CKernels
+import LoRACKernels
 import Foundation
 
 #if canImport(Glibc)
@@ -18,6 +18,7 @@ import Foundation
 ///
 /// Of a directory that exists, the weights, indexes and configurations of an earlier output go; all other files stay.
 public final class OutputDirectory {
+  /// Its final place, links followed.
   public let url: URL
   /// Where the files are written.
   public let staging: URL
@@ -56,6 +57,9 @@ public final class OutputDirectory {
     if !isCommitted { try? FileManager.default.removeItem(at: staging) }
   }
 
+  /// Gives the directory its name, in one step, after all is on the disk.
+  ///
+  /// - Throws: ``CheckpointError`` where the system refuses; what was there before is then still there.
   public func commit() throws {
     let files = FileManager.default
     if isMounted {

@@ -7,6 +7,7 @@ import Foundation
 
 /// A safetensors file opened for reading. Opening it reads and validates the header; numbers are read when asked for.
 public final class SafetensorsFile: Sendable {
+  /// The file.
   public let url: URL
   /// The header's `__metadata__`, in its order.
   public let metadata: [JSON.Member]

@@ -12,12 +12,15 @@ import LoRATensors
 public struct SafetensorsHeader: Sendable {
   /// A tensor and where its bytes lie, counted from the end of the header.
   public struct Entry: Sendable {
+    /// Its name, number format and shape.
     public let info: TensorInfo
+    /// Where its bytes lie, from the end of the header.
     public let range: Range<Int>
   }
 
   /// In the order of their bytes.
   public let entries: [Entry]
+  /// `__metadata__`, in its order: keys and texts.
   public let metadata: [JSON.Member]
   /// Where the tensors' bytes begin in the file.
   public let dataOffset: Int

@@ -1,6 +1,6 @@
 // Questions that take all of a tensor's bytes, asked without holding them.
 
-import CKernels
+import LoRACKernels
 import Foundation
 
 extension StoredTensor {

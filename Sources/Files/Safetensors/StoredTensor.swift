@@ -1,6 +1,6 @@
 // A tensor as it is stored: bytes in some number format, in a mapped file or in memory, read as float32 when asked.
 
-import CKernels
+import LoRACKernels
 import Foundation
 import LoRATensors
 
@@ -8,6 +8,7 @@ import LoRATensors
 ///
 /// Copying one copies no numbers. Read it whole as a `Tensor`, or piece by piece where memory must stay small.
 public struct StoredTensor: @unchecked Sendable {
+  /// Its name, number format and shape.
   public var info: TensorInfo
   /// Keeps the bytes alive: a mapped file, or memory of our own.
   private let owner: AnyObject
@@ -48,9 +49,13 @@ public struct StoredTensor: @unchecked Sendable {
     bytes = UnsafeRawBufferPointer(memory.bytes)
   }
 
+  /// The name by which its file knows it.
   public var name: String { info.name }
+  /// The length of every axis; empty for a scalar.
   public var shape: [Int] { info.shape }
+  /// How its numbers are stored.
   public var format: NumberFormat { info.format }
+  /// How many numbers it holds.
   public var count: Int { info.count }
 
   /// The same numbers under another name.

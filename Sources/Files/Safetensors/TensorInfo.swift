@@ -4,7 +4,9 @@ import LoRATensors
 
 /// What a file says about a tensor, without its numbers.
 public struct TensorInfo: Equatable, Sendable {
+  /// The tensor's name in the file.
   public var name: String
+  /// How its numbers are stored.
   public var format: NumberFormat
   /// Row-major; empty for a scalar.
   public var shape: [Int]

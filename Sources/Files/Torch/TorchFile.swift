@@ -8,6 +8,7 @@ import Foundation
 
 /// A file of tensors that torch.save wrote.
 public struct TorchFile: Sendable {
+  /// The file.
   public let url: URL
   /// The texts that stand beside the tensors.
   public let metadata: [JSON.Member]

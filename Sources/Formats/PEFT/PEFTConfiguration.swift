@@ -11,16 +11,22 @@ import LoRAFiles
 public struct PEFTConfiguration: Equatable, Sendable {
   /// Which biases of the base model an adapter brings along.
   public enum Bias: String, Sendable {
+    /// None: all stay the base's.
     case none
+    /// Every bias of the model is trained and saved.
     case all
+    /// Those of the adapted modules alone.
     case loraOnly = "lora_only"
   }
 
   /// A rank or an alpha for the modules whose path ends in what `key` matches.
   public struct Exception<Value: Equatable & Sendable>: Equatable, Sendable {
+    /// A regular expression as Python reads it, for the end of a path.
     public var key: String
+    /// The rank or the alpha of what matches.
     public var value: Value
 
+    /// An exception for the paths that `key` matches.
     public init(_ key: String, _ value: Value) {
       self.key = key
       self.value = value
@@ -29,8 +35,11 @@ public struct PEFTConfiguration: Equatable, Sendable {
 
   /// `peft_type`: "LORA", "LOHA", …
   public var peftType = "LORA"
+  /// r, where no exception says otherwise.
   public var rank = 8
+  /// α, where no exception says otherwise.
   public var alpha = 8.0
+  /// α/r, or α/√r where the file says `use_rslora`.
   public var scaling = Scaling.standard
   /// DoRA: direction and magnitude apart.
   public var usesMagnitudes = false
@@ -38,24 +47,30 @@ public struct PEFTConfiguration: Equatable, Sendable {
   package var hasLoHaCores = false
   /// B has a bias of its own.
   public var hasLoRABias = false
+  /// Which biases the adapter brings along.
   public var bias = Bias.none
   /// The base's weights are stored as [in, out] (GPT-2's Conv1D).
   public var isFanInFanOut = false
+  /// Which modules are adapted, which are brought whole.
   public var selection = ModuleSelection()
   /// A saved module that is tied to another (input embedding and output layer) stays tied to it.
   public var ensuresWeightTying = false
   /// The first key that matches counts.
   public var rankExceptions: [Exception<Int>] = []
+  /// The same for α: the first key that matches counts.
   public var alphaExceptions: [Exception<Double>] = []
   /// Dropout of the adapter's input in training.
   public var dropout = 0.0
+  /// `task_type`, by which peft chooses its model class: "SEQ_CLS", "CAUSAL_LM", …
   public var taskType: String?
+  /// `base_model_name_or_path`: what the adapter was trained on, as its maker wrote it.
   public var baseModel: String?
   /// `init_lora_weights`: a Boolean or a method's name.
   public var initialization: JSON = true
   /// All fields as they were read, the typed ones included, in the file's order.
   public private(set) var fields: JSON = .object([])
 
+  /// A LoRA of rank 8 and α 8 on what peft takes for the model's type: peft's defaults.
   public init() {}
 }
 

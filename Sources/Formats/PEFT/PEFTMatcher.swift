@@ -31,6 +31,7 @@ public struct PEFTMatcher: Sendable {
     }
   }
 
+  /// Whether the configuration puts an adapter on the module at `path`.
   public func targets(_ path: String) throws -> Bool {
     try Self.named(file) { () throws(PythonPatternError) in try selection.targets(path) }
   }
@@ -41,10 +42,12 @@ public struct PEFTMatcher: Sendable {
   /// The entries of a list of targets that match none of `paths`.
   func unusedTargets(among paths: [String]) -> [String] { selection.unusedTargets(among: paths) }
 
+  /// The rank that it gives the module at `path`: the first exception that matches, else the general one.
   public func rank(of path: String) throws -> Int {
     try index(of: path, in: ranks).map { configuration.rankExceptions[$0].value } ?? configuration.rank
   }
 
+  /// The α that it gives the module at `path`: the first exception that matches, else the general one.
   public func alpha(of path: String) throws -> Double {
     try index(of: path, in: alphas).map { configuration.alphaExceptions[$0].value } ?? configuration.alpha
   }

@@ -41,6 +41,9 @@ public final class PEFTWriter: @unchecked Sendable {
   /// Writes a tensor that all modules share, under its own name.
   func append(shared tensor: StoredTensor) throws { try weights.append(tensor) }
 
+  /// Writes the configuration, reads the folder again by peft's rules, and gives it its name.
+  ///
+  /// - Throws: ``CheckpointError`` where a module's rank or scale would not be what was meant; nothing is left then.
   public func finish(_ configuration: PEFTConfiguration) throws {
     try weights.finish()
     try OutputFile.write(

@@ -7,6 +7,7 @@ import LoRAFiles
 
 /// One change of prefix for all paths.
 public enum PathRenaming: Equatable, Sendable, CustomStringConvertible {
+  /// Paths are the base's already, or differ by more than a prefix.
   case none
   /// Drops this prefix, dot included, from the adapter's paths.
   case dropping(String)

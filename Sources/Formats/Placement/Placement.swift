@@ -9,6 +9,7 @@ import LoRAFiles
 public struct Placement: Sendable {
   /// A module that has its place.
   public struct Item: Sendable {
+    /// What the adapter does to it.
     public let module: StoredModule
     /// The stored tensors that make up its weight.
     public let places: [WeightPlace]
@@ -18,6 +19,7 @@ public struct Placement: Sendable {
     public let isTransposed: Bool
   }
 
+  /// The modules that have their place, in the adapter's order.
   public let items: [Item]
   /// Weights that the adapter brings whole, under the base's names; new ones are added to it.
   public let replacements: [(tensor: StoredTensor, isNew: Bool)]

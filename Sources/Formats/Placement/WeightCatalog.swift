@@ -7,7 +7,9 @@ import LoRANetworks
 
 /// A model's weights by name, and what they may be called.
 public struct WeightCatalog: Sendable {
+  /// What is known of a weight without reading it.
   public struct Entry: Sendable {
+    /// As stored.
     public let shape: [Int]
     /// nil in memory, where everything can be read.
     public let format: NumberFormat?
@@ -17,7 +19,9 @@ public struct WeightCatalog: Sendable {
 
   /// For messages.
   public let title: String
+  /// The two embeddings that are one tensor; nil where none are.
   public let tied: TiedEmbeddings?
+  /// What the model class calls what files call otherwise.
   public let architecture: NameTable
   /// Whether a configuration says what the model is.
   public let hasConfiguration: Bool

@@ -14,6 +14,7 @@ public struct WeightPlace: Equatable, Sendable {
   /// Whether the tensor is stored as [in, out], as OpenCLIP stores its `text_projection`; rows are then `nil`.
   public var isTransposed: Bool
 
+  /// A place in the stored tensor of that name: by default all of it, for all of the module's weight.
   public init(
     tensor: String, tensorRows: Range<Int>? = nil, moduleRows: Range<Int>? = nil, isTransposed: Bool = false
   ) {

@@ -8,13 +8,21 @@ public struct TokenBatch: Sendable, Equatable {
   public var segments: [Int32]
   /// By row: how many ids are not padding.
   public var lengths: [Int]
+  /// The length of every row, padding included.
   public var columns: Int
   /// Which end of a row its padding lies at.
   public var side: Side
 
+  /// How many texts there are.
   public var rows: Int { lengths.count }
 
-  public enum Side: String, Sendable { case left, right }
+  /// An end of a row.
+  public enum Side: String, Sendable {
+    /// Before the text.
+    case left
+    /// After the text.
+    case right
+  }
 
   /// Lays the encodings out in rows.
   ///

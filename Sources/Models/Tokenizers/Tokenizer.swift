@@ -82,6 +82,7 @@ public struct Tokenizer: Sendable {
 
   /// How many special tokens stand before a text's own, and how many there are in all.
   var specialsBefore: Int { postProcessor.single.prefix { if case .token = $0 { true } else { false } }.count }
+  /// How many special tokens a single text gets.
   public var specialCount: Int { postProcessor.addedCount(isPair: false) }
 
   /// What `body` makes of each text.
@@ -191,12 +192,14 @@ public struct Tokenizer: Sendable {
 
 /// The ids of a text.
 public struct Encoding: Sendable, Equatable {
+  /// The ids, special tokens included.
   public var ids: [Int32]
   /// The segment of each id (BERT's token types): 0 for the first text, 1 for the second where the template says so.
   public var segments: [Int32]
   /// How many ids were cut off to keep to the maximum length.
   public var removedCount: Int
 
+  /// Ids with a segment each.
   public init(ids: [Int32], segments: [Int32], removedCount: Int = 0) {
     (self.ids, self.segments, self.removedCount) = (ids, segments, removedCount)
   }
@@ -204,14 +207,22 @@ public struct Encoding: Sendable, Equatable {
 
 /// The ids of the tokens with a role, where the tokenizer has them.
 public struct SpecialTokens: Sendable, Equatable {
+  /// Begins a text: `<s>`.
   public var beginning: Int32?
+  /// Ends a text: `</s>`.
   public var end: Int32?
+  /// Fills a row up: `[PAD]`.
   public var padding: Int32?
+  /// Stands for what the vocabulary does not have: `[UNK]`.
   public var unknown: Int32?
+  /// Begins what is to be classified: `[CLS]`.
   public var classification: Int32?
+  /// Ends each of two texts: `[SEP]`.
   public var separator: Int32?
+  /// Stands for what is to be guessed: `[MASK]`.
   public var mask: Int32?
 
+  /// Ids by role; nil for a role that no token has.
   public init(
     beginning: Int32? = nil, end: Int32? = nil, padding: Int32? = nil, unknown: Int32? = nil,
     classification: Int32? = nil, separator: Int32? = nil, mask: Int32? = nil

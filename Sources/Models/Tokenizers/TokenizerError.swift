@@ -7,6 +7,7 @@ public struct TokenizerError: Error, Equatable, CustomStringConvertible {
   /// What was found there and what was expected.
   public var message: String
 
+  /// An error about a place in a file.
   public init(file: String = "tokenizer.json", place: String = "", _ message: String) {
     self.file = file
     self.place = place

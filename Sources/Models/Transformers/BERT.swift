@@ -11,14 +11,23 @@ import LoRATensors
 
 /// The shape of a BERT, from its config.json.
 public struct BERTConfiguration: Sendable {
+  /// How many tokens it knows.
   public var vocabulary: Int
+  /// The length of a token's vector.
   public var hidden: Int
+  /// How many layers there are.
   public var layers: Int
+  /// How many attention heads a layer has; they divide `hidden`.
   public var heads: Int
+  /// The width of a layer's feed-forward part.
   public var intermediate: Int
+  /// The most tokens of a sequence.
   public var positions: Int
+  /// How many kinds of segments there are (BERT's token types).
   public var segments: Int
+  /// Added to the variance in layer norms.
   public var epsilon: Double
+  /// The standard deviation with which a new classifier is drawn.
   public var initializerRange: Double
   /// The names of the classes of a classifier, where the folder has one.
   public var labels: [String]?
@@ -52,6 +61,7 @@ public final class BERT: Module {
   let embeddings: Embeddings
   let encoder: Encoder
   let pooler: Pooler?
+  /// Its shape.
   public let configuration: BERTConfiguration
   /// Whether layers are computed again for the gradient instead of being kept: less memory, more time.
   public var recomputes = false
@@ -244,7 +254,9 @@ extension BERT {
 
 /// A classifier of texts: the pooled vector through one linear map (`BertForSequenceClassification`).
 public final class BERTClassifier: Module {
+  /// The encoder.
   public let bert: BERT
+  /// From the pooled vector to one logit a class.
   public let classifier: Linear
   /// The names of the classes.
   public let labels: [String]

@@ -11,12 +11,19 @@ import LoRATensors
 
 /// The shape of a GPT-2, from its config.json.
 public struct GPT2Configuration: Sendable {
+  /// How many tokens it knows.
   public var vocabulary: Int
+  /// The length of a token's vector.
   public var hidden: Int
+  /// How many layers there are.
   public var layers: Int
+  /// How many attention heads a layer has; they divide `hidden`.
   public var heads: Int
+  /// The width of a layer's feed-forward part.
   public var intermediate: Int
+  /// The most tokens of a sequence.
   public var positions: Int
+  /// Added to the variance in layer norms.
   public var epsilon: Double
   let activation: Activation
 
@@ -43,6 +50,7 @@ public struct GPT2Configuration: Sendable {
 /// `GPT2LMHeadModel`.
 public final class GPT2: LanguageModel {
   let transformer: Transformer
+  /// Its shape.
   public let configuration: GPT2Configuration
   public var recomputes = false
 

@@ -15,6 +15,7 @@ public struct SamplingOptions: Sendable, Equatable {
   /// Logits of tokens that occurred are divided (where positive) or multiplied by this (Keskar et al. 2019).
   public var repetitionPenalty: Float = 1
 
+  /// The likeliest token each time.
   public init() {}
 
   /// Draws a token.

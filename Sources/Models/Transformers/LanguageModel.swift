@@ -6,6 +6,7 @@ import LoRATensors
 
 /// A decoder that predicts the next token.
 public protocol LanguageModel: Module {
+  /// How many tokens it knows; ids are below that.
   var vocabulary: Int { get }
   /// The longest sequence that it can read.
   var positions: Int { get }
@@ -58,6 +59,7 @@ extension LanguageModel {
 
 /// What stands in the place of a target that does not count.
 public enum LanguageModelTarget {
+  /// PyTorch's `ignore_index`.
   public static let ignored = -100
 }
 
@@ -65,10 +67,12 @@ public enum LanguageModelTarget {
 public final class KeyValueCache {
   /// How many tokens it holds.
   public private(set) var count = 0
+  /// How many tokens it has room for.
   public let capacity: Int
   private var keys: [Tensor]  // by layer: [capacity, heads, size]
   private var values: [Tensor]
 
+  /// An empty cache, whose memory is taken at once.
   public init(for model: some LanguageModel, capacity: Int) {
     let shape = model.cacheShape
     self.capacity = capacity

@@ -13,17 +13,27 @@ import LoRATensors
 public struct LlamaConfiguration: Sendable {
   static let types = ["llama", "mistral", "qwen2"]
 
+  /// How many tokens it knows.
   public var vocabulary: Int
+  /// The length of a token's vector.
   public var hidden: Int
+  /// How many layers there are.
   public var layers: Int
+  /// How many heads of queries a layer has.
   public var heads: Int
+  /// How many heads of keys and values; each serves heads / keyHeads heads of queries.
   public var keyHeads: Int
+  /// The length of a head's vectors.
   public var headSize: Int
+  /// The width of a layer's feed-forward part.
   public var intermediate: Int
+  /// The most tokens of a sequence.
   public var positions: Int
+  /// Added to the mean of squares in RMS norms.
   public var epsilon: Double
   /// Whether query, key and value have a bias, and whether the attention's output has one.
   public var hasBias: (queryKeyValue: Bool, output: Bool)
+  /// Whether the feed-forward parts have biases.
   public var hasFeedForwardBias: Bool
   /// Whether the logits come from the embedding table.
   public var isTied: Bool
@@ -69,6 +79,7 @@ public struct LlamaConfiguration: Sendable {
 public final class Llama: LanguageModel {
   let model: Decoder
   let outputProjection: Linear?
+  /// Its shape.
   public let configuration: LlamaConfiguration
   public var recomputes = false
 

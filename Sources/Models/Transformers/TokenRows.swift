@@ -6,8 +6,10 @@ public struct TokenRows: Sendable {
   public let ids: [Int]
   /// The segment of each row (BERT's token type).
   public let segments: [Int]
+  /// Which rows are which sequence.
   public let packing: Packing
 
+  /// The sequences that a tokenizer made, with their segments.
   public init(_ encodings: [Encoding]) {
     ids = encodings.flatMap { $0.ids.map(Int.init) }
     segments = encodings.flatMap { $0.segments.map(Int.init) }
@@ -21,5 +23,6 @@ public struct TokenRows: Sendable {
     packing = Packing(lengths: ids.map(\.count))
   }
 
+  /// The most tokens of a sequence.
   public var longest: Int { packing.lengths.max() ?? 0 }
 }

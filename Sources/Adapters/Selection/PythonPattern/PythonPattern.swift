@@ -96,6 +96,7 @@ public struct PythonPatternError: Error, Equatable, CustomStringConvertible {
     case tooComplex
   }
 
+  /// Whether Python would refuse the pattern too.
   public let kind: Kind
   /// The pattern that the error is about.
   public var pattern: String

@@ -82,6 +82,15 @@ struct ModuleSummaryTests {
     #expect(rows[5].type == "LoRA “mine”, rank 1, scale 1.0" && rows[5].depth == 2)
   }
 
+  @Test("The layers of a sequence stand below each other by their places")
+  mutating func sequential() {
+    let model = Sequential(
+      Linear(inputs: 2, outputs: 3, using: &generator), Activation.relu, Linear(inputs: 3, outputs: 4, using: &generator))
+    let rows = model.summary.rows
+    #expect(rows.map(\.name) == ["0", "1", "2"])
+    #expect(rows.map(\.count) == [9, 0, 16])
+  }
+
   @Test("A layer by itself is one row, and a module without parameters none")
   mutating func small() {
     final class Nothing: Module {}
