@@ -54,7 +54,8 @@ def main(arguments) -> int:
     if packages:
         environment["SWIFT_KERNEL_PACKAGES"] = os.pathsep.join(map(str, packages))
     specification = {
-        "argv": [sys.executable, str(Path(__file__).resolve().with_name("__main__.py")), "-f", "{connection_file}"],
+        # As ipykernel itself is started: its debugger warns of Python's frozen modules in every console.
+        "argv": [sys.executable, "-Xfrozen_modules=off", str(Path(__file__).resolve().with_name("__main__.py")), "-f", "{connection_file}"],
         "display_name": options.display_name,
         "language": "swift",
         "interrupt_mode": "message",
