@@ -89,16 +89,15 @@ bench: dependencies
 test-bench: dependencies
 	SWIFT=$(SWIFT) PYTHON=$(PYTHON) Benchmarks/run.sh --shortest
 
-$(JUPYTER): JupyterKernel/requirements.txt
+$(JUPYTER): JupyterKernel/pyproject.toml
 	@Scripts/install-dependencies.sh --python
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check -r JupyterKernel/requirements.txt
+	.venv/bin/pip install --quiet --disable-pip-version-check --editable './JupyterKernel[development]'
 	@touch $@
 
 # Builds the kernel's worker and the library for cells; nothing is done where both are current.
 notebook-kernel: dependencies $(JUPYTER)
-	cd JupyterKernel && ../.venv/bin/python -m swift_kernel install --sys-prefix --name swift-lora \
-	  --display-name "Swift (LoRA)" --package ..
+	.venv/bin/python -m swift_kernel install --sys-prefix --name swift-lora --display-name "Swift (LoRA)" --package .
 
 # JupyterLab shows the figures of notebooks that it trusts.
 notebooks: notebook-kernel
@@ -131,7 +130,7 @@ docs: dependencies
 	  $(FLOORS:%=--target LoRA%) --enable-experimental-combined-documentation --warnings-as-errors \
 	  --transform-for-static-hosting --hosting-base-path swift-lora --output-path $(DOCS)
 
-SOURCES = Package.swift Sources Tests Examples Benchmarks/Package.swift Benchmarks/Sources JupyterKernel/Worker
+SOURCES = Package.swift Sources Tests Examples Benchmarks/Package.swift Benchmarks/Sources JupyterKernel/swift_kernel/Worker
 # The C is checked where clang-format is installed; versions 14 to 19 agree on it.
 C_SOURCES = $(wildcard Sources/CKernels/*.[ch] Sources/CKernels/include/*.h Tests/Kernels/*.c)
 

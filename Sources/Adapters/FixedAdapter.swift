@@ -29,6 +29,7 @@ public final class FixedAdapter: StorableAdapter {
     isEnabled = other.isEnabled
   }
 
+  public var description: String { described(method.name) }
   public func value(of original: Tensor) -> Tensor { transform(original.detached, rows: 0..<original.shape[0]) }
 
   public func adjust(output: Tensor, input: Tensor, weight: () -> Tensor) -> Tensor {

@@ -5,7 +5,7 @@ import LoRATensors
 /// A module is a class whose stored properties hold parameters and other modules: as they are, or in optionals, arrays,
 /// dictionaries, tuples and structs of these. They are found by reflection, each once, in the order of declaration
 /// (dictionaries: of their keys), and named by the path of properties: `hidden1.weight`, `layers.0.query.bias`. Nothing
-/// needs to be registered.
+/// needs to be registered. A notebook shows a module's `summary`.
 ///
 /// ```swift
 /// final class TwoLayers: Module {
@@ -19,7 +19,7 @@ import LoRATensors
 ///   func callAsFunction(_ x: Tensor) -> Tensor { output(hidden(x).relu()) }
 /// }
 /// ```
-public protocol Module: AnyObject {
+public protocol Module: AnyObject, CustomPlaygroundDisplayConvertible {
   /// The name of a stored property in paths; identity unless a model follows the names of a file format. An empty name
   /// adds nothing to a path.
   static func pathComponent(ofProperty property: String) -> String

@@ -11,7 +11,7 @@ import Testing
     func every20th(_ images: LabelledImages) -> LabelledImages {
       images.selecting(stride(from: 0, to: images.count, by: 20))
     }
-    var settings = DigitExperiment.Settings.forSample
+    var settings = DigitExperiment.Settings(for: digits.train)
     settings.hidden = (24, 12)
     settings.seed = 3
     settings.steps = 25

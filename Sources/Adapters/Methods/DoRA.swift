@@ -18,6 +18,7 @@ public final class DoRA: StorableAdapter {
   private let squares: (weight: Tensor, squares: Tensor)
 
   public var name: String { lora.name }
+  public var description: String { described("DoRA") + ", rank \(lora.rank), scale \(lora.scale)" }
 
   /// - Parameters:
   ///   - lora: the direction's adapter.

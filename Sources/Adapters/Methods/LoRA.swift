@@ -43,6 +43,7 @@ public final class LoRA: StorableAdapter, RowParametrization {
   public var rank: Int { a.shape[0] }
   /// s: what B A is multiplied by.
   public var scale: Float { scaling.scale(rank: rank, alpha: alpha) }
+  public var description: String { described("LoRA") + ", rank \(rank), scale \(scale)" }
 
   /// An adapter with given factors.
   public init(

@@ -53,7 +53,7 @@ struct DigitsCommand: AsyncParsableCommand {
   var batchSize = 10
 
   @Option(help: "Seed of everything random. The same seed gives the same bits, at any number of threads.")
-  var seed: UInt64 = 0
+  var seed = DigitExperiment.Settings().seed
 
   @Option(help: "Sizes of the two hidden layers.")
   var hidden = "1000,2000"
@@ -168,8 +168,7 @@ extension DigitsCommand {
   }
 
   private func settings(for digits: MNIST) throws -> DigitExperiment.Settings {
-    // A small training set needs several passes, at a lower rate, before the base reads well: see docs/digits.md.
-    var settings = digits.train.count < 20_000 ? DigitExperiment.Settings.forSample : DigitExperiment.Settings()
+    var settings = DigitExperiment.Settings(for: digits.train)
     settings.hidden = try HiddenSizes(hidden).sizes
     if let epochs { settings.epochs = epochs }
     settings.steps = steps

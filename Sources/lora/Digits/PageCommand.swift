@@ -52,7 +52,7 @@ struct PageCommand: AsyncParsableCommand {
   func run() async throws {
     for path in [page, numbers] { try path.map(checkWritable) }
     let digits = try MNIST.sample()
-    var settings = DigitExperiment.Settings.forSample
+    var settings = DigitExperiment.Settings(for: digits.train)
     settings.hidden = try HiddenSizes(hidden).sizes
     settings.seed = UInt64(seed)
     let hardlySeen = digits.train.indices(ofLabel: digit).dropFirst(Self.seenOfTheDigit)

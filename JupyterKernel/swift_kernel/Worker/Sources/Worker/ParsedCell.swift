@@ -17,6 +17,13 @@ struct ParsedCell {
         case .declaration, .importDeclaration: false
         }
       }
+
+      var isVariables: Bool {
+        if case .variables = self { true } else { false }
+      }
+
+      /// Whether a later cell can notice that it was there.
+      var isNoticed: Bool { isVariables || !isCode }
     }
 
     let kind: Kind
@@ -30,6 +37,11 @@ struct ParsedCell {
 
   let source: [UInt8]
   let items: [Item]
+  let names: CellNames
+  /// Whether there may be more than `items`: the parser tells nothing of what stands between `#if` and `#endif`.
+  private let hidesItems: Bool
+  /// Whether it ends with a function of which only the first line is there.
+  let endsWithoutBody: Bool
 
   /// - Parameter tree: what `swift-frontend -dump-parse -dump-ast-format json` prints.
   /// - Returns: nil if the tree is not as expected; the compiler then has errors to tell.
@@ -45,6 +57,9 @@ struct ParsedCell {
     let starts = tops.map { Self.start(of: $0, in: source) }
     guard starts == starts.sorted(), starts.allSatisfy({ $0 <= source.count }) else { return nil }
     self.source = source
+    self.hidesItems = String(decoding: source, as: UTF8.self).contains(/#if\b/)
+    self.names = CellNames(declaredIn: nodes, areAllKnown: !hidesItems)
+    self.endsWithoutBody = tops.last.map { $0["_kind"] as? String == "func_decl" && $0["body"] == nil } ?? false
     self.items = tops.indices.map { index in
       Item(
         kind: Self.kind(of: tops[index]), start: starts[index],
@@ -52,6 +67,9 @@ struct ParsedCell {
         awaits: Self.awaits(tops[index]) || Self.iteratesAsynchronously(tops[index], in: source))
     }
   }
+
+  var hasVariables: Bool { items.contains(where: \.kind.isVariables) }
+  var declaresAnything: Bool { hidesItems || items.contains(where: \.kind.isNoticed) }
 
   /// Where an item starts, its attributes and modifiers included.
   private static func start(of node: [String: Any], in source: [UInt8]) -> Int {

@@ -4,11 +4,10 @@ struct RewrittenCell {
   let text: String
   /// Whether it would mean something else without the rewriting.
   let awaits: Bool
-  let hasVariables: Bool
 
   init(_ cell: ParsedCell) throws {
     var edits: [Edit] = []
-    let lastVariables = cell.items.lastIndex { if case .variables = $0.kind { true } else { false } }
+    let lastVariables = cell.items.lastIndex(where: \.kind.isVariables)
     // Before code and not before a declaration, which a mark would part from its documentation.
     let marked = lastVariables.flatMap { last in cell.items.indices.first { $0 > last && cell.items[$0].kind.isCode } }
     let endsSilently = Self.endsWithSemicolon(cell.source)
@@ -63,7 +62,6 @@ struct RewrittenCell {
     bytes.append(0x0A)
     self.text = String(decoding: bytes, as: UTF8.self)
     self.awaits = cell.items.contains(where: \.awaits)
-    self.hasVariables = lastVariables != nil
   }
 
   /// Text to insert; at one offset, what closes an item comes first, and what opens the next one last.

@@ -28,7 +28,7 @@ final class Session {
   let products: URL
   var packages: PackageShelf
   /// The modules of the cells whose definitions are in scope, each of which re-exports the one before it.
-  private var chain: [String] = []
+  private var chain: [(module: String, names: CellNames)] = []
   private var usedNames: Set<String> = []
   /// Imports of cells that are not in the chain.
   private var carriedImports: [String] = []
@@ -51,6 +51,7 @@ final class Session {
         return ["status": "ok"]
       case .complete(let code, let offset): return completion.complete(code, offset: offset)
       case .inspect(let code, let offset): return completion.inspect(code, offset: offset)
+      case .isComplete(let code): return try Completeness(of: code, in: self).reply
       case .prepare:
         try packages.build(with: toolchain)
         return ["status": "ok"]
@@ -81,30 +82,42 @@ final class Session {
     let folder = scratch.appendingPathComponent(name)
     try Disk.makeFolder(folder)
     let main = folder.appendingPathComponent("main.swift")
-    let head = accessImports + "#sourceLocation(file: \"main.swift\", line: 1)\n"
     try Disk.write(code, to: main)
 
-    let parse = try frontend(
-      ["-dump-parse", "-dump-ast-format", "json", "-suppress-warnings", "-enable-bare-slash-regex", main.path])
+    let parse = try parse(main)
     guard parse.succeeded, let parsed = ParsedCell(source: code, tree: parse.output) else {
       throw Diagnostics(output: parse.output).failure(title: title, source: code, output: parse.output)
     }
     let ownImports = try self.imports(of: parsed)
     let rewritten = try RewrittenCell(parsed)
     try Disk.write(preamble(of: name, imports: ownImports), to: folder.appendingPathComponent("preamble.swift"))
-    try compile(rewritten, head: head, code: code, in: folder, as: name, title: title)
+    try compile(parsed, rewritten, code: code, in: folder, as: name, title: title)
     try link(folder, as: name)
-    try load(name, from: folder, title: title, source: code, imports: ownImports, hasVariables: rewritten.hasVariables)
+    try load(parsed, name, from: folder, title: title, source: code, imports: ownImports)
+  }
+
+  /// What the parser says of a file: its tree as JSON, or what is wrong.
+  func parse(_ file: URL) throws -> Subprocess {
+    try frontend(
+      ["-dump-parse", "-dump-ast-format", "json", "-suppress-warnings", "-enable-bare-slash-regex"]
+        + ["-diagnostic-style", "llvm", "-no-color-diagnostics", file.path])
   }
 
   /// Compiles the rewritten cell; where that fails, tells the errors of the cell as it was written.
   private func compile(
-    _ rewritten: RewrittenCell, head: String, code: String, in folder: URL, as name: String, title: String
+    _ cell: ParsedCell, _ rewritten: RewrittenCell, code: String, in folder: URL, as name: String, title: String
   ) throws {
     let main = folder.appendingPathComponent("main.swift")
+    let start = "#sourceLocation(file: \"main.swift\", line: 1)\n"
+    let access = accessImports(for: CellNames.words(of: cell.source))
     var flags: [String] = []
-    try Disk.write(head + rewritten.text, to: main)
+    try Disk.write(access + start + rewritten.text, to: main)
     var compiled = try compile(folder, as: name, flags)
+    let head = accessImports() + start
+    if !compiled.succeeded && head != access + start {
+      try Disk.write(head + rewritten.text, to: main)
+      compiled = try compile(folder, as: name, flags)
+    }
     if !compiled.succeeded && compiled.output.contains("must be declared public because it matches a requirement") {
       // A type of another cell counts as public here, so that its new conformances would have to say `public`.
       flags = ["-disable-access-control"]
@@ -115,7 +128,9 @@ final class Session {
     try Disk.write(head + code + "\n", to: main)
     let checked = try frontend(["-typecheck"] + flags + sharedFlags(folder, as: name))
     if !checked.succeeded {
-      throw Diagnostics(output: checked.output).failure(title: title, source: code, output: checked.output)
+      let diagnostics = Diagnostics(output: checked.output)
+      let hint = try hint(for: diagnostics, typechecking: flags + sharedFlags(folder, as: name))
+      throw diagnostics.failure(title: title, source: code, output: checked.output, hint: hint)
     }
     // The cell is sound, but its last value can't be shown: it is run without.
     if !rewritten.awaits { compiled = try compile(folder, as: name, flags) }
@@ -124,8 +139,17 @@ final class Session {
     }
   }
 
+  /// `import Foundation`, where that alone mends the first error.
+  private func hint(for diagnostics: Diagnostics, typechecking flags: [String]) throws -> String? {
+    guard let first = diagnostics.entries.first, diagnostics.missesAName else { return nil }
+    let checked = try frontend(["-typecheck", "-import-module", "Foundation"] + flags)
+    let remaining = Diagnostics(output: checked.output).entries
+    guard !remaining.contains(where: { ($0.line, $0.column) == (first.line, first.column) }) else { return nil }
+    return "Foundation has this: add `import Foundation` at the top of the cell."
+  }
+
   private func load(
-    _ name: String, from folder: URL, title: String, source: String, imports: [String], hasVariables: Bool
+    _ cell: ParsedCell, _ name: String, from folder: URL, title: String, source: String, imports: [String]
   ) throws {
     let library = folder.appendingPathComponent("\(name).so")
     guard let handle = dlopen(library.path, RTLD_NOW | RTLD_GLOBAL), let symbol = dlsym(handle, "\(name)_main") else {
@@ -133,20 +157,22 @@ final class Session {
       throw CellFailure(name: "Load error", message: "\(title) was compiled but could not be loaded: \(reason)")
     }
     notebook_add_code(symbol, true)
-    Definitions.shared.complete = !hasVariables
+    Definitions.shared.complete = !cell.hasVariables
     typealias Arguments = UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
     let entry = unsafeBitCast(symbol, to: (@convention(c) (Int32, Arguments?) -> Int32).self)
+    Stopwatch.shared.reset()
     var outcome = notebook_run(entry)
+    Stopwatch.shared.stop()
     fflush(nil)
     if outcome.ending == notebook_finished && notebook_interrupt_requested() {
       outcome.ending = notebook_interrupted  // the interrupt ended a call that waited, such as sleep
     }
     let isKept = Definitions.shared.complete
-    if outcome.ending == notebook_finished || isKept {
-      chain.append(name)
-      carriedImports = []
-    } else {
+    if !isKept && outcome.ending != notebook_finished {
       carriedImports += imports
+    } else if cell.declaresAnything {
+      chain.append((module: name, names: cell.names))
+      carriedImports = []
     }
     if outcome.ending != notebook_finished {
       throw Ending(outcome: outcome, title: title, name: name, source: source, isKept: isKept, session: self).failure
@@ -178,11 +204,12 @@ final class Session {
   }
 
   /// The newest module in scope.
-  var newestModule: String { chain.last ?? "Notebook" }
+  var newestModule: String { chain.last?.module ?? "Notebook" }
 
-  /// Access to what earlier cells declare.
-  var accessImports: String {
-    chain.map { "@_private(sourceFile: \"main.swift\") import enum \($0)._Marker\($0)\n" }.joined()
+  /// Access to what earlier cells declare: those that declare one of the words, or all.
+  func accessImports(for words: Set<String>? = nil) -> String {
+    chain.filter { link in words.map(link.names.concern) ?? true }
+      .map { "@_private(sourceFile: \"main.swift\") import enum \($0.module)._Marker\($0.module)\n" }.joined()
   }
 
   private func preamble(of name: String, imports: [String]) -> String {

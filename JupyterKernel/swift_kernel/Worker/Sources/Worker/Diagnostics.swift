@@ -45,10 +45,18 @@ struct Diagnostics {
     ),
   ]
 
+  /// Whether a name is not found that some import might bring.
+  var missesAName: Bool {
+    entries.contains {
+      $0.severity == "error" && $0.message.firstMatch(of: /cannot find|no member|no such|no exact/) != nil
+    }
+  }
+
   /// - Parameters:
   ///   - title: how to name the cell, such as "Cell 5".
   ///   - source: the cell as the user wrote it.
-  func failure(title: String, source: String, output: String) -> CellFailure {
+  ///   - hint: what its reader can do.
+  func failure(title: String, source: String, output: String, hint: String? = nil) -> CellFailure {
     let lines = source.split(separator: "\n", omittingEmptySubsequences: false)
     var traceback: [String] = []
     var shown = 0
@@ -74,6 +82,7 @@ struct Diagnostics {
     for (sign, hint) in Self.hints where entries.contains(where: { $0.message.contains(sign) }) {
       traceback.append(hint)
     }
+    traceback += hint.map { [$0] } ?? []
     traceback += remarks.prefix(10).map { "\(Style.red("error")): \($0)" }
     if traceback.isEmpty { traceback = output.split(separator: "\n").suffix(20).map(String.init) }
     let message = firstError ?? remarks.first ?? "the compiler failed"

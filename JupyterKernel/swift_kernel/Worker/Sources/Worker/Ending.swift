@@ -46,7 +46,9 @@ struct Ending {
     } else {
       reason = ""  // the Swift runtime has printed it; the kernel adds it
     }
-    var traceback = places.lines.prefix(12).map { place in
+    // The cell's own lines first, for they are its reader's; then those of packages, innermost first.
+    let lines = places.lines.filter(\.isOfCell) + places.lines.filter { !$0.isOfCell }
+    var traceback = lines.prefix(12).map { place in
       place.module == name
         ? "  at \(title), line \(place.line)" + quote(place.line, of: source)
         : "  at \(place.description)"
@@ -70,9 +72,8 @@ struct Backtrace {
     let module: String
     let file: String
     let line: Int
-    var description: String {
-      module.hasPrefix("Cell") && file.hasSuffix("main.swift") ? "\(module), line \(line)" : "\(file):\(line)"
-    }
+    var isOfCell: Bool { module.hasPrefix("Cell") && file.hasSuffix("main.swift") }
+    var description: String { isOfCell ? "\(module), line \(line)" : "\(file):\(line)" }
   }
 
   private(set) var runtimeFailure: String?

@@ -71,6 +71,7 @@ enum Request {
   case execute(code: String, count: Int)
   case complete(code: String, offset: Int)
   case inspect(code: String, offset: Int)
+  case isComplete(code: String)
 
   init?(line: Data) {
     guard let object = try? JSONSerialization.jsonObject(with: line) as? [String: Any] else { return nil }
@@ -88,6 +89,7 @@ enum Request {
     case "execute": self = .execute(code: code, count: object["count"] as? Int ?? 0)
     case "complete": self = .complete(code: code, offset: offset)
     case "inspect": self = .inspect(code: code, offset: offset)
+    case "is_complete": self = .isComplete(code: code)
     default: return nil
     }
   }

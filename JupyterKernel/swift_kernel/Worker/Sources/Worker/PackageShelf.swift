@@ -12,7 +12,7 @@ struct PackageShelf {
   private(set) var moduleFlags: [String] = []
   private var libraries: Set<String> = []
   /// The products of the packages that are loaded; empty for all.
-  private var loadedProducts: [URL: [String]] = [:]
+  private var loaded: [(origin: PackageOrigin, products: [String])] = []
   private var clangModules: Set<String> = []
   private let cache: URL
 
@@ -26,7 +26,7 @@ struct PackageShelf {
   /// Builds what `provide` would load.
   func build(with toolchain: Toolchain) throws {
     for package in unloaded {
-      _ = try PackageBuild(package: package, products: [], cache: cache, toolchain: toolchain).bringUpToDate()
+      _ = try PackageBuild(.folder(package), products: [], cache: cache, toolchain: toolchain).bringUpToDate()
     }
   }
 
@@ -34,24 +34,25 @@ struct PackageShelf {
   mutating func provide(module: String, with toolchain: Toolchain) throws {
     guard !unloaded.isEmpty, !toolchain.provides(module: module), module != "Notebook" else { return }
     while let package = unloaded.first {
-      try load(package: package, products: [], with: toolchain)
+      try load(.folder(package), products: [], with: toolchain)
       unloaded.removeFirst()
     }
   }
 
   /// - Parameter products: names of library products; empty for all of the package's.
-  mutating func load(package: URL, products: [String], with toolchain: Toolchain) throws {
-    let build = try PackageBuild(package: package, products: products, cache: cache, toolchain: toolchain)
-    if let loaded = loadedProducts[build.package] {
-      let others = Set(try build.productNames()).subtracting(loaded)
-      guard loaded.isEmpty || others.isEmpty else {
+  mutating func load(_ origin: PackageOrigin, products: [String], with toolchain: Toolchain) throws {
+    let build = PackageBuild(origin, products: products, cache: cache, toolchain: toolchain)
+    if let earlier = loaded.first(where: { $0.origin.location == origin.location }) {
+      let others = earlier.origin == origin ? Set(try build.productNames()).subtracting(earlier.products) : []
+      guard earlier.origin == origin, earlier.products.isEmpty || others.isEmpty else {
+        let lack = others.isEmpty ? "" : " without \(others.sorted().joined(separator: " and "))"
         throw CellFailure(
           name: "Package error",
-          message: "\(build.package.path) is loaded without \(others.sorted().joined(separator: " and ")). "
+          message: "\(earlier.origin.description) is loaded\(lack). "
             + "Restart the kernel and name all the products you need in one %package line.")
       }
-      if loaded == products, try build.bringUpToDate() {
-        print("\(build.package.lastPathComponent) was built anew; restart the kernel to use it.")
+      if earlier.products == products, try build.bringUpToDate() {
+        print("\(origin.name) was built anew; restart the kernel to use it.")
       }
       return
     }
@@ -60,35 +61,30 @@ struct PackageShelf {
     guard let handle = dlopen(library.path, RTLD_NOW | RTLD_GLOBAL) else {
       let reason = String(cString: dlerror())
       throw CellFailure(
-        name: "Package error", message: "\(package.path) was built but could not be loaded: \(reason)")
+        name: "Package error", message: "\(origin.description) was built but could not be loaded: \(reason)")
     }
     if let symbol = dlsym(handle, build.marker) { notebook_add_code(symbol, false) }
     libraries.insert(library.path)
-    loadedProducts[build.package] = products
+    loaded.append((origin, products))
     moduleFlags += try build.moduleFlags { clangModules.insert($0).inserted }
   }
 }
 
 /// One package's libraries as one dynamic library.
 struct PackageBuild {
-  let package: URL
+  let origin: PackageOrigin
   let products: [String]
   let folder: URL
   let toolchain: Toolchain
   private let name: String
 
-  init(package: URL, products: [String], cache: URL, toolchain: Toolchain) throws {
-    let package = package.standardizedFileURL.resolvingSymlinksInPath()
-    guard FileManager.default.fileExists(atPath: package.appendingPathComponent("Package.swift").path) else {
-      throw CellFailure(
-        name: "Package error",
-        message: "there is no Package.swift in \(package.path). Give the folder of a SwiftPM package: "
-          + "%package PATH [Product …]")
-    }
-    self.package = package
+  init(_ origin: PackageOrigin, products: [String], cache: URL, toolchain: Toolchain) {
+    self.origin = origin
     self.products = products
     self.toolchain = toolchain
-    name = "NotebookPackage_" + Self.hash(([package.path, toolchain.root.path] + products).joined(separator: "\n"))
+    name =
+      "NotebookPackage_"
+      + Self.hash(([origin.description, toolchain.root.path] + products).joined(separator: "\n"))
     folder = cache.appendingPathComponent(name)
   }
 
@@ -109,7 +105,7 @@ struct PackageBuild {
     }
     try? files.removeItem(at: stamp)
     let started = Date()
-    status("Building \(package.lastPathComponent) for this notebook; the first time takes a minute or more …")
+    status("Building \(origin.name) for this notebook; the first time takes a minute or more …")
     try writeWrapper()
     let build = try Subprocess.run(
       toolchain.program("swift"), ["build", "-c", "release", "--package-path", folder.path]
@@ -123,9 +119,10 @@ struct PackageBuild {
         .map { "\($0.file):\($0.line):\($0.column): \($0.message)" }
       let told = (errors + diagnostics.remarks).prefix(10).map { "  \($0)" }
       throw CellFailure(
-        name: "Package error", message: "\(package.path) does not build",
+        name: "Package error", message: "\(origin.description) does not build",
         traceback: [
-          "\(Style.red("Package error")): \(package.path) does not build. In that folder, `swift build -c release` tells more."
+          "\(Style.red("Package error")): \(origin.description) does not build."
+            + (origin.folder == nil ? "" : " In that folder, `swift build -c release` tells more.")
         ] + (told.isEmpty ? build.output.split(separator: "\n").suffix(10).map(String.init) : told))
     }
     _ = files.createFile(atPath: stamp.path, contents: nil)
@@ -147,7 +144,7 @@ struct PackageBuild {
     else {
       throw CellFailure(
         name: "Package error",
-        message: "\(description.path) does not say how \(package.path) was built. "
+        message: "\(description.path) does not say how \(origin.description) was built. "
           + "Remove \(folder.path) and restart the kernel.")
     }
     var flags = ["-I", modules]
@@ -181,53 +178,69 @@ struct PackageBuild {
   // MARK: The generated package
 
   private func writeWrapper() throws {
-    let identity = package.lastPathComponent
+    let sources = folder.appendingPathComponent("Sources/\(name)")
+    for folder in [folder.deletingLastPathComponent(), folder, sources.deletingLastPathComponent(), sources] {
+      try Disk.makeFolder(folder)
+    }
+    try Disk.write(
+      "@_cdecl(\"\(marker)\") public func marker() {}\n", to: sources.appendingPathComponent("Marker.swift"))
+    // The versions that the package itself was resolved to.
+    if let resolved = origin.folder?.appendingPathComponent("Package.resolved"),
+      let pins = try? Data(contentsOf: resolved)
+    {
+      try? pins.write(to: folder.appendingPathComponent("Package.resolved"))
+    }
+    if origin.folder == nil {
+      try writeManifest(products: [])
+      let fetch = try Subprocess.run(
+        toolchain.program("swift"), ["package", "resolve", "--package-path", folder.path])
+      guard fetch.succeeded else {
+        throw CellFailure(
+          name: "Package error",
+          message: "\(origin.description) could not be fetched:\n\(fetch.output.suffix(1000))")
+      }
+    }
     let products = try productNames()
     guard !products.isEmpty else {
-      throw CellFailure(name: "Package error", message: "\(package.path) has no library product to import")
+      throw CellFailure(name: "Package error", message: "\(origin.description) has no library product to import")
     }
-    let dependencies = products.map { ".product(name: \(quoted($0)), package: \(quoted(identity)))" }
-    let manifest = """
+    try writeManifest(products: products)
+  }
+
+  private func writeManifest(products: [String]) throws {
+    let dependencies = products.map { ".product(name: \(quoted($0)), package: \(quoted(origin.name)))" }
+    try Disk.write(
+      """
       // swift-tools-version: 6.0
       import PackageDescription
 
       let package = Package(
         name: "\(name)",
         products: [.library(name: "\(name)", type: .dynamic, targets: ["\(name)"])],
-        dependencies: [.package(path: \(quoted(package.path)))],
+        dependencies: [\(origin.dependency)],
         targets: [.target(name: "\(name)", dependencies: [\(dependencies.joined(separator: ", "))])])
-      """
-    let source = "@_cdecl(\"\(marker)\") public func marker() {}\n"
-    let sources = folder.appendingPathComponent("Sources/\(name)")
-    for folder in [folder.deletingLastPathComponent(), folder, sources.deletingLastPathComponent(), sources] {
-      try Disk.makeFolder(folder)
-    }
-    try Disk.write(manifest, to: folder.appendingPathComponent("Package.swift"))
-    try Disk.write(source, to: sources.appendingPathComponent("Marker.swift"))
-    // The versions that the package itself was resolved to.
-    let resolved = package.appendingPathComponent("Package.resolved")
-    if let pins = try? Data(contentsOf: resolved) {
-      try? pins.write(to: folder.appendingPathComponent("Package.resolved"))
-    }
+      """, to: folder.appendingPathComponent("Package.swift"))
   }
 
   /// The products asked for, or all the libraries that the package offers.
   func productNames() throws -> [String] {
     guard products.isEmpty else { return products }
+    let sources = origin.folder ?? folder.appendingPathComponent(".build/checkouts/\(origin.name)")
     let description = try Subprocess.run(
-      toolchain.program("swift"), ["package", "--package-path", package.path, "dump-package"])
+      toolchain.program("swift"), ["package", "--package-path", sources.path, "dump-package"])
     guard let brace = description.output.firstIndex(of: "{"),
       let root = try? JSONSerialization.jsonObject(with: Data(description.output[brace...].utf8)) as? [String: Any],
       let products = root["products"] as? [[String: Any]]
     else {
       throw CellFailure(
         name: "Package error",
-        message: "the manifest of \(package.path) can't be read: \(description.output.suffix(500))")
+        message: "the manifest of \(origin.description) can't be read: \(description.output.suffix(500))")
     }
     return products.filter { ($0["type"] as? [String: Any])?["library"] != nil }.compactMap { $0["name"] as? String }
   }
 
   private func newestChange() -> Date {
+    guard let package = origin.folder else { return .distantPast }
     let keys: Set<URLResourceKey> = [.contentModificationDateKey, .isRegularFileKey]
     var newest = Date.distantPast
     func look(at file: URL) {

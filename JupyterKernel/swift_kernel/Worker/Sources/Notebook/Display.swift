@@ -17,6 +17,7 @@ public func clearOutput(wait: Bool = true) {
 
 /// The kernel wraps the last expression of a cell in this call.
 public func _notebookShow<Value>(_ value: Value) {
+  Stopwatch.shared.stop()
   show(value, message: "execute_result", id: nil)
 }
 

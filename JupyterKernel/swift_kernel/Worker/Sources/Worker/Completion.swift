@@ -15,11 +15,15 @@ final class Completion {
 
   /// - Parameter offset: the cursor, in UTF-8 bytes.
   func complete(_ code: String, offset: Int) -> [String: Any] {
-    let source = Magics.rewriting(code) { _, _ in nil }
+    if let found = LineCompletion(String(decoding: code.utf8.prefix(offset), as: UTF8.self)) {
+      return ["status": "ok", "matches": found.matches, "start": found.start, "end": offset]
+    }
+    let source = Magics.swift(in: code)
     let bytes = Array(source.utf8.prefix(offset))
-    let start = (bytes.lastIndex { !Self.isIdentifier($0) } ?? -1) + 1
+    let start = (bytes.lastIndex { !CellNames.isIdentifier($0) } ?? -1) + 1
     let prefix = String(decoding: bytes[start...], as: UTF8.self)
-    let file = session.scratch.appendingPathComponent("completed.swift").path
+    // By a name for each state of the session: of a file that it knows, SourceKit keeps the modules that it imported.
+    let file = session.scratch.appendingPathComponent("completed_\(session.newestModule).swift").path
     let answer = ask(
       "codecomplete.open", file, source, offset: start,
       extra: [
@@ -31,14 +35,21 @@ final class Completion {
       ])
     _ = ask("codecomplete.close", file, source, offset: start, extra: ["key.name": file])
 
+    let isClosed = source.utf8.dropFirst(offset).first == UInt8(ascii: ")")
     var matches: [String] = []
     var types: [[String: Any]] = []
     for result in answer["key.results"] as? [[String: Any]] ?? [] {
       guard let name = result["key.name"] as? String else { continue }
-      let isCall = name.contains("(")
       let base = name.prefix { $0 != "(" }
-      let text = name.hasSuffix("()") ? name : String(isCall && base.isEmpty ? Substring(name) : base)
-      guard text.lowercased().hasPrefix(prefix.lowercased()), !text.hasPrefix("("), !matches.contains(text) else {
+      // Where a name is typed, the name; within the parentheses of a call, its arguments.
+      let isArguments = base.isEmpty || base.hasSuffix(":")
+      var text = name.hasSuffix("()") ? name : String(base)
+      if isArguments { text = Placeholders.filled(result["key.sourcetext"] as? String ?? name) }
+      // A notebook has often written the closing parenthesis already.
+      if isArguments && text.hasSuffix(")") && isClosed { text.removeLast() }
+      guard text.lowercased().hasPrefix(prefix.lowercased()), !text.isEmpty, !text.hasPrefix("("),
+        !matches.contains(text)
+      else {
         continue
       }
       matches.append(text)
@@ -52,14 +63,14 @@ final class Completion {
   }
 
   func inspect(_ code: String, offset: Int) -> [String: Any] {
-    let source = Magics.rewriting(code) { _, _ in nil }
+    let source = Magics.swift(in: code)
     let bytes = Array(source.utf8)
     var start = min(offset, bytes.count)
-    while start > 0, Self.isIdentifier(bytes[start - 1]) { start -= 1 }
-    if start == bytes.count || !Self.isIdentifier(bytes[start]) {
+    while start > 0, CellNames.isIdentifier(bytes[start - 1]) { start -= 1 }
+    if start == bytes.count || !CellNames.isIdentifier(bytes[start]) {
       // After an opening parenthesis the function before it is meant.
-      while start > 0, !Self.isIdentifier(bytes[start - 1]) { start -= 1 }
-      while start > 0, Self.isIdentifier(bytes[start - 1]) { start -= 1 }
+      while start > 0, !CellNames.isIdentifier(bytes[start - 1]) { start -= 1 }
+      while start > 0, CellNames.isIdentifier(bytes[start - 1]) { start -= 1 }
     }
     // This request reads a file, and answers from its memory about one that it knows.
     inspections += 1
@@ -83,7 +94,7 @@ final class Completion {
 
   // MARK: Asking
 
-  private var imports: String { "import \(session.newestModule)\n" + session.accessImports }
+  private var imports: String { "import \(session.newestModule)\n" + session.accessImports() }
 
   private func ask(
     _ request: String, _ file: String, _ source: String, offset: Int, extra: [String: Any]
@@ -97,11 +108,6 @@ final class Completion {
       server = SourceKitProcess(library: session.toolchain.sourceKit)
     }
     return server?.ask(SourceKitRequest.text("source.request.\(request)", object)) ?? [:]
-  }
-
-  private static func isIdentifier(_ byte: UInt8) -> Bool {
-    byte >= 0x80 || byte == UInt8(ascii: "_") || (byte >= 0x30 && byte <= 0x39)
-      || (byte | 0x20 >= UInt8(ascii: "a") && byte | 0x20 <= UInt8(ascii: "z"))
   }
 
   /// The last part of `source.lang.swift.decl.function.method.instance` that a notebook has an icon for.
