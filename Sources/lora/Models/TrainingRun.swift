@@ -81,7 +81,7 @@ struct TrainingRun {
 
   /// What was trained on what, how it went, and what came of it.
   func report(
-    _ outcome: FineTuning.Outcome, trained: Int, on data: String, fields: [Report.Field], curves: Report.Section,
+    _ outcome: TrainingOutcome, trained: Int, on data: String, fields: [Report.Field], curves: Report.Section,
     sections: [Report.Section], settings: [Report.Field]
   ) -> Report {
     let name = options.output(for: base).lastPathComponent
