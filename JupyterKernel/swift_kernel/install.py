@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -53,7 +54,8 @@ def main(arguments) -> int:
     if packages:
         environment["SWIFT_KERNEL_PACKAGES"] = os.pathsep.join(map(str, packages))
     specification = {
-        "argv": [sys.executable, str(Path(__file__).resolve().with_name("__main__.py")), "-f", "{connection_file}"],
+        # As ipykernel itself is started: its debugger warns of Python's frozen modules in every console.
+        "argv": [sys.executable, "-Xfrozen_modules=off", str(Path(__file__).resolve().with_name("__main__.py")), "-f", "{connection_file}"],
         "display_name": options.display_name,
         "language": "swift",
         "interrupt_mode": "message",
@@ -62,6 +64,7 @@ def main(arguments) -> int:
     }
     prefix = sys.prefix if options.sys_prefix else options.prefix
     with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(Path(__file__).with_name("resources"), folder, dirs_exist_ok=True)
         Path(folder, "kernel.json").write_text(json.dumps(specification, indent=2) + "\n")
         where = KernelSpecManager().install_kernel_spec(folder, options.name, user=prefix is None, prefix=prefix)
     print(f"Installed the kernel “{options.display_name}” in {where}")

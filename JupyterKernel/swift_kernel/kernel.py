@@ -72,6 +72,9 @@ class SwiftKernel(Kernel):
             "metadata": {"_jupyter_types_experimental": types} if types else {},
         }
 
+    async def do_is_complete(self, code):
+        return self._ask_about("is_complete", code, 0) or {"status": "unknown"}
+
     async def do_inspect(self, code, cursor_pos, detail_level=0, omit_sections=()):
         found = self._ask_about("inspect", code, cursor_pos)
         if not found.get("found"):

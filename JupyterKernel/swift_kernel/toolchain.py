@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-WORKER_PACKAGE = Path(__file__).resolve().parent.parent / "Worker"
+WORKER_PACKAGE = Path(__file__).resolve().parent / "Worker"
 OLDEST_VERSION = (6, 2)
 INSTALL_HINT = (
     "Install Swift from https://www.swift.org/install, or set SWIFT_KERNEL_TOOLCHAIN "
@@ -65,14 +65,14 @@ def find_toolchain() -> Toolchain:
 
 
 def built_worker(toolchain: Toolchain, on_building=lambda text: None) -> Path:
-    """The worker's executable, built first if there is none or its sources are newer."""
-    version = hashlib.sha256(f"{toolchain.version} {toolchain.root}".encode()).hexdigest()[:12]
-    build = cache_folder() / "worker" / version
+    """The worker's executable, built first where there is none of these sources."""
+    build = cache_folder() / "worker" / _digest(toolchain.version, toolchain.root, WORKER_PACKAGE)[:12]
     executable = build / "release/swift-notebook-worker"
     stamp = build / "built"
     sources = [*WORKER_PACKAGE.glob("Sources/**/*.*"), WORKER_PACKAGE / "Package.swift"]
-    newest = max(source.stat().st_mtime for source in sources)
-    if executable.exists() and stamp.exists() and stamp.stat().st_mtime >= newest:
+    # Their text and not their dates: those of files from a wheel say nothing.
+    state = _digest(*(part for source in sorted(sources) for part in (source, source.read_text())))
+    if executable.exists() and stamp.exists() and stamp.read_text() == state:
         return executable
     on_building("Building the kernel's worker for this toolchain; this happens once and takes some ten seconds …\n")
     # Cells find the symbols of the module Notebook in the worker itself.
@@ -86,6 +86,9 @@ def built_worker(toolchain: Toolchain, on_building=lambda text: None) -> Path:
     if result.returncode != 0:
         told = "\n".join((result.stdout + result.stderr).splitlines()[-20:])
         raise KernelProblem(f"The kernel's worker in {WORKER_PACKAGE} does not build:\n{told}")
-    stamp.touch()
-    os.utime(stamp, (newest, newest))
+    stamp.write_text(state)
     return executable
+
+
+def _digest(*parts) -> str:
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()

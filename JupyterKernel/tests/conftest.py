@@ -79,6 +79,12 @@ class Notebook:
     def complete(self, code: str, position: int | None = None) -> dict:
         return self.client.complete(code, position, reply=True, timeout=60)["content"]
 
+    def is_complete(self, code: str) -> dict:
+        request = self.client.is_complete(code)
+        while (reply := self.client.get_shell_msg(timeout=60))["parent_header"]["msg_id"] != request:
+            pass
+        return reply["content"]
+
     def inspect(self, code: str, position: int | None = None) -> str:
         content = self.client.inspect(code, position, reply=True, timeout=60)["content"]
         return content["data"].get("text/plain", "")

@@ -28,6 +28,15 @@ def test_columns_are_those_of_the_cell_as_written(notebook, code, place, message
     assert place in cell.error["evalue"] and message in cell.traceback
 
 
+@pytest.mark.parametrize("code", ["sqrt(2.0)", "let day: Date? = nil", "Data([1, 2])"])
+def test_a_name_of_foundation_is_told_with_the_import_that_brings_it(start, code):
+    notebook = start()
+    assert "add `import Foundation`" in notebook.run(code).traceback
+    assert "import Foundation" not in notebook.run("nonsense(1)").traceback
+    notebook.run("import Foundation")
+    assert notebook.run(code).status == "ok"
+
+
 def test_a_cell_that_does_not_compile_defines_nothing(notebook):
     notebook.run("let kept = 1")
     notebook.run("let kept = 2\nlet broken = nonsense")

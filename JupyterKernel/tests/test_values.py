@@ -73,6 +73,27 @@ def test_generic_code_protocols_and_closures_work_across_cells(notebook):
     assert notebook.run("double(total([Square(side: 2), Square(side: 3)]))").value == "26.0"
 
 
+def test_what_is_used_without_its_name_is_in_scope_of_later_cells(notebook):
+    """A cell imports only those before it that declare a word of its text; these are used without one."""
+    notebook.run("struct Vector { var x = 0; init(_ x: Int) { self.x = x }; subscript(i: Int) -> Int { x * i } }")
+    notebook.run("infix operator <+>\nfunc <+> (l: Vector, r: Vector) -> Vector { Vector(l.x + r.x) }")
+    notebook.run("extension Vector { init(twice x: Int) { self.init(2 * x) }; func callAsFunction() -> Int { x + 100 } }")
+    notebook.run("extension DefaultStringInterpolation { mutating func appendInterpolation(_ v: Vector) { appendInterpolation(v.x) } }")
+    notebook.run("func make() -> Vector { Vector(3) }\nlet one = make()")
+    notebook.run("struct Plain { var y = 5 }\nfunc take(_ p: Plain) -> Int { p.y }")
+    notebook.run(
+        "@resultBuilder enum Sum { static func buildBlock(_ parts: Int...) -> Int { parts.reduce(0, +) } }\n"
+        "@propertyWrapper struct Doubled { var wrappedValue: Int { didSet { wrappedValue *= 2 } }; var projectedValue: Int { -wrappedValue } }"
+    )
+    notebook.run("func total(@Sum _ body: () -> Int) -> Int { body() }\nstruct Holder { @Doubled var size = 1 }")
+    assert notebook.run("(one <+> one)[2]").value == "12"
+    assert notebook.run("Vector(twice: 4)()").value == "108"
+    assert notebook.run('"\\(one)"').value == '"3"'
+    assert notebook.run("take(.init())").value == "5"
+    assert notebook.run("total { 1; 2; 3 }").value == "6"
+    assert notebook.run("let holder = Holder()\nholder.$size + holder.size").value == "0"
+
+
 def test_code_is_optimised(notebook):
     code = "func fibonacci(_ n: Int) -> Int { n < 2 ? n : fibonacci(n - 1) + fibonacci(n - 2) }\nfibonacci(38)"
     cell = notebook.run(code)
@@ -83,3 +104,5 @@ def test_code_is_optimised(notebook):
 def test_conditional_compilation_works(notebook):
     notebook.run("#if os(Linux) || os(macOS)\nlet platform = 1\n#else\nlet platform = 2\n#endif")
     assert notebook.run("platform").value == "1"
+    notebook.run("struct Machine {\n#if os(Linux)\n  var bits = 64\n#endif\n}\nlet machine = Machine()")
+    assert notebook.run("machine.bits").value == "64"

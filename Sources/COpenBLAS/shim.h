@@ -25,4 +25,16 @@ void lapack_sbdsdc(const char *upper_or_lower, const char *vectors, const int *n
                    float *off_diagonal, float *u, const int *ldu, float *vt, const int *ldvt, float *q, int *iq,
                    float *work, int *iwork, int *info) LAPACK_ROUTINE(sbdsdc);
 
+/// The LU factorisation with partial pivoting of a matrix, in its place; info > 0: a pivot is zero.
+void lapack_sgetrf(const int *m, const int *n, float *a, const int *lda, int *pivots, int *info)
+    LAPACK_ROUTINE(sgetrf);
+
+/// Solves op(A) X = B from that factorisation, in the place of B; op: 'N' or 'T'.
+void lapack_sgetrs(const char *op, const int *n, const int *columns, const float *a, const int *lda, const int *pivots,
+                   float *b, const int *ldb, int *info) LAPACK_ROUTINE(sgetrs);
+
+/// An estimate of 1 / (‖A‖ ‖A⁻¹‖) from it, in the norm '1' or 'I' in which ‖A‖ is given.
+void lapack_sgecon(const char *norm, const int *n, const float *a, const int *lda, const float *a_norm,
+                   float *reciprocal_condition, float *work, int *iwork, int *info) LAPACK_ROUTINE(sgecon);
+
 #endif

@@ -59,6 +59,36 @@ enum LAPACK {
     }
   }
 
+  /// The LU factorisation of the n × n matrix that is the transpose of row-major `a`, in its place.
+  /// - Returns: the pivots and an estimate of 1 / (‖A‖₁ ‖A⁻¹‖₁), 0 where a pivot is.
+  static func getrf(
+    _ a: UnsafeMutablePointer<Float>, count n: Int, norm: Float
+  ) -> (pivots: [Int32], reciprocalCondition: Float) {
+    useOneThread()
+    var (order, info, norm, condition) = (Int32(n), Int32(0), norm, Float(0))
+    var pivots = [Int32](repeating: 0, count: n)
+    lapack_sgetrf(&order, &order, a, &order, &pivots, &info)
+    expect(info >= 0, "sgetrf: argument \(-info) is wrong for order \(n)")
+    guard info == 0 else { return (pivots, 0) }
+    var kind = letter("1")
+    var work = [Float](repeating: 0, count: 4 * n)
+    var integers = [Int32](repeating: 0, count: n)
+    lapack_sgecon(&kind, &order, a, &order, &norm, &condition, &work, &integers, &info)
+    return (pivots, condition)
+  }
+
+  /// Solves op(A) X = B in the place of B, from `getrf`. To LAPACK the rows of `b` are the columns of B.
+  static func getrs(
+    _ a: UnsafePointer<Float>, count n: Int, pivots: [Int32], transposed: Bool, _ b: UnsafeMutablePointer<Float>,
+    columns: Int
+  ) {
+    useOneThread()
+    var (order, count, info) = (Int32(n), Int32(columns), Int32(0))
+    var operation = letter(transposed ? "T" : "N")
+    lapack_sgetrs(&operation, &order, &count, a, &order, pivots, b, &order, &info)
+    expect(info == 0, "sgetrs: argument \(-info) is wrong for order \(n)")
+  }
+
   private static func reverse(_ elements: UnsafeMutablePointer<Float>, count: Int) {
     var buffer = UnsafeMutableBufferPointer(start: elements, count: count)
     buffer.reverse()

@@ -14,6 +14,10 @@ public enum LinearAlgebraError: DescribedError, Equatable {
   case shapesDoNotMatch(operation: String, left: [Int], right: [Int])
   /// Both matrices should have one shape.
   case shapesDiffer(operation: String, left: [Int], right: [Int])
+  /// The operation takes a matrix with as many rows as columns.
+  case notSquare(operation: String, shape: [Int])
+  /// The matrix has no inverse, or none of which float32 could tell a digit.
+  case singular(operation: String, shape: [Int])
   /// Neither divide and conquer nor QR iteration converged.
   case notConverged(operation: String, shape: [Int])
   /// The result exceeds the largest float32.
@@ -28,7 +32,8 @@ extension LinearAlgebraError {
     switch self {
     case .notAMatrix(let operation, _), .notFinite(let operation, _, _, _, _), .productNotFinite(let operation, _, _),
       .rankOutOfRange(let operation, _, _), .shapesDoNotMatch(let operation, _, _), .shapesDiffer(let operation, _, _),
-      .notConverged(let operation, _), .overflow(let operation, _), .noDerivative(let operation):
+      .notConverged(let operation, _), .overflow(let operation, _), .noDerivative(let operation),
+      .notSquare(let operation, _), .singular(let operation, _):
       operation
     }
   }
@@ -51,6 +56,9 @@ extension LinearAlgebraError {
       "rank \(rank) does not fit a matrix of shape \(shape); it must lie in 1...\(shape.min() ?? 0)"
     case .shapesDoNotMatch(_, let left, let right): "the columns of \(left) and the rows of \(right) differ"
     case .shapesDiffer(_, let left, let right): "the shapes \(left) and \(right) should be the same"
+    case .notSquare(_, let shape): "a matrix of shape \(shape) is not square"
+    case .singular(_, let shape):
+      "this matrix of shape \(shape) is singular to float32's precision (its condition is above 1/ε)"
     case .notConverged(_, let shape): "the singular values of a matrix of shape \(shape) did not converge"
     case .noDerivative: "has no derivative, and the matrix takes part in a gradient"
     case .overflow(_, let shape): "the result for this matrix of shape \(shape) exceeds the largest float32"
@@ -63,6 +71,8 @@ extension LinearAlgebraError {
     case .notFinite, .productNotFinite: "Find out where these numbers come from"
     case .rankOutOfRange: "Choose a rank in that range"
     case .shapesDoNotMatch, .shapesDiffer: "Check the order, and whether one is to be transposed"
+    case .notSquare: "Take the pseudoinverse, which is for any shape"
+    case .singular: "Add a multiple of the identity, or take the pseudoinverse"
     case .notConverged: "Scale the matrix, or add a little noise to it"
     case .noDerivative: "Take its `detached` value"
     case .overflow: "Divide the matrix by a constant first"

@@ -97,23 +97,6 @@ extension Tensor {
     let spectrum = try spectrum()
     return tolerance.map { limit in spectrum.singularValues.count { Double($0) > limit } } ?? spectrum.numericalRank
   }
-
-  /// The Moore-Penrose inverse, [columns, rows]: V diag(1/S) Uᵀ over the singular values above
-  /// `relativeTolerance` × the largest.
-  ///
-  /// - Parameter relativeTolerance: By default max(rows, columns) × float32's spacing at 1, as in `matrixRank`.
-  public func pseudoInverse(relativeTolerance: Double? = nil) throws -> Tensor {
-    let svd = try svd()
-    let tolerance = relativeTolerance ?? Double(Swift.max(svd.rows, svd.columns)) * Double(Float.ulpOfOne)
-    let kept = svd.singularValues.count { Double($0) > tolerance * svd.spectrum.spectralNorm }
-    let inverse = svd.singularValues.prefix(kept).map { 1 / $0 }
-    guard kept > 0 else { return .zeros([svd.columns, svd.rows]) }
-    guard inverse.allSatisfy(\.isFinite) else {
-      throw LinearAlgebraError.overflow(operation: "pseudoInverse", shape: shape)
-    }
-    return svd.vTransposed.sliced(axis: 0, 0..<kept).scaledRows(by: inverse)
-      .matmul(svd.u.leadingColumns(kept), transposeSelf: true, transposeOther: true)
-  }
 }
 
 extension MatrixInput {

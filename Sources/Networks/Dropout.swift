@@ -6,9 +6,9 @@ public protocol RandomizedModule: Module {
   var generator: SeededGenerator { get set }
 }
 
-/// Zeroes each element with a probability and divides the others by what is left. Active where it is called: a module
-/// that holds one calls it only while a gradient is computed.
-public final class Dropout: RandomizedModule, CopyableModule {
+/// Zeroes each element with a probability and divides the others by what is left. As a layer it acts only while a gradient
+/// is computed; `apply` acts in any case.
+public final class Dropout: RandomizedModule, Layer, CopyableModule {
   /// How likely an element is to become zero, in [0, 1).
   public let probability: Float
   /// Drawn from with every call.
@@ -22,6 +22,9 @@ public final class Dropout: RandomizedModule, CopyableModule {
     self.probability = probability
     self.generator = SeededGenerator(seed: seed)
   }
+
+  /// x while no gradient is computed, else as `apply`.
+  public func callAsFunction(_ x: Tensor) -> Tensor { Tensor.isComputingGradient ? apply(to: x) : x }
 
   /// x of any shape with elements zeroed at random and the others divided by 1 − probability, so that the mean stays.
   public func apply(to x: Tensor) -> Tensor { x.dropout(probability, using: &generator) }

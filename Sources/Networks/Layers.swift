@@ -1,7 +1,7 @@
 import LoRATensors
 
 /// y = x Wᵀ + b (PyTorch's `nn.Linear`).
-public final class Linear: CopyableModule {
+public final class Linear: Layer, CopyableModule {
   /// [outputs, inputs]
   public let weight: Parameter
   /// [outputs], or none.
@@ -55,7 +55,7 @@ public final class Embedding: CopyableModule {
 }
 
 /// y = x W + b with the weight stored as [inputs, outputs], as GPT-2 does.
-public final class Conv1D: CopyableModule {
+public final class Conv1D: Layer, CopyableModule {
   /// [inputs, outputs], in the layout `inputsByOutputs`.
   public let weight: Parameter
   /// [outputs], or none.
@@ -77,7 +77,7 @@ public final class Conv1D: CopyableModule {
 }
 
 /// Layer normalisation over the last axis.
-public final class LayerNorm: CopyableModule {
+public final class LayerNorm: Layer, CopyableModule {
   /// The factors, [size].
   public let weight: Parameter
   /// What is added, [size].
@@ -106,7 +106,7 @@ public final class LayerNorm: CopyableModule {
 }
 
 /// Root-mean-square normalisation over the last axis.
-public final class RMSNorm: CopyableModule {
+public final class RMSNorm: Layer, CopyableModule {
   /// The factors, [size].
   public let weight: Parameter
   /// Added to the mean of squares, so that a row of zeros is divided by no zero.

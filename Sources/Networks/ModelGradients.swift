@@ -17,6 +17,9 @@ public struct Gradients {
   public var count: Int { byParameter.count }
 
   /// √ of the sum of squares over all gradients.
+  public var norm: Double { byParameter.values.reduce(0) { $0 + $1.norm * $1.norm }.squareRoot() }
+
+  /// The same over those of some parameters.
   public func norm(over parameters: [NamedParameter]) -> Double {
     parameters.reduce(0) { sum, item in
       let norm = self[item.parameter]?.norm ?? 0
@@ -24,6 +27,51 @@ public struct Gradients {
     }.squareRoot()
   }
 }
+
+// MARK: - Arithmetic
+
+// Gradients of one model are vectors of one space; a gradient that is missing counts as zero. For sharpness-aware
+// minimisation, penalties, averages over batches:
+//
+//     let ascent = gradients * Float(0.05 / gradients.norm)
+//     for item in model.trainableParameters {
+//       if let step = ascent[item.parameter] { try item.parameter.assignOriginal(item.parameter.original + step) }
+//     }
+extension Gradients {
+  public static func + (a: Gradients, b: Gradients) -> Gradients { a.adding(b, scaledBy: 1) }
+  public static func - (a: Gradients, b: Gradients) -> Gradients { a.adding(b, scaledBy: -1) }
+  public static prefix func - (a: Gradients) -> Gradients { a * -1 }
+  public static func * (a: Gradients, scale: Float) -> Gradients {
+    var result = a
+    result.byParameter = a.byParameter.mapValues { $0 * scale }
+    return result
+  }
+  public static func * (scale: Float, a: Gradients) -> Gradients { a * scale }
+  public static func / (a: Gradients, divisor: Float) -> Gradients { a * (1 / divisor) }
+  public static func += (a: inout Gradients, b: Gradients) { a = a + b }
+  public static func -= (a: inout Gradients, b: Gradients) { a = a - b }
+  public static func *= (a: inout Gradients, scale: Float) { a = a * scale }
+
+  /// self + scale · other.
+  public func adding(_ other: Gradients, scaledBy scale: Float) -> Gradients {
+    var result = self
+    for (parameter, gradient) in other.byParameter {
+      result.byParameter[parameter] =
+        byParameter[parameter].map { $0.adding(gradient, scaledBy: scale) } ?? gradient * scale
+    }
+    return result
+  }
+
+  /// Σ of the products of corresponding elements, summed in double precision.
+  public func dot(_ other: Gradients) -> Double {
+    byParameter.reduce(0) { sum, item in
+      guard let gradient = other.byParameter[item.key] else { return sum }
+      return zip(item.value.scalars, gradient.scalars).reduce(sum) { $0 + Double($1.0) * Double($1.1) }
+    }
+  }
+}
+
+// MARK: - Computing
 
 extension Module {
   /// The value of a scalar function of this model and its gradients by trainable parameter.
@@ -46,9 +94,11 @@ extension [NamedParameter] {
     for (item, leaf) in zip(self, leaves) { item.parameter.leaf = leaf }
     defer { for (item, leaf) in zip(self, outer) { item.parameter.leaf = leaf } }
     // Values that were computed before know nothing of these leaves.
-    let value = try Parameter.withoutCachedValues(function)
-    var gradients = Gradients()
-    for (item, gradient) in zip(self, value.gradients(at: leaves)) { gradients[item.parameter] = gradient }
-    return (value.detached, gradients)
+    return try GradientScope.within {
+      let value = try Parameter.withoutCachedValues(function)
+      var gradients = Gradients()
+      for (item, gradient) in zip(self, value.gradients(at: leaves)) { gradients[item.parameter] = gradient }
+      return (value.detached, gradients)
+    }
   }
 }

@@ -5,17 +5,23 @@ import LoRATensors
 /// A module is a class whose stored properties hold parameters and other modules: as they are, or in optionals, arrays,
 /// dictionaries, tuples and structs of these. They are found by reflection, each once, in the order of declaration
 /// (dictionaries: of their keys), and named by the path of properties: `hidden1.weight`, `layers.0.query.bias`. Nothing
-/// needs to be registered.
+/// needs to be registered. A notebook shows a module's `summary`.
 ///
 /// ```swift
 /// final class TwoLayers: Module {
-///   let hidden = Linear(inputs: 784, outputs: 100, using: &generator)
-///   let output = Linear(inputs: 100, outputs: 10, using: &generator)
+///   let hidden, output: Linear
+///
+///   init(using generator: inout some RandomNumberGenerator) {
+///     hidden = Linear(inputs: 784, outputs: 100, using: &generator)
+///     output = Linear(inputs: 100, outputs: 10, using: &generator)
+///   }
+///
 ///   func callAsFunction(_ x: Tensor) -> Tensor { output(hidden(x).relu()) }
 /// }
 /// ```
-public protocol Module: AnyObject {
-  /// The name of a stored property in paths; identity unless a model follows the names of a file format.
+public protocol Module: AnyObject, CustomPlaygroundDisplayConvertible {
+  /// The name of a stored property in paths; identity unless a model follows the names of a file format. An empty name
+  /// adds nothing to a path.
   static func pathComponent(ofProperty property: String) -> String
 }
 
@@ -118,11 +124,11 @@ private struct ModuleWalk {
   mutating func visit(_ found: any Module, path: String) {
     guard seen.insert(ObjectIdentifier(found)).inserted else { return }
     module(path, found)
-    let prefix = path.isEmpty ? "" : path + "."
     var mirror: Mirror? = Mirror(reflecting: found)
     while let current = mirror {
       for case (let label?, let value) in current.children {
-        visit(value: value, path: prefix + type(of: found).pathComponent(ofProperty: label), depth: 0)
+        let component = type(of: found).pathComponent(ofProperty: label)
+        visit(value: value, path: Self.joined(path, component), depth: 0)
       }
       mirror = current.superclassMirror
     }
@@ -148,7 +154,7 @@ private struct ModuleWalk {
     case .collection:
       for (index, element) in mirror.children.enumerated() {
         if Self.isPlain(element.value) { return }
-        visit(value: element.value, path: "\(path).\(index)", depth: depth + 1)
+        visit(value: element.value, path: Self.joined(path, "\(index)"), depth: depth + 1)
       }
     case .dictionary:
       let pairs = mirror.children.compactMap { child -> (key: String, value: Any)? in
@@ -157,16 +163,20 @@ private struct ModuleWalk {
       }
       if let first = pairs.first, Self.isPlain(first.value) { return }
       for pair in pairs.sorted(by: { $0.key < $1.key }) {
-        visit(value: pair.value, path: "\(path).\(pair.key)", depth: depth + 1)
+        visit(value: pair.value, path: Self.joined(path, pair.key), depth: depth + 1)
       }
     case .tuple, .struct, .enum:
       for (index, child) in mirror.children.enumerated() {
         // A tuple's unnamed elements are called ".0", ".1".
         let label = child.label.map { $0.hasPrefix(".") ? String($0.dropFirst()) : $0 } ?? "\(index)"
-        visit(value: child.value, path: "\(path).\(label)", depth: depth + 1)
+        visit(value: child.value, path: Self.joined(path, label), depth: depth + 1)
       }
     default: break
     }
+  }
+
+  private static func joined(_ path: String, _ component: String) -> String {
+    path.isEmpty ? component : component.isEmpty ? path : "\(path).\(component)"
   }
 
   private static func isPlain(_ value: Any) -> Bool { value is any Numeric || value is String || value is Bool }

@@ -51,6 +51,12 @@ extension Tensor {
   public func absoluteValue() -> Tensor { unary(.absoluteValue, CK_ABS) }
   /// 1/x, elementwise; infinite at 0.
   public func reciprocal() -> Tensor { unary(.reciprocal, CK_RECIPROCAL) }
+  /// The sine of an angle in radians.
+  public func sin() -> Tensor { unary(.sine, CK_SIN) }
+  /// The cosine of an angle in radians.
+  public func cos() -> Tensor { unary(.cosine, CK_COS) }
+  /// ln(1 + eˣ), a smooth `relu`; exact where eˣ overflows or vanishes.
+  public func softplus() -> Tensor { unary(.softplus, CK_SOFTPLUS) }
 
   /// scale · self + offset
   public func affine(scale: Float, offset: Float) -> Tensor {
@@ -110,11 +116,29 @@ extension Tensor {
     }.recorded(.addScaled, self, Derivative.affine(scale: 1), other, Derivative.affine(scale: scale))
   }
 
+  /// self to the power of `exponent`, elementwise with broadcasting: not a number where a negative base has an exponent
+  /// that is not whole. The gradient of the exponent is 0 where the base is 0.
+  public func pow(_ exponent: Tensor) -> Tensor {
+    combined(CK_POWER, exponent).recorded(
+      .power, self, Derivative.power(base: detached, exponent.detached), exponent,
+      Derivative.power(detached, exponent: exponent.detached))
+  }
+
+  /// self to the power of a constant.
+  public func pow(_ exponent: Float) -> Tensor { exponent == 2 ? squared() : pow(Tensor(exponent)) }
+
   /// The larger of both, elementwise; at ties the gradient goes to both by half.
   public func maximum(_ other: Tensor) -> Tensor {
     combined(CK_MAXIMUM, other).recorded(
       .maximum, self, Derivative.maximum(self.detached, other.detached), other,
       Derivative.maximum(other.detached, self.detached))
+  }
+
+  /// The smaller of both, elementwise; at ties the gradient goes to both by half.
+  public func minimum(_ other: Tensor) -> Tensor {
+    combined(CK_MINIMUM, other).recorded(
+      .minimum, self, Derivative.minimum(self.detached, other.detached), other,
+      Derivative.minimum(other.detached, self.detached))
   }
 
   /// Adds in place where nobody else holds this value's memory.

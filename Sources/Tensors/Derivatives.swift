@@ -4,13 +4,17 @@ import LoRACKernels
 /// until it has an example.
 package enum Operation: String, CaseIterable, Sendable {
   case negate, exp, log, tanh, erf, sigmoid, relu, gelu, geluTanh, silu
-  case squareRoot, reciprocalSquareRoot, square, absoluteValue, reciprocal, affine
-  case add, addScaled, subtract, multiply, divide, maximum
+  case squareRoot, reciprocalSquareRoot, square, absoluteValue, reciprocal, sine, cosine, softplus, affine
+  case add, addScaled, subtract, multiply, divide, power, maximum, minimum
   case matmul, linear
   case sum, max
   case reshape, permute, slice, concatenate, rows
+  case clamp, choose, gather
+  case convolution, maxPool, averagePool
   case softmax, logSoftmax, layerNorm, rmsNorm, dropout, crossEntropy
   case linearCrossEntropy, attention, rotary, recompute
+  /// What its author says: see `Tensor.custom`.
+  case custom
 }
 
 /// The derivative rules, all in one place. `dy` is the gradient of an operation's output, `dx` that of an input.
@@ -51,15 +55,29 @@ package enum Derivative {
     { dy in -(dy * a / b.squared()).summed(to: b.shape) }
   }
 
-  // y = max(a, b)                   da = dy where a > b, dy/2 where a = b
+  // y = aᵇ                          da = dy · b aᵇ⁻¹
+  static func power(base a: Tensor, _ b: Tensor) -> Pullback {
+    { dy in (dy * a.combined(CK_POWER_BASE_SLOPE, b)).summed(to: a.shape) }
+  }
+
+  // y = aᵇ                          db = dy · aᵇ ln a
+  static func power(_ a: Tensor, exponent b: Tensor) -> Pullback {
+    { dy in (dy * a.combined(CK_POWER_EXPONENT_SLOPE, b)).summed(to: b.shape) }
+  }
+
+  // y = max(a, b)                   da = dy where b < a, dy/2 where b = a
   static func maximum(_ a: Tensor, _ b: Tensor) -> Pullback {
-    { dy in
-      let difference = a - b
-      let share = Tensor(shape: difference.shape) { out in
-        for (i, d) in difference.scalars.enumerated() { out[i] = d > 0 ? 1 : d == 0 ? 0.5 : 0 }
-      }
-      return (dy * share).summed(to: a.shape)
-    }
+    { dy in (dy * share(where: b, isBelow: a)).summed(to: a.shape) }
+  }
+
+  // y = min(a, b)                   da = dy where a < b, dy/2 where a = b
+  static func minimum(_ a: Tensor, _ b: Tensor) -> Pullback {
+    { dy in (dy * share(where: a, isBelow: b)).summed(to: a.shape) }
+  }
+
+  /// 1 where a < b, ½ where a = b, else 0.
+  private static func share(where a: Tensor, isBelow b: Tensor) -> Tensor {
+    (a.combined(CK_LESS, b) + a.combined(CK_LESS_OR_EQUAL, b)) * 0.5
   }
 
   // C = op(A) op(B)                 dA = dC op(B)ᵀ,  or dAᵀ of that where A is transposed
@@ -138,6 +156,74 @@ package enum Derivative {
       Tensor(shape: shape) { dx in
         dx.initialize(repeating: 0)
         ck_scatter_add_rows(dy.pointer, index, dx.baseAddress, index.count, shape[1])
+      }
+    }
+  }
+
+  // y = min(max(x, low), high)      dx = dy where low ≤ x ≤ high, else 0
+  static func clamp(_ x: Tensor, from low: Tensor, to high: Tensor) -> Pullback {
+    { dy in dy * low.combined(CK_LESS_OR_EQUAL, x) * x.combined(CK_LESS_OR_EQUAL, high) }
+  }
+
+  // y = a where c ≠ 0, else b       da = dy where c ≠ 0, else 0;  db the other way round
+  static func choose(_ condition: Tensor, isFirst: Bool, to shape: [Int]) -> Pullback {
+    { dy in
+      let nothing = Tensor.zeros(dy.shape)
+      return (isFirst ? condition.selecting(dy, nothing) : condition.selecting(nothing, dy)).summed(to: shape)
+    }
+  }
+
+  // yₖ = x[index k] along an axis   dx[j] = Σ dyₖ over all k with index k = j
+  static func gather(_ index: [Int32], of shape: [Int], axis: Int) -> Pullback {
+    { dy in
+      let (outer, taken, inner) = dy.extents(around: axis)
+      return Tensor(shape: shape) {
+        ck_gather_axis_gradient(dy.pointer, index, $0.baseAddress, outer, taken, shape[axis], inner)
+      }
+    }
+  }
+
+  // y[o] = Σ w[o, i] ∗ x[i] + b[o]  dx[i] = Σ w[o, i] turned ∗ dy[o]
+  static func convolutionInput(_ convolution: ck_convolution, _ weight: Tensor, _ shape: [Int]) -> Pullback {
+    { dy in
+      Tensor(shape: shape) { dx in
+        withUnsafePointer(to: convolution) {
+          ck_convolve_input_gradient($0, weight.pointer, dy.pointer, dx.baseAddress)
+        }
+      }
+    }
+  }
+
+  // y[o] = Σ w[o, i] ∗ x[i] + b[o]  dw[o, i] = Σ dy[o] ∗ x[i]
+  static func convolutionWeight(_ convolution: ck_convolution, _ x: Tensor, _ shape: [Int]) -> Pullback {
+    { dy in
+      Tensor(shape: shape) { dw in
+        withUnsafePointer(to: convolution) {
+          ck_convolve_weight_gradient($0, x.pointer, dy.pointer, dw.baseAddress)
+        }
+      }
+    }
+  }
+
+  // y[o] = Σ w[o, i] ∗ x[i] + b[o]  db[o] = Σ dy[o] over images and places
+  static func convolutionBias() -> Pullback {
+    { dy in dy.reshaped([dy.shape[0], dy.shape[1], -1]).sum(axis: 2).sum(axis: 0) }
+  }
+
+  // y = max over a window           dx = Σ dy at the first largest element of each window, else 0
+  static func maxPool(_ pooling: ck_pooling, _ places: [Int32], _ shape: [Int]) -> Pullback {
+    { dy in
+      Tensor(shape: shape) { dx in
+        withUnsafePointer(to: pooling) { ck_max_pool_gradient($0, places, dy.pointer, dx.baseAddress) }
+      }
+    }
+  }
+
+  // y = mean over a window          dx = Σ dy / size over the windows that hold it
+  static func averagePool(_ pooling: ck_pooling, _ shape: [Int]) -> Pullback {
+    { dy in
+      Tensor(shape: shape) { dx in
+        withUnsafePointer(to: pooling) { ck_average_pool_gradient($0, dy.pointer, dx.baseAddress) }
       }
     }
   }
@@ -240,6 +326,29 @@ package enum Derivative {
       let leaf = saved.input.asLeaf
       let again = (saved.function(leaf) * dy).sum()
       return again.gradients(at: saved.leaves + [leaf.node!])
+    }
+  }
+
+  /// What `Tensor.custom` keeps. It runs on the thread that differentiates.
+  struct Custom: @unchecked Sendable {
+    let shapes: [[Int]]
+    let derivative: (Tensor) -> [Tensor?]
+  }
+
+  // y = f(a, b, …)                  da, db, … = what its author says, zero where that is nil
+  static func custom(_ saved: Custom) -> JointPullback {
+    JointPullback { dy in
+      let found = saved.derivative(dy)
+      expect(
+        found.count == saved.shapes.count,
+        "custom: the derivative gives \(found.count) gradients for \(saved.shapes.count) inputs")
+      return zip(found, saved.shapes).enumerated().map { index, pair in
+        let (gradient, shape) = pair
+        expect(
+          gradient == nil || gradient!.shape == shape,
+          "custom: gradient \(index) has shape \(gradient!.shape), its input \(shape)")
+        return gradient?.widened.detached ?? .zeros(shape)
+      }
     }
   }
 }

@@ -128,8 +128,10 @@ extension Tensor {
 public func valueAndGradients(
   at inputs: [Tensor], of function: ([Tensor]) throws -> Tensor
 ) rethrows -> (value: Tensor, gradients: [Tensor]) {
-  let leaves = inputs.map(\.asLeaf)
-  let value = try function(leaves)
-  let gradients = zip(inputs, value.gradients(at: leaves)).map { $1 ?? .zeros($0.shape) }
-  return (value.detached, gradients)
+  try GradientScope.within {
+    let leaves = inputs.map(\.asLeaf)
+    let value = try function(leaves)
+    let gradients = zip(inputs, value.gradients(at: leaves)).map { $1 ?? .zeros($0.shape) }
+    return (value.detached, gradients)
+  }
 }

@@ -59,6 +59,19 @@ extension Tensor {
     return y.recorded(.rmsNorm, [self, weight]) { Derivative.rmsNorm(saved, input: $0) }
   }
 
+  /// (x − mean)/√(variance + ε) over groups of channels and their places, then · weight + bias by channel (Wu and He,
+  /// 2018). self: [images, channels, …]; weight and bias: [channels].
+  public func groupNorm(groups: Int, weight: Tensor, bias: Tensor, epsilon: Float = 1e-5) -> Tensor {
+    expect(
+      rank >= 2 && groups >= 1 && shape[1] % groups == 0 && weight.shape == [shape[1]] && bias.shape == [shape[1]],
+      "groupNorm: input \(shape), weight \(weight.shape), bias \(bias.shape) and \(groups) groups do not fit")
+    let elements = count / Swift.max(1, shape[0] * groups)
+    let normalized = reshaped([shape[0] * groups, elements])
+      .layerNorm(weight: .ones([elements]), bias: .zeros([elements]), epsilon: epsilon).reshaped(shape)
+    let byChannel = [shape[1]] + [Int](repeating: 1, count: rank - 2)
+    return normalized * weight.reshaped(byChannel) + bias.reshaped(byChannel)
+  }
+
   /// Each element is zeroed with the given probability, the others are divided by 1 − probability (Srivastava et al.,
   /// 2014), so that the expectation stays. Draws one number per element, in order.
   public func dropout(_ probability: Float, using generator: inout some RandomNumberGenerator) -> Tensor {

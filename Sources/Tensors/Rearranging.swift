@@ -3,11 +3,18 @@ import LoRACKernels
 // Operations that move elements and compute nothing.
 
 extension Tensor {
-  /// The same elements in the same order under another shape; shares memory.
+  /// The same elements in the same order under another shape; shares memory. One axis may be −1: it takes what the
+  /// others leave.
   public func reshaped(_ shape: [Int]) -> Tensor {
     if shape == self.shape { return self }
+    let known = shape.filter { $0 != -1 }
+    let product = known.reduce(1, *)
+    let isFull = known.count == shape.count
     expect(
-      shape.reduce(1, *) == count, "reshaped: shape \(self.shape) has \(count) elements and can't become \(shape)")
+      known.allSatisfy { $0 >= 0 }
+        && (isFull ? product == count : known.count == shape.count - 1 && product > 0 && count % product == 0),
+      "reshaped: shape \(self.shape) has \(count) elements and can't become \(shape)")
+    if !isFull { return reshaped(shape.map { $0 == -1 ? count / product : $0 }) }
     return Tensor(storage: storage, shape: shape).recorded(.reshape, self, Derivative.reshape(to: self.shape))
   }
 
@@ -76,6 +83,17 @@ extension Tensor {
     return result.recorded(.concatenate, parts) { index in
       Derivative.concatenate(axis: axis, starts[index]..<starts[index] + parts[index].shape[axis])
     }
+  }
+
+  /// Tensors of one shape side by side along a new axis: of n tensors [a, b], `stacked(axis: 1)` is [a, n, b]. Axis −1
+  /// is the last of the result.
+  public static func stacked(_ parts: [Tensor], axis: Int = 0) -> Tensor {
+    expect(!parts.isEmpty, "stacked: no tensors")
+    let shape = parts[0].shape
+    expect(parts.allSatisfy { $0.shape == shape }, "stacked: shapes \(parts.map(\.shape)) differ")
+    let place = axis < 0 ? axis + shape.count + 1 : axis
+    expect(place >= 0 && place <= shape.count, "stacked: axis \(axis) of tensors of shape \(shape)")
+    return .concatenated(parts.map { $0.reshaped(shape[..<place] + [1] + shape[place...]) }, axis: place)
   }
 
   /// The rows of a table by index: [n, columns] and k indices → [k, columns]. The gradient of a row that is taken

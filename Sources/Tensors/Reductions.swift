@@ -56,6 +56,24 @@ extension Tensor {
       .recorded(.max, self, Derivative.max(detached, axis: axis))
   }
 
+  /// The smallest element along an axis; the gradient goes to the first of equals.
+  public func min(axis: Int, keepingAxis: Bool = false) -> Tensor { -(-self).max(axis: axis, keepingAxis: keepingAxis) }
+
+  /// The variance of all elements: Σ (x − mean)² / (count − correction).
+  ///
+  /// - Parameter correction: 1 for the unbiased estimate from a sample, as PyTorch's default; 0 for the mean square, as
+  ///   NumPy's.
+  public func variance(correction: Int = 1) -> Tensor { reshaped([count]).variance(axis: 0, correction: correction) }
+
+  /// The same along an axis.
+  public func variance(axis: Int, keepingAxis: Bool = false, correction: Int = 1) -> Tensor {
+    let length = shape[resolved(axis: axis, "variance")]
+    expect(
+      correction >= 0 && length > correction, "variance: \(length) elements with a correction of \(correction)")
+    let deviations = self - mean(axis: axis, keepingAxis: true)
+    return deviations.squared().sum(axis: axis, keepingAxis: keepingAxis) / Float(length - correction)
+  }
+
   /// The index of the first largest element in each row of a matrix.
   public func argmaxRows() -> [Int] {
     expect(rank == 2, "argmaxRows: a matrix is needed, found shape \(shape)")

@@ -49,6 +49,23 @@ public struct Tensor: Sendable {
     self.init(shape: [scalars.count], scalars: scalars)
   }
 
+  /// A matrix from its rows: `Tensor([[1, 2], [3, 4]])`.
+  @_disfavoredOverload
+  public init(_ rows: [[Float]]) {
+    let length = rows.first?.count ?? 0
+    expect(rows.allSatisfy { $0.count == length }, "Tensor: rows of \(rows.map(\.count)) elements are no matrix")
+    self.init(shape: [rows.count, length], scalars: rows.flatMap { $0 })
+  }
+
+  /// Three axes from matrices of one shape: `Tensor([[[1, 2], [3, 4]], [[5, 6], [7, 8]]])`.
+  @_disfavoredOverload
+  public init(_ matrices: [[[Float]]]) {
+    let parts = matrices.map { Tensor($0) }
+    let shape = parts.first?.shape ?? [0, 0]
+    expect(parts.allSatisfy { $0.shape == shape }, "Tensor: matrices of shapes \(parts.map(\.shape)) are no tensor")
+    self.init(shape: [parts.count] + shape, scalars: parts.flatMap(\.scalars))
+  }
+
   /// Memory that `owner` keeps valid and unchanged, for example a mapped file, without a copy.
   public init(shape: [Int], borrowing base: UnsafePointer<Float>, owner: AnyObject) {
     self.init(storage: Storage(borrowing: base, count: shape.reduce(1, *), owner: owner), shape: shape)
@@ -146,11 +163,4 @@ public struct Tensor: Sendable {
 
   /// The Frobenius norm √Σx², summed in double precision.
   public var norm: Double { withUnsafeBufferPointer { ck_sum_of_squares($0.baseAddress, $0.count) }.squareRoot() }
-}
-
-extension Tensor: CustomStringConvertible {
-  public var description: String {
-    let shown = scalars.prefix(8).map { "\($0)" }.joined(separator: ", ")
-    return "Tensor\(shape)[\(shown)\(count > 8 ? ", …" : "")]"
-  }
 }

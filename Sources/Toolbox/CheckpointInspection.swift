@@ -17,7 +17,10 @@ public struct CheckpointInspection: Sendable {
   /// What is odd, or good to know.
   public let findings: [Finding]
 
-  /// - Parameter readsValues: whether all numbers are read to find NaN and infinity.
+  /// - Parameters:
+  ///   - checkpoint: what is inspected.
+  ///   - readsValues: whether all numbers are read to find NaN and infinity.
+  ///   - progress: called with bytes read.
   public init(_ checkpoint: Checkpoint, readsValues: Bool = false, progress: OperationProgress.Handler? = nil) throws {
     self.checkpoint = checkpoint
     let tensors = checkpoint.tensors

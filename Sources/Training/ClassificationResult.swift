@@ -16,7 +16,13 @@ public struct ClassificationResult: Sendable, Equatable {
 
   /// Of very many examples.
   public init(labels: SmallIntegers, predictions: SmallIntegers, classCount: Int) {
-    expect(labels.count == predictions.count, "\(labels.count) labels and \(predictions.count) predictions")
+    expect(
+      labels.count == predictions.count,
+      "ClassificationResult: \(labels.count) labels and \(predictions.count) predictions")
+    let largest = Swift.max(labels.max() ?? 0, predictions.max() ?? 0)
+    expect(
+      largest < classCount || labels.isEmpty,
+      "ClassificationResult: a class \(largest), and there are \(classCount), counted from 0")
     self.labels = labels
     self.predictions = predictions
     self.classCount = classCount

@@ -2,7 +2,8 @@ import LoRATensors
 
 /// Which examples make the next mini-batch. Codable, so that a resumed run draws the same.
 public protocol BatchSampler: Codable {
-  /// The indices of the next batch's examples; never empty, and without end.
+  /// The indices of the next batch's examples, without end. Empty only where there is no example at all, which ends a run
+  /// with `TrainingError.noExamples`.
   mutating func next() -> [Int]
   /// Whether it draws from the same examples, in batches of the same size: else a state is another run's.
   func isLike(_ other: Self) -> Bool
@@ -24,7 +25,7 @@ public struct ShuffledBatches: BatchSampler {
   private var permutation: Permutation?
   private var position = 0
 
-  /// The examples `indices` by `batchSize`, both not empty; the seed says in which orders.
+  /// The examples `indices` by `batchSize`, at least 1; the seed says in which orders.
   public init(_ indices: [Int], batchSize: Int, seed: UInt64) {
     self.init(indices, count: indices.count, batchSize, seed)
   }
@@ -33,7 +34,7 @@ public struct ShuffledBatches: BatchSampler {
   public init(count: Int, batchSize: Int, seed: UInt64) { self.init(nil, count: count, batchSize, seed) }
 
   private init(_ indices: [Int]?, count: Int, _ batchSize: Int, _ seed: UInt64) {
-    expect(count > 0 && batchSize > 0, "ShuffledBatches: \(count) examples by \(batchSize)")
+    expect(batchSize > 0, "ShuffledBatches: batches of \(batchSize) examples")
     self.indices = indices
     self.count = count
     self.batchSize = batchSize
@@ -115,6 +116,8 @@ public struct ReplayBatches: BatchSampler {
   }
 
   public mutating func next() -> [Int] {
-    (0..<focusCount).flatMap { _ in focus.next() } + (0..<replayCount).flatMap { _ in replay.next() }
+    let (new, old) = ((0..<focusCount).flatMap { _ in focus.next() }, (0..<replayCount).flatMap { _ in replay.next() })
+    // Half a mixture is another recipe.
+    return new.isEmpty || old.isEmpty ? [] : new + old
   }
 }

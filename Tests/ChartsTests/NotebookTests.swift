@@ -1,3 +1,4 @@
+import Foundation
 import LoRACharts
 import LoRADatasets
 import LoRANetworks
@@ -27,18 +28,45 @@ struct NotebookTests {
     #expect(content(grid)["text/plain"] == "Digits\n1 pictures\na, b")
   }
 
-  @Test("A small tensor is a table of its numbers")
+  @Test("A small tensor is a table of its numbers, the decimal points in line")
   func smallTensor() {
     let shown = content(Tensor(shape: [2, 3], scalars: [1, 2, 3, 4, 5, -0.25]))
     #expect(
       shown["text/plain"] == """
         Tensor [2, 3]
-           0  1      2
-        ─  ─  ─  ─────
-        0  1  2      3
-        1  4  5  −0.25
+                0       1        2
+        ─  ──────  ──────  ───────
+        0  1.0000  2.0000   3.0000
+        1  4.0000  5.0000  −0.2500
         """)
     #expect(content(Tensor([1, 2]))["text/html"] != nil)
+  }
+
+  @Test(
+    "Numbers of one tensor have the same decimals; where one would vanish, powers of ten",
+    arguments: [
+      ([3, -12, 1_000_000], "3 −12 1,000,000"),
+      ([0, 0], "0 0"),
+      ([12.5, -0.015625], "12.500 −0.016"),
+      ([1500.25, 2], "1,500.25 2.00"),
+      ([0.5, 1e-6, 0, -2], "5.000e−01 1.000e−06 0.000e+00 −2.000e+00"),
+      ([3.5e8, 0.5], "3.500e+08 5.000e−01"),
+      ([.infinity, .nan, -0.5], "∞ NaN −0.5000"),
+    ] as [([Float], String)])
+  func alignedNumbers(_ numbers: [Float], _ expected: String) {
+    let lines = (content(Tensor(numbers))["text/plain"] ?? "").split(separator: "\n")
+    let cells = lines.last?.split(separator: " ").dropFirst().joined(separator: " ")
+    #expect(cells == expected)
+  }
+
+  @Test("A module is shown as its summary, as a table and as text")
+  func module() {
+    var generator = SeededGenerator(seed: 1)
+    let model = Linear(inputs: 6, outputs: 5, using: &generator)
+    let shown = content(model.summary)
+    #expect(model.playgroundDescription as? ModuleSummary == model.summary)
+    #expect(shown["text/plain"] == model.summary.description)
+    #expect(shown["text/html"]?.contains("weight [5, 6], bias [5]") == true)
   }
 
   @Test("A large tensor is a heat map, of as many rows as all axes but the last have")
@@ -72,11 +100,17 @@ struct NotebookTests {
     #expect(content(trainer)["text/plain"]?.contains("3 values") == true)
   }
 
-  @Test("A set of images shows its size and its first images, with their labels")
+  @Test("A set of images is a contact sheet: a row of each class, with its number")
   func images() throws {
-    let test = try MNIST.sample().test
-    let shown = content(test)["text/plain"] ?? ""
-    #expect(shown.hasPrefix("1,000 images of 28×28, 10 classes; the first 20:\n20 pictures\n\(test.label(at: 0))\n"))
+    let digits = try MNIST.sample()
+    let shown = content(digits.test.filter { $0 != 3 })
+    #expect(
+      shown["text/plain"]?.hasPrefix("900 images of 28×28, 10 classes; the first of each:\n9 pictures\n0: 100 images")
+        == true)
+    #expect(shown["text/html"]?.components(separatedBy: "data:image/png").count == 10)
+
+    let both = content(digits)["text/plain"] ?? ""
+    #expect(both.contains("To train with: 4,000 images") && both.contains("To test with: 1,000 images"))
   }
 
   @Test("A matrix becomes grey pixels, clamped at black and white")

@@ -109,7 +109,7 @@ struct FuzzedReader: CustomTestStringConvertible, Sendable {
     ) { url in _ = try TokenWindows(contentsOf: url, tokenizer: decoderTokenizer, length: 8).windows() },
     FuzzedReader(name: "training states", seeds: [trainingState], fileName: "state") { url in
       var (trainer, model, sampler) = training()
-      _ = try TrainingState.restore(trainer, of: model, sampler: &sampler, purpose: "fuzz", from: url)
+      try TrainingState.restore(trainer, of: model, sampler: &sampler, purpose: "fuzz", from: url)
       // What was restored can be gone on with.
       try trainer.run(model, steps: 3, drawing: &sampler) { _ in
         model(Tensor(shape: [1, 3], scalars: [1, 2, 3])).sum()
@@ -135,9 +135,9 @@ struct FuzzedReader: CustomTestStringConvertible, Sendable {
     var (trainer, model, sampler) = training()
     let url = FileManager.default.temporaryDirectory.appendingPathComponent("fuzz-\(UUID().uuidString)")
     defer { try? FileManager.default.removeItem(at: url) }
-    try! trainer.run(
-      model, steps: 2, drawing: &sampler, keeping: StateKeeping(url: url, everySteps: 2, purpose: "fuzz")
-    ) { _ in model(Tensor(shape: [1, 3], scalars: [1, 2, 3])).sum() }
+    var plan = TrainingPlan(steps: 2)
+    plan.keeping = StateKeeping(url: url, everySteps: 2, purpose: "fuzz")
+    try! trainer.run(model, plan, drawing: &sampler) { _ in model(Tensor(shape: [1, 3], scalars: [1, 2, 3])).sum() }
     return FileManager.default.contents(atPath: url.path).map { [UInt8]($0) } ?? []
   }()
 

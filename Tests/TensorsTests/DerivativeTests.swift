@@ -42,13 +42,18 @@ extension Operation {
         Example([[3, 4]], in: -1 ... -0.1) { $0[0].absoluteValue() },
       ]
     case .reciprocal: [Example([[3, 4]], in: 0.5...2) { $0[0].reciprocal() }]
+    case .sine: [Example([[3, 4]]) { $0[0].sin() }]
+    case .cosine: [Example([[3, 4]]) { $0[0].cos() }]
+    case .softplus: [Example([[3, 4]]) { $0[0].softplus() }]
     case .affine: [Example([[3, 4]]) { $0[0].affine(scale: -2.5, offset: 0.7) }]
     case .add: broadcasts { $0[0] + $0[1] }
     case .addScaled: [Example([[3, 4], [3, 4]]) { $0[0].adding($0[1], scaledBy: -1.7) }]
     case .subtract: broadcasts { $0[0] - $0[1] }
     case .multiply: broadcasts { $0[0] * $0[1] }
     case .divide: broadcasts(in: 0.5...2) { $0[0] / $0[1] }
+    case .power: broadcasts(in: 0.5...2) { $0[0].pow($0[1]) } + [Example([[3, 4]], in: 0.5...2) { $0[0].pow(-1.3) }]
     case .maximum: broadcasts { $0[0].maximum($0[1]) }
+    case .minimum: broadcasts { $0[0].minimum($0[1]) }
     case .matmul:
       [
         Example([[3, 4], [4, 5]]) { $0[0].matmul($0[1]) },
@@ -80,6 +85,57 @@ extension Operation {
     case .slice: [Example([[3, 5, 2]]) { $0[0].sliced(axis: 1, 1..<4) }]
     case .concatenate: [Example([[2, 1, 3], [2, 4, 3], [2, 2, 3]]) { Tensor.concatenated($0, axis: 1) }]
     case .rows: [Example([[4, 3]]) { $0[0].rows(at: [2, 0, 2, 3, 2]) }]
+    case .clamp:
+      // Inputs within, above and below.
+      [
+        Example([[3, 4]], in: 0.1...1) { $0[0].clamped(to: 0...2) },
+        Example([[3, 4]], in: 0.1...1) { ($0[0] * 3 + 2.2).clamped(to: ...2) + $0[0] },
+        Example([[3, 4]], in: 0.1...1) { ($0[0] - 3).clamped(to: (-1)...) * $0[0] },
+      ]
+    case .choose:
+      [
+        Example([[3, 4], [3, 4]]) { .where(Tensor(shape: [4], scalars: [1, 0, 0, 2]), $0[0], $0[1]) },
+        Example([[3, 1], [4]]) { .where(Tensor(shape: [2, 1, 1], scalars: [0, 1]), $0[0], $0[1]) },
+      ]
+    case .gather:
+      [
+        Example([[2, 3, 2]]) { $0[0].gathered(axis: 1, at: [2, 0, 2, 1, 0, 0, 1, 1]) },
+        Example([[3, 4]]) { $0[0].gathered(axis: -1, at: [3, 0, 3]) },
+      ]
+    case .convolution:
+      [
+        Example([[2, 3, 5, 4], [5, 3, 3, 2], [5]]) { $0[0].conv2d($0[1], bias: $0[2]) },
+        Example([[1, 2, 6, 5], [3, 2, 3, 3]]) { $0[0].conv2d($0[1], stride: 2, padding: 1) },
+        Example([[1, 4, 7, 6], [6, 2, 2, 2], [6]]) {
+          $0[0].conv2d($0[1], bias: $0[2], stride: 3, padding: 2, dilation: 2, groups: 2)
+        },
+        Example([[2, 3, 4, 4], [3, 1, 1, 1]]) { $0[0].conv2d($0[1], stride: 2, groups: 3) },
+      ]
+    case .maxPool:
+      // All elements differ by more than the step of the finite differences.
+      [[2, 2, 5, 4], [7, 6]].map { shape in
+        Example([shape], in: -0.001...0.001) {
+          let order = Tensor(shape: shape, scalars: (0..<shape.reduce(1, *)).map { Float($0 * 37 % 101) / 20 })
+          return ($0[0] + order).maxPool2d(3, stride: 2, padding: 1)
+        }
+      }
+    case .averagePool:
+      [
+        Example([[2, 2, 5, 4]]) { $0[0].averagePool2d(2) },
+        Example([[7, 6]]) { $0[0].averagePool2d(3, stride: 2, padding: 1) },
+      ]
+    case .custom:
+      [
+        // x³ y in one step; the derivative of one input alone.
+        Example([[3, 4], [3, 4]]) { inputs in
+          let (x, y) = (inputs[0].detached, inputs[1].detached)
+          return .custom(inputs, value: x * x * x * y) { dy in [dy * 3 * x * x * y, dy * x * x * x] }
+        },
+        Example([[3, 4]]) { inputs in
+          let x = inputs[0].detached
+          return .custom([inputs[0], Tensor(3)], value: x.exp()) { dy in [dy * x.exp(), nil] }
+        },
+      ]
     case .softmax: [Example([[3, 5]]) { $0[0].softmax() }]
     case .logSoftmax: [Example([[3, 5]]) { $0[0].logSoftmax() }]
     case .layerNorm: [Example([[3, 6], [6], [6]]) { $0[0].layerNorm(weight: $0[1], bias: $0[2]) }]
@@ -140,8 +196,6 @@ extension Operation {
 
 @Suite("Derivatives")
 struct DerivativeTests {
-  /// Central differences of Σ c·f(x) with random c. With h = 0.01 the truncation and the rounding error of float32 are
-  /// both about 1e-4 of the gradient's size.
   @Test("every operation's derivative agrees with finite differences", arguments: Operation.allCases)
   func finiteDifferences(_ operation: Operation) {
     for (number, example) in operation.examples.enumerated() {
@@ -149,33 +203,12 @@ struct DerivativeTests {
       let inputs = example.shapes.map {
         Tensor.uniform($0, from: example.range.lowerBound, to: example.range.upperBound, using: &generator)
       }
-      let output = example.function(inputs)
-      #expect(!output.isTracked, "nothing is recorded where no gradient is asked for")
-      let coefficients = Tensor.uniform(output.shape, from: -1, to: 1, using: &generator)
-      func value(_ inputs: [Tensor]) -> Tensor { (example.function(inputs) * coefficients).sum() }
-
-      let (_, gradients) = valueAndGradients(at: inputs, of: value)
-      for (index, input) in inputs.enumerated() {
-        #expect(gradients[index].shape == input.shape)
-        #expect(!gradients[index].isTracked, "a pullback records nothing")
-        let h: Float = 0.01
-        let numeric = input.scalars.indices.map { position -> Float in
-          func shifted(_ by: Float) -> Double {
-            var scalars = input.scalars
-            scalars[position] += by
-            var moved = inputs
-            moved[index] = Tensor(shape: input.shape, scalars: scalars)
-            // Summed in double: the differences are small beside the sum.
-            return zip(example.function(moved).scalars, coefficients.scalars).reduce(0) {
-              $0 + Double($1.0) * Double($1.1)
-            }
-          }
-          return Float((shifted(h) - shifted(-h)) / Double(2 * h))
-        }
-        let scale = max(1, gradients[index].scalars.map(abs).max() ?? 1)
-        for (found, expected) in zip(gradients[index].scalars, numeric) {
-          #expect(abs(found - expected) < 2e-3 * scale, "\(operation) example \(number), input \(index)")
-        }
+      #expect(!example.function(inputs).isTracked, "nothing is recorded where no gradient is asked for")
+      let check = GradientCheck(at: inputs, of: example.function)
+      for (index, gradient) in check.gradients.enumerated() {
+        #expect(gradient.shape == inputs[index].shape)
+        #expect(!gradient.isTracked, "a pullback records nothing")
+        #expect(check.deviations[index] < 2e-3, "\(operation) example \(number), input \(index)")
       }
     }
   }

@@ -24,6 +24,21 @@ struct Function: CustomTestStringConvertible, Sendable {
     } slope: { _ in
       -1
     },
+    Function(operation: CK_SIN, name: "sin", range: -9...9, floor: 1e-1) {
+      sin($0)
+    } slope: {
+      cos($0)
+    },
+    Function(operation: CK_COS, name: "cos", range: -9...9, floor: 1e-1) {
+      cos($0)
+    } slope: {
+      -sin($0)
+    },
+    Function(operation: CK_SOFTPLUS, name: "softplus", range: -80...80, floor: 0) {
+      max($0, 0) + log1p(exp(-abs($0)))
+    } slope: {
+      sigmoid($0)
+    },
     Function(operation: CK_EXP, name: "exp", range: -87...88, floor: 0) {
       exp($0)
     } slope: {

@@ -55,9 +55,8 @@ if isShortest {
 }
 
 for seed in 0..<seeds {
-  var settings = DigitExperiment.Settings()
+  var settings = DigitExperiment.Settings(for: digits.train)
   settings.seed = UInt64(seed)
-  settings.epochs = digits.train.count >= 20_000 ? 1 : 4
   let experiment = DigitExperiment(train: digits.train, test: digits.test, settings: settings)
   let base = try experiment.trainBase()
   let test = experiment.evaluate(base.model)

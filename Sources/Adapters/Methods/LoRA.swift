@@ -43,6 +43,7 @@ public final class LoRA: StorableAdapter, RowParametrization {
   public var rank: Int { a.shape[0] }
   /// s: what B A is multiplied by.
   public var scale: Float { scaling.scale(rank: rank, alpha: alpha) }
+  public var description: String { described("LoRA") + ", rank \(rank), scale \(scale)" }
 
   /// An adapter with given factors.
   public init(
@@ -65,15 +66,17 @@ public final class LoRA: StorableAdapter, RowParametrization {
     self.name = name
   }
 
-  /// A new adapter for a matrix: A random, B zero.
+  /// A new adapter for a matrix, or for the weight [outputs, inputs, height, width] of a convolution as the matrix
+  /// [outputs, inputs · height · width]: A random, B zero.
   public convenience init(
     rank: Int, alpha: Float, for weight: Parameter, scaling: Scaling = .standard,
     initialization: Initialization = .kaimingUniform, dropout: Dropout? = nil, name: String = "default",
     using generator: inout some RandomNumberGenerator
   ) {
     expect(
-      weight.shape.count == 2 && rank >= 1 && rank <= min(weight.inputs, weight.outputs),
-      "LoRA: rank \(rank) for a parameter of shape \(weight.shape); it lies between 1 and the smaller side of a matrix")
+      weight.shape.count >= 2 && rank >= 1 && rank <= min(weight.inputs, weight.outputs),
+      "LoRA: rank \(rank) does not fit a parameter of shape \(weight.shape); it must lie in "
+        + (weight.shape.count < 2 ? "1...min(m, n) of a matrix" : "1...\(min(weight.inputs, weight.outputs))"))
     self.init(
       a: Parameter(initialization.sample(rank: rank, inputs: weight.inputs, using: &generator)),
       b: Parameter(.zeros([weight.outputs, rank])), alpha: alpha, scaling: scaling, layout: weight.layout,
@@ -98,7 +101,7 @@ public final class LoRA: StorableAdapter, RowParametrization {
     }
   }
 
-  /// ΔW = s B A, in the layout of the adapted weight.
+  /// ΔW = s B A, in the layout of the adapted weight; of a convolution, as a matrix.
   public var delta: Tensor {
     let product = product(a.value, b.value)
     return (origin.map { product - self.product($0.a, $0.b) } ?? product) * scale
@@ -108,7 +111,7 @@ public final class LoRA: StorableAdapter, RowParametrization {
     layout == .outputsByInputs ? b.matmul(a) : a.matmul(b, transposeSelf: true, transposeOther: true)
   }
 
-  public func value(of original: Tensor) -> Tensor { original + delta }
+  public func value(of original: Tensor) -> Tensor { original + delta.reshaped(original.shape) }
 
   public func adjust(output: Tensor, input: Tensor, weight: () -> Tensor) -> Tensor {
     let input = a.value.isTracked ? dropout?.apply(to: input) ?? input : input

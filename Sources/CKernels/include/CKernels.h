@@ -36,31 +36,70 @@ void ck_trim_memory(void);
 
 // MARK: Matrix products.
 
-/// C = alpha · op(A) op(B) + beta · C; op(A) is [m, k], op(B) is [k, n], C is [m, n]; row-major with row strides.
+/// A matrix that a product reads, its rows `stride` elements apart.
+typedef struct {
+  const void *elements;  // float32
+  ptrdiff_t stride;
+  bool transposed;  // the product takes its transpose
+  bool bfloat16;    // instead, widened block by block; the right factor alone may be that
+} ck_factor;
+
+/// C = alpha · op(A) op(B) + beta · C; op(A) is [m, k], op(B) is [k, n], C is [m, n] with rows ldc elements apart.
 /// With beta == 0, C is written without being read.
-void ck_gemm(bool transpose_a, bool transpose_b, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, float alpha, const float *a,
-             ptrdiff_t lda, const float *b, ptrdiff_t ldb, float beta, float *c, ptrdiff_t ldc);
-/// The same with B stored as bfloat16, widened block by block.
-void ck_gemm_bf16(bool transpose_a, bool transpose_b, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, float alpha,
-                  const float *a, ptrdiff_t lda, const uint16_t *b, ptrdiff_t ldb, float beta, float *c,
-                  ptrdiff_t ldc);
-/// `count` products of equal shape; consecutive matrices lie stride_a, stride_b, stride_c elements apart (0 repeats).
-void ck_gemm_batched(ptrdiff_t count, bool transpose_a, bool transpose_b, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
-                     float alpha, const float *a, ptrdiff_t lda, ptrdiff_t stride_a, const float *b, ptrdiff_t ldb,
-                     ptrdiff_t stride_b, float beta, float *c, ptrdiff_t ldc, ptrdiff_t stride_c);
+typedef struct {
+  ptrdiff_t m, n, k;
+  float alpha, beta;
+  ck_factor a, b;
+  float *c;
+  ptrdiff_t ldc;
+} ck_product;
+
+void ck_multiply(const ck_product *product);
+/// `count` products of equal shape, of which the first is given; consecutive matrices lie step_a, step_b, step_c
+/// elements apart (0 repeats). Where there are more than one, both factors are float32.
+void ck_multiply_batch(const ck_product *first, ptrdiff_t count, ptrdiff_t step_a, ptrdiff_t step_b, ptrdiff_t step_c);
 
 // MARK: Elementwise.
 
 typedef enum {
-  CK_NEGATE, CK_EXP, CK_LOG, CK_TANH, CK_ERF, CK_SIGMOID, CK_RELU, CK_GELU, CK_GELU_TANH, CK_SILU,
-  CK_SQRT, CK_RSQRT, CK_SQUARE, CK_ABS, CK_RECIPROCAL
+  CK_NEGATE,
+  CK_EXP,
+  CK_LOG,
+  CK_TANH,
+  CK_ERF,
+  CK_SIGMOID,
+  CK_RELU,
+  CK_GELU,
+  CK_GELU_TANH,
+  CK_SILU,
+  CK_SQRT,
+  CK_RSQRT,
+  CK_SQUARE,
+  CK_ABS,
+  CK_RECIPROCAL,
+  CK_SIN,
+  CK_COS,
+  CK_SOFTPLUS
 } ck_unary_op;
 /// y = f(x); y may be x.
 void ck_unary(ck_unary_op op, const float *x, float *y, size_t count);
 /// dx = dy · f′(x), from the input x (not the output); dx may be dy.
 void ck_unary_gradient(ck_unary_op op, const float *x, const float *dy, float *dx, size_t count);
 
-typedef enum { CK_ADD, CK_SUBTRACT, CK_MULTIPLY, CK_DIVIDE, CK_MAXIMUM, CK_MINIMUM } ck_binary_op;
+typedef enum {
+  CK_ADD,
+  CK_SUBTRACT,
+  CK_MULTIPLY,
+  CK_DIVIDE,
+  CK_MAXIMUM,
+  CK_MINIMUM,
+  CK_POWER,
+  CK_POWER_BASE_SLOPE,
+  CK_POWER_EXPONENT_SLOPE,  // aᵇ and its derivatives by a and by b
+  CK_LESS,
+  CK_LESS_OR_EQUAL,
+  CK_EQUAL  // 1 where it holds, else 0
+} ck_binary_op;
 /// out = a op b over a shape of `rank` ≤ 8 axes; strides in elements, 0 where an operand is broadcast. out is dense
 /// and may be a or b where that operand is dense.
 void ck_binary(ck_binary_op op, int rank, const ptrdiff_t *shape, const float *a, const ptrdiff_t *stride_a,
@@ -90,6 +129,46 @@ void ck_gather_rows(const float *table, const int32_t *index, float *out, ptrdif
 /// table[index[i], :] += x[i, :], in the order of i.
 void ck_scatter_add_rows(const float *x, const int32_t *index, float *table, ptrdiff_t count, ptrdiff_t columns);
 
+// MARK: Choosing elements.
+
+/// out[i] = condition[i] ≠ 0 ? a[i] : b[i]
+void ck_select(const float *condition, const float *a, const float *b, float *out, size_t count);
+/// out[o, k, j] = x[o, index[o, k, j], j] for x [outer, axis, inner] and index and out [outer, taken, inner].
+void ck_gather_axis(const float *x, const int32_t *index, float *out, ptrdiff_t outer, ptrdiff_t taken, ptrdiff_t axis,
+                    ptrdiff_t inner);
+/// dx[o, index[o, k, j], j] += dy[o, k, j] from zero, in the order of k.
+void ck_gather_axis_gradient(const float *dy, const int32_t *index, float *dx, ptrdiff_t outer, ptrdiff_t taken,
+                             ptrdiff_t axis, ptrdiff_t inner);
+
+// MARK: Convolution and pooling over planes [images, channels, height, width].
+
+/// The positions of a kernel along an axis: ⌊(length + 2 padding − dilation (kernel − 1) − 1) / stride⌋ + 1, at least
+/// 0.
+ptrdiff_t ck_convolved_length(ptrdiff_t length, ptrdiff_t kernel, ptrdiff_t stride, ptrdiff_t padding,
+                              ptrdiff_t dilation);
+
+/// Cross-correlation with zeros around the input; weight [out_channels, in_channels / groups, kernel_height,
+/// kernel_width]. Channels are in `groups` parts that know nothing of each other.
+typedef struct {
+  ptrdiff_t batch, in_channels, in_height, in_width, out_channels, kernel_height, kernel_width;
+  ptrdiff_t stride, padding, dilation, groups;
+} ck_convolution;
+/// bias [out_channels] may be NULL.
+void ck_convolve(const ck_convolution *convolution, const float *x, const float *weight, const float *bias, float *y);
+void ck_convolve_input_gradient(const ck_convolution *convolution, const float *weight, const float *dy, float *dx);
+void ck_convolve_weight_gradient(const ck_convolution *convolution, const float *x, const float *dy, float *dweight);
+
+/// Windows of each of `planes` planes; padding ≤ half a window.
+typedef struct {
+  ptrdiff_t planes, height, width, window_height, window_width, stride, padding;
+} ck_pooling;
+/// place: where in its plane each output comes from, the first of equals. Padding takes no part.
+void ck_max_pool(const ck_pooling *pooling, const float *x, float *y, int32_t *place);
+void ck_max_pool_gradient(const ck_pooling *pooling, const int32_t *place, const float *dy, float *dx);
+/// Means over whole windows: padding counts as zeros.
+void ck_average_pool(const ck_pooling *pooling, const float *x, float *y);
+void ck_average_pool_gradient(const ck_pooling *pooling, const float *dy, float *dx);
+
 // MARK: Rows: softmax, normalisation, cross-entropy.
 
 /// log_form: log-softmax. y may be x.
@@ -116,8 +195,8 @@ void ck_rms_norm_gradient(const float *x, const float *weight, const float *rstd
 // MARK: Attention of packed sequences.
 
 /// Sequence i has the queries query_starts[i] ..< query_starts[i + 1] and the keys key_starts[i] ..< key_starts[i + 1];
-/// both arrays hold sequences + 1 places. q and out are [queries, heads, size], k and v [keys, key_heads, size], and each
-/// key head serves heads / key_heads query heads. out = softmax(scale · q kᵀ) v. With `causal` the last query of a
+/// both arrays hold sequences + 1 places. q and out are [queries, heads, size], k and v [keys, key_heads, size], and
+/// each key head serves heads / key_heads query heads. out = softmax(scale · q kᵀ) v. With `causal` the last query of a
 /// sequence sees all of its keys, each query before it one key less. logsumexp [queries, heads] is what the gradient
 /// needs, or NULL.
 void ck_attention(const int32_t *query_starts, const int32_t *key_starts, ptrdiff_t sequences, ptrdiff_t heads,
@@ -125,18 +204,18 @@ void ck_attention(const int32_t *query_starts, const int32_t *key_starts, ptrdif
                   const float *v, float *out, float *logsumexp);
 /// Any of dq, dk, dv may be NULL.
 void ck_attention_gradient(const int32_t *query_starts, const int32_t *key_starts, ptrdiff_t sequences, ptrdiff_t heads,
-                           ptrdiff_t key_heads, ptrdiff_t size, float scale, bool causal, const float *q, const float *k,
-                           const float *v, const float *out, const float *logsumexp, const float *dout, float *dq,
-                           float *dk, float *dv);
+                           ptrdiff_t key_heads, ptrdiff_t size, float scale, bool causal, const float *q,
+                           const float *k, const float *v, const float *out, const float *logsumexp, const float *dout,
+                           float *dq, float *dk, float *dv);
 /// Rotates the pairs (d, d + size/2) of every head by the angle of the token's position; cosines and sines are
 /// [positions, size/2]. `inverse` rotates back, which is the gradient. y may be x.
-void ck_rotary(const float *x, const int32_t *positions, const float *cosines, const float *sines, bool inverse, float *y,
-               ptrdiff_t tokens, ptrdiff_t heads, ptrdiff_t size);
+void ck_rotary(const float *x, const int32_t *positions, const float *cosines, const float *sines, bool inverse,
+               float *y, ptrdiff_t tokens, ptrdiff_t heads, ptrdiff_t size);
 
 // MARK: Optimizers: one pass over weight, gradient and moments.
 
-/// PyTorch's rules. decoupled: AdamW (weight ·= 1 − lr·decay), else decay is added to the gradient. `step` counts from 1.
-/// gradient_scale multiplies the gradient first (clipping).
+/// PyTorch's rules. decoupled: AdamW (weight ·= 1 − lr·decay), else decay is added to the gradient. `step` counts
+/// from 1. gradient_scale multiplies the gradient first (clipping).
 void ck_adam_step(float *weight, const float *gradient, float *m, float *v, size_t count, float learning_rate,
                   float beta1, float beta2, float epsilon, float decay, bool decoupled, int64_t step,
                   float gradient_scale);

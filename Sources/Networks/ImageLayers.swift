@@ -1,0 +1,137 @@
+import LoRATensors
+
+// Layers for images: tensors [images, channels, height, width].
+
+/// Convolution over height and width (PyTorch's `nn.Conv2d`, with zeros as padding; see `Tensor.conv2d`).
+///
+/// A parametrization sees the whole weight. `LoRA` takes it as the matrix [outputs, inputs · height · width], peft's
+/// pair of a convolution to `rank` channels and one of 1 × 1.
+public final class Conv2d: Layer, CopyableModule {
+  public let weight: Parameter  // [outputs, inputs / groups, height, width]
+  public let bias: Parameter?  // [outputs]
+  public let stride: Int
+  public let padding: Int
+  public let dilation: Int
+  public let groups: Int
+
+  public init(
+    weight: Parameter, bias: Parameter?, stride: Int = 1, padding: Int = 0, dilation: Int = 1, groups: Int = 1
+  ) {
+    expect(
+      weight.shape.count == 4 && groups >= 1 && weight.shape[0] % groups == 0
+        && (bias == nil || bias!.shape == [weight.shape[0]]),
+      "Conv2d: weight \(weight.shape), bias \(bias?.shape.description ?? "none") and \(groups) groups do not fit")
+    self.weight = weight
+    self.bias = bias
+    self.stride = stride
+    self.padding = padding
+    self.dilation = dilation
+    self.groups = groups
+  }
+
+  /// Starts as PyTorch does: weight and bias uniform in ±1/√(inputs / groups · kernel²).
+  public convenience init(
+    inputs: Int, outputs: Int, kernel: Int, stride: Int = 1, padding: Int = 0, dilation: Int = 1, groups: Int = 1,
+    bias hasBias: Bool = true, using generator: inout some RandomNumberGenerator
+  ) {
+    expect(
+      groups >= 1 && inputs % groups == 0 && outputs % groups == 0,
+      "Conv2d: \(inputs) inputs and \(outputs) outputs can't be cut into \(groups) groups")
+    let weight = Tensor.kaimingUniform([outputs, inputs / groups, kernel, kernel], using: &generator)
+    let bound = 1 / Float(inputs / groups * kernel * kernel).squareRoot()
+    let bias = hasBias ? Tensor.uniform([outputs], from: -bound, to: bound, using: &generator) : nil
+    self.init(
+      weight: Parameter(weight), bias: bias.map { Parameter($0) }, stride: stride, padding: padding,
+      dilation: dilation, groups: groups)
+  }
+
+  public func callAsFunction(_ x: Tensor) -> Tensor {
+    x.conv2d(
+      weight.value, bias: bias?.value, stride: stride, padding: padding, dilation: dilation, groups: groups)
+  }
+
+  public func copy() -> Conv2d {
+    Conv2d(
+      weight: weight.copy(), bias: bias?.copy(), stride: stride, padding: padding, dilation: dilation, groups: groups)
+  }
+}
+
+/// Normalisation over groups of channels and their places (Wu and He, 2018), image by image: without statistics of the
+/// batch, so that training and evaluation compute the same. With one group it is layer normalisation over channels and
+/// places, with as many as channels instance normalisation.
+public final class GroupNorm: Layer, CopyableModule {
+  public let weight: Parameter  // [channels]
+  public let bias: Parameter  // [channels]
+  public let groups: Int
+  public let epsilon: Float
+
+  public init(groups: Int, weight: Parameter, bias: Parameter, epsilon: Float = 1e-5) {
+    expect(
+      weight.shape.count == 1 && bias.shape == weight.shape && groups >= 1 && weight.shape[0] % groups == 0,
+      "GroupNorm: weight \(weight.shape), bias \(bias.shape) and \(groups) groups do not fit")
+    self.weight = weight
+    self.bias = bias
+    self.groups = groups
+    self.epsilon = epsilon
+  }
+
+  /// Starts with a weight of ones and a bias of zeros.
+  public convenience init(groups: Int, channels: Int, epsilon: Float = 1e-5) {
+    self.init(
+      groups: groups, weight: Parameter(.ones([channels])), bias: Parameter(.zeros([channels])), epsilon: epsilon)
+  }
+
+  /// x, [images, channels, …], normalised.
+  public func callAsFunction(_ x: Tensor) -> Tensor {
+    x.groupNorm(groups: groups, weight: weight.value, bias: bias.value, epsilon: epsilon)
+  }
+
+  public func copy() -> GroupNorm {
+    GroupNorm(groups: groups, weight: weight.copy(), bias: bias.copy(), epsilon: epsilon)
+  }
+}
+
+/// The largest element of each window (see `Tensor.maxPool2d`).
+public final class MaxPool2d: Layer, CopyableModule {
+  public let window: Int
+  public let stride: Int
+  public let padding: Int
+
+  public init(_ window: Int, stride: Int? = nil, padding: Int = 0) {
+    (self.window, self.stride, self.padding) = (window, stride ?? window, padding)
+  }
+
+  public func callAsFunction(_ x: Tensor) -> Tensor { x.maxPool2d(window, stride: stride, padding: padding) }
+
+  /// Itself: there is nothing to copy.
+  public func copy() -> MaxPool2d { self }
+}
+
+/// The mean of each window (see `Tensor.averagePool2d`).
+public final class AveragePool2d: Layer, CopyableModule {
+  public let window: Int
+  public let stride: Int
+  public let padding: Int
+
+  public init(_ window: Int, stride: Int? = nil, padding: Int = 0) {
+    (self.window, self.stride, self.padding) = (window, stride ?? window, padding)
+  }
+
+  public func callAsFunction(_ x: Tensor) -> Tensor { x.averagePool2d(window, stride: stride, padding: padding) }
+
+  /// Itself: there is nothing to copy.
+  public func copy() -> AveragePool2d { self }
+}
+
+/// All axes but the first as one: [images, channels, height, width] → [images, channels · height · width].
+public final class Flatten: Layer, CopyableModule {
+  public init() {}
+
+  public func callAsFunction(_ x: Tensor) -> Tensor {
+    expect(x.rank >= 1, "Flatten: a scalar has no axis")
+    return x.reshaped([x.shape[0], x.shape.dropFirst().reduce(1, *)])
+  }
+
+  /// Itself: there is nothing to copy.
+  public func copy() -> Flatten { self }
+}
