@@ -11,7 +11,8 @@ struct LoRACommand: AsyncParsableCommand {
     abstract: "Low-rank adaptation: understand it, train it, ship it.",
     version: version,
     subcommands: [
-      DigitsCommand.self, PageCommand.self, SVDCommand.self, TrainCommand.self, EvaluateCommand.self, ClassifyCommand.self,
+      DigitsCommand.self, PageCommand.self, SVDCommand.self, TrainCommand.self, EvaluateCommand.self,
+      ClassifyCommand.self,
       EmbedCommand.self,
       GenerateCommand.self, LogitsCommand.self, InspectCommand.self, CheckCommand.self, MergeCommand.self,
       UnmergeCommand.self, ExtractCommand.self, ResizeCommand.self, CombineCommand.self, ConvertCommand.self,

@@ -3,6 +3,7 @@ import LoRAFiles
 import LoRAModels
 import TestSupport
 import Testing
+
 // Tokenizers against Python `tokenizers`: whole ones (trained by Tests/Fixtures/models/make_tokenizers.py, and those of
 // real models) and each part by itself.
 

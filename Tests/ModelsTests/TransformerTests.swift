@@ -4,6 +4,7 @@ import LoRAModels
 import LoRATensors
 import TestSupport
 import Testing
+
 // Transformers against the transformers library: tiny ones of every kind (Tests/Fixtures/models/make_models.py) and the real ones.
 
 private let folder = fixtures.appendingPathComponent("models")
