@@ -5,20 +5,28 @@ PYTHON ?= python3
 LORA = .build/release/lora
 JUPYTER = .venv/bin/jupyter
 
-.PHONY: help demo build test fuzz bench test-bench notebooks test-notebooks test-kernel test-interop notebook-kernel lint format \
-  clean dependencies
+.PHONY: help demo page page-engine build man completions test test-c test-page sanitize fuzz bench test-bench notebooks \
+  test-notebooks test-kernel test-interop notebook-kernel examples docs lint format clean dependencies
 
 help:
 	@echo "make demo            install what is missing, build, run the digit experiment"
+	@echo "make page            write lora.html, in which LoRA trains before your eyes"
 	@echo "make test            build and run all tests"
+	@echo "make test-c          the C kernels for every instruction set, as far as qemu is installed"
+	@echo "make sanitize        the tests under ThreadSanitizer and AddressSanitizer; TESTS=<pattern> for some of them"
 	@echo "make fuzz            every reader of files on FUZZ=20000 broken ones each; SANITIZE=address"
 	@echo "make build           build $(LORA)"
+	@echo "make man             its manual pages, in .build/man"
+	@echo "make completions     its completions for bash and zsh, in .build/completions"
 	@echo "make notebooks       set up JupyterLab and a Swift kernel in .venv, open the notebooks"
 	@echo "make test-notebooks  run every notebook from top to bottom"
 	@echo "make test-kernel     the tests of the notebook kernel"
+	@echo "make test-page       the page in a real browser: Chromium, driven from Python"
 	@echo "make test-interop    against Python's safetensors, peft and tokenizers, in a virtual environment of their own"
 	@echo "make bench           time it; with PYTHON=<a Python with torch, peft, transformers> against its peers"
 	@echo "make test-bench      every program of the benchmarks once, in its smallest size"
+	@echo "make examples        build and run Examples and a client package, from a folder outside"
+	@echo "make docs            the documentation of every public symbol, with articles, as pages in $(DOCS)"
 	@echo "make lint            check the format of all sources"
 	@echo "make clean           remove what was built"
 
@@ -28,12 +36,46 @@ dependencies:
 build: dependencies
 	$(SWIFT) build -c release
 
+# By swift-argument-parser's plugin.
+man: dependencies
+	mkdir -p .build/man
+	$(SWIFT) package --disable-sandbox --allow-writing-to-directory .build/man \
+	  generate-manual --multi-page --output-directory .build/man
+
+# bash: source it, or copy it to ~/.local/share/bash-completion/completions. zsh: copy it to a folder of $$fpath.
+completions: build
+	mkdir -p .build/completions
+	$(LORA) --generate-completion-script bash > .build/completions/lora
+	$(LORA) --generate-completion-script zsh > .build/completions/_lora
+
 demo: build
 	$(LORA) digits --report report.html --save digits
+	$(LORA) page
 
+page: build
+	$(LORA) page
+
+# The engine of the page, for whoever changes Sources/PageEngine; it is committed, and make test compares.
+page-engine:
+	Scripts/page/build-engine.sh Sources/Page/Resources/engine.wasm
+
+# A target imports only what it depends on.
 test: dependencies
-	$(SWIFT) build -c release --build-tests
+	$(SWIFT) build -c release --build-tests --explicit-target-dependency-import-check error
 	$(SWIFT) test -c release --skip-build
+
+test-c:
+	SWIFT=$(SWIFT) Tests/Kernels/run.sh
+
+# TESTS: which; SANITIZERS: one of the two. Each has a folder of its own.
+TESTS ?= .
+SANITIZERS ?= thread address
+sanitize: dependencies
+	Tests/Kernels/run.sh $(SANITIZERS) undefined
+	set -e; for sanitizer in $(SANITIZERS); do \
+	  LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Fixtures/fuzz/foundation.supp $(SWIFT) test -c release --sanitize=$$sanitizer \
+	    --scratch-path .build-$$sanitizer --filter '$(TESTS)'; \
+	done
 
 # FUZZ: how many broken files each reader gets. SANITIZE=address: under AddressSanitizer.
 FUZZ ?= 20000
@@ -68,16 +110,37 @@ test-notebooks: notebook-kernel
 test-kernel: dependencies $(JUPYTER)
 	cd JupyterKernel && ../.venv/bin/python -m pytest -q tests
 
+test-page: build
+	Tests/Page/run.sh $(LORA) $(PYTHON)
+
 test-interop: build
 	Tests/Interop/run.sh
 
+examples: dependencies
+	SWIFT=$(SWIFT) Examples/run.sh
+	SWIFT=$(SWIFT) Tests/Client/run.sh
+
+# The documentation of every floor in one site; a public symbol without a comment, or a warning, fails.
+DOCS = .build/docs
+FLOORS = Tensors LinearAlgebra Networks Files Training Adapters Formats Toolbox Models Datasets FineTuning Page Charts Kit
+docs: dependencies
+	$(SWIFT) build
+	Scripts/check-documentation
+	SWIFT_LORA_DOCS=1 $(SWIFT) package --allow-writing-to-directory $(DOCS) generate-documentation \
+	  $(FLOORS:%=--target LoRA%) --enable-experimental-combined-documentation --warnings-as-errors \
+	  --transform-for-static-hosting --hosting-base-path swift-lora --output-path $(DOCS)
+
+SOURCES = Package.swift Sources Tests Examples Benchmarks/Package.swift Benchmarks/Sources JupyterKernel/swift_kernel/Worker
+# The C is checked where clang-format is installed; versions 14 to 19 agree on it.
+C_SOURCES = $(wildcard Sources/CKernels/*.[ch] Sources/CKernels/include/*.h Tests/Kernels/*.c)
+
 lint:
-	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources \
-	  JupyterKernel/swift_kernel/Worker
+	$(if $(shell command -v clang-format),clang-format --dry-run -Werror $(C_SOURCES),@echo "clang-format is not installed: the C is not checked.")
+	$(SWIFT) format lint --strict --recursive $(SOURCES)
 
 format:
-	$(SWIFT) format --in-place --recursive Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources \
-	  JupyterKernel/swift_kernel/Worker
+	$(if $(shell command -v clang-format),clang-format -i $(C_SOURCES))
+	$(SWIFT) format --in-place --recursive $(SOURCES)
 
 clean:
-	rm -rf .build .venv Benchmarks/.build
+	rm -rf .build .build-thread .build-address .venv Benchmarks/.build Examples/.build

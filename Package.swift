@@ -27,15 +27,20 @@ let floors = [
   Floor(
     "LinearAlgebra", on: "Tensors", "CKernels", "COpenBLAS",
     linker: [.linkedFramework("Accelerate", .when(platforms: [.macOS]))]),
-  Floor("Networks", on: "Tensors"),
   Floor("Files", on: "Tensors", "CKernels"),
+  Floor("Networks", on: "Tensors", "Files"),
   Floor("Training", on: "Networks", "Files", "CKernels"),
   Floor("Adapters", on: "Networks", "LinearAlgebra", "Files", cases: ["MethodCases"]),
   Floor("Formats", on: "Adapters", cases: ["MethodCases", "CheckpointCases"]),
   Floor("Toolbox", on: "Formats", cases: ["CheckpointCases"]),
   Floor("Models", on: "Formats"),
   Floor("Datasets", on: "Tensors", "CKernels", "CZlib", resources: [.copy("Resources")]),
-  Floor("Charts", on: "Toolbox", "Datasets", "Training", "CPNG"),
+  Floor("FineTuning", on: "Models", "Datasets", "Training"),
+  Floor("PageEngine", on: "Tensors"),
+  Floor(
+    "Page", on: "Models", "Datasets", "CZlib",
+    resources: ["page.html", "page.css", "page.js", "engine.wasm"].map { .embedInCode("Resources/\($0)") }),
+  Floor("Charts", on: "Toolbox", "Datasets", "Training", "FineTuning", "CPNG", "CTurboJPEG", "CWebP"),
 ]
 
 /// C, and the system libraries. Tensors, networks and training need none of those; linear algebra, OpenBLAS alone.
@@ -48,12 +53,17 @@ let c: [Target] = [
     name: "LoRACZlib", path: "Sources/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
   .systemLibrary(
     name: "LoRACPNG", path: "Sources/CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
+  .systemLibrary(
+    name: "LoRACTurboJPEG", path: "Sources/CTurboJPEG", pkgConfig: "libturbojpeg",
+    providers: [.apt(["libturbojpeg0-dev"]), .brew(["jpeg-turbo"])]),
+  .systemLibrary(
+    name: "LoRACWebP", path: "Sources/CWebP", pkgConfig: "libwebp", providers: [.apt(["libwebp-dev"]), .brew(["webp"])]),
 ]
 
 /// All floors at once, and the command line.
 let whole: [Target] = [
-  .target(name: "LoRAKit", dependencies: ["LoRAModels", "LoRACharts"]),
-  .testTarget(name: "LoRAKitTests", dependencies: ["LoRAKit", "TestSupport"]),
+  .target(name: "LoRAKit", dependencies: ["LoRACharts", "LoRAPage"]),
+  .testTarget(name: "LoRAKitTests", dependencies: ["LoRAKit", "LoRAPageEngine", "TestSupport"]),
   .testTarget(name: "FuzzTests", dependencies: ["LoRAKit", "TestSupport"]),
   .executableTarget(
     name: "lora", dependencies: ["LoRAKit", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
@@ -78,3 +88,8 @@ let package = Package(
   targets: c + floors.flatMap { [$0.library, $0.tests] } + whole + support,
   swiftLanguageModes: [.v6]
 )
+
+// `make docs` alone needs the plugin, so nobody who depends on the package fetches it.
+if Context.environment["SWIFT_LORA_DOCS"] != nil {
+  package.dependencies.append(.package(url: "https://github.com/swiftlang/swift-docc-plugin", exact: "1.5.0"))
+}

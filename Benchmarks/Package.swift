@@ -21,6 +21,7 @@ let package = Package(
     program("digit-recipes"),
     program("generation-bench"),
     program("kernel-bench", c: ["CBLAS"]),
+    program("network-bench"),
     program("svd-bench"),
   ],
   swiftLanguageModes: [.v6]

@@ -2,7 +2,7 @@
 # Times the library and the program `lora`; where the Python in PYTHON has what a part is compared with, that too, in the
 # same run. Benchmarks/README.md says what each part measures.
 #
-#     Benchmarks/run.sh [--shortest] [PART …]         digits svd toolbox transformers generation kernels; default: all
+#     Benchmarks/run.sh [--shortest] [PART …]         digits networks svd toolbox transformers generation kernels; default: all
 #
 # --shortest runs each program, studies too, once in its smallest size: checks that they work, and measures nothing.
 set -euo pipefail
@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 
 python=${PYTHON:-python3}
 swift=${SWIFT:-swift}
-parts='digits svd toolbox transformers generation kernels'
+parts='digits networks svd toolbox transformers generation kernels'
 if [ "${1:-}" = --shortest ]; then
   export SHORTEST=1
   parts+=' recipes'
@@ -38,7 +38,12 @@ peer() { env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE "$python" "$@"; }
 
 digits() {
   bench=$(program digits-bench)
-  if has_peers torch peft numpy; then peer Benchmarks/digits_compare.py "$bench"; else "$bench"; fi
+  if has_peers torch peft numpy; then peer Benchmarks/compare.py "$bench" digits_peers.py Sources/Datasets/Resources; else "$bench"; fi
+}
+
+networks() {
+  bench=$(program network-bench)
+  if has_peers torch; then peer Benchmarks/compare.py "$bench" network_peers.py; else "$bench"; fi
 }
 
 svd() {
@@ -76,7 +81,7 @@ recipes() {
 
 for part in ${*:-$parts}; do
   case $part in
-    digits | svd | toolbox | transformers | generation | kernels | recipes) ;;
+    digits | networks | svd | toolbox | transformers | generation | kernels | recipes) ;;
     *) echo "There is no part '$part'." >&2; exit 64 ;;
   esac
 done

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that what the package builds on is here: a Swift toolchain, OpenBLAS, zlib and libpng.
+# Makes sure that what the package builds on is here: a Swift toolchain, OpenBLAS, zlib, and libpng,
+# libjpeg-turbo and libwebp for pictures.
 # Installs the libraries with apt-get (as root or through sudo) or brew; elsewhere says what is missing.
 # With --python: that Python can make virtual environments.
 set -euo pipefail
@@ -37,18 +38,18 @@ missing() {
 
 if [ "$(uname)" = Darwin ]; then
   # Linear algebra is Accelerate's there.
-  needed=$(missing zlib libpng)
+  needed=$(missing zlib libpng libturbojpeg libwebp)
 else
-  needed=$(missing openblas zlib libpng)
+  needed=$(missing openblas zlib libpng libturbojpeg libwebp)
 fi
 [ -z "$needed" ] && exit 0
 
 if [ "$(uname)" = Darwin ] && command -v brew >/dev/null; then
-  exec brew install pkg-config zlib libpng
+  exec brew install pkg-config zlib libpng jpeg-turbo webp
 fi
-if command -v apt-get >/dev/null && install_debian pkg-config libopenblas-dev zlib1g-dev libpng-dev; then
+if command -v apt-get >/dev/null && install_debian pkg-config libopenblas-dev zlib1g-dev libpng-dev libturbojpeg0-dev libwebp-dev; then
   exit 0
 fi
 echo "Missing: $(echo $needed | tr '\n' ' ')" >&2
-echo "Install the development files of OpenBLAS, zlib and libpng, and pkg-config, and run this again." >&2
+echo "Install the development files of OpenBLAS, zlib, libpng, libjpeg-turbo and libwebp, and pkg-config, and run this again." >&2
 exit 1

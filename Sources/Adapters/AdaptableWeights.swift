@@ -13,6 +13,7 @@ public enum AttachmentError: Error, CustomStringConvertible {
   case nameTaken(String)
   /// An adapter can only be folded into what is stored where it comes first in its weight's chain.
   case notFirst(name: String, path: String)
+  case notByRow(name: String, parameter: String)
 
   public var description: String {
     switch self {
@@ -23,11 +24,13 @@ public enum AttachmentError: Error, CustomStringConvertible {
     case .badPattern(let pattern, let reason):
       "'\(pattern)' is no regular expression: \(reason)"
     case .rank(let rank, let path, let shape):
-      "rank \(rank) does not fit \(path) of shape \(shape): it lies between 1 and \(shape.min() ?? 0)"
+      "rank \(rank) does not fit \(path) of shape \(shape); it must lie in 1...\(shape.min() ?? 0)"
     case .nameTaken(let name):
       "an adapter named '\(name)' is attached already; remove it first or choose another name"
     case .notFirst(let name, let path):
       "adapter '\(name)' is not the first parametrization of \(path); fold or remove those before it first"
+    case .notByRow(let name, let parameter):
+      "adapter '\(name)' changes \(parameter), which all rows of a batch share: it can't be mixed with others in one batch"
     }
   }
 }
@@ -109,17 +112,18 @@ extension Targets {
         ModuleSelection(targets: named), linear: Set(candidates.filter(\.isLinear).map(\.path)))
       for candidate in candidates where try matcher.targets(candidate.path) { selected.append(candidate) }
     } catch {
-      throw AttachmentError.badPattern(description, reason: "\(error)")
+      throw AttachmentError.badPattern(text, reason: "\(error)")
     }
     let unused = matcher.unusedTargets(among: candidates.map(\.path))
     guard unused.isEmpty, !selected.isEmpty else {
       throw AttachmentError.noMatch(
-        targets: unused.isEmpty ? [description] : unused, candidates: candidates.map(\.path))
+        targets: unused.isEmpty ? [text] : unused, candidates: candidates.map(\.path))
     }
     return selected
   }
 
-  private var description: String {
+  /// In words, for messages.
+  var text: String {
     switch self {
     case .allLinear: "all linear"
     case .names(let names): names.joined(separator: ", ")

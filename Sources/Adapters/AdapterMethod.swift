@@ -26,7 +26,7 @@ public protocol AdapterMethod: Sendable {
   /// The names of tensors that all modules of a PEFT folder share.
   static var sharedNames: [String] { get }
 
-  /// - Throws: ``CheckpointError`` where parts are missing, do not fit each other or hold what is no real number.
+  /// - Throws: `CheckpointError` where parts are missing, do not fit each other or hold what is no real number.
   init(_ parts: ModuleParts) throws
 
   /// Its tensors, by part.
@@ -204,7 +204,7 @@ public struct ModuleParts: Sendable {
 
   /// The scale for a rank: 1 where there is no α.
   ///
-  /// - Throws: ``CheckpointError`` where α is NaN or infinite.
+  /// - Throws: `CheckpointError` where α is NaN or infinite.
   public func scale(rank: Int) throws -> (alpha: Double, scale: Double) {
     guard let alpha else { return (scaling.alpha(scale: 1, rank: rank), 1) }
     guard alpha.isFinite else { throw problem("alpha is \(alpha): the scale would be no number", .number) }

@@ -30,7 +30,7 @@ public enum AdapterMethods {
 
   /// The method whose parts are all that is there.
   ///
-  /// - Throws: ``CheckpointError`` where no method has these parts, or they don't fit each other.
+  /// - Throws: `CheckpointError` where no method has these parts, or they don't fit each other.
   public static func make(_ parts: ModuleParts) throws -> any AdapterMethod {
     let found = Set(parts.tensors.keys)
     guard let method = all.first(where: { $0.recognises(found) }) else {

@@ -4,6 +4,16 @@ import LoRATensors
 
 /// What a LoRA adapter is made of, before it has a model.
 public struct LoRAConfiguration: Sendable, Equatable {
+  /// What becomes of a plain LoRA.
+  public enum Form: Sendable, Equatable {
+    /// It stays one.
+    case plain
+    /// Direction and magnitude apart (Liu et al., 2024).
+    case dora
+    /// One that takes over a part of the weight.
+    case starting(PrincipalStart)
+  }
+
   /// r: the rows of A and the columns of B, 1 to the smaller side of every weight that it goes to.
   public var rank: Int
   /// α: with the rank it makes the scale of B A.
@@ -14,20 +24,39 @@ public struct LoRAConfiguration: Sendable, Equatable {
   public var initialization: LoRA.Initialization
   /// Probability with which an element of the adapter's input is dropped in training.
   public var dropout: Float
+  /// What kind of adapter it becomes.
+  public var form: Form
   /// By which the adapter is switched, saved and removed; no two of one model have the same.
   public var name: String
 
   /// A LoRA of a rank and an α; the rest as in peft by default.
   public init(
     rank: Int, alpha: Float, scaling: Scaling = .standard, initialization: LoRA.Initialization = .kaimingUniform,
-    dropout: Float = 0, name: String = "default"
+    dropout: Float = 0, form: Form = .plain, name: String = "default"
   ) {
     self.rank = rank
     self.alpha = alpha
     self.scaling = scaling
     self.initialization = initialization
     self.dropout = dropout
+    self.form = form
     self.name = name
+  }
+
+  /// The adapter of a weight, not attached yet.
+  ///
+  /// - Throws: `LinearAlgebraError` where it is to start from a weight that has no decomposition.
+  public func adapter(
+    for weight: Parameter, using generator: inout some RandomNumberGenerator
+  ) throws -> any StorableAdapter {
+    let lora = LoRA(
+      rank: rank, alpha: alpha, for: weight, scaling: scaling, initialization: initialization,
+      dropout: dropout > 0 ? Dropout(dropout, seed: generator.next()) : nil, name: name, using: &generator)
+    switch form {
+    case .plain: return lora
+    case .dora: return DoRA(lora, for: weight)
+    case .starting(let start): return try lora.starting(from: start, of: weight)
+    }
   }
 }
 
@@ -42,10 +71,11 @@ public struct AttachedAdapter {
 }
 
 extension Module {
-  /// Puts a LoRA on every weight that `targets` selects and freezes the model's own parameters, so that only the
+  /// Puts an adapter on every weight that `targets` selects and freezes the model's own parameters, so that only the
   /// adapter is trained. Returns what matched.
   ///
-  /// Throws, before anything is attached, where a target matches nothing, the rank does not fit, or the name is taken.
+  /// Throws, before anything is attached, where a target matches nothing, the rank does not fit, the name is taken, or a
+  /// weight has no decomposition to start from.
   @discardableResult
   public func attach(
     _ configuration: LoRAConfiguration, to targets: Targets = .allLinear, excluding excluded: Targets? = nil,
@@ -58,16 +88,14 @@ extension Module {
     for weight in weights where !(1...weight.parameter.shape.min()!).contains(configuration.rank) {
       throw AttachmentError.rank(configuration.rank, path: weight.path, shape: weight.parameter.shape)
     }
-    setTrainable(false)
-    return weights.map { weight in
-      let adapter = LoRA(
-        rank: configuration.rank, alpha: configuration.alpha, for: weight.parameter, scaling: configuration.scaling,
-        initialization: configuration.initialization,
-        dropout: configuration.dropout > 0 ? Dropout(configuration.dropout, seed: generator.next()) : nil,
-        name: configuration.name, using: &generator)
-      weight.parameter.attach(adapter)
-      return AttachedAdapter(path: weight.path, weight: weight.parameter, adapter: adapter)
+    let attached = try weights.map { weight in
+      AttachedAdapter(
+        path: weight.path, weight: weight.parameter,
+        adapter: try configuration.adapter(for: weight.parameter, using: &generator))
     }
+    setTrainable(false)
+    for item in attached { item.weight.attach(item.adapter) }
+    return attached
   }
 
   /// Every adapter on this model, in the order of the parameters and of their chains. A `Replacement` has the
@@ -88,22 +116,12 @@ extension Module {
     attachedAdapters.reduce(into: []) { if !$0.contains($1.adapter.name) { $0.append($1.adapter.name) } }
   }
 
-  /// Switches exactly the named adapters on and every other one off; an empty list gives the base model.
+  /// Switches exactly the named adapters on and every other one off, for all tasks that use this model; an empty list
+  /// gives the base model. (`withAdapters` is for one task.)
   ///
   /// Throws `AttachmentError.noMatch` where no adapter has one of the names.
   public func enableAdapters(_ names: [String]) throws {
-    let known = adapterNames
-    let unknown = names.filter { !known.contains($0) }
-    guard unknown.isEmpty else { throw AttachmentError.noMatch(targets: unknown, candidates: known) }
-    for item in attachedAdapters { item.adapter.isEnabled = names.contains(item.adapter.name) }
-  }
-
-  /// Runs `body` with every adapter switched off, and restores which were on.
-  public func withAdaptersDisabled<Result>(_ body: () throws -> Result) rethrows -> Result {
-    let enabled = attachedAdapters.filter(\.adapter.isEnabled)
-    for item in enabled { item.adapter.isEnabled = false }
-    defer { for item in enabled { item.adapter.isEnabled = true } }
-    return try body()
+    for item in try adapters(knowing: names) { item.adapter.isEnabled = names.contains(item.adapter.name) }
   }
 
   /// Takes the adapters of that name off; the weights stay what they were before.
@@ -120,6 +138,15 @@ extension Module {
       throw AttachmentError.notFirst(name: name, path: item.path)
     }
     for item in items { item.weight.foldFirst() }
+  }
+
+  /// All adapters, among which each of `names` must be.
+  func adapters(knowing names: some Sequence<String>) throws -> [AttachedAdapter] {
+    let attached = attachedAdapters
+    let known = Set(attached.map(\.adapter.name))
+    let unknown = names.filter { !known.contains($0) }
+    guard unknown.isEmpty else { throw AttachmentError.noMatch(targets: unknown, candidates: adapterNames) }
+    return attached
   }
 
   private func adapters(named name: String) throws -> [AttachedAdapter] {

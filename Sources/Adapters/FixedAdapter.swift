@@ -12,7 +12,7 @@ public final class FixedAdapter: StorableAdapter {
   private let transform: any WeightTransform
   private let layout: Parameter.Layout
 
-  /// - Throws: ``CheckpointError`` where the method does not fit the weight.
+  /// - Throws: `CheckpointError` where the method does not fit the weight.
   public init(_ method: any AdapterMethod, on weight: Parameter, named name: String) throws {
     let original = weight.original
     self.method = method
@@ -47,7 +47,7 @@ public final class FixedBias: Adapter {
   public var isEnabled = true
   private let changed: Tensor
 
-  /// - Throws: ``CheckpointError`` where the method does not fit the bias; `nil` where it leaves biases alone.
+  /// - Throws: `CheckpointError` where the method does not fit the bias; `nil` where it leaves biases alone.
   public init?(_ method: any AdapterMethod, on bias: Parameter, named name: String) throws {
     guard let changed = try method.bias(bias.original.detached) else { return nil }
     (self.changed, self.name) = (changed, name)

@@ -1,6 +1,5 @@
 // What a method makes of one weight, worked out in blocks of rows so that no weight need be in memory whole.
 
-import LoRACKernels
 import LoRAFiles
 import LoRATensors
 
@@ -40,7 +39,9 @@ public struct WeightMatrix: Sendable {
 
 /// From rows of a weight to the same rows of the adapted weight.
 public protocol WeightTransform: Sendable {
-  /// - Parameter weight: the rows `rows` of the stored weight, [rows.count, columns].
+  /// - Parameters:
+  ///   - weight: the rows `rows` of the stored weight, [rows.count, columns].
+  ///   - rows: which rows of the weight they are.
   func callAsFunction(_ weight: Tensor, rows: Range<Int>) -> Tensor
   /// Blocks begin at multiples of this and end at one or at the last row: for methods that mix rows.
   var rowMultiple: Int { get }
@@ -103,15 +104,16 @@ public struct LowRankTransform: WeightTransform {
     let factor = coefficient * Float(update.scale)
     update.a.withUnsafeBufferPointer { a in
       update.b.withUnsafeBufferPointer { b in
-        if isTransposed {
-          ck_gemm(
-            true, true, rows.count, columns, rank, factor, a.baseAddress! + rows.lowerBound, inputs, b.baseAddress!,
-            rank, 1, block, columns)
-        } else {
-          ck_gemm(
-            false, false, rows.count, columns, rank, factor, b.baseAddress! + rows.lowerBound * rank, rank,
-            a.baseAddress!, inputs, 1, block, columns)
-        }
+        let (left, right) =
+          isTransposed
+          ? (
+            Factor(a.baseAddress! + rows.lowerBound, stride: inputs, transposed: true),
+            Factor(b.baseAddress!, stride: rank, transposed: true)
+          )
+          : (
+            Factor(b.baseAddress! + rows.lowerBound * rank, stride: rank), Factor(a.baseAddress!, stride: inputs)
+          )
+        multiply(left, right, m: rows.count, n: columns, k: rank, alpha: factor, beta: 1, to: block, stride: columns)
       }
     }
   }

@@ -1,16 +1,18 @@
-// Attention of packed sequences, in blocks of queries and keys (Dao et al. 2022, FlashAttention): the matrix of scores is
-// never whole, the gradient recomputes it, and memory grows with the length, not its square.
+// Attention of packed sequences, in blocks of queries and keys (Dao et al. 2022, FlashAttention): the matrix of scores
+// is never whole, the gradient recomputes it, and memory grows with the length, not its square.
 //
-// One part of the work is one sequence and one head, or in the gradient one key head with the query heads that share it:
-// parts write to places of their own, so results do not depend on the number of threads.
+// One part of the work is one sequence and one head, or in the gradient one key head with the query heads that share
+// it: parts write to places of their own, so results do not depend on the number of threads.
 #include "CKernels.h"
 #include "dispatch.h"
 #include "functions.h"
+#include "gemm.h"
 #include "lanes.h"
 
 enum {
-  QUERIES = 64, KEYS = 64,  // rows and columns of a block of scores; KEYS is a multiple of CK_LANES
-  WORTH_A_TRANSPOSE = 8     // so many queries
+  QUERIES = 64,
+  KEYS = 64,           // rows and columns of a block of scores
+  WORTH_TURNING = 37,  // queries; fewer are multiplied as they lie
 };
 
 struct attention {
@@ -25,228 +27,209 @@ struct attention {
   float *dq, *dk, *dv;
 };
 
-// MARK: Small products
+/// A block of scores: of `rows` queries of one head, and `columns` keys.
+struct block {
+  const struct attention *attention;
+  ptrdiff_t rows, columns;
+  ptrdiff_t first_seen;   // keys that the first query sees; each later one sees one more
+  ptrdiff_t query_place;  // of the first query, in q and what has its shape, with `query_stride` from query to query
+  ptrdiff_t query_stride;
+  float *scores, *slopes;  // [rows, stride]
+  ptrdiff_t stride;
+  float *largest, *sum;  // [rows], over the keys so far: the greatest score, Σ exp(score − largest)
+  float *dots;           // [rows]: rowsum(dO ∘ O)
+};
 
-/// c[rows, vectors · 16] (+)= Σ over p of a[row, p] · b[p, :], with the sums held in registers.
-CK_INLINE void tile(const int rows, const int vectors, ptrdiff_t depth, const float *a, ptrdiff_t a_row, ptrdiff_t a_step,
-                    const float *b, ptrdiff_t ldb, float *c, ptrdiff_t ldc, bool adds) {
-  ck_lanes sums[4][2];
-  _Pragma("clang loop unroll(full)") for (int i = 0; i < rows; i++) {
-    _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++) {
-      sums[i][v] = adds ? CK_LOAD_LANES(c + i * ldc + v * CK_LANES) : (ck_lanes)0;
-    }
-  }
-  for (ptrdiff_t p = 0; p < depth; p++) {
-    ck_lanes columns[2];
-    _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++) {
-      columns[v] = CK_LOAD_LANES(b + p * ldb + v * CK_LANES);
-    }
-    _Pragma("clang loop unroll(full)") for (int i = 0; i < rows; i++) {
-      float x = a[i * a_row + p * a_step];
-      _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++) sums[i][v] += x * columns[v];
-    }
-  }
-  _Pragma("clang loop unroll(full)") for (int i = 0; i < rows; i++) {
-    _Pragma("clang loop unroll(full)") for (int v = 0; v < vectors; v++) {
-      memcpy(c + i * ldc + v * CK_LANES, &sums[i][v], sizeof(ck_lanes));
-    }
-  }
+static void begin_block(struct block *b, ptrdiff_t first_query, ptrdiff_t rows, ptrdiff_t head) {
+  b->rows = rows;
+  b->query_stride = b->attention->heads * b->attention->size;
+  b->query_place = first_query * b->query_stride + head * b->attention->size;
 }
 
-/// c [m, n] (+)= a [m, depth] · b [depth, n]; element (i, p) of a lies at a[i · a_row + p · a_step].
-CK_INLINE void product(ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, const float *a, ptrdiff_t a_row, ptrdiff_t a_step,
-                       const float *b, ptrdiff_t ldb, float *c, ptrdiff_t ldc, bool adds) {
-  ptrdiff_t i = 0;
-  for (; i + 4 <= m; i += 4) {
-    ptrdiff_t j = 0;
-    for (; j + 2 * CK_LANES <= n; j += 2 * CK_LANES)
-      tile(4, 2, depth, a + i * a_row, a_row, a_step, b + j, ldb, c + i * ldc + j, ldc, adds);
-    for (; j + CK_LANES <= n; j += CK_LANES)
-      tile(4, 1, depth, a + i * a_row, a_row, a_step, b + j, ldb, c + i * ldc + j, ldc, adds);
-  }
-  for (; i < m; i++) {
-    ptrdiff_t j = 0;
-    for (; j + 2 * CK_LANES <= n; j += 2 * CK_LANES)
-      tile(1, 2, depth, a + i * a_row, a_row, a_step, b + j, ldb, c + i * ldc + j, ldc, adds);
-    for (; j + CK_LANES <= n; j += CK_LANES)
-      tile(1, 1, depth, a + i * a_row, a_row, a_step, b + j, ldb, c + i * ldc + j, ldc, adds);
-  }
-  // Columns that fill no vector.
-  ptrdiff_t first = n - n % CK_LANES;
-  if (first == n) return;
-  for (i = 0; i < m; i++) {
-    float *row = c + i * ldc;
-    for (ptrdiff_t j = first; j < n; j++) row[j] = adds ? row[j] : 0;
-    for (ptrdiff_t p = 0; p < depth; p++) {
-      float x = a[i * a_row + p * a_step];
-      CK_INDEPENDENT
-      for (ptrdiff_t j = first; j < n; j++) row[j] += x * b[p * ldb + j];
-    }
-  }
+/// The keys that a query of the block sees, from 0 to `columns`.
+CK_INLINE ptrdiff_t visible(const struct block *b, ptrdiff_t row) {
+  if (!b->attention->causal) return b->columns;
+  return ck_larger(0, ck_smaller(b->first_seen + row, b->columns));
 }
 
-/// out[d, j] = rows[j, d] for j < count, 0 up to KEYS.
-CK_INLINE void transpose_block(const float *rows, ptrdiff_t stride, ptrdiff_t count, ptrdiff_t size, float *out) {
-  for (ptrdiff_t d = 0; d < size; d++) {
-    float *row = out + d * KEYS;
-    ptrdiff_t j = 0;
-    for (; j < count; j++) row[j] = rows[j * stride + d];
-    for (; j < KEYS; j++) row[j] = 0;
-  }
-}
-
-/// How many keys of the block at `first_key` a query sees, from 0 to `count`.
-CK_INLINE ptrdiff_t visible(const struct attention *s, ptrdiff_t query, ptrdiff_t offset, ptrdiff_t first_key,
-                            ptrdiff_t count) {
-  if (!s->causal) return count;
-  ptrdiff_t seen = query + offset - first_key + 1;
-  return seen < 0 ? 0 : ck_smaller(seen, count);
+CK_INLINE float *logsumexp(const struct block *b, ptrdiff_t row) {
+  return b->attention->logsumexp + (b->query_place + row * b->query_stride) / b->attention->size;
 }
 
 // MARK: Forward
 
-/// One head of one sequence: running maximum, sum and output of each query, block of keys by block of keys.
-static CK_CLONES void forward_part(void *context, int part) {
-  const struct attention *s = context;
-  ptrdiff_t sequence = part / s->heads, head = part % s->heads;
-  ptrdiff_t size = s->size, q_stride = s->heads * size, k_stride = s->key_heads * size;
-  ptrdiff_t first_query = s->query_starts[sequence], queries = s->query_starts[sequence + 1] - first_query;
-  ptrdiff_t first = s->key_starts[sequence], keys = s->key_starts[sequence + 1] - first;
-  ptrdiff_t offset = keys - queries;
-  const float *q = s->q + first_query * q_stride + head * size;
-  ptrdiff_t key_head = head / (s->heads / s->key_heads);
-  const float *k = s->k + first * k_stride + key_head * size, *v = s->v + first * k_stride + key_head * size;
-  float *out = s->out + first_query * q_stride + head * size;
-
-  size_t bytes = (size_t)(size * KEYS + QUERIES * KEYS) * sizeof(float);
-  float *transposed = ck_allocate(bytes), *scores = transposed + size * KEYS;
-  float largest[QUERIES], sum[QUERIES];
-  for (ptrdiff_t i0 = 0; i0 < queries; i0 += QUERIES) {
-    ptrdiff_t rows = ck_smaller(QUERIES, queries - i0);
-    for (ptrdiff_t i = 0; i < rows; i++) {
-      largest[i] = -INFINITY;
-      sum[i] = 0;
-      memset(out + (i0 + i) * q_stride, 0, (size_t)size * sizeof(float));
-    }
-    for (ptrdiff_t j0 = 0; j0 < keys; j0 += KEYS) {
-      ptrdiff_t columns = ck_smaller(KEYS, keys - j0);
-      if (visible(s, i0 + rows - 1, offset, j0, columns) == 0) break;
-      const float *block = k + j0 * k_stride, *block_queries = q + i0 * q_stride;
-      if (rows < WORTH_A_TRANSPOSE) {  // a new token of a text that is being written
-        for (ptrdiff_t i = 0; i < rows; i++)
-          for (ptrdiff_t j = 0; j < columns; j++)
-            scores[i * KEYS + j] = ck_row_dot(block_queries + i * q_stride, block + j * k_stride, size);
-      } else {
-        transpose_block(block, k_stride, columns, size, transposed);
-        product(rows, KEYS, size, block_queries, q_stride, 1, transposed, KEYS, scores, KEYS, false);
-      }
-      for (ptrdiff_t i = 0; i < rows; i++) {
-        float *row = scores + i * KEYS;
-        ptrdiff_t seen = visible(s, i0 + i, offset, j0, columns);
-        for (ptrdiff_t j = seen; j < KEYS; j++) row[j] = -INFINITY;
-        if (seen == 0) {
-          memset(row, 0, KEYS * sizeof(float));
-          continue;
-        }
-        float greatest = ck_greater(ck_row_max(row, KEYS) * s->scale, largest[i]);
-        CK_INDEPENDENT
-        for (ptrdiff_t j = 0; j < KEYS; j++) row[j] = exponential(row[j] * s->scale - greatest);
-        float shrink = exponential(largest[i] - greatest);
-        sum[i] = sum[i] * shrink + ck_row_sum(row, KEYS);
-        largest[i] = greatest;
-        float *result = out + (i0 + i) * q_stride;
-        CK_INDEPENDENT
-        for (ptrdiff_t d = 0; d < size; d++) result[d] *= shrink;
-      }
-      product(rows, size, columns, scores, KEYS, 1, v + j0 * k_stride, k_stride, out + i0 * q_stride, q_stride, true);
-    }
-    for (ptrdiff_t i = 0; i < rows; i++) {
-      float *result = out + (i0 + i) * q_stride, share = 1.0f / sum[i];
-      CK_INDEPENDENT
-      for (ptrdiff_t d = 0; d < size; d++) result[d] *= share;
-      if (s->logsumexp != NULL)
-        s->logsumexp[(first_query + i0 + i) * s->heads + head] = largest[i] + logarithm(sum[i]);
-    }
+/// Turns scores to exp(score − largest), after what was summed before is brought to the new largest.
+CK_KERNEL(weigh_block, (const struct block *b), (b)) {
+  const ptrdiff_t size = b->attention->size;
+  for (ptrdiff_t i = 0; i < b->rows; i++) {
+    float *row = b->scores + i * b->stride;
+    const ptrdiff_t seen = visible(b, i);
+    for (ptrdiff_t j = seen; j < b->columns; j++) row[j] = 0;
+    if (seen == 0) continue;
+    const float before = b->largest[i], largest = ck_greater(ck_row_max(row, seen), before);
+    exponentials(row, largest, row, seen);
+    const float shrink = exponential(before - largest), sum = ck_row_sum(row, seen);
+    b->largest[i] = largest;
+    b->sum[i] = b->sum[i] * shrink + sum;
+    if (before == -INFINITY || shrink == 1) continue;
+    float *out = b->attention->out + b->query_place + i * b->query_stride;
+    CK_INDEPENDENT
+    for (ptrdiff_t d = 0; d < size; d++) out[d] *= shrink;
   }
-  ck_deallocate(transposed, bytes);
+}
+
+CK_KERNEL(finish_block, (const struct block *b), (b)) {
+  const struct attention *s = b->attention;
+  for (ptrdiff_t i = 0; i < b->rows; i++) {
+    float *out = s->out + b->query_place + i * b->query_stride;
+    const float share = 1.0f / b->sum[i];
+    CK_INDEPENDENT
+    for (ptrdiff_t d = 0; d < s->size; d++) out[d] *= share;
+    if (s->logsumexp != NULL) *logsumexp(b, i) = b->largest[i] + logarithm(b->sum[i]);
+  }
+}
+
+/// One head of one sequence, one block of queries after the other.
+static void forward_part(void *context, int part) {
+  const struct attention *s = context;
+  const ptrdiff_t sequence = part / s->heads, head = part % s->heads, key_head = head / (s->heads / s->key_heads);
+  const ptrdiff_t size = s->size, k_stride = s->key_heads * size;
+  const ptrdiff_t first_query = s->query_starts[sequence], queries = s->query_starts[sequence + 1] - first_query;
+  const ptrdiff_t first_key = s->key_starts[sequence], keys = s->key_starts[sequence + 1] - first_key;
+  _Alignas(64) float scores[QUERIES * KEYS];
+  float largest[QUERIES], sum[QUERIES];
+  struct block b = {.attention = s, .scores = scores, .largest = largest, .sum = sum};
+  const size_t bytes = (size_t)(size * QUERIES) * sizeof(float);
+  float *q_turned = ck_allocate(bytes);
+  for (ptrdiff_t i0 = 0; i0 < queries; i0 += QUERIES) {
+    begin_block(&b, first_query + i0, ck_smaller(QUERIES, queries - i0), head);
+    b.stride = KEYS * (QUERIES / b.rows);  // few queries, as of a text that is being written, take more keys at a time
+    for (ptrdiff_t i = 0; i < b.rows; i++) largest[i] = -INFINITY, sum[i] = 0;
+    ck_factor q = {s->q + b.query_place, b.query_stride, false, false};
+    if (b.rows >= WORTH_TURNING) {
+      ck_gemm_kernels()->transpose(b.rows, size, q.elements, q.stride, q_turned, QUERIES);
+      q = (ck_factor){q_turned, QUERIES, true, false};
+    }
+    for (ptrdiff_t j0 = 0; j0 < keys; j0 += b.stride) {
+      b.columns = ck_smaller(b.stride, keys - j0);
+      b.first_seen = i0 + keys - queries - j0 + 1;
+      b.columns = visible(&b, b.rows - 1);
+      if (b.columns == 0) break;
+      const ptrdiff_t place = (first_key + j0) * k_stride + key_head * size;
+      const ck_factor k_turned = {s->k + place, k_stride, true, false}, v = {s->v + place, k_stride, false, false};
+      const ck_factor weights = {scores, b.stride, false, false};
+      ck_multiply(&(ck_product){b.rows, b.columns, size, s->scale, 0, q, k_turned, scores, b.stride});
+      weigh_block(&b);
+      ck_multiply(&(ck_product){b.rows, size, b.columns, 1, j0 == 0 ? 0 : 1, weights, v, s->out + b.query_place,
+                                b.query_stride});
+    }
+    finish_block(&b);
+  }
+  ck_deallocate(q_turned, bytes);
 }
 
 void ck_attention(const int32_t *query_starts, const int32_t *key_starts, ptrdiff_t sequences, ptrdiff_t heads,
                   ptrdiff_t key_heads, ptrdiff_t size, float scale, bool causal, const float *q, const float *k,
                   const float *v, float *out, float *logsumexp) {
-  struct attention context = {query_starts, key_starts, heads, key_heads, size, scale, causal, q, k, v, out, logsumexp,
-                              NULL, NULL, NULL, NULL};
+  struct attention context = {query_starts, key_starts, heads, key_heads, size, scale, causal, q, k, v,
+                              out,          logsumexp,  NULL,  NULL,      NULL, NULL};
   ck_parallel((int)(sequences * heads), forward_part, &context);
 }
 
 // MARK: Gradient
 
+CK_KERNEL(dot_block, (const struct block *b), (b)) {
+  for (ptrdiff_t i = 0; i < b->rows; i++) {
+    const ptrdiff_t place = b->query_place + i * b->query_stride;
+    b->dots[i] = ck_row_dot(b->attention->dout + place, b->attention->out + place, b->attention->size);
+  }
+}
+
+/// Turns scores to P, and slopes, which are dO Vᵀ, to dS.
+CK_KERNEL(differentiate_block, (const struct block *b), (b)) {
+  for (ptrdiff_t i = 0; i < b->rows; i++) {
+    float *p = b->scores + i * b->stride, *slope = b->slopes + i * b->stride;
+    const float dot = b->dots[i];
+    const ptrdiff_t seen = visible(b, i);
+    exponentials(p, *logsumexp(b, i), p, seen);
+    for (ptrdiff_t j = seen; j < b->columns; j++) p[j] = 0;
+    CK_INDEPENDENT
+    for (ptrdiff_t j = 0; j < b->columns; j++) slope[j] = p[j] * (slope[j] - dot);
+  }
+}
+
 /// One key head of one sequence, with its query heads. Of P = softmax(s Q Kᵀ), O = P V:
 /// dV = Pᵀ dO, dP = dO Vᵀ, dS = P ∘ (dP − rowsum(dO ∘ O)), dQ = s dS K, dK = s dSᵀ Q.
-static CK_CLONES void gradient_part(void *context, int part) {
+///
+/// Products take a left factor fastest as its transpose, and a right one as it is: so what several of them read is
+/// turned once.
+static void gradient_part(void *context, int part) {
   const struct attention *s = context;
-  ptrdiff_t sequence = part / s->key_heads, key_head = part % s->key_heads, group = s->heads / s->key_heads;
-  ptrdiff_t size = s->size, q_stride = s->heads * size, k_stride = s->key_heads * size;
-  ptrdiff_t first_query = s->query_starts[sequence], queries = s->query_starts[sequence + 1] - first_query;
-  ptrdiff_t first = s->key_starts[sequence], keys = s->key_starts[sequence + 1] - first, offset = keys - queries;
-  ptrdiff_t key_place = first * k_stride + key_head * size;
-  ptrdiff_t query_place = first_query * q_stride + key_head * group * size;
+  const ptrdiff_t sequence = part / s->key_heads, key_head = part % s->key_heads, group = s->heads / s->key_heads;
+  const ptrdiff_t size = s->size, k_stride = s->key_heads * size;
+  const ptrdiff_t first_query = s->query_starts[sequence], queries = s->query_starts[sequence + 1] - first_query;
+  const ptrdiff_t first_key = s->key_starts[sequence], keys = s->key_starts[sequence + 1] - first_key;
+  const ptrdiff_t key_place = first_key * k_stride + key_head * size;
+  _Alignas(64) float scores[QUERIES * KEYS], slopes[QUERIES * KEYS];
+  float dots[QUERIES];
+  struct block b = {.attention = s, .scores = scores, .slopes = slopes, .stride = KEYS, .dots = dots};
 
-  ptrdiff_t block = size * KEYS, square = QUERIES * KEYS;
-  size_t bytes = (size_t)(4 * block + 2 * square + group * queries) * sizeof(float);
-  float *k_transposed = ck_allocate(bytes), *v_transposed = k_transposed + block;
-  float *dk_block = v_transposed + block, *dv_block = dk_block + block;
-  float *scores = dv_block + block, *slopes = scores + square, *products = slopes + square;  // products: dO·O by row
-  for (ptrdiff_t h = 0; h < group; h++) {
-    for (ptrdiff_t i = 0; i < queries; i++) {
-      ptrdiff_t row = query_place + i * q_stride + h * size;
-      products[h * queries + i] = ck_row_dot(s->dout + row, s->out + row, size);
-      if (s->dq != NULL) memset(s->dq + row, 0, (size_t)size * sizeof(float));
+  // Kᵀ and Vᵀ in blocks of [size, KEYS], Qᵀ and dOᵀ of one block of queries.
+  const ptrdiff_t blocks = (keys + KEYS - 1) / KEYS, turned = size * KEYS * blocks;
+  const size_t bytes = (size_t)(2 * (turned + size * QUERIES)) * sizeof(float);
+  float *k_turned = ck_allocate(bytes), *v_turned = k_turned + turned;
+  float *q_turned = v_turned + turned, *dout_turned = q_turned + size * QUERIES;
+  const ck_transpose transpose = ck_gemm_kernels()->transpose;
+  for (ptrdiff_t j0 = 0; j0 < keys; j0 += KEYS) {
+    const ptrdiff_t columns = ck_smaller(KEYS, keys - j0), place = key_place + j0 * k_stride;
+    transpose(columns, size, s->k + place, k_stride, k_turned + j0 * size, KEYS);
+    transpose(columns, size, s->v + place, k_stride, v_turned + j0 * size, KEYS);
+    for (ptrdiff_t j = 0; j < columns; j++) {
+      if (s->dk != NULL) memset(s->dk + place + j * k_stride, 0, (size_t)size * sizeof(float));
+      if (s->dv != NULL) memset(s->dv + place + j * k_stride, 0, (size_t)size * sizeof(float));
     }
   }
-  for (ptrdiff_t j0 = 0; j0 < keys; j0 += KEYS) {
-    ptrdiff_t columns = ck_smaller(KEYS, keys - j0), place = key_place + j0 * k_stride;
-    transpose_block(s->k + place, k_stride, columns, size, k_transposed);
-    transpose_block(s->v + place, k_stride, columns, size, v_transposed);
-    memset(dk_block, 0, (size_t)(2 * block) * sizeof(float));
-    for (ptrdiff_t h = 0; h < group; h++) {
-      for (ptrdiff_t i0 = 0; i0 < queries; i0 += QUERIES) {
-        ptrdiff_t rows = ck_smaller(QUERIES, queries - i0), at = query_place + i0 * q_stride + h * size;
-        if (visible(s, i0 + rows - 1, offset, j0, columns) == 0) continue;
-        product(rows, KEYS, size, s->q + at, q_stride, 1, k_transposed, KEYS, scores, KEYS, false);
-        product(rows, KEYS, size, s->dout + at, q_stride, 1, v_transposed, KEYS, slopes, KEYS, false);
-        for (ptrdiff_t i = 0; i < rows; i++) {
-          float *p = scores + i * KEYS, *slope = slopes + i * KEYS;
-          float log_sum = s->logsumexp[(first_query + i0 + i) * s->heads + key_head * group + h];
-          float dot = products[h * queries + i0 + i];
-          ptrdiff_t seen = visible(s, i0 + i, offset, j0, columns);
-          CK_INDEPENDENT
-          for (ptrdiff_t j = 0; j < KEYS; j++) p[j] = exponential(p[j] * s->scale - log_sum);
-          for (ptrdiff_t j = seen; j < KEYS; j++) p[j] = 0;
-          CK_INDEPENDENT
-          for (ptrdiff_t j = 0; j < KEYS; j++) slope[j] = p[j] * (slope[j] - dot) * s->scale;
-        }
-        if (s->dv != NULL) product(columns, size, rows, scores, 1, KEYS, s->dout + at, q_stride, dv_block, size, true);
-        if (s->dk != NULL) product(columns, size, rows, slopes, 1, KEYS, s->q + at, q_stride, dk_block, size, true);
+  for (ptrdiff_t head = key_head * group; head < (key_head + 1) * group; head++) {
+    for (ptrdiff_t i0 = 0; i0 < queries; i0 += QUERIES) {
+      begin_block(&b, first_query + i0, ck_smaller(QUERIES, queries - i0), head);
+      dot_block(&b);
+      transpose(b.rows, size, s->q + b.query_place, b.query_stride, q_turned, QUERIES);
+      transpose(b.rows, size, s->dout + b.query_place, b.query_stride, dout_turned, QUERIES);
+      const ck_factor q = {s->q + b.query_place, b.query_stride, false, false};
+      const ck_factor dout = {s->dout + b.query_place, b.query_stride, false, false};
+      const ck_factor qt = {q_turned, QUERIES, true, false}, doutt = {dout_turned, QUERIES, true, false};
+      for (ptrdiff_t j0 = 0; j0 < keys; j0 += KEYS) {
+        b.columns = ck_smaller(KEYS, keys - j0);
+        b.first_seen = i0 + keys - queries - j0 + 1;
+        b.columns = visible(&b, b.rows - 1);
+        if (b.columns == 0) break;
+        const ptrdiff_t place = key_place + j0 * k_stride, rows = b.rows, columns = b.columns;
+        const ck_factor k = {s->k + place, k_stride, false, false};
+        const ck_factor kt = {k_turned + j0 * size, KEYS, false, false};
+        const ck_factor vt = {v_turned + j0 * size, KEYS, false, false};
+        const ck_factor pt = {scores, KEYS, true, false}, dst = {slopes, KEYS, true, false};
+        const ck_factor ds = {slopes, KEYS, false, false};
+        ck_multiply(&(ck_product){rows, columns, size, s->scale, 0, qt, kt, scores, KEYS});
+        ck_multiply(&(ck_product){rows, columns, size, 1, 0, doutt, vt, slopes, KEYS});
+        differentiate_block(&b);
+        if (s->dv != NULL) ck_multiply(&(ck_product){columns, size, rows, 1, 1, pt, dout, s->dv + place, k_stride});
+        if (s->dk != NULL)
+          ck_multiply(&(ck_product){columns, size, rows, s->scale, 1, dst, q, s->dk + place, k_stride});
         if (s->dq != NULL)
-          product(rows, size, columns, slopes, KEYS, 1, s->k + place, k_stride, s->dq + at, q_stride, true);
+          ck_multiply(&(ck_product){rows, size, columns, s->scale, j0 == 0 ? 0 : 1, ds, k, s->dq + b.query_place,
+                                    b.query_stride});
       }
     }
-    for (ptrdiff_t j = 0; j < columns; j++) {
-      size_t row = (size_t)size * sizeof(float);
-      if (s->dk != NULL) memcpy(s->dk + place + j * k_stride, dk_block + j * size, row);
-      if (s->dv != NULL) memcpy(s->dv + place + j * k_stride, dv_block + j * size, row);
-    }
   }
-  ck_deallocate(k_transposed, bytes);
+  ck_deallocate(k_turned, bytes);
 }
 
 void ck_attention_gradient(const int32_t *query_starts, const int32_t *key_starts, ptrdiff_t sequences, ptrdiff_t heads,
-                           ptrdiff_t key_heads, ptrdiff_t size, float scale, bool causal, const float *q, const float *k,
-                           const float *v, const float *out, const float *logsumexp, const float *dout, float *dq,
-                           float *dk, float *dv) {
-  struct attention context = {query_starts, key_starts, heads, key_heads, size, scale, causal, q, k, v, (float *)out,
-                              (float *)logsumexp, dout, dq, dk, dv};
+                           ptrdiff_t key_heads, ptrdiff_t size, float scale, bool causal, const float *q,
+                           const float *k, const float *v, const float *out, const float *logsumexp, const float *dout,
+                           float *dq, float *dk, float *dv) {
+  struct attention context = {query_starts, key_starts,         heads, key_heads, size, scale, causal, q, k, v,
+                              (float *)out, (float *)logsumexp, dout,  dq,        dk,   dv};
   ck_parallel((int)(sequences * key_heads), gradient_part, &context);
 }
 
@@ -259,7 +242,7 @@ struct rotary {
   ptrdiff_t heads, size;
 };
 
-static CK_CLONES void rotary_range(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+CK_RANGE_BODY(rotary_range) {
   struct rotary s = *(const struct rotary *)context;
   ptrdiff_t half = s.size / 2;
   for (ptrdiff_t token = begin; token < end; token++) {
@@ -277,8 +260,8 @@ static CK_CLONES void rotary_range(const void *context, ptrdiff_t begin, ptrdiff
   }
 }
 
-void ck_rotary(const float *x, const int32_t *positions, const float *cosines, const float *sines, bool inverse, float *y,
-               ptrdiff_t tokens, ptrdiff_t heads, ptrdiff_t size) {
+void ck_rotary(const float *x, const int32_t *positions, const float *cosines, const float *sines, bool inverse,
+               float *y, ptrdiff_t tokens, ptrdiff_t heads, ptrdiff_t size) {
   struct rotary context = {x, cosines, sines, positions, y, inverse ? -1.0f : 1.0f, heads, size};
   ck_for_ranges(tokens, ck_row_grain(CK_GRAIN, heads * size), rotary_range, &context);
 }

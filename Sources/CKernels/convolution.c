@@ -15,10 +15,6 @@
 #include "dispatch.h"
 #include "lanes.h"
 
-#ifndef CK_RANGE_BODY
-#define CK_RANGE_BODY(name) static CK_CLONES void name(const void *context, ptrdiff_t begin, ptrdiff_t end)
-#endif
-
 enum {
   TILE = 4,                  // output channels that are computed together
   BLOCK = 1024,              // places that are: their planes stay in the caches
@@ -32,6 +28,9 @@ ptrdiff_t ck_convolved_length(ptrdiff_t length, ptrdiff_t kernel, ptrdiff_t stri
   const ptrdiff_t room = length + 2 * padding - dilation * (kernel - 1) - 1;
   return room < 0 ? 0 : room / stride + 1;
 }
+
+/// Whether eight sums of CK_LANES elements stay in registers; else four do.
+static bool has_many_registers(void) { return ck_instruction_set_index() == CK_AVX512; }
 
 // MARK: Along one axis
 
@@ -152,13 +151,14 @@ struct shifted_product {
   ptrdiff_t depth;       // taps in all
   const float *weights;  // [groups, tiles, depth, TILE]
   const float *bias;     // or NULL
+  bool many_registers;
   ptrdiff_t rows, tiles, places, blocks, height, width;
   struct kept vertical, horizontal;
   float *out;  // of the first image
   ptrdiff_t channels, out_height, out_width;
 };
 
-/// sums[r][p] of one block, for `rows` channels and 16 · `vectors` places at a time.
+/// out[r][p] of one block, for `rows` channels and CK_LANES · `vectors` places at a time.
 CK_INLINE void sum_block(const struct shifted_product *s, const float *planes, const float *weights, ptrdiff_t count,
                          int rows, int vectors, float *out) {
   for (ptrdiff_t p = 0; p < count; p += vectors * CK_LANES) {
@@ -196,8 +196,9 @@ CK_INLINE void keep_block(const struct shifted_product *s, const float *sums, pt
       for (int r = 0; r < rows; r++) {
         const float offset = s->bias ? s->bias[first_channel + r] : 0;
         const float *row = sums + r * BLOCK + (p - begin) - x;
-        float *out = s->out + across.origin
-            + ((image * s->channels + first_channel + r) * s->out_height + y * down.step + down.origin) * s->out_width;
+        float *out =
+            s->out + across.origin +
+            ((image * s->channels + first_channel + r) * s->out_height + y * down.step + down.origin) * s->out_width;
         if (across.step == 1) {
           CK_INDEPENDENT
           for (ptrdiff_t i = from; i < to; i++) out[i] = row[i] + offset;
@@ -221,20 +222,23 @@ CK_RANGE_BODY(multiply_items) {
     const float *planes = s->planes + group * s->group_step + first;
     const float *weights = s->weights + (group * s->tiles + tile) * s->depth * TILE;
     const int rows = (int)ck_smaller(TILE, s->rows - tile * TILE);
-    switch (rows) {
-      case 4: sum_block(s, planes, weights, count, 4, 2, sums); break;
-      case 3: sum_block(s, planes, weights, count, 3, 2, sums); break;
-      case 2: sum_block(s, planes, weights, count, 2, 2, sums); break;
-      default: sum_block(s, planes, weights, count, 1, 2, sums);
+    // A last tile's missing rows have weights of zero.
+    if (rows == 1) {
+      sum_block(s, planes, weights, count, 1, 2, sums);
+    } else if (s->many_registers) {
+      sum_block(s, planes, weights, count, TILE, 2, sums);
+    } else {
+      sum_block(s, planes, weights, count, TILE, 1, sums);
     }
     keep_block(s, sums, first, count, group * s->rows + tile * TILE, rows);
   }
 }
 
-static void multiply_shifted(const struct shifted_product *product, ptrdiff_t groups) {
-  const double work = (double)BLOCK * TILE * (double)(product->depth + 1);
-  ck_for_ranges(groups * product->blocks * product->tiles, ck_larger(1, (ptrdiff_t)(GRAIN / work)), multiply_items,
-                product);
+static void multiply_shifted(struct shifted_product product, ptrdiff_t groups) {
+  const double work = (double)BLOCK * TILE * (double)(product.depth + 1);
+  product.many_registers = has_many_registers();
+  ck_for_ranges(groups * product.blocks * product.tiles, ck_larger(1, (ptrdiff_t)(GRAIN / work)), multiply_items,
+                &product);
 }
 
 /// Weights in the order in which tiles read them: row r's for tap t is source[r · row_step + columns[t]].
@@ -281,29 +285,33 @@ static void free_geometry(struct geometry g) {
 /// The planes of the input's images from `image` on, and each tap's offset in those of a group.
 static struct planes input_planes(const ck_convolution *c, const struct geometry *g, const float *x, ptrdiff_t image,
                                   ptrdiff_t images, ptrdiff_t *offsets) {
-  struct planes planes = {
-      .images = images,
-      .height = ck_larger(quotient_up(c->in_height + c->padding, c->stride), g->out_height),
-      .width = ck_larger(quotient_up(c->in_width + c->padding, c->stride), g->out_width),
-      .source = x + image * c->in_channels * c->in_height * c->in_width,
-      .channels = c->in_channels, .source_height = c->in_height, .source_width = c->in_width,
-      .stride = c->stride, .shift_y = c->padding, .shift_x = c->padding,
-      .vertical = &g->vertical, .horizontal = &g->horizontal};
+  struct planes planes = {.images = images,
+                          .height = ck_larger(quotient_up(c->in_height + c->padding, c->stride), g->out_height),
+                          .width = ck_larger(quotient_up(c->in_width + c->padding, c->stride), g->out_width),
+                          .source = x + image * c->in_channels * c->in_height * c->in_width,
+                          .channels = c->in_channels,
+                          .source_height = c->in_height,
+                          .source_width = c->in_width,
+                          .stride = c->stride,
+                          .shift_y = c->padding,
+                          .shift_x = c->padding,
+                          .vertical = &g->vertical,
+                          .horizontal = &g->horizontal};
   make_planes(&planes, g->vertical.largest_offset * planes.width + g->horizontal.largest_offset);
   ptrdiff_t *next = offsets;
   for (ptrdiff_t channel = 0; channel < g->group_inputs; channel++)
     for (ptrdiff_t i = 0; i < c->kernel_height; i++)
       for (ptrdiff_t j = 0; j < c->kernel_width; j++) {
         const ptrdiff_t phase = g->vertical.phase[i] * g->horizontal.phases + g->horizontal.phase[j];
-        *next++ = (channel * phases_of(&planes) + phase) * planes.run + g->vertical.offset[i] * planes.width
-            + g->horizontal.offset[j];
+        *next++ = (channel * phases_of(&planes) + phase) * planes.run + g->vertical.offset[i] * planes.width +
+                  g->horizontal.offset[j];
       }
   return planes;
 }
 
 static ptrdiff_t input_elements(const ck_convolution *c, const struct geometry *g) {
-  return g->vertical.phases * g->horizontal.phases * ((c->in_height + c->padding) / c->stride + 1)
-      * ((c->in_width + c->padding) / c->stride + 1);
+  return g->vertical.phases * g->horizontal.phases * ((c->in_height + c->padding) / c->stride + 1) *
+         ((c->in_width + c->padding) / c->stride + 1);
 }
 
 void ck_convolve(const ck_convolution *c, const float *x, const float *weight, const float *bias, float *y) {
@@ -318,15 +326,25 @@ void ck_convolve(const ck_convolution *c, const float *x, const float *weight, c
   for (ptrdiff_t image = 0; image < c->batch; image += step) {
     const struct planes planes = input_planes(c, &g, x, image, ck_smaller(step, c->batch - image), offsets);
     const ptrdiff_t places = planes.images * planes.height * planes.width;
-    const struct shifted_product product = {
-        .planes = planes.elements, .group_step = g.group_inputs * phases_of(&planes) * planes.run,
-        .offsets = offsets, .depth = g.depth, .weights = packed, .bias = bias, .rows = g.group_outputs,
-        .tiles = quotient_up(g.group_outputs, TILE), .places = places, .blocks = quotient_up(places, BLOCK),
-        .height = planes.height, .width = planes.width,
-        .vertical = {0, g.out_height, 1, 0}, .horizontal = {0, g.out_width, 1, 0},
-        .out = y + image * c->out_channels * g.out_height * g.out_width, .channels = c->out_channels,
-        .out_height = g.out_height, .out_width = g.out_width};
-    multiply_shifted(&product, c->groups);
+    const struct shifted_product product = {.planes = planes.elements,
+                                            .group_step = g.group_inputs * phases_of(&planes) * planes.run,
+                                            .offsets = offsets,
+                                            .depth = g.depth,
+                                            .weights = packed,
+                                            .bias = bias,
+                                            .rows = g.group_outputs,
+                                            .tiles = quotient_up(g.group_outputs, TILE),
+                                            .places = places,
+                                            .blocks = quotient_up(places, BLOCK),
+                                            .height = planes.height,
+                                            .width = planes.width,
+                                            .vertical = {0, g.out_height, 1, 0},
+                                            .horizontal = {0, g.out_width, 1, 0},
+                                            .out = y + image * c->out_channels * g.out_height * g.out_width,
+                                            .channels = c->out_channels,
+                                            .out_height = g.out_height,
+                                            .out_width = g.out_width};
+    multiply_shifted(product, c->groups);
     free_planes(planes);
   }
   ck_deallocate(packed, packed_bytes);
@@ -357,10 +375,16 @@ void ck_convolve_input_gradient(const ck_convolution *c, const float *weight, co
 
   const ptrdiff_t step = images_at_once(c, c->out_channels, height * width);
   for (ptrdiff_t image = 0; image < c->batch; image += step) {
-    struct planes planes = {
-        .images = ck_smaller(step, c->batch - image), .height = height, .width = width,
-        .source = dy + image * c->out_channels * g.out_height * g.out_width, .channels = c->out_channels,
-        .source_height = g.out_height, .source_width = g.out_width, .stride = 1, .shift_y = above, .shift_x = before};
+    struct planes planes = {.images = ck_smaller(step, c->batch - image),
+                            .height = height,
+                            .width = width,
+                            .source = dy + image * c->out_channels * g.out_height * g.out_width,
+                            .channels = c->out_channels,
+                            .source_height = g.out_height,
+                            .source_width = g.out_width,
+                            .stride = 1,
+                            .shift_y = above,
+                            .shift_x = before};
     make_planes(&planes, (begin + above) * width + begin + before);
     const ptrdiff_t places = planes.images * height * width;
     for (ptrdiff_t phase = 0; phase < down->phases * across->phases; phase++) {
@@ -371,21 +395,31 @@ void ck_convolve_input_gradient(const ck_convolution *c, const float *weight, co
           for (ptrdiff_t j = 0; j < c->kernel_width; j++) {
             if (down->phase[i] != phase_y || across->phase[j] != phase_x) continue;
             columns[depth] = o * g.depth + i * c->kernel_width + j;
-            offsets[depth++] = o * planes.run + (begin - down->offset[i] + above) * width + begin - across->offset[j]
-                + before;
+            offsets[depth++] =
+                o * planes.run + (begin - down->offset[i] + above) * width + begin - across->offset[j] + before;
           }
       size_t packed_bytes;
       float *packed = packed_weights(weight, c->groups, g.group_outputs * g.depth, g.group_inputs, g.taps, columns,
                                      depth, &packed_bytes);
       const struct shifted_product product = {
-          .planes = planes.elements, .group_step = g.group_outputs * planes.run, .offsets = offsets, .depth = depth,
-          .weights = packed, .rows = g.group_inputs, .tiles = quotient_up(g.group_inputs, TILE), .places = places,
-          .blocks = quotient_up(places, BLOCK), .height = height, .width = width,
+          .planes = planes.elements,
+          .group_step = g.group_outputs * planes.run,
+          .offsets = offsets,
+          .depth = depth,
+          .weights = packed,
+          .rows = g.group_inputs,
+          .tiles = quotient_up(g.group_inputs, TILE),
+          .places = places,
+          .blocks = quotient_up(places, BLOCK),
+          .height = height,
+          .width = width,
           .vertical = phase_of_input(c->in_height, c->stride, c->padding, down->residue[phase_y]),
           .horizontal = phase_of_input(c->in_width, c->stride, c->padding, across->residue[phase_x]),
-          .out = dx + image * c->in_channels * c->in_height * c->in_width, .channels = c->in_channels,
-          .out_height = c->in_height, .out_width = c->in_width};
-      multiply_shifted(&product, c->groups);
+          .out = dx + image * c->in_channels * c->in_height * c->in_width,
+          .channels = c->in_channels,
+          .out_height = c->in_height,
+          .out_width = c->in_width};
+      multiply_shifted(product, c->groups);
       ck_deallocate(packed, packed_bytes);
     }
     free_planes(planes);
@@ -397,11 +431,11 @@ void ck_convolve_input_gradient(const ck_convolution *c, const float *weight, co
 // MARK: Sums over places
 
 struct weight_gradient {
-  const float *x, *dy;                      // planes on one grid, dy zero where there is no output
-  ptrdiff_t x_group_step, dy_run, places;   // places: rounded up to whole vectors
+  const float *x, *dy;                     // planes on one grid, dy zero where there is no output
+  ptrdiff_t x_group_step, dy_run, places;  // places: rounded up to whole vectors
   const ptrdiff_t *offsets;
   ptrdiff_t depth, tap_blocks, rows, tiles;
-  bool adds;
+  bool adds, many_registers;
   float *out;  // [groups, rows, depth]
 };
 
@@ -415,7 +449,7 @@ CK_INLINE void add_dots(const float *dy, ptrdiff_t dy_run, const float *x, const
     for (int r = 0; r < rows; r++) kept[t][r] = sums[t][r];
   const float *x0 = x + offsets[0], *x1 = x + offsets[taps - 1];
   for (ptrdiff_t p = 0; p < count; p += CK_LANES) {
-    const ck_lanes first = CK_LOAD_LANES(x0 + p), second = CK_LOAD_LANES(x1 + p);
+    const ck_lanes first = CK_LOAD_LANES(x0 + p), second = taps > 1 ? CK_LOAD_LANES(x1 + p) : first;
 #pragma unroll
     for (int r = 0; r < rows; r++) {
       const ck_lanes slope = CK_LOAD_LANES(dy + r * dy_run + p);
@@ -428,6 +462,14 @@ CK_INLINE void add_dots(const float *dy, ptrdiff_t dy_run, const float *x, const
 #pragma unroll
     for (int r = 0; r < rows; r++) sums[t][r] = kept[t][r];
 }
+
+#define ADD_DOTS_BY_ROWS(taps)                                                    \
+  switch (rows) {                                                                 \
+    case 4: add_dots(dy, s->dy_run, x, offsets, count, 4, taps, sums + t); break; \
+    case 3: add_dots(dy, s->dy_run, x, offsets, count, 3, taps, sums + t); break; \
+    case 2: add_dots(dy, s->dy_run, x, offsets, count, 2, taps, sums + t); break; \
+    default: add_dots(dy, s->dy_run, x, offsets, count, 1, taps, sums + t);       \
+  }
 
 /// The range counts blocks of taps within tiles within groups.
 CK_RANGE_BODY(weight_gradient_items) {
@@ -444,19 +486,15 @@ CK_RANGE_BODY(weight_gradient_items) {
     for (ptrdiff_t p = 0; p < s->places; p += BLOCK) {
       const ptrdiff_t count = ck_smaller(BLOCK, s->places - p);
       const float *dy = s->dy + first_row * s->dy_run + p, *x = s->x + group * s->x_group_step + p;
-      for (ptrdiff_t t = 0; t < taps; t += 2) {
+      for (ptrdiff_t t = 0; t < taps;) {
         const ptrdiff_t *offsets = s->offsets + first_tap + t;
-        const bool pair = t + 1 < taps;
-        switch (rows) {
-          case 4: pair ? add_dots(dy, s->dy_run, x, offsets, count, 4, 2, sums + t)
-                       : add_dots(dy, s->dy_run, x, offsets, count, 4, 1, sums + t); break;
-          case 3: pair ? add_dots(dy, s->dy_run, x, offsets, count, 3, 2, sums + t)
-                       : add_dots(dy, s->dy_run, x, offsets, count, 3, 1, sums + t); break;
-          case 2: pair ? add_dots(dy, s->dy_run, x, offsets, count, 2, 2, sums + t)
-                       : add_dots(dy, s->dy_run, x, offsets, count, 2, 1, sums + t); break;
-          default: pair ? add_dots(dy, s->dy_run, x, offsets, count, 1, 2, sums + t)
-                        : add_dots(dy, s->dy_run, x, offsets, count, 1, 1, sums + t);
+        const bool pair = s->many_registers && t + 1 < taps;
+        if (pair) {
+          ADD_DOTS_BY_ROWS(2);
+        } else {
+          ADD_DOTS_BY_ROWS(1);
         }
+        t += pair ? 2 : 1;
       }
     }
     for (ptrdiff_t t = 0; t < taps; t++)
@@ -476,17 +514,29 @@ void ck_convolve_weight_gradient(const ck_convolution *c, const float *x, const 
   if (c->batch == 0) memset(dweight, 0, (size_t)(c->out_channels * g.depth) * sizeof(float));
   for (ptrdiff_t image = 0; image < c->batch; image += step) {
     const struct planes inputs = input_planes(c, &g, x, image, ck_smaller(step, c->batch - image), offsets);
-    struct planes slopes = {
-        .images = inputs.images, .height = inputs.height, .width = inputs.width,
-        .source = dy + image * c->out_channels * g.out_height * g.out_width, .channels = c->out_channels,
-        .source_height = g.out_height, .source_width = g.out_width, .stride = 1};
+    struct planes slopes = {.images = inputs.images,
+                            .height = inputs.height,
+                            .width = inputs.width,
+                            .source = dy + image * c->out_channels * g.out_height * g.out_width,
+                            .channels = c->out_channels,
+                            .source_height = g.out_height,
+                            .source_width = g.out_width,
+                            .stride = 1};
     make_planes(&slopes, CK_LANES);
     const ptrdiff_t places = rounded_up(inputs.images * inputs.height * inputs.width, CK_LANES);
-    const struct weight_gradient gradient = {
-        .x = inputs.elements, .dy = slopes.elements, .x_group_step = g.group_inputs * phases_of(&inputs) * inputs.run,
-        .dy_run = slopes.run, .places = places, .offsets = offsets, .depth = g.depth,
-        .tap_blocks = quotient_up(g.depth, TAP_BLOCK), .rows = g.group_outputs,
-        .tiles = quotient_up(g.group_outputs, TILE), .adds = image > 0, .out = dweight};
+    const struct weight_gradient gradient = {.x = inputs.elements,
+                                             .dy = slopes.elements,
+                                             .x_group_step = g.group_inputs * phases_of(&inputs) * inputs.run,
+                                             .dy_run = slopes.run,
+                                             .places = places,
+                                             .offsets = offsets,
+                                             .depth = g.depth,
+                                             .tap_blocks = quotient_up(g.depth, TAP_BLOCK),
+                                             .rows = g.group_outputs,
+                                             .tiles = quotient_up(g.group_outputs, TILE),
+                                             .adds = image > 0,
+                                             .many_registers = has_many_registers(),
+                                             .out = dweight};
     const double work = (double)places * TILE * (double)ck_smaller(TAP_BLOCK, g.depth);
     ck_for_ranges(c->groups * gradient.tiles * gradient.tap_blocks, ck_larger(1, (ptrdiff_t)(GRAIN / (work + 1))),
                   weight_gradient_items, &gradient);

@@ -1,7 +1,9 @@
 // Functions applied element by element: one operand, two operands with broadcasting, and the affine updates.
 #include "CKernels.h"
+#include "axes.h"
 #include "dispatch.h"
 #include "functions.h"
+#include "lanes.h"
 
 // MARK: One operand. A table of loops, one for each function and one for each derivative.
 
@@ -69,27 +71,27 @@ CK_INLINE float reciprocal_slope(float x) { return -1.0f / (x * x); }
 CK_INLINE float cosine_slope(float x) { return -sinf(x); }
 
 //        operation      function            derivative
-#define FOR_EACH_FUNCTION(CASE)                              \
-  CASE(CK_NEGATE, negate, negate_slope)                      \
-  CASE(CK_EXP, exponential, exponential)                     \
-  CASE(CK_LOG, logarithm, logarithm_slope)                   \
-  CASE(CK_TANH, hyperbolic_tangent, tangent_slope)           \
-  CASE(CK_ERF, error_function, error_slope)                  \
-  CASE(CK_SIGMOID, logistic, logistic_slope)                 \
-  CASE(CK_RELU, relu, relu_slope)                            \
-  CASE(CK_GELU, gelu, gelu_slope)                            \
-  CASE(CK_GELU_TANH, gelu_tanh, gelu_tanh_slope)             \
-  CASE(CK_SILU, silu, silu_slope)                            \
-  CASE(CK_SQRT, square_root, root_slope)                     \
-  CASE(CK_RSQRT, reciprocal_root, reciprocal_root_slope)     \
-  CASE(CK_SQUARE, square, square_slope)                      \
-  CASE(CK_ABS, magnitude, magnitude_slope)                   \
-  CASE(CK_RECIPROCAL, reciprocal, reciprocal_slope)          \
+#define FOR_EACH_FUNCTION(CASE)                          \
+  CASE(CK_NEGATE, negate, negate_slope)                  \
+  CASE(CK_EXP, exponential, exponential)                 \
+  CASE(CK_LOG, logarithm, logarithm_slope)               \
+  CASE(CK_TANH, hyperbolic_tangent, tangent_slope)       \
+  CASE(CK_ERF, error_function, error_slope)              \
+  CASE(CK_SIGMOID, logistic, logistic_slope)             \
+  CASE(CK_RELU, relu, relu_slope)                        \
+  CASE(CK_GELU, gelu, gelu_slope)                        \
+  CASE(CK_GELU_TANH, gelu_tanh, gelu_tanh_slope)         \
+  CASE(CK_SILU, silu, silu_slope)                        \
+  CASE(CK_SQRT, square_root, root_slope)                 \
+  CASE(CK_RSQRT, reciprocal_root, reciprocal_root_slope) \
+  CASE(CK_SQUARE, square, square_slope)                  \
+  CASE(CK_ABS, magnitude, magnitude_slope)               \
+  CASE(CK_RECIPROCAL, reciprocal, reciprocal_slope)      \
   CASE(CK_SOFTPLUS, softplus, logistic)
 
 // Calls of the C library, over which no loop is vectorised.
-#define FOR_EACH_CALL(CASE)   \
-  CASE(CK_SIN, sinf, cosf)    \
+#define FOR_EACH_CALL(CASE) \
+  CASE(CK_SIN, sinf, cosf)  \
   CASE(CK_COS, cosf, cosine_slope)
 
 struct unary {
@@ -97,23 +99,23 @@ struct unary {
   float *y;
 };
 
-#define DEFINE_LOOPS_SO(HINT, operation, function, slope)                                                \
-  static CK_CLONES void apply_##operation(const void *context, ptrdiff_t begin, ptrdiff_t end) {  \
-    struct unary u = *(const struct unary *)context;                                              \
-    HINT                                                                                            \
-    for (ptrdiff_t i = begin; i < end; i++) u.y[i] = function(u.x[i]);                            \
-  }                                                                                               \
-  static CK_CLONES void differentiate_##operation(const void *context, ptrdiff_t begin, ptrdiff_t end) { \
-    struct unary u = *(const struct unary *)context;                                              \
-    HINT                                                                                            \
-    for (ptrdiff_t i = begin; i < end; i++) u.y[i] = u.dy[i] * slope(u.x[i]);                     \
+#define DEFINE_LOOPS_SO(HINT, operation, function, slope)                          \
+  CK_RANGE_BODY(apply_##operation) {                                               \
+    struct unary u = *(const struct unary *)context;                               \
+    HINT for (ptrdiff_t i = begin; i < end; i++) u.y[i] = function(u.x[i]);        \
+  }                                                                                \
+  CK_RANGE_BODY(differentiate_##operation) {                                       \
+    struct unary u = *(const struct unary *)context;                               \
+    HINT for (ptrdiff_t i = begin; i < end; i++) u.y[i] = u.dy[i] * slope(u.x[i]); \
   }
 #define DEFINE_LOOPS(operation, function, slope) DEFINE_LOOPS_SO(CK_INDEPENDENT, operation, function, slope)
 #define DEFINE_CALLS(operation, function, slope) DEFINE_LOOPS_SO(, operation, function, slope)
 FOR_EACH_FUNCTION(DEFINE_LOOPS)
 FOR_EACH_CALL(DEFINE_CALLS)
 
-static const struct { ck_range_body function, derivative; } unary_loops[] = {
+static const struct {
+  ck_range_body function, derivative;
+} unary_loops[] = {
 #define TABLE_ENTRY(operation, function, slope) [operation] = {apply_##operation, differentiate_##operation},
     FOR_EACH_FUNCTION(TABLE_ENTRY) FOR_EACH_CALL(TABLE_ENTRY)};
 
@@ -127,109 +129,92 @@ void ck_unary_gradient(ck_unary_op op, const float *x, const float *dy, float *d
   ck_for_ranges((ptrdiff_t)count, CK_GRAIN, unary_loops[op].derivative, &context);
 }
 
-// MARK: Two operands. Axes that can be walked as one are merged; what remains is a loop over rows of the last axis.
-
-enum { MAXIMUM_RANK = 8 };
-
-struct binary {
-  int rank;  // at least 1, of the merged shape
-  ptrdiff_t shape[MAXIMUM_RANK], stride_a[MAXIMUM_RANK], stride_b[MAXIMUM_RANK];
-  const float *a, *b;
-  float *out;
-};
+// MARK: Two operands: a loop over rows of the last of the merged axes.
 
 CK_INLINE float add(float a, float b) { return a + b; }
 CK_INLINE float subtract(float a, float b) { return a - b; }
 CK_INLINE float multiply(float a, float b) { return a * b; }
 CK_INLINE float divide(float a, float b) { return a / b; }
+CK_INLINE float lesser(float a, float b) { return a <= b || a != a ? a : b; }  // NaN wins, as in ck_greater
 // As in PyTorch, an exponent of 0 gives the base no gradient, and a base of 0 the exponent none.
 CK_INLINE float power_base_slope(float a, float b) { return b == 0.0f ? 0.0f : b * powf(a, b - 1.0f); }
-CK_INLINE float power_exponent_slope(float a, float b) {
-  return a == 0.0f && b >= 0.0f ? 0.0f : powf(a, b) * logf(a);
-}
+CK_INLINE float power_exponent_slope(float a, float b) { return a == 0.0f && b >= 0.0f ? 0.0f : powf(a, b) * logf(a); }
 CK_INLINE float less(float a, float b) { return a < b ? 1.0f : 0.0f; }
 CK_INLINE float less_or_equal(float a, float b) { return a <= b ? 1.0f : 0.0f; }
 CK_INLINE float equal(float a, float b) { return a == b ? 1.0f : 0.0f; }
-// As in PyTorch, NaN wins.
-CK_INLINE float maximum(float a, float b) { return a > b || a != a ? a : b; }
-CK_INLINE float minimum(float a, float b) { return a < b || a != a ? a : b; }
 
-#define FOR_EACH_POWER(CASE)                    \
-  CASE(CK_POWER, powf)                          \
-  CASE(CK_POWER_BASE_SLOPE, power_base_slope)   \
+#define FOR_EACH_POWER(CASE)                  \
+  CASE(CK_POWER, powf)                        \
+  CASE(CK_POWER_BASE_SLOPE, power_base_slope) \
   CASE(CK_POWER_EXPONENT_SLOPE, power_exponent_slope)
 
-#define FOR_EACH_OPERATION(CASE) \
-  CASE(CK_ADD, add)              \
-  CASE(CK_LESS, less)                                      \
-  CASE(CK_LESS_OR_EQUAL, less_or_equal)                    \
-  CASE(CK_EQUAL, equal)                                    \
-  CASE(CK_SUBTRACT, subtract)    \
-  CASE(CK_MULTIPLY, multiply)    \
-  CASE(CK_DIVIDE, divide)        \
-  CASE(CK_MAXIMUM, maximum)      \
-  CASE(CK_MINIMUM, minimum)
+#define FOR_EACH_OPERATION(CASE)        \
+  CASE(CK_ADD, add)                     \
+  CASE(CK_LESS, less)                   \
+  CASE(CK_LESS_OR_EQUAL, less_or_equal) \
+  CASE(CK_EQUAL, equal)                 \
+  CASE(CK_SUBTRACT, subtract)           \
+  CASE(CK_MULTIPLY, multiply)           \
+  CASE(CK_DIVIDE, divide)               \
+  CASE(CK_MAXIMUM, ck_greater)          \
+  CASE(CK_MINIMUM, lesser)
 
-#define DEFINE_ROW_SO(HINT, operation, function)                                                                     \
-  static CK_CLONES void row_##operation(const float *a, ptrdiff_t step_a, const float *b, ptrdiff_t step_b,       \
-                                        float *out, ptrdiff_t count) {                                            \
-    if (step_a == 1 && step_b == 1) {                                                                             \
-      HINT                                                                                          \
-      for (ptrdiff_t i = 0; i < count; i++) out[i] = function(a[i], b[i]);                                        \
-    } else if (step_a == 1 && step_b == 0) {                                                                      \
-      float scalar = *b;                                                                                          \
-      HINT                                                                                          \
-      for (ptrdiff_t i = 0; i < count; i++) out[i] = function(a[i], scalar);                                      \
-    } else if (step_a == 0 && step_b == 1) {                                                                      \
-      float scalar = *a;                                                                                          \
-      HINT                                                                                          \
-      for (ptrdiff_t i = 0; i < count; i++) out[i] = function(scalar, b[i]);                                      \
-    } else {                                                                                                      \
-      HINT                                                                                          \
-      for (ptrdiff_t i = 0; i < count; i++) out[i] = function(a[i * step_a], b[i * step_b]);                      \
-    }                                                                                                             \
+#define ROW_PARAMETERS (const float *a, ptrdiff_t step_a, const float *b, ptrdiff_t step_b, float *out, ptrdiff_t count)
+typedef void(*binary_row) ROW_PARAMETERS;
+
+#define DEFINE_ROW_SO(HINT, operation, function)                                                  \
+  CK_KERNEL(row_##operation, ROW_PARAMETERS, (a, step_a, b, step_b, out, count)) {                \
+    if (step_a == 1 && step_b == 1) {                                                             \
+      HINT for (ptrdiff_t i = 0; i < count; i++) out[i] = function(a[i], b[i]);                   \
+    } else if (step_a == 1 && step_b == 0) {                                                      \
+      float scalar = *b;                                                                          \
+      HINT for (ptrdiff_t i = 0; i < count; i++) out[i] = function(a[i], scalar);                 \
+    } else if (step_a == 0 && step_b == 1) {                                                      \
+      float scalar = *a;                                                                          \
+      HINT for (ptrdiff_t i = 0; i < count; i++) out[i] = function(scalar, b[i]);                 \
+    } else {                                                                                      \
+      HINT for (ptrdiff_t i = 0; i < count; i++) out[i] = function(a[i * step_a], b[i * step_b]); \
+    }                                                                                             \
   }
 #define DEFINE_ROW(operation, function) DEFINE_ROW_SO(CK_INDEPENDENT, operation, function)
 #define DEFINE_CALLED_ROW(operation, function) DEFINE_ROW_SO(, operation, function)
 FOR_EACH_OPERATION(DEFINE_ROW)
 FOR_EACH_POWER(DEFINE_CALLED_ROW)
 
-typedef void (*binary_row)(const float *a, ptrdiff_t step_a, const float *b, ptrdiff_t step_b, float *out,
-                           ptrdiff_t count);
-
-struct binary_rows {
-  struct binary shape;
+struct binary {
+  struct ck_axes axes;  // strides of a, then of b
+  const float *a, *b;
+  float *out;
   binary_row row;
 };
 
 /// The elements begin ..< end of the output, in its order.
 static void run_binary(const void *context, ptrdiff_t begin, ptrdiff_t end) {
-  const struct binary_rows *rows = context;
-  const struct binary *s = &rows->shape;
-  int last = s->rank - 1;
-  ptrdiff_t columns = s->shape[last];
+  const struct binary *s = context;
+  const ptrdiff_t *shape = s->axes.shape, *stride_a = s->axes.strides[0], *stride_b = s->axes.strides[1];
+  int last = s->axes.rank - 1;
   // Where `begin` lies, axis by axis.
-  ptrdiff_t index[MAXIMUM_RANK], remaining = begin;
+  ptrdiff_t index[CK_MAXIMUM_RANK], remaining = begin;
   ptrdiff_t offset_a = 0, offset_b = 0;
   for (int axis = last; axis >= 0; axis--) {
-    index[axis] = remaining % s->shape[axis];
-    remaining /= s->shape[axis];
-    offset_a += index[axis] * s->stride_a[axis];
-    offset_b += index[axis] * s->stride_b[axis];
+    index[axis] = remaining % shape[axis];
+    remaining /= shape[axis];
+    offset_a += index[axis] * stride_a[axis];
+    offset_b += index[axis] * stride_b[axis];
   }
   while (begin < end) {
-    ptrdiff_t count = ck_smaller(columns - index[last], end - begin);
-    rows->row(s->a + offset_a, s->stride_a[last], s->b + offset_b, s->stride_b[last], s->out + begin, count);
+    ptrdiff_t count = ck_smaller(shape[last] - index[last], end - begin);
+    s->row(s->a + offset_a, stride_a[last], s->b + offset_b, stride_b[last], s->out + begin, count);
     begin += count;
-    offset_a -= index[last] * s->stride_a[last];
-    offset_b -= index[last] * s->stride_b[last];
+    offset_a -= index[last] * stride_a[last];
+    offset_b -= index[last] * stride_b[last];
     index[last] = 0;
     for (int axis = last - 1; axis >= 0; axis--) {
-      offset_a += s->stride_a[axis];
-      offset_b += s->stride_b[axis];
-      if (++index[axis] < s->shape[axis]) break;
-      offset_a -= s->shape[axis] * s->stride_a[axis];
-      offset_b -= s->shape[axis] * s->stride_b[axis];
+      offset_a += stride_a[axis];
+      offset_b += stride_b[axis];
+      if (++index[axis] < shape[axis]) break;
+      offset_a -= shape[axis] * stride_a[axis];
+      offset_b -= shape[axis] * stride_b[axis];
       index[axis] = 0;
     }
   }
@@ -237,33 +222,12 @@ static void run_binary(const void *context, ptrdiff_t begin, ptrdiff_t end) {
 
 void ck_binary(ck_binary_op op, int rank, const ptrdiff_t *shape, const float *a, const ptrdiff_t *stride_a,
                const float *b, const ptrdiff_t *stride_b, float *out) {
-  static const binary_row row_of[] = {
+  static const binary_row rows[] = {
 #define ROW_ENTRY(operation, function) [operation] = row_##operation,
       FOR_EACH_OPERATION(ROW_ENTRY) FOR_EACH_POWER(ROW_ENTRY)};
-  struct binary_rows rows = {.shape = {.rank = 0, .a = a, .b = b, .out = out}, .row = row_of[op]};
-  struct binary *s = &rows.shape;
-  ptrdiff_t count = 1;
-  for (int axis = 0; axis < rank; axis++) {
-    count *= shape[axis];
-    if (shape[axis] == 1) continue;
-    int outer = s->rank - 1;
-    if (outer >= 0 && s->stride_a[outer] == stride_a[axis] * shape[axis] &&
-        s->stride_b[outer] == stride_b[axis] * shape[axis]) {
-      s->shape[outer] *= shape[axis];
-    } else {
-      outer = s->rank++;
-      s->shape[outer] = shape[axis];
-    }
-    s->stride_a[outer] = stride_a[axis];
-    s->stride_b[outer] = stride_b[axis];
-  }
-  if (count == 0) return;
-  if (s->rank == 0) {
-    s->rank = 1;
-    s->shape[0] = 1;
-    s->stride_a[0] = s->stride_b[0] = 1;
-  }
-  ck_for_ranges(count, CK_GRAIN, run_binary, &rows);
+  const ptrdiff_t *const strides[] = {stride_a, stride_b};
+  struct binary context = {ck_merged_axes(rank, shape, 2, strides), a, b, out, rows[op]};
+  ck_for_ranges(context.axes.count, CK_GRAIN, run_binary, &context);
 }
 
 // MARK: Affine updates.
@@ -274,7 +238,7 @@ struct affine {
   float *y;
 };
 
-static CK_CLONES void run_affine(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+CK_RANGE_BODY(run_affine) {
   struct affine s = *(const struct affine *)context;
   CK_INDEPENDENT
   for (ptrdiff_t i = begin; i < end; i++) s.y[i] = s.scale * s.x[i] + s.offset;
@@ -285,7 +249,7 @@ void ck_affine(const float *x, float scale, float offset, float *y, size_t count
   ck_for_ranges((ptrdiff_t)count, CK_GRAIN, run_affine, &context);
 }
 
-static CK_CLONES void run_accumulate(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+CK_RANGE_BODY(run_accumulate) {
   struct affine s = *(const struct affine *)context;
   CK_INDEPENDENT
   for (ptrdiff_t i = begin; i < end; i++) s.y[i] += s.scale * s.x[i];
@@ -303,7 +267,7 @@ struct add_rows {
   ptrdiff_t columns;
 };
 
-static CK_CLONES void run_add_rows(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+CK_RANGE_BODY(run_add_rows) {
   struct add_rows s = *(const struct add_rows *)context;
   for (ptrdiff_t i = begin; i < end; i++) {
     const float *x = s.x + i * s.columns;

@@ -51,16 +51,16 @@ struct conversion {
   void *y;
 };
 
-#define DEFINE_CONVERSION(name, from, to, convert)                                           \
-  static CK_CLONES void name##_range(const void *context, ptrdiff_t begin, ptrdiff_t end) {  \
-    const from *x = ((const struct conversion *)context)->x;                                 \
-    to *y = ((const struct conversion *)context)->y;                                         \
-    CK_INDEPENDENT                                                                                  \
-    for (ptrdiff_t i = begin; i < end; i++) y[i] = convert(x[i]);                            \
-  }                                                                                          \
-  void ck_##name(const from *x, to *y, size_t count) {                                       \
-    struct conversion context = {x, y};                                                      \
-    ck_for_ranges((ptrdiff_t)count, CK_GRAIN, name##_range, &context);                       \
+#define DEFINE_CONVERSION(name, from, to, convert)                     \
+  CK_RANGE_BODY(name##_range) {                                        \
+    const from *x = ((const struct conversion *)context)->x;           \
+    to *y = ((const struct conversion *)context)->y;                   \
+    CK_INDEPENDENT                                                     \
+    for (ptrdiff_t i = begin; i < end; i++) y[i] = convert(x[i]);      \
+  }                                                                    \
+  void ck_##name(const from *x, to *y, size_t count) {                 \
+    struct conversion context = {x, y};                                \
+    ck_for_ranges((ptrdiff_t)count, CK_GRAIN, name##_range, &context); \
   }
 
 DEFINE_CONVERSION(bf16_to_f32, uint16_t, float, bf16_to_f32)
@@ -78,7 +78,7 @@ struct normalization {
   float mean, deviation;
 };
 
-static CK_CLONES void normalize_range(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+CK_RANGE_BODY(normalize_range) {
   struct normalization s = *(const struct normalization *)context;
   CK_INDEPENDENT
   for (ptrdiff_t i = begin; i < end; i++) s.y[i] = ((float)s.x[i] / 255.0f - s.mean) / s.deviation;

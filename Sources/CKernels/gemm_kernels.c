@@ -1,11 +1,8 @@
 // The kernels of matrix products for each instruction set, and the choice among them.
-#include "gemm_kernels.h"
-
-#include <stdatomic.h>
 #include <string.h>
 
-#include "CKernels.h"
 #include "dispatch.h"
+#include "gemm.h"
 
 #define ROWS_1_TO_3(X) X(1) X(2) X(3)
 #define ROWS_1_TO_6(X) ROWS_1_TO_3(X) X(4) X(5) X(6)
@@ -36,11 +33,11 @@
 #define HIGH_4_1 1, 5, 3, 7
 
 /// Where the instruction set cannot load under a mask.
-#define LOAD_PART_BY_COPY(pointer, count)                            \
-  ({                                                                 \
-    VECTOR partial = 0;                                                 \
-    memcpy(&partial, (pointer), (size_t)(count) * sizeof(float));       \
-    partial;                                                            \
+#define LOAD_PART_BY_COPY(pointer, count)                         \
+  ({                                                              \
+    VECTOR partial = 0;                                           \
+    memcpy(&partial, (pointer), (size_t)(count) * sizeof(float)); \
+    partial;                                                      \
   })
 
 // MARK: The baseline: SSE2 on x86-64, NEON on arm64 with its 32 registers.
@@ -51,83 +48,62 @@
 #define LOAD_PART(pointer, count) LOAD_PART_BY_COPY(pointer, count)
 #define NAME(x) x##_baseline
 #if defined(__aarch64__)
-#define SET_NAME "neon"
 #define TILE_ROWS 12
 #define SUMS 24
 #define FOR_TILE_ROWS(X) ROWS_1_TO_12(X)
 #define FOR_HALF_TILE_ROWS(X) ROWS_1_TO_6(X)
 #else
-#define SET_NAME "plain"
 #define TILE_ROWS 6
 #define SUMS 12
 #define FOR_TILE_ROWS(X) ROWS_1_TO_6(X)
 #define FOR_HALF_TILE_ROWS(X) ROWS_1_TO_3(X)
 #endif
 #include "gemm_kernels_template.h"
-#include "gemm_kernels_end.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 
 // MARK: AVX2 with FMA: 16 registers of 8 lanes
 
-#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target(CK_AVX2_FEATURES))), apply_to = function)
 #define LANES 8
 #define LOW(d, a, b) SHUFFLE(LOW, 8, d, a, b)
 #define HIGH(d, a, b) SHUFFLE(HIGH, 8, d, a, b)
 #define LOAD_PART(pointer, count) \
-  ((VECTOR)_mm256_maskload_ps((pointer), _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(count)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))))
+  ((VECTOR)_mm256_maskload_ps(    \
+      (pointer), _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(count)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))))
 #define NAME(x) x##_avx2
-#define SET_NAME "avx2"
 #define TILE_ROWS 6
 #define SUMS 12
 #define FOR_TILE_ROWS(X) ROWS_1_TO_6(X)
 #define FOR_HALF_TILE_ROWS(X) ROWS_1_TO_3(X)
 #include "gemm_kernels_template.h"
-#include "gemm_kernels_end.h"
 #pragma clang attribute pop
 
 // MARK: AVX-512: 32 registers of 16 lanes
 
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c"))), \
-                             apply_to = function)
+#pragma clang attribute push(__attribute__((target(CK_AVX512_FEATURES))), apply_to = function)
 #define LANES 16
 #define LOW(d, a, b) SHUFFLE(LOW, 16, d, a, b)
 #define HIGH(d, a, b) SHUFFLE(HIGH, 16, d, a, b)
-#define LOAD_PART(pointer, count) \
-  ((VECTOR)_mm512_maskz_loadu_ps((__mmask16)((1u << (unsigned)(count)) - 1), (pointer)))
+#define LOAD_PART(pointer, count) ((VECTOR)_mm512_maskz_loadu_ps((__mmask16)((1u << (unsigned)(count)) - 1), (pointer)))
 #define NAME(x) x##_avx512
-#define SET_NAME "avx512"
 #define TILE_ROWS 14
 #define SUMS 28
 #define FOR_TILE_ROWS(X) ROWS_1_TO_14(X)
 #define FOR_HALF_TILE_ROWS(X) ROWS_1_TO_7(X)
 #include "gemm_kernels_template.h"
-#include "gemm_kernels_end.h"
 #pragma clang attribute pop
 #endif
 
 // MARK: The choice
 
-static const struct ck_gemm_kernels *best_kernels(void) {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512dq"))
-    return &kernels_avx512;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &kernels_avx2;
-#endif
-  return &kernels_baseline;
-}
-
 const struct ck_gemm_kernels *ck_gemm_kernels(void) {
-  static const struct ck_gemm_kernels *_Atomic chosen;
-  const struct ck_gemm_kernels *kernels = atomic_load_explicit(&chosen, memory_order_relaxed);
-  if (kernels == NULL) {
-    kernels = best_kernels();
-    atomic_store_explicit(&chosen, kernels, memory_order_relaxed);
-  }
-  return kernels;
+#if defined(__x86_64__)
+  static const struct ck_gemm_kernels *const sets[] = {
+      [CK_BASELINE] = &kernels_baseline, [CK_AVX2] = &kernels_avx2, [CK_AVX512] = &kernels_avx512};
+  return sets[ck_instruction_set_index()];
+#else
+  return &kernels_baseline;
+#endif
 }
-
-const char *ck_instruction_set(void) { return ck_gemm_kernels()->name; }

@@ -1,4 +1,4 @@
-// The kernels of gemm_kernels.h, written once for registers of any length. Included by gemm_kernels.c for each
+// The kernels of gemm.h, written once for registers of any length. Included by gemm_kernels.c for each
 // instruction set, with
 //   NAME(x)           x with the set's suffix
 //   LANES             float32 lanes of a register
@@ -15,44 +15,45 @@ typedef uint32_t NAME(words) __attribute__((ext_vector_type(LANES)));
 #define UNROLLED _Pragma("clang loop unroll(full)")
 
 // bfloat16 is the upper half of a float32.
-#define WIDEN(halves)                                                         \
-  ({                                                                          \
-    NAME(words) wide = __builtin_convertvector((halves), NAME(words)) << 16;  \
-    VECTOR widened;                                                           \
-    memcpy(&widened, &wide, sizeof widened);                                  \
-    widened;                                                                  \
+#define WIDEN(halves)                                                        \
+  ({                                                                         \
+    NAME(words) wide = __builtin_convertvector((halves), NAME(words)) << 16; \
+    VECTOR widened;                                                          \
+    memcpy(&widened, &wide, sizeof widened);                                 \
+    widened;                                                                 \
   })
 
 /// Lanes from element `i` on of a matrix of float32 or bfloat16.
-#define LOAD(half, pointer, i)                                              \
-  ({                                                                        \
-    VECTOR loaded;                                                          \
-    if (half) {                                                             \
-      NAME(halves) stored;                                                  \
-      memcpy(&stored, (const uint16_t *)(pointer) + (i), sizeof stored);    \
-      loaded = WIDEN(stored);                                               \
-    } else {                                                                \
-      memcpy(&loaded, (const float *)(pointer) + (i), sizeof loaded);       \
-    }                                                                       \
-    loaded;                                                                 \
+#define LOAD(half, pointer, i)                                           \
+  ({                                                                     \
+    VECTOR loaded;                                                       \
+    if (half) {                                                          \
+      NAME(halves) stored;                                               \
+      memcpy(&stored, (const uint16_t *)(pointer) + (i), sizeof stored); \
+      loaded = WIDEN(stored);                                            \
+    } else {                                                             \
+      memcpy(&loaded, (const float *)(pointer) + (i), sizeof loaded);    \
+    }                                                                    \
+    loaded;                                                              \
   })
 
 /// The first `count` of them, and zeros.
-#define LOAD_FIRST(half, pointer, i, count)                                 \
-  ({                                                                        \
-    VECTOR loaded;                                                          \
-    if (half) {                                                             \
-      NAME(halves) stored = 0;                                              \
+#define LOAD_FIRST(half, pointer, i, count)                                                   \
+  ({                                                                                          \
+    VECTOR loaded;                                                                            \
+    if (half) {                                                                               \
+      NAME(halves) stored = 0;                                                                \
       memcpy(&stored, (const uint16_t *)(pointer) + (i), (size_t)(count) * sizeof(uint16_t)); \
-      loaded = WIDEN(stored);                                               \
-    } else {                                                                \
-      loaded = LOAD_PART((const float *)(pointer) + (i), (count));          \
-    }                                                                       \
-    loaded;                                                                 \
+      loaded = WIDEN(stored);                                                                 \
+    } else {                                                                                  \
+      loaded = LOAD_PART((const float *)(pointer) + (i), (count));                            \
+    }                                                                                         \
+    loaded;                                                                                   \
   })
 
-#define PREFETCH(half, pointer, i) \
-  __builtin_prefetch((half) ? (const void *)((const uint16_t *)(pointer) + (i)) : (const void *)((const float *)(pointer) + (i)))
+#define PREFETCH(half, pointer, i)                                              \
+  __builtin_prefetch((half) ? (const void *)((const uint16_t *)(pointer) + (i)) \
+                            : (const void *)((const float *)(pointer) + (i)))
 
 // MARK: Tiles
 
@@ -60,9 +61,7 @@ CK_INLINE void NAME(tile)(int rows, int vectors, bool half, ptrdiff_t k, const f
                           const void *b, ptrdiff_t b_step, ptrdiff_t ahead, float alpha, float beta, float *c,
                           ptrdiff_t ldc) {
   VECTOR sums[TILE_ROWS][4];
-  UNROLLED for (int r = 0; r < rows; r++) {
-    UNROLLED for (int v = 0; v < vectors; v++) sums[r][v] = 0;
-  }
+  UNROLLED for (int r = 0; r < rows; r++) { UNROLLED for (int v = 0; v < vectors; v++) sums[r][v] = 0; }
   for (ptrdiff_t p = 0, at = 0; p < k; p++, at += b_step, a += a_step) {
     VECTOR row[4];
     UNROLLED for (int v = 0; v < vectors; v++) {
@@ -89,19 +88,19 @@ CK_INLINE void NAME(tile)(int rows, int vectors, bool half, ptrdiff_t k, const f
   }
 }
 
-#define DEFINE_TILE(rows, width, vectors, half)                                                                    \
-  static void NAME(tile_##rows##_##width##_##half)(ptrdiff_t k, const float *a, ptrdiff_t a_step, const void *b,   \
-                                                   ptrdiff_t b_step, ptrdiff_t ahead, float alpha, float beta,     \
-                                                   float *c, ptrdiff_t ldc) {                                      \
-    NAME(tile)(rows, vectors, half, k, a, a_step, b, b_step, ahead, alpha, beta, c, ldc);                          \
+#define DEFINE_TILE(rows, width, vectors, half)                                                                  \
+  static void NAME(tile_##rows##_##width##_##half)(ptrdiff_t k, const float *a, ptrdiff_t a_step, const void *b, \
+                                                   ptrdiff_t b_step, ptrdiff_t ahead, float alpha, float beta,   \
+                                                   float *c, ptrdiff_t ldc) {                                    \
+    NAME(tile)(rows, vectors, half, k, a, a_step, b, b_step, ahead, alpha, beta, c, ldc);                        \
   }
-#define DEFINE_TILES(rows)                     \
-  DEFINE_TILE(rows, CK_NARROW, 1, 0)           \
-  DEFINE_TILE(rows, CK_NARROW, 1, 1)           \
-  DEFINE_TILE(rows, CK_FULL, 2, 0)             \
+#define DEFINE_TILES(rows)           \
+  DEFINE_TILE(rows, CK_NARROW, 1, 0) \
+  DEFINE_TILE(rows, CK_NARROW, 1, 1) \
+  DEFINE_TILE(rows, CK_FULL, 2, 0)   \
   DEFINE_TILE(rows, CK_FULL, 2, 1)
-#define DEFINE_WIDE_TILES(rows)                \
-  DEFINE_TILE(rows, CK_WIDE, 4, 0)             \
+#define DEFINE_WIDE_TILES(rows)    \
+  DEFINE_TILE(rows, CK_WIDE, 4, 0) \
   DEFINE_TILE(rows, CK_WIDE, 4, 1)
 FOR_TILE_ROWS(DEFINE_TILES)
 FOR_HALF_TILE_ROWS(DEFINE_WIDE_TILES)
@@ -109,21 +108,18 @@ FOR_HALF_TILE_ROWS(DEFINE_WIDE_TILES)
 // MARK: Dot tiles
 
 /// Lane i of the result is the sum of sums[i]'s lanes. The network of a transposition, adding as it goes.
-#define FOLD(d)                                                          \
-  if (LANES > d) {                                                       \
-    UNROLLED for (int i = 0; i < d; i++)                                 \
-      sums[i] = LOW(d, sums[i], sums[i + d]) + HIGH(d, sums[i], sums[i + d]); \
-  }
+#define FOLD(d) \
+  UNROLLED for (int i = 0; i < d; i++) sums[i] = LOW(d, sums[i], sums[i + d]) + HIGH(d, sums[i], sums[i + d])
 
 CK_INLINE void NAME(fold)(VECTOR *sums) {
 #if LANES > 8
-  FOLD(8)
+  FOLD(8);
 #endif
 #if LANES > 4
-  FOLD(4)
+  FOLD(4);
 #endif
-  FOLD(2)
-  FOLD(1)
+  FOLD(2);
+  FOLD(1);
 }
 
 CK_INLINE void NAME(dot)(int rows, int columns, bool half, ptrdiff_t k, const float *x, ptrdiff_t ldx, const void *w,
@@ -163,18 +159,18 @@ CK_INLINE void NAME(dot)(int rows, int columns, bool half, ptrdiff_t k, const fl
 }
 
 /// As many rows of w as registers hold sums for.
-#define DOT_COLUMNS(rows) ((rows) * 8 <= SUMS ? 8 : (rows) * 4 <= SUMS ? 4 : (rows) * 2 <= SUMS ? 2 : 1)
+#define DOT_COLUMNS(rows) (8 * (rows) <= SUMS ? 8 : 4 * (rows) <= SUMS ? 4 : 2 * (rows) <= SUMS ? 2 : 1)
 
-#define DEFINE_DOT(rows, columns, name, half)                                                                   \
-  static void NAME(name##_##rows##_##half)(ptrdiff_t k, const float *x, ptrdiff_t ldx, const void *w,           \
-                                           ptrdiff_t ldw, ptrdiff_t ahead, float alpha, float beta, float *c,   \
-                                           ptrdiff_t row_step, ptrdiff_t column_step) {                         \
-    NAME(dot)(rows, columns, half, k, x, ldx, w, ldw, ahead, alpha, beta, c, row_step, column_step);            \
+#define DEFINE_DOT(rows, columns, name, half)                                                                        \
+  static void NAME(name##_##rows##_##half)(ptrdiff_t k, const float *x, ptrdiff_t ldx, const void *w, ptrdiff_t ldw, \
+                                           ptrdiff_t ahead, float alpha, float beta, float *c, ptrdiff_t row_step,   \
+                                           ptrdiff_t column_step) {                                                  \
+    NAME(dot)(rows, columns, half, k, x, ldx, w, ldw, ahead, alpha, beta, c, row_step, column_step);                 \
   }
-#define DEFINE_DOTS(rows)                         \
-  DEFINE_DOT(rows, DOT_COLUMNS(rows), dot, 0)     \
-  DEFINE_DOT(rows, DOT_COLUMNS(rows), dot, 1)     \
-  DEFINE_DOT(rows, 1, dot_single, 0)              \
+#define DEFINE_DOTS(rows)                     \
+  DEFINE_DOT(rows, DOT_COLUMNS(rows), dot, 0) \
+  DEFINE_DOT(rows, DOT_COLUMNS(rows), dot, 1) \
+  DEFINE_DOT(rows, 1, dot_single, 0)          \
   DEFINE_DOT(rows, 1, dot_single, 1)
 FOR_TILE_ROWS(DEFINE_DOTS)
 
@@ -193,23 +189,24 @@ CK_INLINE void NAME(pack_rows)(bool half, ptrdiff_t count, ptrdiff_t k, const vo
   }
 }
 
-#define TRANSPOSE(d)                                                     \
-  UNROLLED for (int i = 0; i < LANES; i++) {                             \
-    if (i & d) continue;                                                 \
-    VECTOR low = LOW(d, block[i], block[i + d]);                         \
-    block[i + d] = HIGH(d, block[i], block[i + d]);                      \
-    block[i] = low;                                                      \
-  }
+#define TRANSPOSE(d)                                \
+  UNROLLED for (int i = 0; i < LANES; i++) {        \
+    if (i & d) continue;                            \
+    VECTOR low = LOW(d, block[i], block[i + d]);    \
+    block[i + d] = HIGH(d, block[i], block[i + d]); \
+    block[i] = low;                                 \
+  }                                                 \
+  (void)block
 
 CK_INLINE void NAME(transpose)(VECTOR *block) {
 #if LANES > 8
-  TRANSPOSE(8)
+  TRANSPOSE(8);
 #endif
 #if LANES > 4
-  TRANSPOSE(4)
+  TRANSPOSE(4);
 #endif
-  TRANSPOSE(2)
-  TRANSPOSE(1)
+  TRANSPOSE(2);
+  TRANSPOSE(1);
 }
 
 CK_INLINE void NAME(pack_columns)(bool half, ptrdiff_t count, ptrdiff_t k, const void *x, ptrdiff_t ldx, float *packed,
@@ -221,10 +218,11 @@ CK_INLINE void NAME(pack_columns)(bool half, ptrdiff_t count, ptrdiff_t k, const
       if (count - i >= LANES && depth == LANES) {
         UNROLLED for (int r = 0; r < LANES; r++) block[r] = LOAD(half, x, (i + r) * ldx + p);
       } else if (depth == LANES) {
-        UNROLLED for (int r = 0; r < LANES; r++) block[r] = i + r < count ? LOAD(half, x, (i + r) * ldx + p) : (VECTOR)0;
+        UNROLLED for (int r = 0; r < LANES; r++) block[r] =
+            i + r < count ? LOAD(half, x, (i + r) * ldx + p) : (VECTOR)0;
       } else {
-        UNROLLED for (int r = 0; r < LANES; r++)
-          block[r] = i + r < count ? LOAD_FIRST(half, x, (i + r) * ldx + p, depth) : (VECTOR)0;
+        UNROLLED for (int r = 0; r < LANES; r++) block[r] =
+            i + r < count ? LOAD_FIRST(half, x, (i + r) * ldx + p, depth) : (VECTOR)0;
       }
       NAME(transpose)(block);
       float *place = packed + p * step + i;
@@ -232,12 +230,11 @@ CK_INLINE void NAME(pack_columns)(bool half, ptrdiff_t count, ptrdiff_t k, const
         if (depth == LANES) {
           UNROLLED for (int r = 0; r < LANES; r++) memcpy(place + r * step, &block[r], sizeof(VECTOR));
         } else {
-          UNROLLED for (int r = 0; r < LANES; r++)
-            if (r < depth) memcpy(place + r * step, &block[r], sizeof(VECTOR));
+          UNROLLED for (int r = 0; r < LANES; r++) if (r < depth) memcpy(place + r * step, &block[r], sizeof(VECTOR));
         }
       } else {
-        UNROLLED for (int r = 0; r < LANES; r++)
-          if (r < depth) memcpy(place + r * step, &block[r], (size_t)(step - i) * sizeof(float));
+        UNROLLED for (int r = 0; r < LANES; r++) if (r < depth)
+            memcpy(place + r * step, &block[r], (size_t)(step - i) * sizeof(float));
       }
     }
   }
@@ -287,7 +284,6 @@ DEFINE_PACK(pack_columns, 1)
 #define DOT_COLUMNS_OF(rows) [rows] = DOT_COLUMNS(rows),
 
 static const struct ck_gemm_kernels NAME(kernels) = {
-    .name = SET_NAME,
     .lanes = LANES,
     .rows = TILE_ROWS,
     .tile = {{{FOR_TILE_ROWS(TILE_0)}, {FOR_TILE_ROWS(FULL_0)}, {FOR_HALF_TILE_ROWS(WIDE_0)}},
@@ -299,3 +295,14 @@ static const struct ck_gemm_kernels NAME(kernels) = {
     .pack_columns = {NAME(pack_columns_0), NAME(pack_columns_1)},
     .transpose = NAME(transpose_matrix),
 };
+
+// The parameters are taken back, for the next inclusion.
+#undef LANES
+#undef LOW
+#undef HIGH
+#undef LOAD_PART
+#undef NAME
+#undef TILE_ROWS
+#undef SUMS
+#undef FOR_TILE_ROWS
+#undef FOR_HALF_TILE_ROWS

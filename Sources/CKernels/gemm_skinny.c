@@ -3,17 +3,17 @@
 // With B given as [n, k], as a linear layer stores its weights, packing would cost more than a product with a few rows
 // is worth. So w streams through once, some rows at a time, each register of it used for every row of x, which stays
 // in the first-level cache.
-#include "CKernels.h"
-#include "dispatch.h"
 #include "gemm.h"
-#include "gemm_kernels.h"
+
+#include "dispatch.h"
 
 enum {
-  MOST_FEW = 36,    // above, packing is cheaper
-  LEAST_DEPTH = 48, // below, folding the lanes costs too much
-  DEPTH = 1024,     // of a block along k: ten rows of x fit the first-level cache
+  MOST_FEW = 36,            // above, packing is cheaper
+  LEAST_DEPTH = 48,         // below, folding the lanes costs too much, but not
+  LEAST_DEPTH_OF_ONE = 16,  // for a single row, which no packing would be worth
+  DEPTH = 1024,             // of a block along k: ten rows of x fit the first-level cache
   WORTH_A_COPY = 64,
-  READING = 16      // multiplications that take as long as reading a float32 from memory
+  READING = 16  // multiplications that take as long as reading a float32 from memory
 };
 
 struct dots {
@@ -56,9 +56,9 @@ static void run_dots(const void *context, ptrdiff_t begin, ptrdiff_t end) {
   }
 }
 
-bool ck_product_is_skinny(const struct ck_product *p) {
-  if (p->transpose_a || p->k < LEAST_DEPTH) return false;
-  if (p->transpose_b) return ck_smaller(p->m, p->n) <= MOST_FEW;
+bool ck_product_is_skinny(const ck_product *p) {
+  if (p->a.transposed || p->k < (p->m == 1 ? LEAST_DEPTH_OF_ONE : LEAST_DEPTH)) return false;
+  if (p->b.transposed) return ck_smaller(p->m, p->n) <= MOST_FEW;
   return p->n <= ck_gemm_kernels()->lanes;  // B is so narrow that its transpose costs little
 }
 
@@ -73,22 +73,22 @@ static void pack_few(struct dots *s, const void *rows, bool half, bool transpose
   s->x = copy;
 }
 
-void ck_multiply_skinny(const struct ck_product *p) {
+void ck_multiply_skinny(const ck_product *p) {
   struct dots s = {.kernels = ck_gemm_kernels(), .k = p->k, .alpha = p->alpha, .beta = p->beta, .c = p->c};
-  const bool rows_are_few = p->transpose_b && p->m <= p->n;
+  const bool rows_are_few = p->b.transposed && p->m <= p->n;
   if (rows_are_few) {
-    s.few = p->m, s.x = p->a, s.ldx = p->lda, s.few_step = p->ldc;
-    s.many = p->n, s.w = p->b, s.ldw = p->ldb, s.half = p->half, s.many_step = 1;
+    s.few = p->m, s.x = p->a.elements, s.ldx = p->a.stride, s.few_step = p->ldc;
+    s.many = p->n, s.w = p->b.elements, s.ldw = p->b.stride, s.half = p->b.bfloat16, s.many_step = 1;
   } else {
-    s.few = p->n, s.x = p->b, s.ldx = p->ldb, s.few_step = 1;
-    s.many = p->m, s.w = p->a, s.ldw = p->lda, s.many_step = p->ldc;
+    s.few = p->n, s.x = p->b.elements, s.ldx = p->b.stride, s.few_step = 1;
+    s.many = p->m, s.w = p->a.elements, s.ldw = p->a.stride, s.many_step = p->ldc;
   }
   // Rows of x that begin amid a cache line cost two loads for one; many uses are worth a copy.
-  const bool must_copy = !rows_are_few && (p->half || !p->transpose_b);
+  const bool must_copy = !rows_are_few && (p->b.bfloat16 || !p->b.transposed);
   const bool copies = must_copy || (s.many >= WORTH_A_COPY && ((uintptr_t)s.x % 64 != 0 || s.ldx % 16 != 0));
   const size_t bytes = (size_t)(s.few * (s.k + CK_MAXIMUM_LANES) + CK_MAXIMUM_LANES) * sizeof(float);
   float *copy = copies ? ck_allocate(bytes) : NULL;
-  if (copies) pack_few(&s, s.x, !rows_are_few && p->half, !p->transpose_b, s.ldx, copy);
+  if (copies) pack_few(&s, s.x, !rows_are_few && p->b.bfloat16, !p->b.transposed, s.ldx, copy);
   // What a row of w costs, in multiplications; with few rows of x, reading it from memory is most of that.
   const double row = (double)s.k * (double)(s.few + (s.half ? READING / 2 : READING));
   ck_for_ranges(s.many, (ptrdiff_t)(CK_PRODUCT_GRAIN / row) + 1, run_dots, &s);

@@ -1,5 +1,5 @@
 // The memory-bound halves of Householder QR and of the reduction to bidiagonal form. What is done by products of
-// matrices is left to ck_gemm; here each matrix is read once where the textbook reads it twice.
+// matrices is left to ck_multiply; here each matrix is read once where the textbook reads it twice.
 //
 // The trick, of Howell, Demmel, Fulton, Hammarling and Marmol ("Cache efficient bidiagonalization using BLAS 2.5
 // operators", ACM Transactions on Mathematical Software 34, 2008): a reflector's vector v is a scaled column c with
@@ -16,9 +16,9 @@
 enum { LANES = CK_LANES };
 typedef ck_lanes lanes;
 #define load(pointer) CK_LOAD_LANES(pointer)
-#define store(pointer, value)              \
-  do {                                     \
-    ck_lanes stored = (value);             \
+#define store(pointer, value)                  \
+  do {                                         \
+    ck_lanes stored = (value);                 \
     memcpy((pointer), &stored, sizeof stored); \
   } while (0)
 #define lane_sum(lanes) CK_SUM_LANES(lanes)
@@ -32,14 +32,14 @@ struct panel_sweep {
   float *panel;    // [rows, PANEL]
   ptrdiff_t rows;  // from `first` on
   ptrdiff_t first;
-  int column;            // the new pivot's column; 0 in the first sweep
-  float scale;           // makes a reflector of the column before
-  const float *update;   // [PANEL], 0 up to that column
-  float *products;       // [chunks, PANEL]: Σ c · row
-  double *squares;       // [chunks]: Σ c²
+  int column;           // the new pivot's column; 0 in the first sweep
+  float scale;          // makes a reflector of the column before
+  const float *update;  // [PANEL], 0 up to that column
+  float *products;      // [chunks, PANEL]: Σ c · row
+  double *squares;      // [chunks]: Σ c²
 };
 
-static CK_CLONES void sweep_panel_chunk(void *context, int chunk) {
+CK_KERNEL(sweep_panel_chunk, (void *context, int chunk), (context, chunk)) {
   const struct panel_sweep s = *(const struct panel_sweep *)context;
   ptrdiff_t begin = s.first + (ptrdiff_t)chunk * PANEL_ROWS;
   ptrdiff_t end = ck_smaller(begin + PANEL_ROWS, s.first + s.rows);
@@ -186,7 +186,7 @@ CK_INLINE void sweep_rows(const ck_bidiagonal_rows *s, ptrdiff_t begin, const in
   }
 }
 
-static CK_CLONES void sweep_row_chunk(void *context, int chunk) {
+CK_KERNEL(sweep_row_chunk, (void *context, int chunk), (context, chunk)) {
   const struct row_sweep *sweep = context;
   const ck_bidiagonal_rows *s = &sweep->s;
   ptrdiff_t begin = chunk * sweep->chunk_rows, end = ck_smaller(begin + sweep->chunk_rows, s->rows);
@@ -212,7 +212,7 @@ struct column_sweep {
   ptrdiff_t chunk_columns;
 };
 
-static CK_CLONES void sweep_column_chunk(void *context, int chunk) {
+CK_KERNEL(sweep_column_chunk, (void *context, int chunk), (context, chunk)) {
   const struct column_sweep *sweep = context;
   const ck_bidiagonal_columns *s = &sweep->s;
   ptrdiff_t begin = chunk * sweep->chunk_columns, end = ck_smaller(begin + sweep->chunk_columns, s->columns);

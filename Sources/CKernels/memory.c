@@ -16,11 +16,11 @@
 
 enum {
   ALIGNMENT = 64,
-  STEPS = 8,           // classes from one power of two to the next
+  STEPS = 8,  // classes from one power of two to the next
   CLASSES = 64 * STEPS,
-  EPOCH = 1 << 14,     // allocations; "of late" is the present epoch and the one before
+  EPOCH = 1 << 14,  // allocations; "of late" is the present epoch and the one before
 };
-static const size_t MAPPED_SIZE = (size_t)1 << 20;      // from here on blocks come from the system, page by page
+static const size_t MAPPED_SIZE = (size_t)1 << 20;  // from here on blocks come from the system, page by page
 static const size_t HUGE_PAGE = (size_t)2 << 20;
 static const size_t LEAST_CEILING = (size_t)128 << 20;
 
@@ -94,7 +94,7 @@ static size_t size_of_class(int class) {
 
 /// Gives kept blocks back, the largest first, until no more than `limit` bytes are kept. Under the lock.
 static void shrink(size_t limit) {
-  for (int class = CLASSES - 1; class >= 0 && pool.kept_bytes > limit; class--) {
+  for (int class = CLASSES - 1; class >= 0 && pool.kept_bytes > limit; class --) {
     size_t size = size_of_class(class);
     while (pool.kept[class] != NULL && pool.kept_bytes > limit) {
       struct kept_block *block = pool.kept[class];

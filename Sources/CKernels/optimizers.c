@@ -15,7 +15,7 @@ struct adam {
   float step_size, root_scale, epsilon;
 };
 
-static CK_CLONES void adam_range(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+CK_RANGE_BODY(adam_range) {
   struct adam s = *(const struct adam *)context;
   CK_INDEPENDENT
   for (ptrdiff_t i = begin; i < end; i++) {
@@ -34,11 +34,17 @@ void ck_adam_step(float *weight, const float *gradient, float *m, float *v, size
                   float gradient_scale) {
   double bias1 = 1 - pow(beta1, (double)step), bias2 = 1 - pow(beta2, (double)step);
   struct adam context = {
-      weight, gradient, m, v,
+      weight,
+      gradient,
+      m,
+      v,
       .gradient_scale = gradient_scale,
       .decay = decoupled ? 0 : decay,
       .keep = decoupled ? (float)(1 - (double)learning_rate * decay) : 1,
-      .beta1 = beta1, .beta2 = beta2, .rest1 = 1 - beta1, .rest2 = 1 - beta2,
+      .beta1 = beta1,
+      .beta2 = beta2,
+      .rest1 = 1 - beta1,
+      .rest2 = 1 - beta2,
       .step_size = (float)(learning_rate / bias1),
       .root_scale = (float)(1 / sqrt(bias2)),
       .epsilon = epsilon,
@@ -54,14 +60,14 @@ struct sgd {
   bool nesterov, first_step;
 };
 
-static CK_CLONES void sgd_range(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+CK_RANGE_BODY(sgd_range) {
   struct sgd s = *(const struct sgd *)context;
   CK_INDEPENDENT
   for (ptrdiff_t i = begin; i < end; i++)
     s.weight[i] -= s.learning_rate * (s.gradient[i] * s.gradient_scale + s.decay * s.weight[i]);
 }
 
-static CK_CLONES void momentum_range(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+CK_RANGE_BODY(momentum_range) {
   struct sgd s = *(const struct sgd *)context;
   // velocity = momentum · velocity + gradient, and on the first step the gradient alone.
   float momentum = s.first_step ? 0 : s.momentum;
@@ -80,7 +86,7 @@ static CK_CLONES void momentum_range(const void *context, ptrdiff_t begin, ptrdi
 
 void ck_sgd_step(float *weight, const float *gradient, float *velocity, size_t count, float learning_rate,
                  float momentum, bool nesterov, float decay, bool first_step, float gradient_scale) {
-  struct sgd context = {weight,   gradient, velocity, learning_rate, momentum, decay, gradient_scale,
-                        nesterov, first_step};
+  struct sgd context = {weight, gradient,       velocity, learning_rate, momentum,
+                        decay,  gradient_scale, nesterov, first_step};
   ck_for_ranges((ptrdiff_t)count, CK_GRAIN, velocity == NULL ? sgd_range : momentum_range, &context);
 }

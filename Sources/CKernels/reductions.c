@@ -7,8 +7,8 @@
 #include "lanes.h"
 
 enum {
-  CHUNK = 8192,       // elements of a contiguous axis that are summed as one
-  BLOCK_ROWS = 128,   // rows that are added before they join the total
+  CHUNK = 8192,      // elements of a contiguous axis that are summed as one
+  BLOCK_ROWS = 128,  // rows that are added before they join the total
   BLOCK_COLUMNS = 512
 };
 
@@ -41,19 +41,19 @@ CK_INLINE double chunk_squares(const float *x, ptrdiff_t count) {
 }
 
 /// Each range is of chunks, not of elements.
-static CK_CLONES void squares_of_chunks(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+CK_RANGE_BODY(squares_of_chunks) {
   struct chunks s = *(const struct chunks *)context;
   for (ptrdiff_t chunk = begin; chunk < end; chunk++)
     s.partial[chunk] = chunk_squares(s.x + chunk * CHUNK, ck_smaller(CHUNK, s.count - chunk * CHUNK));
 }
 
-static CK_CLONES void sums_of_chunks(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+CK_RANGE_BODY(sums_of_chunks) {
   struct chunks s = *(const struct chunks *)context;
   for (ptrdiff_t chunk = begin; chunk < end; chunk++)
     s.partial[chunk] = ck_row_sum(s.x + chunk * CHUNK, ck_smaller(CHUNK, s.count - chunk * CHUNK));
 }
 
-static CK_CLONES void maxima_of_chunks(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+CK_RANGE_BODY(maxima_of_chunks) {
   struct chunks s = *(const struct chunks *)context;
   for (ptrdiff_t chunk = begin; chunk < end; chunk++)
     s.partial[chunk] = ck_row_max(s.x + chunk * CHUNK, ck_smaller(CHUNK, s.count - chunk * CHUNK));
@@ -69,7 +69,7 @@ static double reduce_chunks(ck_range_body body, bool maximum, const float *x, pt
   ck_for_ranges(chunks, 4, body, &context);
   double result = partial[0];
   for (ptrdiff_t i = 1; i < chunks; i++)
-    result = !maximum ? result + partial[i] : result >= partial[i] || result != result ? result : partial[i];
+    result = maximum ? ck_greater((float)result, (float)partial[i]) : result + partial[i];
   if (partial != few) ck_deallocate(partial, (size_t)chunks * sizeof(double));
   return result;
 }
@@ -96,7 +96,7 @@ static void reduce_rows(const void *context, ptrdiff_t begin, ptrdiff_t end) {
 }
 
 /// Short rows need no chunks.
-static CK_CLONES void reduce_short_rows(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+CK_RANGE_BODY(reduce_short_rows) {
   struct reduction s = *(const struct reduction *)context;
   for (ptrdiff_t row = begin; row < end; row++) {
     const float *x = s.x + row * s.axis;
@@ -105,7 +105,7 @@ static CK_CLONES void reduce_short_rows(const void *context, ptrdiff_t begin, pt
 }
 
 /// Columns of [outer, axis, inner]: the range counts outer · inner.
-static CK_CLONES void reduce_columns(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+CK_RANGE_BODY(reduce_columns) {
   struct reduction s = *(const struct reduction *)context;
   float total[BLOCK_COLUMNS], block[BLOCK_COLUMNS];
   while (begin < end) {
@@ -149,7 +149,7 @@ struct argmax {
   ptrdiff_t columns;
 };
 
-static CK_CLONES void argmax_range(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+CK_RANGE_BODY(argmax_range) {
   struct argmax s = *(const struct argmax *)context;
   for (ptrdiff_t row = begin; row < end; row++) {
     const float *x = s.x + row * s.columns;
@@ -177,7 +177,7 @@ void ck_argmax_rows(const float *x, int32_t *index, ptrdiff_t rows, ptrdiff_t co
 }
 
 /// 1 for a chunk that holds an infinity or NaN: their bits, without the sign, are the largest of all.
-static CK_CLONES void check_chunks(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+CK_RANGE_BODY(check_chunks) {
   struct chunks s = *(const struct chunks *)context;
   for (ptrdiff_t chunk = begin; chunk < end; chunk++) {
     const float *x = s.x + chunk * CHUNK;

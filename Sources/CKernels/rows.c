@@ -16,7 +16,7 @@ struct softmax {
   ptrdiff_t columns;
 };
 
-static CK_CLONES void softmax_range(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+CK_RANGE_BODY(softmax_range) {
   struct softmax s = *(const struct softmax *)context;
   for (ptrdiff_t row = begin; row < end; row++) {
     const float *x = s.x + row * s.columns;
@@ -41,7 +41,7 @@ CK_INLINE float sum_of_exponentials(const float *x, float largest, ptrdiff_t col
   return sum;
 }
 
-static CK_CLONES void log_softmax_range(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+CK_RANGE_BODY(log_softmax_range) {
   struct softmax s = *(const struct softmax *)context;
   for (ptrdiff_t row = begin; row < end; row++) {
     const float *x = s.x + row * s.columns;
@@ -58,7 +58,7 @@ void ck_softmax_rows(bool log_form, const float *x, float *y, ptrdiff_t rows, pt
   ck_for_ranges(rows, ck_row_grain(ROW_WORK, columns), log_form ? log_softmax_range : softmax_range, &context);
 }
 
-static CK_CLONES void softmax_gradient_range(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+CK_RANGE_BODY(softmax_gradient_range) {
   struct softmax s = *(const struct softmax *)context;
   for (ptrdiff_t row = begin; row < end; row++) {
     const float *y = s.x + row * s.columns, *dy = s.dy + row * s.columns;
@@ -69,7 +69,7 @@ static CK_CLONES void softmax_gradient_range(const void *context, ptrdiff_t begi
   }
 }
 
-static CK_CLONES void log_softmax_gradient_range(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+CK_RANGE_BODY(log_softmax_gradient_range) {
   struct softmax s = *(const struct softmax *)context;
   for (ptrdiff_t row = begin; row < end; row++) {
     const float *y = s.x + row * s.columns, *dy = s.dy + row * s.columns;
@@ -97,7 +97,7 @@ struct cross_entropy {
   ptrdiff_t columns;
 };
 
-static CK_CLONES void cross_entropy_range(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+CK_RANGE_BODY(cross_entropy_range) {
   struct cross_entropy s = *(const struct cross_entropy *)context;
   for (ptrdiff_t row = begin; row < end; row++) {
     const float *x = s.x + row * s.columns;
@@ -141,7 +141,7 @@ struct norm {
   ptrdiff_t columns;
 };
 
-static CK_CLONES void norm_range(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+CK_RANGE_BODY(norm_range) {
   struct norm s = *(const struct norm *)context;
   float count = (float)s.columns;
   for (ptrdiff_t row = begin; row < end; row++) {
@@ -186,7 +186,7 @@ struct norm_gradient {
 };
 
 /// With n = (x − mean)·rstd and g = dy·weight: dx = rstd·(g − mean(g) − n·mean(g·n)); mean(g) stays out for RMS.
-static CK_CLONES void norm_input_gradient_range(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+CK_RANGE_BODY(norm_input_gradient_range) {
   struct norm_gradient s = *(const struct norm_gradient *)context;
   float count = (float)s.columns;
   for (ptrdiff_t row = begin; row < end; row++) {
@@ -215,7 +215,7 @@ static CK_CLONES void norm_input_gradient_range(const void *context, ptrdiff_t b
 
 /// dweight = Σ dy·n and dbias = Σ dy over the rows, for some columns. Blocks of rows are summed first, then the blocks:
 /// a sum over many thousand rows keeps its accuracy.
-static CK_CLONES void norm_parameter_gradient_range(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+CK_RANGE_BODY(norm_parameter_gradient_range) {
   struct norm_gradient s = *(const struct norm_gradient *)context;
   enum { ROWS = 128, COLUMNS = 256 };
   float weight_block[COLUMNS], bias_block[COLUMNS], weight_total[COLUMNS], bias_total[COLUMNS];

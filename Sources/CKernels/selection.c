@@ -4,10 +4,6 @@
 #include "CKernels.h"
 #include "dispatch.h"
 
-#ifndef CK_RANGE_BODY
-#define CK_RANGE_BODY(name) static CK_CLONES void name(const void *context, ptrdiff_t begin, ptrdiff_t end)
-#endif
-
 struct selection {
   const float *condition, *a, *b;
   float *out;

@@ -80,14 +80,14 @@ static int64_t nanoseconds(void) {
 }
 
 /// Spins until the condition holds, for SPIN_NANOSECONDS at most; whether it holds.
-#define SPINS_UNTIL(condition)                                      \
-  ({                                                                \
-    int64_t limit = nanoseconds() + SPIN_NANOSECONDS;               \
-    bool holds;                                                     \
-    do {                                                            \
+#define SPINS_UNTIL(condition)                                        \
+  ({                                                                  \
+    int64_t limit = nanoseconds() + SPIN_NANOSECONDS;                 \
+    bool holds;                                                       \
+    do {                                                              \
       for (int i = 0; i < 16 && !(holds = (condition)); i++) relax(); \
-    } while (!holds && nanoseconds() < limit);                      \
-    holds;                                                          \
+    } while (!holds && nanoseconds() < limit);                        \
+    holds;                                                            \
   })
 
 static inline uint32_t generation(uint64_t state) { return (uint32_t)(state >> 32); }

@@ -15,7 +15,9 @@ public struct IDXFile: Sendable {
   /// The elements, row-major; `dimensions` multiplied is their number.
   public let bytes: [UInt8]
 
-  /// - Parameter dimensionCount: 3 for images, 1 for labels.
+  /// - Parameters:
+  ///   - file: the file to read.
+  ///   - dimensionCount: 3 for images, 1 for labels.
   /// - Throws: `DatasetError` when the file is missing, truncated, damaged, longer than it says, or something else.
   public init(contentsOf file: URL, dimensionCount: Int) throws {
     let reader = try ByteReader(file)

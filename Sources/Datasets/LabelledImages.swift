@@ -1,5 +1,5 @@
-import LoRACKernels
 import Foundation
+import LoRACKernels
 import LoRATensors
 
 /// Grey images of one size, each with a class: MNIST and whatever is stored like it.
@@ -24,6 +24,9 @@ public struct LabelledImages: Sendable {
   /// - Parameters:
   ///   - pixels: [count, height, width], 0 is background and 255 is ink.
   ///   - labels: [count], each below `classCount`.
+  ///   - height: rows of pixels.
+  ///   - width: columns of pixels.
+  ///   - classCount: how many classes there are.
   public init(pixels: [UInt8], labels: [UInt8], height: Int, width: Int, classCount: Int) {
     expect(
       pixels.count == labels.count * height * width,

@@ -52,6 +52,9 @@ public struct LabelledText: Equatable, Sendable {
   }
 
   /// - Parameters:
+  ///   - file: the file to read.
+  ///   - text: the column of the texts.
+  ///   - label: the column of the classes.
   ///   - format: `nil` takes it from the file's extension.
   ///   - hasHeader: whether the first line names the columns; it must when a column is given by name.
   ///   - labelNames: the classes of the training texts, so that a test file gets the same numbers; `nil` finds them.

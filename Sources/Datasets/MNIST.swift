@@ -76,12 +76,12 @@ extension MNIST {
   }
 
   #if os(Linux) || os(Windows)
-    private static let sampleBundle = "swift-lora_Datasets.resources"
+    private static let sampleBundle = "swift-lora_LoRADatasets.resources"
   #else
-    private static let sampleBundle = "swift-lora_Datasets.bundle"
+    private static let sampleBundle = "swift-lora_LoRADatasets.bundle"
   #endif
 
-  private static var sampleCandidates: [URL] {
+  package static var sampleCandidates: [URL] {
     let program = Bundle.main.executableURL?.resolvingSymlinksInPath().deletingLastPathComponent()
     let image = Bundle(for: BundleAnchor.self)
     let folders = [
@@ -137,8 +137,10 @@ extension MNIST {
 
   /// MNIST from `directory`; the files it lacks are downloaded first.
   /// - Parameters:
+  ///   - directory: where the files go, and are found the next time.
   ///   - mirrors: base addresses, tried in order.
   ///   - files: the four files; others give another data set of the same form.
+  ///   - progress: is told of every piece that has come.
   /// - Throws: `DatasetError` that names what was tried and how to go on by hand, when no mirror gives a file.
   public static func downloaded(
     into directory: URL, mirrors: [URL] = MNIST.mirrors, files: [RemoteFile] = MNIST.remoteFiles,

@@ -1,7 +1,7 @@
 // Parts of a job on the kernels' threads, with errors.
 
-import LoRACKernels
 import Foundation
+import LoRACKernels
 
 /// How far an operation has come; handed to the caller's closure, from whichever thread did the last part.
 public struct OperationProgress: Sendable {

@@ -11,9 +11,12 @@ extension StoredAdapter {
   /// weight that it brings whole.
   ///
   /// The model's paths may lack or have a prefix that the adapter's don't (`bert.`).
-  /// - Parameter skipsUnplaced: whether weights that the model has no place for (a classifier on a mere encoder) may be
-  ///   left out; modules never are.
-  /// - Throws: ``CheckpointError``, before anything is attached, that lists what does not fit.
+  /// - Parameters:
+  ///   - model: the model in memory.
+  ///   - name: the adapter's name on the model.
+  ///   - skipsUnplaced: whether weights that the model has no place for (a classifier on a mere encoder) may be left
+  ///     out; modules never are.
+  /// - Throws: `CheckpointError`, before anything is attached, that lists what does not fit.
   @discardableResult
   public func attach(
     to model: some Module, named name: String = "default", skippingUnplacedWeights skipsUnplaced: Bool = false
@@ -53,7 +56,7 @@ extension StoredAdapter {
     return model.attachedAdapters.filter { $0.adapter.name == name }
   }
 
-  /// - Throws: ``CheckpointError`` that names the tensors with NaN or infinity in them.
+  /// - Throws: `CheckpointError` that names the tensors with NaN or infinity in them.
   public func requireFinite() throws {
     let broken = tensors.filter { $0.format.isConvertible && !$0.isFinite }.map(\.name)
     guard broken.isEmpty else {
@@ -67,8 +70,11 @@ extension StoredAdapter {
   /// The adapter `name` of a model, as it is now.
   ///
   /// - Parameters:
+  ///   - model: the model in memory.
+  ///   - name: the adapter's name on the model.
   ///   - configuration: what is known of it besides (task, base model, initialisation); ranks, targets and the kind of
   ///     adapter are filled in.
+  ///   - url: where it is to be written; for messages until then.
   public init(
     of model: some Module, named name: String = "default", configuration: PEFTConfiguration = PEFTConfiguration(),
     url: URL

@@ -23,7 +23,7 @@ public struct Checkpoint: Sendable {
   ///
   /// Which file of a directory counts is what transformers and diffusers take: one whole file before shards, and all
   /// tensors of the shards that the index names, whether it lists them or not.
-  /// - Throws: ``CheckpointError`` where a file is missing or broken, or what it holds is another format.
+  /// - Throws: `CheckpointError` where a file is missing or broken, or what it holds is another format.
   public init(_ url: URL) throws {
     self.url = url
     files = try CheckpointFiles(url)

@@ -31,7 +31,7 @@ extension Checkpoint {
     return nil
   }
 
-  /// - Throws: ``CheckpointError`` where the weights are no plain numbers.
+  /// - Throws: `CheckpointError` where the weights are no plain numbers.
   public func requirePlain() throws {
     guard let peculiarity else { return }
     throw CheckpointError(.unsupported, file: url.path, peculiarity)

@@ -231,16 +231,18 @@ struct Bidiagonalization {
     mutating func updateMatrix(from first: Int, size: Int) {
       let (pRest, qRest) = (p.base + first * width, q.base + first * width)
       let count = columns - first
-      ck_gemm(
-        false, true, rows - first, count, width, -1, pRest, width, qRest, width, 1, a.base + first * stride + first,
-        stride)
+      multiply(
+        Factor(pRest, stride: width), Factor(qRest, stride: width, transposed: true), m: rows - first, n: count,
+        k: width, alpha: -1, beta: 1, to: a.base + first * stride + first, stride: stride)
       for j in first..<columns {
         for part in 1..<max(parts, 1) { sums.base[j] += sums.base[part * stride + j] }
       }
       for part in 1..<max(parts, 1) {
         for k in 0..<width { pSums.base[k] += pSums.base[part * width + k] }
       }
-      ck_gemm(false, false, count, 1, width, -1, qRest, width, pSums.base, 1, 1, sums.base + first, 1)
+      multiply(
+        Factor(qRest, stride: width), Factor(pSums.base, stride: 1), m: count, n: 1, k: width, alpha: -1, beta: 1,
+        to: sums.base + first, stride: 1)
       squares[0] = squares[..<parts].reduce(0, +)
       parts = 1
       pSums.base.update(repeating: 0, count: width)

@@ -1,4 +1,5 @@
 import LoRACKernels
+import LoRATensors
 
 /// A product of Householder reflections H₀ H₁ ⋯ H_{k−1}, each 1 − τ v vᵀ, kept as their vectors.
 ///
@@ -67,7 +68,9 @@ struct HouseholderReflectors {
       v = reflectors.vectors.base + top * vStride + range.lowerBound
       t = Scratch(zeros: size * size)
       let gram = Scratch(size * size)
-      ck_gemm(true, false, size, size, height, 1, v, vStride, v, vStride, 0, gram.base, size)
+      multiply(
+        Factor(v, stride: vStride, transposed: true), Factor(v, stride: vStride), m: size, n: size, k: height,
+        to: gram.base, stride: size)
       // T[..<i, i] = −τᵢ T[..<i, ..<i] (VᵀV)[..<i, i], and τᵢ on the diagonal; here as rows of Tᵀ.
       let tau = reflectors.tau.base + range.lowerBound
       for i in 0..<size {
@@ -85,17 +88,27 @@ struct HouseholderReflectors {
       toLeftOf c: UnsafeMutablePointer<Float>, stride: Int, columns: Int, transposed: Bool = false, work: Scratch
     ) {
       let (w, tw) = (work.base, work.base + size * columns)
-      ck_gemm(true, false, size, columns, height, 1, v, vStride, c, stride, 0, w, columns)
-      ck_gemm(!transposed, false, size, columns, size, 1, t.base, size, w, columns, 0, tw, columns)
-      ck_gemm(false, false, height, columns, size, -1, v, vStride, tw, columns, 1, c, stride)
+      multiply(
+        Factor(v, stride: vStride, transposed: true), Factor(c, stride: stride), m: size, n: columns, k: height,
+        to: w, stride: columns)
+      multiply(
+        Factor(t.base, stride: size, transposed: !transposed), Factor(w, stride: columns), m: size, n: columns, k: size,
+        to: tw, stride: columns)
+      multiply(
+        Factor(v, stride: vStride), Factor(tw, stride: columns), m: height, n: columns, k: size, alpha: -1, beta: 1,
+        to: c, stride: stride)
     }
 
     /// C ← C (1 − V T Vᵀ)ᵀ; C starts at column `top`. `work` holds 2 · size · height elements.
     func applyTransposed(toRightOf c: UnsafeMutablePointer<Float>, stride: Int, height rows: Int, work: Scratch) {
       let (w, wt) = (work.base, work.base + size * rows)
-      ck_gemm(false, false, rows, size, height, 1, c, stride, v, vStride, 0, w, size)
-      ck_gemm(false, false, rows, size, size, 1, w, size, t.base, size, 0, wt, size)
-      ck_gemm(false, true, rows, height, size, -1, wt, size, v, vStride, 1, c, stride)
+      multiply(
+        Factor(c, stride: stride), Factor(v, stride: vStride), m: rows, n: size, k: height, to: w, stride: size)
+      multiply(
+        Factor(w, stride: size), Factor(t.base, stride: size), m: rows, n: size, k: size, to: wt, stride: size)
+      multiply(
+        Factor(wt, stride: size), Factor(v, stride: vStride, transposed: true), m: rows, n: height, k: size, alpha: -1,
+        beta: 1, to: c, stride: stride)
     }
   }
 }

@@ -95,7 +95,11 @@ public struct RowBlocks: LinearOperator {
   private let blockRows: Int
   private let block: (Range<Int>) -> Tensor
 
-  /// - Parameter block: The given rows of the matrix, [range.count, columns]; called anew for each product.
+  /// - Parameters:
+  ///   - rows: rows of the matrix.
+  ///   - columns: columns of the matrix.
+  ///   - blockRows: the most rows that are asked for at once.
+  ///   - block: The given rows of the matrix, [range.count, columns]; called anew for each product.
   public init(rows: Int, columns: Int, blockRows: Int, _ block: @escaping (Range<Int>) -> Tensor) {
     expect(blockRows > 0, "RowBlocks: blocks of \(blockRows) rows")
     self.rows = rows

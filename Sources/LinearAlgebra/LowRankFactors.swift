@@ -18,7 +18,11 @@ public struct LowRankFactors: Sendable {
   /// ‖A − U S Vᵀ‖, of the matrix A that these factors came from.
   public let error: ApproximationError
 
-  /// - Parameter error: What the factors leave out; by default nothing: A is their product.
+  /// - Parameters:
+  ///   - u: [rows, rank], orthonormal columns.
+  ///   - singularValues: [rank], largest first.
+  ///   - vTransposed: [rank, columns], orthonormal rows.
+  ///   - error: What the factors leave out; by default nothing: A is their product.
   public init(u: Tensor, singularValues: [Float], vTransposed: Tensor, error: ApproximationError = .none) {
     expect(
       u.shape.count == 2 && vTransposed.shape.count == 2 && u.shape[1] == singularValues.count
@@ -52,7 +56,8 @@ public struct LowRankFactors: Sendable {
   /// The factors of a smaller rank; what is dropped is added to `error`.
   public func truncated(to newRank: Int) -> LowRankFactors {
     expect(
-      newRank >= 0 && newRank <= rank, "LowRankFactors.truncated(to: \(newRank)): outside 0...\(rank)")
+      newRank >= 0 && newRank <= rank,
+      "truncated: rank \(newRank) does not fit factors of rank \(rank); it must lie in 0...\(rank)")
     guard newRank < rank else { return self }
     return LowRankFactors(
       u: u.leadingColumns(newRank), singularValues: Array(singularValues.prefix(newRank)),

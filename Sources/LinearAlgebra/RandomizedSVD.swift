@@ -52,6 +52,8 @@ extension LinearOperator {
   ///     about 1e-5.
   ///   - maximumRank: Where to stop in any case, min(rows, columns) by default. The factors' error then tells what was
   ///     reached.
+  ///   - powerIterations: more come nearer to the least possible error.
+  ///   - seed: the same seed gives the same result.
   public func randomizedSVD(
     relativeError: Double, maximumRank: Int? = nil, powerIterations: Int = 1, seed: UInt64 = 0
   ) throws -> LowRankFactors {

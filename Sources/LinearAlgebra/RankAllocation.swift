@@ -25,7 +25,10 @@ public struct RankAllocation: Sendable, Equatable {
   /// The share of Σ ‖Aᵢ‖_F² that is kept, in 0...1.
   public let energyKept: Double
 
-  /// - Parameter weights: What each matrix's energy counts (default 1); 1/‖Aᵢ‖_F² lets relative errors count alike.
+  /// - Parameters:
+  ///   - spectra: one for each matrix.
+  ///   - parameterBudget: the most numbers in all factors together.
+  ///   - weights: What each matrix's energy counts (default 1); 1/‖Aᵢ‖_F² lets relative errors count alike.
   public init(spectra: [Spectrum], parameterBudget: Int, weights: [Double]? = nil) {
     expect(parameterBudget >= 0, "RankAllocation: a budget of \(parameterBudget) parameters is negative")
     expect(

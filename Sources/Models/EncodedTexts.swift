@@ -37,7 +37,11 @@ public struct EncodedTexts: Sendable {
   /// How many texts there are.
   public var count: Int { windows.count }
 
-  /// - Parameter length: the most tokens of a sequence, the special ones included.
+  /// - Parameters:
+  ///   - texts: what is read.
+  ///   - tokenizer: what makes tokens of texts.
+  ///   - length: the most tokens of a sequence, the special ones included.
+  ///   - longTexts: what is done with longer texts.
   /// - Throws: `NoTokensError` where a text has no token at all, `TokenizerError` where the special tokens leave no room.
   public init(_ texts: [String], tokenizer: Tokenizer, length: Int, longTexts: LongTexts = .cut) throws {
     specialCount = tokenizer.specialCount

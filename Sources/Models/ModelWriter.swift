@@ -8,12 +8,20 @@ import LoRATensors
 /// config.json and tokenizer.
 ///
 /// - Parameters:
+///   - model: the model in memory.
 ///   - base: the folder that it was read from.
 ///   - labels: the classes of a classifier, which config.json then names.
+///   - directory: the folder that will be written.
 public func writeModel(_ model: some Module, like base: URL, labels: [String]? = nil, to directory: URL) throws {
   let output = try OutputDirectory(directory)
   let tensors = try model.parameters.map { try StoredTensor(name: $0.name, $0.parameter.value.detached) }
-  try SafetensorsWriter.write(tensors, to: output.staging.appendingPathComponent("model.safetensors"))
+  try writeModelFiles(tensors, like: base, labels: labels, to: output.staging)
+  try output.commit()
+}
+
+/// The same into a folder that is being written.
+func writeModelFiles(_ tensors: [StoredTensor], like base: URL, labels: [String]?, to staging: URL) throws {
+  try SafetensorsWriter.write(tensors, to: staging.appendingPathComponent("model.safetensors"))
   guard var configuration = try Checkpoint(base).configuration else {
     throw CheckpointError(.missing, file: base.path, "has no config.json")
   }
@@ -23,15 +31,14 @@ public func writeModel(_ model: some Module, like base: URL, labels: [String]? =
     configuration["id2label"] = .object(labels.enumerated().map { .init("\($0)", .string($1)) })
     configuration["label2id"] = .object(labels.enumerated().map { .init($1, .integer($0)) })
   }
-  try OutputFile.write(configuration.pretty, to: output.staging.appendingPathComponent("config.json"))
+  try OutputFile.write(configuration.pretty, to: staging.appendingPathComponent("config.json"))
   let others = try FileManager.default.contentsOfDirectory(atPath: base.path).filter(
     companions.contains)
   for name in others {
     // In a download cache the names are links.
     try FileManager.default.copyItem(
-      at: LoRAFiles.file(name, in: base).resolvingSymlinksInPath(), to: output.staging.appendingPathComponent(name))
+      at: LoRAFiles.file(name, in: base).resolvingSymlinksInPath(), to: staging.appendingPathComponent(name))
   }
-  try output.commit()
 }
 
 /// What lies beside a model's weights and stays as it is.

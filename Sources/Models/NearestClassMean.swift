@@ -18,6 +18,7 @@ public struct NearestClassMean: Sendable {
   /// - Parameters:
   ///   - embeddings: of length 1, at least one of each class.
   ///   - labels: the class of each.
+  ///   - classCount: how many classes there are; one without an example is never the answer.
   public init(embeddings: [[Float]], labels: [Int], classCount: Int) {
     expect(
       embeddings.count == labels.count && Set(labels) == Set(0..<classCount),

@@ -21,8 +21,10 @@ public final class SentenceEmbedder {
   public let longTexts: LongTexts
 
   /// - Parameters:
+  ///   - folder: a Hugging Face folder: config.json, weights, tokenizer.json.
   ///   - adapter: a PEFT folder; a classifier in it is left out.
   ///   - maximumLength: at most, and by default, the model's positions.
+  ///   - longTexts: what is done with longer texts.
   public init(model folder: URL, adapter: URL? = nil, maximumLength: Int? = nil, longTexts: LongTexts = .cut) throws {
     tokenizer = try Tokenizer(contentsOf: folder)
     model = try BERT(contentsOf: folder)
@@ -33,7 +35,7 @@ public final class SentenceEmbedder {
 
   /// The texts as tokens.
   ///
-  /// - Throws: `NoTokensError` where a text has none, ``CheckpointError`` where the model does not know one.
+  /// - Throws: `NoTokensError` where a text has none, `CheckpointError` where the model does not know one.
   public func encode(_ texts: [String]) throws -> EncodedTexts {
     let encoded = try EncodedTexts(texts, tokenizer: tokenizer, length: maximumLength, longTexts: longTexts)
     try encoded.requireKnown(vocabulary: model.configuration.vocabulary, segments: model.configuration.segments)
@@ -55,7 +57,10 @@ extension BERT {
   /// Each text's mean token vector, scaled to length 1. Over several windows the mean is that of all tokens, each
   /// counted once: one that several windows hold counts with the mean of its vectors.
   ///
-  /// - Parameter rows: about how many tokens are worked on at once.
+  /// - Parameters:
+  ///   - texts: what is read.
+  ///   - rows: about how many tokens are worked on at once.
+  ///   - progress: is told how many are done.
   public func sentenceEmbeddings(
     of texts: EncodedTexts, rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in }
   ) throws -> [[Float]] {

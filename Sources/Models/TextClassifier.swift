@@ -4,13 +4,15 @@ import LoRAFormats
 import LoRANetworks
 import LoRATensors
 
-/// A classifier of texts, ready to use: model, tokenizer, classes, and an adapter where there is one.
+/// A classifier of texts, ready to use: model, tokenizer, classes, and any number of adapters.
 ///
 /// ```swift
 /// let classifier = try TextClassifier(model: folder, adapter: adapterFolder)
 /// let prediction = try classifier.predict(["a moving film"])[0]
 /// classifier.labels[prediction.label]
 /// ```
+/// With several adapters, which are for the same classes, one is on at a time (`use`), or each task has its own:
+/// `classifier.model.withAdapters(["reviews"]) { try classifier.predict(texts) }`.
 public final class TextClassifier {
   /// The encoder and its classifier, with the adapter where there is one.
   public let model: BERTClassifier
@@ -24,6 +26,10 @@ public final class TextClassifier {
   public let hasOwnClassifier: Bool
   /// The names of the classes, by their number.
   public var labels: [String] { model.labels }
+  /// The adapters' names, in order.
+  public var adapterNames: [String] { model.adapterNames }
+  /// The folder of the model.
+  let folder: URL
 
   /// The file beside an adapter's weights that names its classes.
   public static let labelsName = "labels.json"
@@ -42,35 +48,77 @@ public final class TextClassifier {
       return weights.map { $0 / sum }
     }
     /// −log of a class's probability.
-    public func loss(of label: Int) -> Float { -log(max(probabilities[label], .leastNormalMagnitude)) }
+    public func loss(of label: Int) -> Float {
+      expect(logits.indices.contains(label), "loss: class \(label) of \(logits.count), counted from 0")
+      return -log(max(probabilities[label], .leastNormalMagnitude))
+    }
   }
 
   /// - Parameters:
-  ///   - adapter: a PEFT folder; its classifier takes the place of the model's.
+  ///   - folder: a Hugging Face folder: config.json, weights, tokenizer.json.
+  ///   - adapter: a PEFT folder, whose adapter is called "default"; its classifier takes the place of the model's.
   ///   - labels: the classes of a new, untrained classifier; by default those of the adapter, or of the model.
   ///   - maximumLength: at most, and by default, the model's positions.
+  ///   - longTexts: what is done with longer texts.
   ///   - seed: of the new classifier.
-  public init(
+  public convenience init(
     model folder: URL, adapter: URL? = nil, labels: [String]? = nil, maximumLength: Int? = nil,
     longTexts: LongTexts = .cut, seed: UInt64 = 0
   ) throws {
+    try self.init(
+      model: folder, named: adapter.map { [("default", $0)] } ?? [], labels: labels, maximumLength: maximumLength,
+      longTexts: longTexts, seed: seed)
+  }
+
+  /// With several adapters, of which the first is on.
+  ///
+  /// - Parameter adapters: PEFT folders; each is known by its folder's name, with as many of the folders above it as tell
+  ///   it from the others.
+  /// - Throws: `CheckpointError` where they are not all for the same classes in the same order.
+  public convenience init(
+    model folder: URL, adapters: [URL], maximumLength: Int? = nil, longTexts: LongTexts = .cut
+  ) throws {
+    let names = try namesOfAdapters(adapters)
+    try self.init(
+      model: folder, named: Array(zip(names, adapters)), maximumLength: maximumLength, longTexts: longTexts)
+    try use(adapter: names.first)
+  }
+
+  init(
+    model folder: URL, named adapters: [(name: String, folder: URL)], labels: [String]? = nil,
+    maximumLength: Int? = nil, longTexts: LongTexts = .cut, seed: UInt64 = 0
+  ) throws {
+    self.folder = folder
     tokenizer = try Tokenizer(contentsOf: folder)
-    let stored = try adapter.map { try StoredAdapter(peft: $0) }
+    let stored = try adapters.map { (name: $0.name, adapter: try StoredAdapter(peft: $0.folder)) }
+    let known = try labels.map { _ in [] } ?? stored.map { try TextClassifier.labels(of: $0.adapter, base: folder) }
+    for (index, others) in known.enumerated() where others != known[0] {
+      throw CheckpointError(
+        .mismatch, file: stored[index].adapter.url.path,
+        "is for the classes \(others.joined(separator: ", ")), and \(stored[0].adapter.url.path) for "
+          + "\(known[0].joined(separator: ", ")); adapters of one classifier are for the same classes in the same order"
+      )
+    }
     var generator = SeededGenerator(seed: seed)
-    model = try BERTClassifier(
-      contentsOf: folder, labels: labels ?? stored.map { try TextClassifier.labels(of: $0, base: folder) },
-      using: &generator)
+    model = try BERTClassifier(contentsOf: folder, labels: labels ?? known.first, using: &generator)
     self.maximumLength = min(maximumLength ?? .max, model.bert.configuration.positions)
     self.longTexts = longTexts
     hasOwnClassifier =
       try model.bert.configuration.labels == model.labels && Checkpoint(folder)["classifier.weight"] != nil
-    if let stored, !hasOwnClassifier, !stored.replacements.contains(where: { $0.name.hasSuffix("classifier.weight") }) {
-      throw CheckpointError(
-        .missing, file: stored.url.path,
-        "has no classifier, and the model has none for its classes; train one with `lora train classify`")
+    for (name, adapter) in stored {
+      guard hasOwnClassifier || adapter.replacements.contains(where: { $0.name.hasSuffix("classifier.weight") }) else {
+        throw CheckpointError(
+          .missing, file: adapter.url.path,
+          "has no classifier, and the model has none for its classes; train one with `lora train classify`")
+      }
+      try adapter.attach(to: model, named: name)
     }
-    try stored?.attach(to: model)
   }
+
+  /// Switches one adapter on and the others off, for all tasks; nil gives the base.
+  ///
+  /// - Throws: `AttachmentError.noMatch` where there is no such adapter.
+  public func use(adapter name: String?) throws { try model.enableAdapters(name.map { [$0] } ?? []) }
 
   /// The classes of an adapter: those named beside it, or else the base's where their number is right, or else numbered.
   private static func labels(of adapter: StoredAdapter, base: URL) throws -> [String] {
@@ -108,7 +156,10 @@ public final class TextClassifier {
 
   /// What the classifier says of each text.
   ///
-  /// - Parameter rows: about how many tokens are worked on at once.
+  /// - Parameters:
+  ///   - texts: what is read.
+  ///   - rows: about how many tokens are worked on at once.
+  ///   - progress: is told how many are done.
   public func predict(
     _ texts: [String], rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in }
   ) throws -> [Prediction] { try predict(try encode(texts), rows: rows, progress: progress) }

@@ -15,12 +15,14 @@ public final class TextGenerator {
   /// Tokens that end a text.
   public let ends: Set<Int>
 
-  /// - Parameter adapters: PEFT folders; each is known by its folder's name, with as many of the folders above it as
-  ///   tell it from the others. The first is on.
+  /// - Parameters:
+  ///   - folder: a Hugging Face folder: config.json, weights, tokenizer.json.
+  ///   - adapters: PEFT folders; each is known by its folder's name, with as many of the folders above it as tell it
+  ///     from the others. The first is on.
   public init(model folder: URL, adapters: [URL] = []) throws {
     var tokenizer = try Tokenizer(contentsOf: folder)
     model = try languageModel(contentsOf: folder)
-    adapterNames = try TextGenerator.names(of: adapters)
+    adapterNames = try namesOfAdapters(adapters)
     for (url, name) in zip(adapters, adapterNames) { try StoredAdapter(peft: url).attach(to: model, named: name) }
     // What the tokenizer's files leave open, the model's may say.
     let known = 0..<model.vocabulary
@@ -31,20 +33,6 @@ public final class TextGenerator {
     self.ends = Set(ends + [tokenizer.special.end].compactMap { $0.map(Int.init) })
     self.tokenizer = tokenizer
     if let first = adapterNames.first { try use(adapter: first) }
-  }
-
-  private static func names(of folders: [URL]) throws -> [String] {
-    let paths = folders.map { $0.standardizedFileURL.pathComponents.filter { $0 != "/" } }
-    return try paths.indices.map { index in
-      let (path, others) = (paths[index], paths.indices.filter { $0 != index }.map { paths[$0] })
-      guard !others.contains(path) else {
-        throw CheckpointError(.mismatch, file: folders[index].path, "is given twice as an adapter; once is enough")
-      }
-      let length = (1...max(1, path.count)).first { length in
-        !others.contains { $0.suffix(length) == path.suffix(length) }
-      }
-      return path.suffix(length ?? path.count).joined(separator: "/")
-    }
   }
 
   /// The token ids in a field of generation_config.json and config.json: a number or a list.
@@ -88,8 +76,11 @@ public final class TextGenerator {
   /// The text after `prompt`, to be asked for piece by piece.
   ///
   /// - Parameters:
+  ///   - prompt: the text to go on from.
   ///   - limit: the most tokens to write.
+  ///   - options: how each token is drawn.
   ///   - stops: texts at which to stop; they are not given out.
+  ///   - seed: the same seed gives the same result.
   /// - Throws: `CheckpointError` where the prompt leaves no room.
   public func text(
     after prompt: String, limit: Int, options: SamplingOptions = SamplingOptions(), stops: [String] = [],
@@ -105,8 +96,11 @@ public final class TextGenerator {
   /// Goes on with `prompt` and gives out the text as it comes.
   ///
   /// - Parameters:
+  ///   - prompt: the text to go on from.
   ///   - limit: the most tokens to write.
+  ///   - options: how each token is drawn.
   ///   - stops: texts at which to stop; they are not given out.
+  ///   - seed: the same seed gives the same result.
   ///   - onText: is given each new piece of text; where it returns false, writing stops.
   /// - Returns: the whole continuation and how many tokens were drawn.
   @discardableResult

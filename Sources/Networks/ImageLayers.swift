@@ -81,7 +81,7 @@ public final class GroupNorm: Layer, CopyableModule {
       groups: groups, weight: Parameter(.ones([channels])), bias: Parameter(.zeros([channels])), epsilon: epsilon)
   }
 
-  /// x: [images, channels, …].
+  /// x, [images, channels, …], normalised.
   public func callAsFunction(_ x: Tensor) -> Tensor {
     x.groupNorm(groups: groups, weight: weight.value, bias: bias.value, epsilon: epsilon)
   }
@@ -103,6 +103,7 @@ public final class MaxPool2d: Layer, CopyableModule {
 
   public func callAsFunction(_ x: Tensor) -> Tensor { x.maxPool2d(window, stride: stride, padding: padding) }
 
+  /// Itself: there is nothing to copy.
   public func copy() -> MaxPool2d { self }
 }
 
@@ -118,6 +119,7 @@ public final class AveragePool2d: Layer, CopyableModule {
 
   public func callAsFunction(_ x: Tensor) -> Tensor { x.averagePool2d(window, stride: stride, padding: padding) }
 
+  /// Itself: there is nothing to copy.
   public func copy() -> AveragePool2d { self }
 }
 
@@ -130,5 +132,6 @@ public final class Flatten: Layer, CopyableModule {
     return x.reshaped([x.shape[0], x.shape.dropFirst().reduce(1, *)])
   }
 
+  /// Itself: there is nothing to copy.
   public func copy() -> Flatten { self }
 }

@@ -9,8 +9,13 @@ import LoRATensors
 ///
 /// ```swift
 /// final class TwoLayers: Module {
-///   let hidden = Linear(inputs: 784, outputs: 100, using: &generator)
-///   let output = Linear(inputs: 100, outputs: 10, using: &generator)
+///   let hidden, output: Linear
+///
+///   init(using generator: inout some RandomNumberGenerator) {
+///     hidden = Linear(inputs: 784, outputs: 100, using: &generator)
+///     output = Linear(inputs: 100, outputs: 10, using: &generator)
+///   }
+///
 ///   func callAsFunction(_ x: Tensor) -> Tensor { output(hidden(x).relu()) }
 /// }
 /// ```

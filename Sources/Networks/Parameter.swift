@@ -48,15 +48,26 @@ public final class Parameter {
 
   /// What the layer sees.
   public var value: Tensor {
-    ValueCache.current?.value(of: self) ?? computedValue(through: parametrizations)
+    isParametrized ? ValueCache.current?.value(of: self) ?? computedValue(through: takingPart) : stored
   }
 
   /// What is stored, tracked while a gradient is being computed: the value without the parametrizations.
   package var stored: Tensor { leaf ?? original }
 
-  fileprivate func computedValue<Links: Sequence>(through links: Links) -> Tensor
-  where Links.Element == any Parametrization {
-    links.reduce(stored) { $1.isEnabled ? $1.value(of: $0) : $0 }
+  /// What is stored, passed through links.
+  func computedValue(through links: some Sequence<any Parametrization>) -> Tensor {
+    links.reduce(stored) { $1.value(of: $0) }
+  }
+
+  /// The links that the value passes through.
+  fileprivate var takingPart: [any Parametrization] {
+    guard let choice = LinkChoice.of(self) else { return parametrizations.filter(\.isEnabled) }
+    guard let links = choice.links(of: parametrizations) else {
+      fatalError(
+        "value: the rows of this pass use different adapters of a parameter of shape \(shape), so it has no one value; "
+          + "withAdapters(rows:) is for layers that call `linear` or `rows`")
+    }
+    return links
   }
 
   /// The linear map input · valueᵀ + bias (input · value where the layout is `inputsByOutputs`): by the output where
@@ -64,39 +75,48 @@ public final class Parameter {
   public func linear(_ input: Tensor, bias: Parameter? = nil) -> Tensor {
     expect(
       shape.count == 2 && input.shape.last == inputs, "linear: input \(input.shape) and weight \(shape) do not fit")
-    guard let links = enabledLinks(as: (any LinearParametrization).self) else {
+    if let choice = LinkChoice.byRow(of: self) { return linear(input, bias: bias, choice) }
+    if parametrizations.isEmpty { return map(input, by: stored, bias: bias?.value) }
+    let links = takingPart
+    if links.isEmpty { return map(input, by: stored, bias: bias?.value) }
+    guard ValueCache.current == nil, links.allSatisfy({ $0 is any LinearParametrization }) else {
       return map(input, by: value, bias: bias?.value)
     }
-    if links.isEmpty { return map(input, by: stored, bias: bias?.value) }
     let rows = input.reshaped([input.count / inputs, inputs])
-    var output = map(rows, by: stored, bias: nil)
-    for (index, link) in links.enumerated() {
-      output = link.adjust(
-        output: output, input: rows,
-        weight: { self.computedValue(through: links.prefix(index).map { $0 as any Parametrization }) })
-    }
+    var output = adapted(map(rows, by: stored, bias: nil), rows, links)
     if let bias { output = output + bias.value }
     return output.reshaped(input.shape.dropLast() + [outputs])
+  }
+
+  /// The output of the linear map without bias through `links`, from that of what is stored: [rows, outputs] both.
+  func adapted(_ output: Tensor, _ input: Tensor, _ links: [any Parametrization]) -> Tensor {
+    let linear = links.compactMap { $0 as? any LinearParametrization }
+    guard linear.count == links.count else { return map(input, by: computedValue(through: links), bias: nil) }
+    return linear.enumerated().reduce(output) { output, item in
+      item.element.adjust(
+        output: output, input: input, weight: { self.computedValue(through: links.prefix(item.offset)) })
+    }
   }
 
   /// The rows of the value at `indices` (an embedding): by the rows where every enabled link offers it, else by the
   /// formed value.
   public func rows(at indices: [Int]) -> Tensor {
-    guard let links = enabledLinks(as: (any RowParametrization).self) else { return value.rows(at: indices) }
-    return links.reduce(stored.rows(at: indices)) { $1.adjust(rows: $0, at: indices) }
+    if let choice = LinkChoice.byRow(of: self) { return rows(at: indices, choice) }
+    let links = takingPart
+    return links.isEmpty || ValueCache.current == nil ? rows(at: indices, through: links) : value.rows(at: indices)
   }
 
-  private func map(_ input: Tensor, by weight: Tensor, bias: Tensor?) -> Tensor {
+  func rows(at indices: [Int], through links: [any Parametrization]) -> Tensor {
+    let byRow = links.compactMap { $0 as? any RowParametrization }
+    guard byRow.count == links.count else { return computedValue(through: links).rows(at: indices) }
+    return byRow.reduce(stored.rows(at: indices)) { $1.adjust(rows: $0, at: indices) }
+  }
+
+  /// input · weightᵀ + bias, by the layout.
+  func map(_ input: Tensor, by weight: Tensor, bias: Tensor?) -> Tensor {
     if layout == .outputsByInputs { return input.linear(weight, bias: bias) }
     let output = input.matmul(weight)
     return bias.map { output + $0 } ?? output
-  }
-
-  /// The enabled links, where all of them are of one kind and no cached value shall be used; else nil.
-  private func enabledLinks<Kind>(as kind: Kind.Type) -> [Kind]? {
-    let enabled = parametrizations.filter(\.isEnabled)
-    let links = enabled.compactMap { $0 as? Kind }
-    return links.count == enabled.count && (links.isEmpty || ValueCache.current == nil) ? links : nil
   }
 }
 
@@ -108,10 +128,10 @@ extension Parameter {
   /// Throws where the link changes the shape. A right inverse, where there is one, is not used: what is stored stays
   /// as it is, and the link's value is seen from now on.
   public func parametrize(by parametrization: any Parametrization) throws {
-    let before = computedValue(through: parametrizations).shape
-    let after = parametrization.value(of: computedValue(through: parametrizations).detached).shape
-    guard before == after else {
-      throw ParametrizationError.shapeChanges(parametrization: name(of: parametrization), from: before, to: after)
+    let before = computedValue(through: takingPart)
+    let after = parametrization.value(of: before.detached).shape
+    guard before.shape == after else {
+      throw ParametrizationError.shapeChanges(parametrization: name(of: parametrization), from: before.shape, to: after)
     }
     attach(parametrization)
   }
@@ -160,7 +180,7 @@ extension Parameter {
 
   /// Stores what the layer sees now and takes every link off: the layer goes on seeing the same.
   public func fold() {
-    original = computedValue(through: parametrizations).detached
+    original = computedValue(through: takingPart).detached
     parametrizations = []
   }
 
@@ -192,9 +212,11 @@ extension Parameter {
 
 extension Parameter {
   /// Within `body`, each parametrized parameter computes its value once, at first use. For models that use a weight
-  /// several times in one pass. A parameter must not be changed within.
+  /// several times in one pass. A parameter must not be changed within. A task that is started within computes its own.
   public static func caching<Result>(_ body: () throws -> Result) rethrows -> Result {
-    try ValueCache.$current.withValue(ValueCache(), operation: body)
+    let cache = ValueCache()
+    defer { cache.isOpen = false }
+    return try ValueCache.$kept.withValue(cache, operation: body)
   }
 
   /// The same with nothing computed yet, where values are kept.
@@ -206,14 +228,21 @@ extension Parameter {
 
 /// The values computed within one `caching` scope.
 private final class ValueCache: @unchecked Sendable {
-  // One task uses a cache: the scope is a task-local value, and tensors are values.
-  @TaskLocal static var current: ValueCache?
+  // A task that is started within the scope inherits this value, may run beside it and outlive it; only the task that
+  // opened the scope uses it.
+  @TaskLocal static var kept: ValueCache?
+  static var current: ValueCache? {
+    guard let kept, kept.owner == withUnsafeCurrentTask(body: { $0?.hashValue }), kept.isOpen else { return nil }
+    return kept
+  }
+
+  private let owner = withUnsafeCurrentTask { $0?.hashValue }
+  var isOpen = true
   private var values: [ObjectIdentifier: (parameter: Parameter, value: Tensor)] = [:]
 
-  func value(of parameter: Parameter) -> Tensor? {
-    guard parameter.isParametrized else { return nil }
+  func value(of parameter: Parameter) -> Tensor {
     if let known = values[ObjectIdentifier(parameter)] { return known.value }
-    let value = parameter.computedValue(through: parameter.parametrizations)
+    let value = parameter.computedValue(through: parameter.takingPart)
     values[ObjectIdentifier(parameter)] = (parameter, value)
     return value
   }

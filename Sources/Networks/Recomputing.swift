@@ -1,9 +1,11 @@
 import LoRATensors
 
 extension Module {
-  /// `function`, a pass of `x` through this module, of which only the input is kept (see `Tensor.recomputing`). What the
+  /// `pass`, a pass of `x` through this module, of which only the input is kept (see `Tensor.recomputing`). What the
   /// module draws at random is drawn the same both times.
-  package func recomputing(_ x: Tensor, _ function: @escaping (Tensor) -> Tensor) -> Tensor {
+  package func recomputing(_ x: Tensor, _ pass: @escaping (Tensor) -> Tensor) -> Tensor {
+    // The gradient may be computed when the scope of `withAdapters` is over.
+    let function = LinkChoice.keeping(pass)
     let drawing = randomizedModules.map(\.module)
     guard !drawing.isEmpty else { return x.recomputing(function) }
     let states = drawing.map(\.generator)

@@ -20,10 +20,13 @@ public final class Sequential: Layer, CopyableModule {
   public init(_ layers: any Layer...) { self.layers = layers }
   public init(_ layers: [any Layer]) { self.layers = layers }
 
+  /// Nothing: a layer is named by its place alone.
   public static func pathComponent(ofProperty property: String) -> String { "" }
 
   public func callAsFunction(_ x: Tensor) -> Tensor { layers.reduce(x) { $1($0) } }
 
+  /// A sequence of copies.
+  ///
   /// - Precondition: every layer is a `CopyableModule`.
   public func copy() -> Sequential {
     Sequential(
@@ -55,5 +58,6 @@ public final class Activation: Layer, CopyableModule {
 
   public func callAsFunction(_ x: Tensor) -> Tensor { function(x) }
 
+  /// Itself: there is nothing to copy.
   public func copy() -> Activation { self }
 }

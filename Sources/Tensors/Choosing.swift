@@ -18,11 +18,17 @@ extension Tensor {
   /// 1 where a ≠ b, else 0; broadcasts.
   public static func .!= (a: Tensor, b: Tensor) -> Tensor { 1 - a.combined(CK_EQUAL, b) }
 
+  /// 1 where a < b, else 0.
   public static func .< (a: Tensor, b: Float) -> Tensor { a .< Tensor(b) }
+  /// 1 where a ≤ b, else 0.
   public static func .<= (a: Tensor, b: Float) -> Tensor { a .<= Tensor(b) }
+  /// 1 where a > b, else 0.
   public static func .> (a: Tensor, b: Float) -> Tensor { a .> Tensor(b) }
+  /// 1 where a ≥ b, else 0.
   public static func .>= (a: Tensor, b: Float) -> Tensor { a .>= Tensor(b) }
+  /// 1 where a = b, else 0.
   public static func .== (a: Tensor, b: Float) -> Tensor { a .== Tensor(b) }
+  /// 1 where a ≠ b, else 0.
   public static func .!= (a: Tensor, b: Float) -> Tensor { a .!= Tensor(b) }
 
   /// a where the condition is not 0, else b: `Tensor.where(x .> 0, x, 0.1 * x)`. The three broadcast. The gradient goes

@@ -7,9 +7,10 @@ extension Tensor {
   public func crossEntropy(_ targets: [Int], ignoring ignored: Int = -100) -> Tensor {
     expect(
       rank == 2 && shape[0] == targets.count, "crossEntropy: logits \(shape) and \(targets.count) targets do not fit")
+    let unknown = targets.firstIndex { $0 != ignored && !(0..<shape[1]).contains($0) }
     expect(
-      targets.allSatisfy { $0 == ignored || ($0 >= 0 && $0 < shape[1]) },
-      "crossEntropy: a target lies outside the \(shape[1]) classes")
+      unknown == nil,
+      "crossEntropy: target \(targets[unknown!]) of row \(unknown!) is none of \(shape[1]) classes, counted from 0")
     let index = targets.map(Int32.init)
     let counted = Float(Swift.max(1, targets.count { $0 != ignored }))
     let gradient = isTracked ? Storage(count: count) : nil

@@ -12,6 +12,7 @@ extension Tensor: Equatable {
   /// An infinite element is close to itself alone, and what is not a number to nothing.
   ///
   /// - Parameters:
+  ///   - other: what is compared with.
   ///   - tolerance: relative to the largest finite element of either; by default √ε, 3.5e-4: half of the digits.
   ///   - absoluteTolerance: what is allowed in any case, as for a result that should be zero.
   public func isClose(

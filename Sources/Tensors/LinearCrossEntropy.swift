@@ -30,19 +30,21 @@ extension Tensor {
         for start in stride(from: 0, to: targets.count, by: block) {
           let rows = Swift.min(block, targets.count - start)
           let x = inputRows.pointer + start * inputs
-          multiply(false, true, rows, classes, inputs, x, inputs, weight.storage, inputs, logits.base, classes)
+          multiply(
+            Factor(x, stride: inputs), Factor(weight.storage, stride: inputs, transposed: true), m: rows, n: classes,
+            k: inputs, to: logits.base, stride: classes)
           ck_cross_entropy_rows(
             logits.base, index.baseAddress! + start, Int32(-1), losses.baseAddress! + start, slopes?.base, rows, classes
           )
           if let inputGradient, let slopes {
             multiply(
-              false, false, rows, inputs, classes, slopes.base, classes, weight.storage, inputs,
-              inputGradient.base + start * inputs, inputs)
+              Factor(slopes.base, stride: classes), Factor(weight.storage, stride: inputs), m: rows, n: inputs,
+              k: classes, to: inputGradient.base + start * inputs, stride: inputs)
           }
           if let weightGradient, let slopes {
-            ck_gemm(
-              true, false, classes, inputs, rows, 1, slopes.base, classes, x, inputs, 1, weightGradient.storage.base,
-              inputs)
+            multiply(
+              Factor(slopes.base, stride: classes, transposed: true), Factor(x, stride: inputs), m: classes, n: inputs,
+              k: rows, beta: 1, to: weightGradient.storage.base, stride: inputs)
           }
         }
       }

@@ -1,15 +1,29 @@
 import LoRACKernels
 
-/// c = op(a) op(b), the arguments as `ck_gemm` has them, with b as it is stored: bfloat16 is widened block by block.
-func multiply(
-  _ transposeA: Bool, _ transposeB: Bool, _ m: Int, _ n: Int, _ k: Int, _ a: UnsafePointer<Float>, _ lda: Int,
-  _ b: Storage, _ ldb: Int, _ c: UnsafeMutablePointer<Float>?, _ ldc: Int
-) {
-  if let narrow = b.narrow {
-    ck_gemm_bf16(transposeA, transposeB, m, n, k, 1, a, lda, narrow, ldb, 0, c, ldc)
-  } else {
-    ck_gemm(transposeA, transposeB, m, n, k, 1, a, lda, b.base, ldb, 0, c, ldc)
+/// A matrix in memory as a product reads it, or its transpose.
+package typealias Factor = ck_factor
+
+extension ck_factor {
+  /// Rows lie `stride` elements apart.
+  package init(_ elements: UnsafePointer<Float>, stride: Int, transposed: Bool = false) {
+    self.init(elements: elements, stride: stride, transposed: transposed, bfloat16: false)
   }
+
+  /// A tensor's elements as they are stored, bfloat16 too: only the right factor of a product may be that.
+  init(_ storage: Storage, stride: Int, transposed: Bool = false) {
+    let elements = storage.narrow.map { UnsafeRawPointer($0) } ?? UnsafeRawPointer(storage.base)
+    self.init(elements: elements, stride: stride, transposed: transposed, bfloat16: storage.isNarrow)
+  }
+}
+
+/// c = alpha · a b + beta · c for a [m, k], b [k, n] and c [m, n], as they are after transposition. The rows of c lie
+/// `stride` elements apart; with beta = 0, c is not read.
+package func multiply(
+  _ a: Factor, _ b: Factor, m: Int, n: Int, k: Int, alpha: Float = 1, beta: Float = 0,
+  to c: UnsafeMutablePointer<Float>, stride: Int
+) {
+  var product = ck_product(m: m, n: n, k: k, alpha: alpha, beta: beta, a: a, b: b, c: c, ldc: stride)
+  ck_multiply(&product)
 }
 
 extension Tensor {
@@ -50,15 +64,11 @@ extension Tensor {
     let a = widened
     let b = batchCount == 1 ? other : other.widened
     return Tensor(shape: batch + [m, n]) { out in
-      if batchCount == 1 {
-        multiply(
-          transposeSelf, transposeOther, m, n, k, a.pointer, columnsA, b.storage, columnsB, out.baseAddress, n)
-      } else {
-        ck_gemm_batched(
-          batchCount, transposeSelf, transposeOther, m, n, k, 1, a.pointer, columnsA,
-          batchA.isEmpty ? 0 : rowsA * columnsA, b.pointer, columnsB, batchB.isEmpty ? 0 : rowsB * columnsB, 0,
-          out.baseAddress, n, m * n)
-      }
+      var first = ck_product(
+        m: m, n: n, k: k, alpha: 1, beta: 0, a: Factor(a.pointer, stride: columnsA, transposed: transposeSelf),
+        b: Factor(b.storage, stride: columnsB, transposed: transposeOther), c: out.baseAddress, ldc: n)
+      ck_multiply_batch(
+        &first, batchCount, batchA.isEmpty ? 0 : rowsA * columnsA, batchB.isEmpty ? 0 : rowsB * columnsB, m * n)
     }
   }
 

@@ -9,7 +9,7 @@ import LoRATensors
 extension StoredAdapter {
   /// Insists that everything that was read can be written again, and means what it says.
   ///
-  /// - Throws: ``CheckpointError`` that names what can't.
+  /// - Throws: `CheckpointError` that names what can't.
   func requireWhole(action: String) throws {
     var problems = findings.errors.map { finding in
       finding.message + (finding.subjects.isEmpty ? "" : ": \(finding.subjects.prefix(5).joined(separator: ", "))")
@@ -26,7 +26,7 @@ extension StoredAdapter {
 
   /// The change of a module as scale · B A; of DoRA, that of its direction.
   ///
-  /// - Throws: ``CheckpointError`` that names the adapter and the module where it is none, or holds NaN or infinity.
+  /// - Throws: `CheckpointError` that names the adapter and the module where it is none, or holds NaN or infinity.
   func update(of module: StoredModule) throws -> LowRankUpdate {
     guard let update = try module.method.core.factors() else {
       throw CheckpointError(

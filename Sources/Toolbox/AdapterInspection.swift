@@ -1,8 +1,8 @@
 // What an adapter is: its modules, scales, norms and ranks, and what is odd about it.
 
-import LoRACKernels
 import Foundation
 import LoRAAdapters
+import LoRACKernels
 import LoRAFiles
 import LoRAFormats
 import LoRALinearAlgebra
@@ -85,8 +85,10 @@ public struct AdapterInspection: Sendable {
 
   /// Reads all of the adapter's numbers.
   ///
-  /// - Parameter progress: called with modules done.
-  /// - Throws: ``CheckpointError`` where its tensors can't be read.
+  /// - Parameters:
+  ///   - adapter: what is inspected.
+  ///   - progress: called with modules done.
+  /// - Throws: `CheckpointError` where its tensors can't be read.
   public init(_ adapter: StoredAdapter, progress: OperationProgress.Handler? = nil) throws {
     self.adapter = adapter
     let counter = ProgressCounter(total: adapter.modules.count, progress)

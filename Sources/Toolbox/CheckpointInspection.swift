@@ -1,8 +1,8 @@
 // What a checkpoint is, from its header alone; its numbers are looked at only when asked.
 
-import LoRACKernels
 import Foundation
 import LoRAAdapters
+import LoRACKernels
 import LoRAFiles
 import LoRAFormats
 
@@ -17,7 +17,10 @@ public struct CheckpointInspection: Sendable {
   /// What is odd, or good to know.
   public let findings: [Finding]
 
-  /// - Parameter readsValues: whether all numbers are read to find NaN and infinity.
+  /// - Parameters:
+  ///   - checkpoint: what is inspected.
+  ///   - readsValues: whether all numbers are read to find NaN and infinity.
+  ///   - progress: called with bytes read.
   public init(_ checkpoint: Checkpoint, readsValues: Bool = false, progress: OperationProgress.Handler? = nil) throws {
     self.checkpoint = checkpoint
     let tensors = checkpoint.tensors

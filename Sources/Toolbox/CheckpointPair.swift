@@ -26,7 +26,7 @@ struct CheckpointPair: Sendable {
   /// How the fine-tune's names become the base's, where no name table says so.
   let renaming: PathRenaming
 
-  /// - Throws: ``CheckpointError`` where the two are not versions of one model.
+  /// - Throws: `CheckpointError` where the two are not versions of one model.
   init(base: Checkpoint, tuned: Checkpoint) throws {
     for checkpoint in [base, tuned] { try checkpoint.requirePlain() }
     let catalog = WeightCatalog(tuned, configuration: tuned.configuration ?? base.configuration)

@@ -56,7 +56,7 @@ public struct Combination: Sendable {
 
   /// The combined adapter, with scale 1 everywhere, and how far each module is from the exact sum.
   ///
-  /// - Throws: ``CheckpointError`` where adapters can't be added: different bases' shapes, DoRA, weights that replace
+  /// - Throws: `CheckpointError` where adapters can't be added: different bases' shapes, DoRA, weights that replace
   ///   the base's and differ, or ranks that differ with a method that adds A and B.
   public func combine(
     _ adapters: [(adapter: StoredAdapter, weight: Double)], progress: OperationProgress.Handler? = nil

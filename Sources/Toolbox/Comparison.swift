@@ -1,8 +1,8 @@
 // How much two adapters, or two checkpoints, differ.
 
-import LoRACKernels
 import Foundation
 import LoRAAdapters
+import LoRACKernels
 import LoRAFiles
 import LoRAFormats
 import LoRALinearAlgebra
@@ -51,8 +51,11 @@ public struct AdapterComparison: Sendable {
 
   /// Compares what two adapters do, by their factors: no update is formed.
   ///
-  /// - Parameter progress: called with modules done.
-  /// - Throws: ``CheckpointError`` where an adapter is broken or a module's shapes differ.
+  /// - Parameters:
+  ///   - first: what the other is compared with.
+  ///   - second: the other.
+  ///   - progress: called with modules done.
+  /// - Throws: `CheckpointError` where an adapter is broken or a module's shapes differ.
   public init(_ first: StoredAdapter, _ second: StoredAdapter, progress: OperationProgress.Handler? = nil) throws {
     for adapter in [first, second] { try adapter.requireWhole(action: "compared") }
     let other = Dictionary(second.modules.map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
@@ -155,8 +158,11 @@ public struct CheckpointComparison: Sendable {
 
   /// Reads both checkpoints, tensor by tensor.
   ///
-  /// - Parameter progress: called with bytes done.
-  /// - Throws: ``CheckpointError`` where a file can't be read.
+  /// - Parameters:
+  ///   - first: what the other is compared with.
+  ///   - second: the other.
+  ///   - progress: called with bytes done.
+  /// - Throws: `CheckpointError` where a file can't be read.
   public init(_ first: Checkpoint, _ second: Checkpoint, progress: OperationProgress.Handler? = nil) throws {
     let pairs = first.tensors.compactMap { tensor in second[tensor.name].map { (tensor, $0) } }
     onlyInFirst = first.tensors.map(\.name).filter { second[$0] == nil }.sorted(by: isOrdered)

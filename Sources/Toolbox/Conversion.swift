@@ -49,7 +49,9 @@ public struct Conversion: Sendable {
 
   /// What would be kept, from names, shapes and fields alone: no number is read.
   ///
-  /// - Parameter base: the model that the adapter belongs to, which some methods need to become a plain LoRA.
+  /// - Parameters:
+  ///   - adapter: what is converted.
+  ///   - base: the model that the adapter belongs to, which some methods need to become a plain LoRA.
   public func verdict(on adapter: StoredAdapter, base: Checkpoint? = nil) -> Verdict {
     var (lost, changed): ([String], [String]) =
       switch target {
@@ -82,8 +84,11 @@ public struct Conversion: Sendable {
 
   /// Writes the converted adapter.
   ///
-  /// - Parameter base: gives the names of a file's modules their paths in the model, which peft and mlx-lm need.
-  /// - Throws: ``CheckpointError`` where something would be lost and that isn't allowed, or nothing would be left.
+  /// - Parameters:
+  ///   - adapter: what is converted.
+  ///   - url: the file or folder that will be written.
+  ///   - base: gives the names of a file's modules their paths in the model, which peft and mlx-lm need.
+  /// - Throws: `CheckpointError` where something would be lost and that isn't allowed, or nothing would be left.
   public func convert(_ adapter: StoredAdapter, to url: URL, base: Checkpoint? = nil) throws -> Verdict {
     var adapter = adapter
     if adapter.format.isFile && (target == .peft || target == .mlx) { adapter = try renamed(adapter, base: base) }
@@ -156,7 +161,7 @@ public struct Conversion: Sendable {
 extension WeightCatalog {
   /// A module under the paths that the model has: several where its weight is split there.
   ///
-  /// - Throws: ``CheckpointError`` where it is only a part of one of the model's modules.
+  /// - Throws: `CheckpointError` where it is only a part of one of the model's modules.
   func modules(_ module: StoredModule) throws -> [StoredModule] {
     try places(of: module.path).map { place in
       let path = String(parameter(of: place.tensor).dropLast(".weight".count))

@@ -5,9 +5,9 @@
 // Neither model is ever in memory: one module's difference is, for each thread, and that of a very large matrix only in
 // blocks of rows.
 
-import LoRACKernels
 import Foundation
 import LoRAAdapters
+import LoRACKernels
 import LoRAFiles
 import LoRAFormats
 import LoRALinearAlgebra
@@ -57,7 +57,7 @@ public struct Extraction: Sendable {
   let base: Checkpoint
   let plan: ExtractionPlan
 
-  /// - Throws: ``CheckpointError`` where the two are not versions of one model.
+  /// - Throws: `CheckpointError` where the two are not versions of one model.
   public init(base: Checkpoint, tuned: Checkpoint, rank: Rank, options: Options = Options()) throws {
     self.base = base
     self.rank = rank
@@ -72,7 +72,9 @@ public struct Extraction: Sendable {
 
   /// Extracts and writes a PEFT directory.
   ///
-  /// - Parameter progress: called with modules done.
+  /// - Parameters:
+  ///   - directory: the folder that will be written.
+  ///   - progress: called with modules done.
   public func run(to directory: URL, progress: OperationProgress.Handler? = nil) throws -> ExtractionReport {
     var ranks: [Int]?
     let passes = if case .budget = rank { 2 } else { 1 }

@@ -5,9 +5,9 @@
 // A shard is a list of jobs: blocks of rows that change, and stretches of bytes that don't. Each job reads its bytes from
 // the map, does its arithmetic in float32, rounds once and writes to its place in the output; jobs run on all threads.
 
-import LoRACKernels
 import Foundation
 import LoRAAdapters
+import LoRACKernels
 import LoRAFiles
 import LoRAFormats
 import LoRATensors
@@ -23,9 +23,11 @@ public struct Merge: Sendable {
   /// Plans the merge of adapters, each with a weight.
   ///
   /// - Parameters:
+  ///   - base: what is merged into.
+  ///   - adapters: the adapters, each with what its change is multiplied by.
   ///   - format: of the output's real numbers; `nil` keeps each tensor's.
   ///   - unties: stores a tied output layer as a tensor of its own, so that one of the pair can change alone.
-  /// - Throws: ``CheckpointError`` that lists what matched and what did not, where an adapter would act only in part.
+  /// - Throws: `CheckpointError` that lists what matched and what did not, where an adapter would act only in part.
   public init(
     base: Checkpoint, adapters: [(adapter: StoredAdapter, weight: Double)], format: NumberFormat? = nil,
     unties: Bool = false
@@ -36,7 +38,10 @@ public struct Merge: Sendable {
 
   /// Plans the subtraction of what a merge of these adapters added.
   ///
-  /// - Parameter allowsPartial: leaves what can't be subtracted as it is, instead of refusing.
+  /// - Parameters:
+  ///   - adapters: the adapters, each with what its change is multiplied by.
+  ///   - merged: the model that they were merged into.
+  ///   - allowsPartial: leaves what can't be subtracted as it is, instead of refusing.
   public init(
     undoing adapters: [(adapter: StoredAdapter, weight: Double)], in merged: Checkpoint, allowsPartial: Bool = false
   ) throws {

@@ -28,7 +28,7 @@ struct MergePlan: Sendable {
 
   /// Adds adapters, each with a weight.
   ///
-  /// - Throws: ``CheckpointError`` that lists what matched and what did not, where an adapter would act only in part.
+  /// - Throws: `CheckpointError` that lists what matched and what did not, where an adapter would act only in part.
   static func adding(
     _ adapters: [(adapter: StoredAdapter, weight: Double)], to base: Checkpoint, unties: Bool
   ) throws -> MergePlan {

@@ -1,8 +1,8 @@
 // What a fine-tune changed in one weight: tuned − base, as a matrix or, where that would be too large, in blocks.
 
-import LoRACKernels
 import Foundation
 import LoRAAdapters
+import LoRACKernels
 import LoRAFiles
 import LoRAFormats
 import LoRALinearAlgebra

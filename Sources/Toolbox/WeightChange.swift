@@ -1,8 +1,8 @@
 // What happens to one of a base's tensors in a merge, worked out rows at a time in float32.
 
-import LoRACKernels
 import Foundation
 import LoRAAdapters
+import LoRACKernels
 import LoRAFiles
 import LoRAFormats
 import LoRATensors

@@ -11,7 +11,11 @@ public struct ClassificationResult: Sendable, Equatable {
 
   /// Answers beside the truth, as many of one as of the other, all in 0..<classCount.
   public init(labels: [Int], predictions: [Int], classCount: Int) {
-    expect(labels.count == predictions.count, "\(labels.count) labels and \(predictions.count) predictions")
+    expect(
+      labels.count == predictions.count,
+      "ClassificationResult: \(labels.count) labels and \(predictions.count) predictions")
+    let unknown = (labels + predictions).first { !(0..<classCount).contains($0) }
+    expect(unknown == nil, "ClassificationResult: a class \(unknown!), and there are \(classCount), counted from 0")
     self.labels = labels
     self.predictions = predictions
     self.classCount = classCount

@@ -80,7 +80,7 @@ public final class Adam: Optimizer {
   /// How weights are drawn to zero in every step.
   public let weightDecay: WeightDecay
   public private(set) var step = 0
-  private let rateMultipliers: [Float]
+  private let settings: [(rateMultiplier: Float, weightDecay: Float)]
   private var first: Moments
   private var second: Moments
 
@@ -92,40 +92,52 @@ public final class Adam: Optimizer {
     case coupled(Float)
     /// Apart from the gradient: AdamW.
     case decoupled(Float)
+
+    fileprivate var amount: Float {
+      switch self {
+      case .none: 0
+      case .coupled(let decay), .decoupled(let decay): decay
+      }
+    }
+    fileprivate var isDecoupled: Bool { if case .decoupled = self { true } else { false } }
   }
 
-  /// - Parameter rateMultiplier: What a parameter's learning rate is multiplied by, for LoRA+ (Hayou et al., 2024).
+  /// - Parameters:
+  ///   - parameters: what is trained, at least one.
+  ///   - learningRate: how far a step goes.
+  ///   - betas: β₁ and β₂: how much of the old moments a step keeps.
+  ///   - epsilon: added to the root of the second moment.
+  ///   - weightDecay: how weights are drawn to zero.
+  ///   - groups: what is trained at other rates (LoRA+: Hayou et al., 2024) or with other decays.
   public init(
     _ parameters: [NamedParameter], learningRate: Float, betas: (Float, Float) = (0.9, 0.999), epsilon: Float = 1e-8,
-    weightDecay: WeightDecay = .none, rateMultiplier: (NamedParameter) -> Float = { _ in 1 }
+    weightDecay: WeightDecay = .none, groups: [ParameterGroup] = []
   ) {
     expect(!parameters.isEmpty, "Adam: there is no parameter to train")
+    expect(
+      weightDecay != .none || groups.allSatisfy { $0.weightDecay == nil },
+      "Adam: a group has a weight decay of its own; say of which kind, with weightDecay: .coupled(0) or .decoupled(0)")
     self.parameters = parameters
     self.learningRate = learningRate
     self.betas = betas
     self.epsilon = epsilon
     self.weightDecay = weightDecay
-    self.rateMultipliers = parameters.map(rateMultiplier)
+    self.settings = ParameterGroup.settings(of: parameters, in: groups, weightDecay: weightDecay.amount)
     self.first = Moments("first_moment", count: parameters.count)
     self.second = Moments("second_moment", count: parameters.count)
   }
 
   public func update(_ gradients: Gradients, gradientScale: Float) {
     step += 1
-    let (decay, decoupled): (Float, Bool) =
-      switch weightDecay {
-      case .none: (0, false)
-      case .coupled(let decay): (decay, false)
-      case .decoupled(let decay): (decay, true)
-      }
     for (index, item) in parameters.enumerated() {
       guard let gradient = gradients[item.parameter] else { continue }
+      let (rateMultiplier, decay) = settings[index]
       first.update(index, like: item.parameter) { m in
         second.update(index, like: item.parameter) { v in
           item.parameter.update { weight, count in
             ck_adam_step(
-              weight, gradient.pointer, m, v, count, learningRate * rateMultipliers[index], betas.0, betas.1, epsilon,
-              decay, decoupled, Int64(step), gradientScale)
+              weight, gradient.pointer, m, v, count, learningRate * rateMultiplier, betas.0, betas.1, epsilon, decay,
+              weightDecay.isDecoupled, Int64(step), gradientScale)
           }
         }
       }
@@ -158,16 +170,18 @@ public final class SGD: Optimizer {
   /// What share of a weight is added to its gradient.
   public let weightDecay: Float
   public private(set) var step = 0
+  private let settings: [(rateMultiplier: Float, weightDecay: Float)]
   private var velocity: Moments
 
   /// - Parameters:
   ///   - parameters: what is trained, at least one.
+  ///   - learningRate: how far a step goes.
   ///   - momentum: how much of the old velocity a step keeps.
   ///   - isNesterov: whether to look ahead, which needs a momentum.
   ///   - weightDecay: what share of a weight is added to its gradient (L2 regularisation).
   public init(
     _ parameters: [NamedParameter], learningRate: Float, momentum: Float = 0, isNesterov: Bool = false,
-    weightDecay: Float = 0
+    weightDecay: Float = 0, groups: [ParameterGroup] = []
   ) {
     expect(!parameters.isEmpty, "SGD: there is no parameter to train")
     expect(!isNesterov || momentum > 0, "SGD: Nesterov's rule needs a momentum")
@@ -176,6 +190,7 @@ public final class SGD: Optimizer {
     self.momentum = momentum
     self.isNesterov = isNesterov
     self.weightDecay = weightDecay
+    self.settings = ParameterGroup.settings(of: parameters, in: groups, weightDecay: weightDecay)
     self.velocity = Moments("velocity", count: parameters.count)
   }
 
@@ -183,10 +198,12 @@ public final class SGD: Optimizer {
     step += 1
     for (index, item) in parameters.enumerated() {
       guard let gradient = gradients[item.parameter] else { continue }
+      let (rateMultiplier, decay) = settings[index]
       func change(_ velocity: UnsafeMutablePointer<Float>?) {
         item.parameter.update { weight, count in
           ck_sgd_step(
-            weight, gradient.pointer, velocity, count, learningRate, momentum, isNesterov, weightDecay, step == 1,
+            weight, gradient.pointer, velocity, count, learningRate * rateMultiplier, momentum, isNesterov, decay,
+            step == 1,
             gradientScale)
         }
       }

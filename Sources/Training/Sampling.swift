@@ -2,7 +2,8 @@ import LoRATensors
 
 /// Which examples make the next mini-batch. Codable, so that a resumed run draws the same.
 public protocol BatchSampler: Codable {
-  /// The indices of the next batch's examples; never empty, and without end.
+  /// The indices of the next batch's examples, without end. Empty only where there is no example at all, which ends a run
+  /// with `TrainingError.noExamples`.
   mutating func next() -> [Int]
 }
 
@@ -14,9 +15,9 @@ public struct ShuffledBatches: BatchSampler {
   private var order: [Int] = []
   private var position = 0
 
-  /// The examples `indices` by `batchSize`, both not empty; the seed says in which orders.
+  /// The examples `indices` by `batchSize`, at least 1; the seed says in which orders.
   public init(_ indices: [Int], batchSize: Int, seed: UInt64) {
-    expect(!indices.isEmpty && batchSize > 0, "ShuffledBatches: \(indices.count) examples by \(batchSize)")
+    expect(batchSize > 0, "ShuffledBatches: batches of \(batchSize) examples")
     self.indices = indices
     self.batchSize = batchSize
     self.generator = SeededGenerator(seed: seed)
@@ -30,8 +31,9 @@ public struct ShuffledBatches: BatchSampler {
       order = indices.shuffled(using: &generator)
       position = 0
     }
-    defer { position += batchSize }
-    return Array(order[position..<min(order.count, position + batchSize)])
+    let batch = order[position..<min(order.count, position + batchSize)]
+    position += batch.count
+    return Array(batch)
   }
 }
 
@@ -58,6 +60,8 @@ public struct ReplayBatches: BatchSampler {
   }
 
   public mutating func next() -> [Int] {
-    (0..<focusCount).flatMap { _ in focus.next() } + (0..<replayCount).flatMap { _ in replay.next() }
+    let (new, old) = ((0..<focusCount).flatMap { _ in focus.next() }, (0..<replayCount).flatMap { _ in replay.next() })
+    // Half a mixture is another recipe.
+    return new.isEmpty || old.isEmpty ? [] : new + old
   }
 }

@@ -1,45 +1,8 @@
-import Foundation
 import LoRANetworks
 import LoRATensors
 
-/// What one step did.
-public struct StepReport: Sendable {
-  /// Counted from 1.
-  public let step: Int
-  /// The loss before the step.
-  public let loss: Float
-  /// The rate of this step, as the schedule had it.
-  public let learningRate: Float
-  /// Norm over all gradients before clipping; nil where it was not needed.
-  public let gradientNorm: Float?
-}
-
-/// Why training can't go on.
-public enum TrainingError: Error, CustomStringConvertible {
-  /// The loss is NaN or infinite.
-  case notFinite(loss: Float, step: Int, learningRate: Float)
-  /// Something besides the loss is no finite number any more; `what` says what, with its verb.
-  case diverged(_ what: String, step: Int, learningRate: Float)
-  /// The loss depends on none of the parameters that are trained.
-  case independent(step: Int)
-  /// `shouldStop` said so; where a state is kept, it is kept after that step.
-  case interrupted(step: Int)
-
-  public var description: String {
-    switch self {
-    case .notFinite(let loss, let step, let rate):
-      "the loss became \(loss.isNaN ? "NaN" : "\(loss)") at step \(step) (learning rate \(rate)): try a smaller one, or a longer warm-up"
-    case .diverged(let what, let step, let rate):
-      "\(what) not finite at step \(step) (learning rate \(rate)): try a smaller one, or a longer warm-up"
-    case .independent(let step):
-      "the loss of step \(step) depends on none of the parameters that are trained: nothing would be learned. Are they "
-        + "trainable, and does the loss come from the model that holds them?"
-    case .interrupted(let step): "interrupted after step \(step)"
-    }
-  }
-}
-
-/// One training run: a loss, an optimizer, a schedule.
+/// One training run: an optimizer, a schedule, and what it has gone through. `step` is for a loop of one's own; `run` is
+/// the loop.
 ///
 /// ```swift
 /// let trainer = Trainer(Adam(model.trainableParameters, learningRate: 1e-3))
@@ -52,8 +15,13 @@ public final class Trainer {
   public let schedule: Schedule?
   /// The largest allowed norm over all gradients; larger ones are scaled down to it.
   public let clipping: Float?
+  /// The steps and evaluations so far, those of the run that this one goes on with too.
+  public internal(set) var history = TrainingHistory()
+  /// Since when, in seconds of the run.
+  private var clock = (start: ContinuousClock.now, before: 0.0)
+
   /// The loss of every step so far.
-  public private(set) var losses: [Float] = []
+  public var losses: [Float] { history.losses }
 
   /// - Parameters:
   ///   - optimizer: what changes the parameters, and which.
@@ -76,7 +44,9 @@ public final class Trainer {
   /// One step on a mini-batch in parts (gradient accumulation): the loss and its gradient are the means of the parts',
   /// each weighted by its share. Only one part's intermediate values are in memory at a time.
   ///
-  /// - Parameter loss: the loss of a part, by its place in `shares`.
+  /// - Parameters:
+  ///   - shares: how much of the mini-batch each part is; together 1.
+  ///   - loss: the loss of a part, by its place in `shares`.
   @discardableResult
   public func step(shares: [Float], loss: (_ part: Int) throws -> Tensor) throws -> StepReport {
     expect(!shares.isEmpty, "step: a batch without parts")
@@ -96,8 +66,8 @@ public final class Trainer {
 
   private func step(_ found: (value: Tensor, gradients: Gradients)) throws -> StepReport {
     let (value, gradients) = found
-    if let schedule { optimizer.learningRate = schedule.rate(at: losses.count) }
-    let number = losses.count + 1
+    if let schedule { optimizer.learningRate = schedule.rate(at: history.steps.count) }
+    let number = history.steps.count + 1
     guard value.item.isFinite else {
       throw TrainingError.notFinite(loss: value.item, step: number, learningRate: optimizer.learningRate)
     }
@@ -119,10 +89,24 @@ public final class Trainer {
     // PyTorch's clip_grad_norm_ adds 1e-6 in the same place.
     let scale = clipping.map { min(1, $0 / (norm! + 1e-6)) } ?? 1
     optimizer.update(gradients, gradientScale: scale)
-    losses.append(value.item)
-    return StepReport(
-      step: number, loss: value.item, learningRate: optimizer.learningRate, gradientNorm: clipping == nil ? nil : norm)
+    let report = StepReport(
+      step: number, loss: value.item, learningRate: optimizer.learningRate,
+      gradientNorm: clipping == nil ? nil : norm, seconds: seconds)
+    history.steps.append(report)
+    return report
   }
 
-  func restore(losses: [Float]) { self.losses = losses }
+  /// How long the run has taken so far, the time between interruptions alone.
+  public var seconds: Double { clock.before + (ContinuousClock.now - clock.start) / .seconds(1) }
+
+  /// Lets the clock go on from the history's last step.
+  func startClock() { clock = (.now, history.seconds) }
+
+  /// - Throws: `TrainingError` where a step has spoilt the parameters though its loss was finite.
+  func checkParameters() throws {
+    guard optimizer.parameters.allSatisfy({ $0.parameter.original.isFinite }) else {
+      throw TrainingError.diverged(
+        "the parameters are", step: history.steps.count, learningRate: optimizer.learningRate)
+    }
+  }
 }

@@ -4,52 +4,52 @@ import LoRANetworks
 import LoRATensors
 
 /// Everything that a training run needs to go on bit for bit, in one safetensors file: the trained parameters, the
-/// optimizer's moments, the losses, the sampler's and the dropouts' random state.
+/// optimizer's moments, the history, the sampler's and the dropouts' random state.
 ///
 /// Frozen parameters are not kept; whoever resumes brings the same base, and `purpose`, a text that describes the run
 /// (model, data, seed, settings), must agree.
-public struct TrainingState {
+public enum TrainingState {
   private struct Record: Codable {
     var purpose: String
-    var step: Int
+    var history: TrainingHistory
     var sampler: Data
     var generators: [String: SeededGenerator]
   }
 
   private static let metadataKey = "training_state"
-  private static let notesKey = "notes"
 
   /// Writes the state beside `url`, syncs and renames: what was there before stays until the new one is whole.
   ///
-  /// - Parameter notes: what the caller wants to have back from `restore`.
+  /// - Parameters:
+  ///   - trainer: the run, with its optimizer and losses.
+  ///   - model: the model in memory.
+  ///   - sampler: says which examples make a batch.
+  ///   - purpose: what the run is; only one of the same purpose takes it up.
+  ///   - url: the file that will be written.
   public static func save(
-    _ trainer: Trainer, of model: some Module, sampler: some BatchSampler, purpose: String, notes: String? = nil,
-    to url: URL
+    _ trainer: Trainer, of model: some Module, sampler: some BatchSampler, purpose: String, to url: URL
   ) throws {
-    var tensors = [try StoredTensor(name: "losses", Tensor(trainer.losses))]
-    for item in trainer.optimizer.parameters {
-      tensors.append(try StoredTensor(name: "parameter.\(item.name)", item.parameter.original))
+    var tensors = try trainer.optimizer.parameters.map {
+      try StoredTensor(name: "parameter.\($0.name)", $0.parameter.original)
     }
     for (name, tensor) in trainer.optimizer.state.sorted(by: { $0.key < $1.key }) {
       tensors.append(try StoredTensor(name: "optimizer.\(name)", tensor))
     }
     let generators = model.randomizedModules.map { ($0.path, $0.module.generator) }
     let record = Record(
-      purpose: purpose, step: trainer.losses.count, sampler: try JSONEncoder().encode(sampler),
+      purpose: purpose, history: trainer.history, sampler: try JSONEncoder().encode(sampler),
       generators: Dictionary(uniqueKeysWithValues: generators))
     let text = String(decoding: try JSONEncoder().encode(record), as: UTF8.self)
-    let metadata = [(metadataKey, text)] + (notes.map { [(notesKey, $0)] } ?? [])
-    try SafetensorsWriter.write(tensors, to: url, metadata: metadata.map { .init($0.0, .string($0.1)) })
+    try SafetensorsWriter.write(tensors, to: url, metadata: [.init(metadataKey, .string(text))])
   }
 
-  /// Puts a saved state back, and returns the notes that were saved with it.
+  /// Puts a saved state back.
   ///
   /// Throws `CheckpointError` where the file is no training state, was made for another purpose, or holds other
   /// parameters; then nothing is changed.
-  @discardableResult
   public static func restore<Sampler: BatchSampler>(
     _ trainer: Trainer, of model: some Module, sampler: inout Sampler, purpose: String, from url: URL
-  ) throws -> String? {
+  ) throws {
     let file = try SafetensorsFile(url)
     guard let text = file.metadata.first(where: { $0.key == metadataKey })?.value.string,
       let record = try? JSONDecoder().decode(Record.self, from: Data(text.utf8)),
@@ -63,28 +63,26 @@ public struct TrainingState {
         .mismatch, file: url.path,
         "was saved by another run (\(record.purpose)); this one is (\(purpose)). Resume with the same options")
     }
-    func tensor(_ name: String, like shape: [Int]?) throws -> Tensor {
-      guard let stored = file[name], shape == nil || stored.shape == shape! else {
+    let parameters = trainer.optimizer.parameters
+    let values = try parameters.map { item in
+      let found = file["parameter.\(item.name)"]
+      guard let found, found.shape == item.parameter.shape else {
         throw CheckpointError(
           .mismatch, file: url.path,
-          "'\(name)' has shape \(file[name]?.shape.description ?? "none"), expected \(shape?.description ?? "any")")
+          "'\(item.name)' has shape \(found?.shape.description ?? "none"), expected \(item.parameter.shape)")
       }
-      return try stored.tensor()
+      return try found.tensor()
     }
-    let parameters = trainer.optimizer.parameters
-    let values = try parameters.map { try tensor("parameter.\($0.name)", like: $0.parameter.shape) }
-    let losses = try tensor("losses", like: [record.step])
     var state: [String: Tensor] = [:]
     for stored in file.tensors where stored.name.hasPrefix("optimizer.") {
       state[String(stored.name.dropFirst("optimizer.".count))] = try stored.tensor()
     }
-    try trainer.optimizer.restore(state: state, step: record.step)
+    try trainer.optimizer.restore(state: state, step: record.history.steps.count)
     for (item, value) in zip(parameters, values) { try item.parameter.assignOriginal(value) }
     for (path, module) in model.randomizedModules {
       if let generator = record.generators[path] { module.generator = generator }
     }
-    trainer.restore(losses: losses.scalars)
+    trainer.history = record.history
     sampler = restoredSampler
-    return file.metadata.first { $0.key == notesKey }?.value.string
   }
 }

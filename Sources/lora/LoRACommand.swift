@@ -5,12 +5,13 @@ import LoRAKit
 /// `lora`: the command line. Parses, calls the library, prints.
 @main
 struct LoRACommand: AsyncParsableCommand {
+  static let version = "0.1.0"
   static let configuration = CommandConfiguration(
     commandName: "lora",
     abstract: "Low-rank adaptation: understand it, train it, ship it.",
-    version: "0.1.0",
+    version: version,
     subcommands: [
-      DigitsCommand.self, SVDCommand.self, TrainCommand.self, EvaluateCommand.self, ClassifyCommand.self,
+      DigitsCommand.self, PageCommand.self, SVDCommand.self, TrainCommand.self, EvaluateCommand.self, ClassifyCommand.self,
       EmbedCommand.self,
       GenerateCommand.self, LogitsCommand.self, InspectCommand.self, CheckCommand.self, MergeCommand.self,
       UnmergeCommand.self, ExtractCommand.self, ResizeCommand.self, CombineCommand.self, ConvertCommand.self,
@@ -18,7 +19,9 @@ struct LoRACommand: AsyncParsableCommand {
     ])
 
   static func main() async {
+    _ = programStart
     do {
+      try checkNames(CommandLine.arguments.dropFirst())
       var command = try parseAsRoot()
       if var command = command as? any AsyncParsableCommand {
         try await command.run()
@@ -31,7 +34,10 @@ struct LoRACommand: AsyncParsableCommand {
       if code.isSuccess {
         print(fullMessage(for: error))
       } else {
-        StandardError.write(shown(fullMessage(for: error)) + "\n")
+        let message = fullMessage(for: error).visible
+        let style = Terminal.style(STDERR_FILENO)
+        StandardError.write(
+          (message.hasPrefix("Error:") ? style.painted("Error:", .red) + message.dropFirst(6) : message) + "\n")
         Foundation.exit(code.rawValue)
       }
     }
@@ -39,5 +45,33 @@ struct LoRACommand: AsyncParsableCommand {
       StandardError.write("Error: standard output can't be written to: not all results arrived\n")
       Foundation.exit(1)
     }
+  }
+  /// - Throws: where a subcommand's name is none, with the one that was probably meant.
+  private static func checkNames(_ arguments: ArraySlice<String>) throws {
+    var command: any ParsableCommand.Type = LoRACommand.self
+    for argument in arguments where argument != "help" {
+      let names = command.configuration.subcommands.compactMap { $0.configuration.commandName }
+      guard !names.isEmpty, !argument.hasPrefix("-") else { return }
+      guard let index = names.firstIndex(of: argument) else {
+        let nearest = names.min { editDistance($0, argument) < editDistance($1, argument) }!
+        let meant = names.first { $0.hasPrefix(argument) } ?? (editDistance(nearest, argument) <= 2 ? nearest : nil)
+        throw ValidationError(
+          "There is no command '\(argument)'." + (meant.map { " Did you mean '\($0)'?" } ?? ""))
+      }
+      command = command.configuration.subcommands[index]
+    }
+  }
+
+  /// The fewest insertions, deletions and replacements between two texts (Wagner and Fischer, 1974).
+  private static func editDistance(_ a: String, _ b: String) -> Int {
+    var row = Array(0...b.count)
+    for (i, x) in a.enumerated() {
+      var diagonal = row[0]
+      row[0] = i + 1
+      for (j, y) in b.enumerated() {
+        (diagonal, row[j + 1]) = (row[j + 1], min(row[j + 1] + 1, row[j] + 1, diagonal + (x == y ? 0 : 1)))
+      }
+    }
+    return row[b.count]
   }
 }

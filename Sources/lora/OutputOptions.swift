@@ -10,47 +10,88 @@ import LoRAKit
   import Darwin
 #endif
 
-/// What every command that computes takes: where its numbers go, how loud it is, how many threads it uses.
+/// What every command that computes takes: where its report goes and in what form, how loud it is, how many threads it
+/// uses.
 struct OutputOptions: ParsableArguments {
   @Option(
     name: .customLong("json"),
-    help: ArgumentHelp("Write the results as JSON; \"-\": to standard output.", valueName: "path"))
+    help: ArgumentHelp("Write the results as JSON; \"-\": to standard output, in place of text.", valueName: "path"),
+    completion: .file(extensions: ["json"]))
   var jsonPath: String?
+
+  @Option(
+    name: .customLong("report"),
+    help: ArgumentHelp(
+      "Write a report with tables and charts, one HTML file; \"-\": to standard output, in place of text.",
+      valueName: "path"),
+    completion: .file(extensions: ["html"]))
+  var reportPath: String?
 
   @Flag(help: "Print results and errors only: no progress, no comments.")
   var quiet = false
 
-  @Option(help: "Threads to compute with. Default: all processors.")
+  @Option(help: "Colours: auto has them on terminals, unless NO_COLOR is set.")
+  var color = ColorChoice.auto
+
+  @Option(help: "Threads to compute with. (default: all processors)")
   var threads: Int?
 
   func validate() throws {
     if let threads, !(1...1024).contains(threads) {
       throw ValidationError("--threads \(threads): a number from 1 to 1024 is needed.")
     }
+    if jsonPath == "-", reportPath == "-" {
+      throw ValidationError("--json - and --report -: standard output takes one of the two; name a file for the other.")
+    }
   }
 
   /// Sets the number of threads and makes sure that the outputs can be written, before any work is done.
   func prepare(alsoWriting others: String?...) throws {
     if let threads { Threads.count = threads }
-    for path in others + (jsonPath == "-" ? [] : [jsonPath]) { try path.map(checkWritable) }
-    if jsonPath == "-" { StandardOutput.reserveForJSON() }
+    for path in others + [jsonPath, reportPath] where path != "-" { try path.map(checkWritable) }
+    if jsonPath == "-" || reportPath == "-" { StandardOutput.reserve() }
   }
 
-  /// Writes JSON with sorted keys where `--json` asks for it.
-  func write(json value: some Encodable) throws {
-    guard let jsonPath else { return }
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    let text = String(decoding: try encoder.encode(value), as: UTF8.self) + "\n"
-    if jsonPath == "-" {
-      guard StandardOutput.write(json: text) else {
-        throw OutputPathError(description: "standard output can't be written to")
-      }
-    } else {
-      try OutputFile.write(text, to: URL(fileURLWithPath: jsonPath))
-    }
+  /// Every view of a report that is asked for: text on standard output, JSON, a page.
+  ///
+  /// - Parameter printsText: false where the results have been printed as they came.
+  func show(_ report: Report, printsText: Bool = true) throws {
+    if printsText { Swift.print(report.text(Terminal.style())) }
+    if let jsonPath { try write(report.json.sorted.pretty + "\n", to: jsonPath) }
+    guard let reportPath else { return }
+    var page = report
+    page.settings = [.init("command", .text(Self.commandLine))] + page.settings
+    page.settings += [
+      .init(
+        "date",
+        .text(
+          Date().formatted(
+            .iso8601.year().month().day().dateTimeSeparator(.space).time(includingFractionalSeconds: false)))),
+      .init("time taken", .seconds(-programStart.timeIntervalSinceNow)), .init("lora", .text(LoRACommand.version)),
+    ]
+    try write(page.html, to: reportPath)
+    if reportPath != "-" { comment("The report: \(reportPath)", isQuiet: quiet) }
+  }
+
+  private func write(_ text: String, to path: String) throws {
+    guard path == "-" else { return try OutputFile.write(text, to: URL(fileURLWithPath: path)) }
+    guard StandardOutput.write(text) else { throw OutputPathError(description: "standard output can't be written to") }
+  }
+
+  /// As it can be typed again.
+  private static var commandLine: String {
+    (["lora"] + CommandLine.arguments.dropFirst()).map(shellQuoted).joined(separator: " ")
   }
 }
+
+/// An argument as a shell reads it.
+func shellQuoted(_ argument: String) -> String {
+  argument.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber) || "-_./:=,+@%".contains($0) } && !argument.isEmpty
+    ? argument : "'" + argument.replacing("'", with: "'\\''") + "'"
+}
+
+/// When the program began.
+let programStart = Date()
 
 /// Why an output path will not do.
 struct OutputPathError: Error, CustomStringConvertible {
@@ -94,14 +135,4 @@ func checkFolderWritable(_ path: String) throws {
   }
   guard isDirectory.boolValue else { throw OutputPathError(description: "\(path): is a file; name a folder to write") }
   try checkWritable(url.appendingPathComponent("config.json").path)
-}
-
-/// 27496 → "27 kB"
-func fileSize(_ bytes: Int) -> String {
-  switch bytes {
-  case ..<1000: "\(bytes) bytes"
-  case ..<1_000_000: "\(fixed(Double(bytes) / 1e3, 0)) kB"
-  case ..<1_000_000_000: "\(fixed(Double(bytes) / 1e6, 0)) MB"
-  default: "\(fixed(Double(bytes) / 1e9, 1)) GB"
-  }
 }

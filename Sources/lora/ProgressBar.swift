@@ -56,7 +56,10 @@ final class ProgressBar {
   }
 
   private func draw(_ note: String, at now: Date) {
-    let text = line.text(done: done, seconds: now.timeIntervalSince(start), note: shown(note), unit: unit)
+    // One cell less than there are: a terminal breaks the line after the last.
+    let width = Terminal.width(STDERR_FILENO).map { $0 - 1 } ?? .max
+    let text = line.text(
+      done: done, seconds: now.timeIntervalSince(start), note: note.visible, unit: unit, width: width)
     // \u{1B}[K clears what a longer line before has left.
     write(isTerminal ? "\r\(text)\u{1B}[K" : text + "\n")
   }
@@ -66,5 +69,5 @@ final class ProgressBar {
 
 /// Comments on standard error, unless quiet.
 func comment(_ text: String, isQuiet: Bool) {
-  if !isQuiet { StandardError.write(shown(text) + "\n") }
+  if !isQuiet { StandardError.write(text.visible + "\n") }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import LoRAAdapters
 import LoRACharts
 import LoRATensors
 import Testing
@@ -80,11 +81,13 @@ struct ChartTests {
         .init(
           hostile,
           [
-            .prose(hostile), .highlights([.init(hostile, hostile)]), .row(charts, caption: hostile),
-            .figure(Table(title: hostile, columns: [.text(hostile)], rows: [[hostile]]), caption: hostile),
+            .prose(hostile), .highlights([.init(hostile, .text(hostile))]), .row(charts, caption: hostile),
+            .fields([.init(hostile, .text(hostile))]),
+            .table(Table(title: hostile, columns: [.text(hostile)], rows: [[.text(hostile)]]), caption: hostile),
             .figure(ImageGrid(title: hostile, tiles: [.init(picture, captions: [.init(hostile, .bad)])])),
           ])
-      ], footer: hostile)
+      ], findings: [Finding(.error, hostile, [hostile])], conclusion: .init(hostile, .bad),
+      settings: [.init(hostile, .text(hostile))])
     let markup = ParsedMarkup(report.html)
     #expect(markup.isWellFormed)
     #expect(markup.all("b").isEmpty)
@@ -105,7 +108,7 @@ struct ChartTests {
     let chart = LineChart(title: "Loss", series: [.init("LoRA", [3.0, 1.0])])
     let markup = ParsedMarkup(chart.svg)
     #expect(markup.all("svg")[0]["role"] == "img")
-    #expect(markup.all("svg")[0]["aria-label"] == "Loss")
+    #expect(markup.all("svg")[0]["aria-label"] == "Loss. Lines. LoRA: 2 values from 3 to 1, between 1 and 3.")
     #expect(markup.all("title").count == 1)
     #expect(markup.text.contains("LoRA: 2 values from 3 to 1, between 1 and 3"))
     #expect(chart.svg.contains("prefers-color-scheme:dark"))

@@ -1,6 +1,7 @@
 import Foundation
 import LoRACharts
 import LoRATensors
+import TestSupport
 import Testing
 
 @Suite struct PictureReadingTests {
@@ -60,14 +61,51 @@ import Testing
     #expect(Picture(matrices: [Tensor(shape: [1, 2], scalars: [-3, 2])]).pixels == [0, 255])
   }
 
-  @Test("The sample is the same whenever it is drawn, and nearly of low rank")
+  @Test("The sample is nearly of low rank, as photographs are")
   func sample() throws {
-    let picture = Picture.sample(width: 128, height: 96)
-    #expect(picture == .sample(width: 128, height: 96))
+    let picture = try Picture.sample()
+    #expect((picture.width, picture.height, picture.channels) == (512, 384, 3))
     for matrix in picture.matrices {
       let spectrum = try matrix.spectrum()
       #expect(spectrum.relativeError(atRank: 20) < 0.05)
       #expect(spectrum.relativeError(atRank: 5) > 0.03)
     }
+  }
+
+  /// 5 × 3 pixels with red falling from left to right, blue rising downwards; made by Fixtures/pictures/make.py.
+  @Test(
+    "JPEG and WebP are read, in colour and grey, the transparent on white",
+    arguments: [
+      ("colour.jpg", 3, 2), ("grey.jpg", 1, 4), ("lossless.webp", 3, 0), ("lossy.webp", 3, 2),
+      ("transparent.webp", 3, 0),
+    ])
+  func compressed(_ name: String, _ channels: Int, _ tolerance: Int) throws {
+    let folder = fixtures.appendingPathComponent("pictures")
+    let picture = try Picture(contentsOf: Data(contentsOf: folder.appendingPathComponent(name)))
+    let expected = try Picture(
+      contentsOf: Data(contentsOf: folder.appendingPathComponent(name + ".png")))
+    #expect((picture.width, picture.height, picture.channels) == (5, 3, channels))
+    #expect(expected.channels == channels)
+    #expect(zip(picture.pixels, expected.pixels).allSatisfy { abs(Int($0) - Int($1)) <= tolerance })
+  }
+
+  @Test(
+    "Every prefix of a JPEG and of a WebP is an error, never a crash",
+    arguments: ["colour.jpg", "lossless.webp", "lossy.webp"])
+  func cutOff(_ name: String) throws {
+    let data = try Data(contentsOf: fixtures.appendingPathComponent("pictures/\(name)"))
+    for length in 0..<data.count - 2 {  // a JPEG ends with a marker, a WebP may with padding
+      #expect(throws: PictureError.self, "\(length)") { try Picture(contentsOf: data.prefix(length)) }
+    }
+  }
+
+  @Test(
+    "A few bytes that claim millions of pixels are refused before memory is taken",
+    arguments: ["bomb.jpg", "bomb.webp", "bomb.png"])
+  func bombs(_ name: String) throws {
+    let data = try Data(contentsOf: fixtures.appendingPathComponent("pictures/\(name)"))
+    #expect(data.count < 2000)
+    let error = #expect(throws: PictureError.self) { try Picture(contentsOf: data) }
+    #expect(error?.description.contains("claims") == true)
   }
 }

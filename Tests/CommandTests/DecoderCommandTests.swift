@@ -176,7 +176,7 @@ struct DecoderCommandTests {
     let written = place.folder.file("whole/model")
     #expect(
       try FileManager.default.contentsOfDirectory(atPath: written.path).sorted() == [
-        "config.json", "generation_config.json", "metrics.jsonl", "model.safetensors", "tokenizer.json",
+        "README.md", "config.json", "generation_config.json", "metrics.jsonl", "model.safetensors", "tokenizer.json",
         "tokenizer_config.json",
       ])
     let tokenizer = try FileManager.default.attributesOfItem(atPath: place.path("whole/model/tokenizer.json"))

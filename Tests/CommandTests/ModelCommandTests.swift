@@ -72,8 +72,16 @@ struct ModelCommandTests {
     #expect(
       files
         == (method == "full"
-          ? ["config.json", "metrics.jsonl", "model.safetensors", "tokenizer.json"]
-          : ["adapter_config.json", "adapter_model.safetensors", "labels.json", "metrics.jsonl"]))
+          ? ["README.md", "config.json", "metrics.jsonl", "model.safetensors", "tokenizer.json"]
+          : ["README.md", "adapter_config.json", "adapter_model.safetensors", "labels.json", "metrics.jsonl"]))
+    let card = try String(contentsOfFile: place.path("out/README.md"), encoding: .utf8)
+    for text in [
+      "base_model: \"\(place.encoder)\"", "pipeline_tag: text-classification", "| accuracy | ", "| seed | 0 |",
+      "lora classify --model",
+    ] {
+      #expect(card.contains(text), "\(text)")
+    }
+    #expect(card.contains("PeftModel.from_pretrained(model, \"out\")") == (method != "full"))
     let metrics = try String(contentsOfFile: place.path("out/metrics.jsonl"), encoding: .utf8).split(separator: "\n")
     #expect(metrics.count == 80 + 20)
     #expect(try String(contentsOfFile: place.path("report.html"), encoding: .utf8).contains("<svg"))
@@ -117,7 +125,7 @@ struct ModelCommandTests {
     let written = try succeed(
       ["generate", "--prompt", "the quick", "--tokens", "20", "--compare", "--json", place.path("g.json")] + use)
     #expect(written.output.contains("--- base ---") && written.output.contains("--- out ---"))
-    let texts = try #require(try json(place.path("g.json")) as? [[String: Any]])
+    let texts = try #require(try object(place.path("g.json"))["texts"] as? [[String: Any]])
     #expect(texts.count == 2 && (texts[1]["text"] as? String)?.contains("fox") == true)
     _ = try succeed(["logits", place.decoder, "--ids", "1,5,7", "--json", place.path("l.json")])
     #expect((try object(place.path("l.json"))["logits"] as? [Double])?.count == 464)
@@ -166,13 +174,13 @@ struct ModelCommandTests {
   @Test(
     "wrong usage is exit code 64 and says what is needed",
     arguments: [
-      (["train", "classify"], "--model"), (["logits", "m"], "--ids or --text"), (["logits", "m", "--ids", "1,x"], "x"),
+      (["train", "classify"], "--model"), (["logits", "m"], "--ids or --text"),
+      (["logits", "--ids", "1"], "--model FOLDER"), (["logits", "m", "--ids", "1,x"], "x"),
       (["generate", "--model", "m", "--top-p", "2"], "above 0 and up to 1"),
       (["generate", "--model", "m", "--temperature=-1"], "at least 0"),
       (["classify", "--model", "m", "--top", "0", "a"], "at least 1"),
       (["train", "classify", "--model", "m", "--data", "d", "-o", "o", "--rank", "0"], "at least 1"),
       (["train", "classify", "--model", "m", "--data", "d", "-o", "o", "--full", "--method", "dora"], "--full"),
-      (["train", "classify", "--model", "m", "--data", "d", "-o", "o", "--report", "r.html"], "--eval"),
       (["train", "lm", "--model", "m", "--data", "d", "-o", "o", "--length", "1"], "at least 2"),
     ])
   func usage(_ arguments: [String], _ expected: String) throws {

@@ -19,6 +19,7 @@ struct ReadmeTests {
       let batch = digits.train.batch(start..<start + 10)
       try trainer.step { model(batch.inputs).crossEntropy(batch.labels) }
     }
+    print("\(model.trainableCount) numbers, loss \(trainer.losses[0]) → \(trainer.losses[99])")
     try model.enableAdapters([])  // the base again, bit for bit
     try model.foldAdapter()  // or W + (α/r) B A for good
     // README ends

@@ -21,7 +21,7 @@ struct MNISTTests {
     let scratch = try ScratchFolder()
     let error = #expect(throws: DatasetError.self) { try MNIST.sampleDirectory(candidates: [scratch.url]) }
     #expect(error?.kind == .missing)
-    #expect(error?.description.contains("swift-lora_Datasets") == true)
+    #expect(error?.description.contains("swift-lora_LoRADatasets") == true)
   }
 
   @Test(

@@ -53,10 +53,18 @@ struct ProductKernelTests {
       let before = beta == 0 ? [Float](repeating: .nan, count: m * ldc + 1) : source.values(m * ldc + 1)
       let result = withEveryThreadCount {
         var c = before
-        if narrow {
-          ck_gemm_bf16(transposeA, transposeB, m, n, k, alpha, a, lda, halves, ldb, beta, &c, ldc)
-        } else {
-          ck_gemm(transposeA, transposeB, m, n, k, alpha, a, lda, b, ldb, beta, &c, ldc)
+        a.withUnsafeBytes { a in
+          func multiply(_ b: UnsafeRawBufferPointer) {
+            c.withUnsafeMutableBufferPointer { c in
+              var product = ck_product(
+                m: m, n: n, k: k, alpha: alpha, beta: beta,
+                a: ck_factor(elements: a.baseAddress, stride: lda, transposed: transposeA, bfloat16: false),
+                b: ck_factor(elements: b.baseAddress, stride: ldb, transposed: transposeB, bfloat16: narrow),
+                c: c.baseAddress, ldc: ldc)
+              ck_multiply(&product)
+            }
+          }
+          if narrow { halves.withUnsafeBytes(multiply) } else { b.withUnsafeBytes(multiply) }
         }
         return c
       }
@@ -92,7 +100,18 @@ struct ProductKernelTests {
       let strideB = repeatsB ? 0 : n * k
       let result = withEveryThreadCount {
         var c = [Float](repeating: .nan, count: count * m * n)
-        ck_gemm_batched(count, false, true, m, n, k, 1, a, k, m * k, b, k, strideB, 0, &c, n, m * n)
+        a.withUnsafeBytes { a in
+          b.withUnsafeBytes { b in
+            c.withUnsafeMutableBufferPointer { c in
+              var first = ck_product(
+                m: m, n: n, k: k, alpha: 1, beta: 0,
+                a: ck_factor(elements: a.baseAddress, stride: k, transposed: false, bfloat16: false),
+                b: ck_factor(elements: b.baseAddress, stride: k, transposed: true, bfloat16: false), c: c.baseAddress,
+                ldc: n)
+              ck_multiply_batch(&first, count, m * k, strideB, m * n)
+            }
+          }
+        }
         return c
       }
       var worst = 0.0

@@ -150,12 +150,4 @@ struct SamplingTests {
     let changes = after.changes(since: before)
     #expect(changes.mended == [1, 3] && changes.broken == [0])
   }
-
-  @Test("a progress line says how far, how fast and how long still")
-  func progress() {
-    let line = ProgressLine(label: "base", total: 200)
-    let text = line.text(done: 50, seconds: 5, note: "loss 0.5", width: 8)
-    #expect(text == "base [██░░░░░░] 50/200  10.0/s  loss 0.5  0:15 left")
-    #expect(ProgressLine.format(seconds: 3671) == "1:01:11")
-  }
 }

@@ -39,7 +39,18 @@ struct Product {
     var theirs = ours
     let (strideA, strideB) = (transposeA ? m : k, transposeB ? k : n)
     table.show("\(name) \(m)×\(n), k = \(k)", work: 2e-9 * Double(m) * Double(n) * Double(k)) {
-      ck_gemm(transposeA, transposeB, m, n, k, 1, a, strideA, b, strideB, 0, &ours, n)
+      a.withUnsafeBytes { a in
+        b.withUnsafeBytes { b in
+          ours.withUnsafeMutableBufferPointer { ours in
+            var product = ck_product(
+              m: m, n: n, k: k, alpha: 1, beta: 0,
+              a: ck_factor(elements: a.baseAddress, stride: strideA, transposed: transposeA, bfloat16: false),
+              b: ck_factor(elements: b.baseAddress, stride: strideB, transposed: transposeB, bfloat16: false),
+              c: ours.baseAddress, ldc: n)
+            ck_multiply(&product)
+          }
+        }
+      }
     } _: {
       cblas_sgemm(
         CblasRowMajor, transposeA ? CblasTrans : CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans, blasint(m),

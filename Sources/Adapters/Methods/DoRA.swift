@@ -14,14 +14,15 @@ public final class DoRA: StorableAdapter {
   public let magnitude: Parameter
   public var isEnabled = true
   private let layout: Parameter.Layout
-  /// ‖W‖² by output, for the weight that it was computed of.
-  private var squares: (weight: Tensor, squares: Tensor)?
+  /// ‖W‖² by output, for the weight that the adapter was made for: never changed, since many tasks may read it.
+  private let squares: (weight: Tensor, squares: Tensor)
 
   public var name: String { lora.name }
   public var description: String { described("DoRA") + ", rank \(lora.rank), scale \(lora.scale)" }
 
   /// - Parameters:
   ///   - lora: the direction's adapter.
+  ///   - weight: the weight that it is for.
   ///   - magnitude: m; by default the norms of `weight`.
   public init(_ lora: LoRA, for weight: Parameter, magnitude: Tensor? = nil) {
     expect(weight.shape.count == 2, "DoRA: a matrix is needed, found a parameter of shape \(weight.shape)")
@@ -30,12 +31,14 @@ public final class DoRA: StorableAdapter {
       "DoRA: magnitudes \(magnitude?.shape ?? []) for a weight with \(weight.outputs) outputs")
     self.lora = lora
     self.layout = weight.layout
-    self.magnitude = Parameter(
-      magnitude ?? DoRA.squares(of: weight.value.detached, weight.layout).squareRoot())
+    let value = weight.value.detached
+    squares = (value, DoRA.squares(of: value, weight.layout))
+    self.magnitude = Parameter(magnitude ?? squares.squares.squareRoot())
   }
 
-  private init(_ lora: LoRA, _ magnitude: Parameter, _ layout: Parameter.Layout) {
-    (self.lora, self.magnitude, self.layout) = (lora, magnitude, layout)
+  private init(_ other: DoRA) {
+    (lora, magnitude) = (other.lora.copy(), other.magnitude.copy())
+    (layout, squares, isEnabled) = (other.layout, other.squares, other.isEnabled)
   }
 
   public func value(of original: Tensor) -> Tensor {
@@ -48,17 +51,17 @@ public final class DoRA: StorableAdapter {
 
   /// ‖W + s B A‖ by output.
   private func norms(of weight: Tensor) -> Tensor {
-    if squares?.weight.isShared(with: weight) != true { squares = (weight, DoRA.squares(of: weight, layout)) }
+    let squares = self.squares.weight.isShared(with: weight) ? self.squares.squares : DoRA.squares(of: weight, layout)
     let (a, b, scale) = (lora.a.value.detached, lora.b.value.detached, lora.scale)
     let crossed = weight.matmul(a, transposeSelf: layout == .inputsByOutputs, transposeOther: true)  // [outputs, rank]
     let inner = b.matmul(a.matmul(a, transposeOther: true))  // [outputs, rank]
     let change = (b * crossed).sum(axis: 1) * (2 * scale) + (b * inner).sum(axis: 1) * (scale * scale)
-    return (squares!.squares + change).squareRoot()
+    return (squares + change).squareRoot()
   }
 
   private static func squares(of weight: Tensor, _ layout: Parameter.Layout) -> Tensor {
     weight.squared().sum(axis: layout == .outputsByInputs ? 1 : 0)
   }
 
-  public func copy() -> DoRA { DoRA(lora.copy(), magnitude.copy(), layout) }
+  public func copy() -> DoRA { DoRA(self) }
 }

@@ -75,7 +75,8 @@ public final class LoRA: StorableAdapter, RowParametrization {
   ) {
     expect(
       weight.shape.count >= 2 && rank >= 1 && rank <= min(weight.inputs, weight.outputs),
-      "LoRA: rank \(rank) does not fit a parameter of shape \(weight.shape); it must lie in 1...min(m, n) of a matrix")
+      "LoRA: rank \(rank) does not fit a parameter of shape \(weight.shape); it must lie in "
+        + (weight.shape.count < 2 ? "1...min(m, n) of a matrix" : "1...\(min(weight.inputs, weight.outputs))"))
     self.init(
       a: Parameter(initialization.sample(rank: rank, inputs: weight.inputs, using: &generator)),
       b: Parameter(.zeros([weight.outputs, rank])), alpha: alpha, scaling: scaling, layout: weight.layout,

@@ -10,7 +10,10 @@ public final class Replacement: Adapter {
   public var isEnabled = true
   private let layout: Parameter.Layout
 
-  /// - Parameter value: what is seen; by default what the parameter shows now.
+  /// - Parameters:
+  ///   - original: what is replaced.
+  ///   - value: what is seen; by default what the parameter shows now.
+  ///   - name: the adapter's name.
   public init(of original: Parameter, value: Tensor? = nil, name: String = "default") {
     expect(
       value == nil || value!.shape == original.shape,

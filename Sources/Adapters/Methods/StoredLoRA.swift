@@ -85,7 +85,11 @@ public struct StoredLoRA: AdapterMethod {
   /// Other factors in the place of a method: for the same weights and, where that is a LoRA, with its names, number
   /// formats, scaling and bias.
   ///
-  /// - Parameter kernel: of a convolution, where the method's own shape does not show it.
+  /// - Parameters:
+  ///   - update: the new factors.
+  ///   - method: what they stand in for.
+  ///   - format: how their numbers are stored; by default as the method's.
+  ///   - known: the kernel of a convolution, where the method's own shape does not show it.
   public init(
     _ update: LowRankUpdate, like method: any AdapterMethod, format: NumberFormat? = nil, kernel known: [Int]? = nil
   ) throws {

@@ -39,6 +39,7 @@ public struct SelectionMatcher: Sendable {
   private let layers: [PythonPattern]
 
   /// - Parameters:
+  ///   - selection: what is compiled.
   ///   - linear: the linear layers of the model, for "all-linear"; nil where no model is known, and everything is one.
   ///   - standard: what peft takes where there are no targets; nil where that is unknown, and everything is taken.
   /// - Throws: `PythonPatternError` where a pattern is no valid regular expression.

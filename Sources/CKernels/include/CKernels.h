@@ -36,24 +36,50 @@ void ck_trim_memory(void);
 
 // MARK: Matrix products.
 
-/// C = alpha · op(A) op(B) + beta · C; op(A) is [m, k], op(B) is [k, n], C is [m, n]; row-major with row strides.
+/// A matrix that a product reads, its rows `stride` elements apart.
+typedef struct {
+  const void *elements;  // float32
+  ptrdiff_t stride;
+  bool transposed;  // the product takes its transpose
+  bool bfloat16;    // instead, widened block by block; the right factor alone may be that
+} ck_factor;
+
+/// C = alpha · op(A) op(B) + beta · C; op(A) is [m, k], op(B) is [k, n], C is [m, n] with rows ldc elements apart.
 /// With beta == 0, C is written without being read.
-void ck_gemm(bool transpose_a, bool transpose_b, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, float alpha, const float *a,
-             ptrdiff_t lda, const float *b, ptrdiff_t ldb, float beta, float *c, ptrdiff_t ldc);
-/// The same with B stored as bfloat16, widened block by block.
-void ck_gemm_bf16(bool transpose_a, bool transpose_b, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, float alpha,
-                  const float *a, ptrdiff_t lda, const uint16_t *b, ptrdiff_t ldb, float beta, float *c,
-                  ptrdiff_t ldc);
-/// `count` products of equal shape; consecutive matrices lie stride_a, stride_b, stride_c elements apart (0 repeats).
-void ck_gemm_batched(ptrdiff_t count, bool transpose_a, bool transpose_b, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
-                     float alpha, const float *a, ptrdiff_t lda, ptrdiff_t stride_a, const float *b, ptrdiff_t ldb,
-                     ptrdiff_t stride_b, float beta, float *c, ptrdiff_t ldc, ptrdiff_t stride_c);
+typedef struct {
+  ptrdiff_t m, n, k;
+  float alpha, beta;
+  ck_factor a, b;
+  float *c;
+  ptrdiff_t ldc;
+} ck_product;
+
+void ck_multiply(const ck_product *product);
+/// `count` products of equal shape, of which the first is given; consecutive matrices lie step_a, step_b, step_c
+/// elements apart (0 repeats). Where there are more than one, both factors are float32.
+void ck_multiply_batch(const ck_product *first, ptrdiff_t count, ptrdiff_t step_a, ptrdiff_t step_b, ptrdiff_t step_c);
 
 // MARK: Elementwise.
 
 typedef enum {
-  CK_NEGATE, CK_EXP, CK_LOG, CK_TANH, CK_ERF, CK_SIGMOID, CK_RELU, CK_GELU, CK_GELU_TANH, CK_SILU,
-  CK_SQRT, CK_RSQRT, CK_SQUARE, CK_ABS, CK_RECIPROCAL, CK_SIN, CK_COS, CK_SOFTPLUS
+  CK_NEGATE,
+  CK_EXP,
+  CK_LOG,
+  CK_TANH,
+  CK_ERF,
+  CK_SIGMOID,
+  CK_RELU,
+  CK_GELU,
+  CK_GELU_TANH,
+  CK_SILU,
+  CK_SQRT,
+  CK_RSQRT,
+  CK_SQUARE,
+  CK_ABS,
+  CK_RECIPROCAL,
+  CK_SIN,
+  CK_COS,
+  CK_SOFTPLUS
 } ck_unary_op;
 /// y = f(x); y may be x.
 void ck_unary(ck_unary_op op, const float *x, float *y, size_t count);
@@ -61,9 +87,18 @@ void ck_unary(ck_unary_op op, const float *x, float *y, size_t count);
 void ck_unary_gradient(ck_unary_op op, const float *x, const float *dy, float *dx, size_t count);
 
 typedef enum {
-  CK_ADD, CK_SUBTRACT, CK_MULTIPLY, CK_DIVIDE, CK_MAXIMUM, CK_MINIMUM,
-  CK_POWER, CK_POWER_BASE_SLOPE, CK_POWER_EXPONENT_SLOPE,  // aᵇ and its derivatives by a and by b
-  CK_LESS, CK_LESS_OR_EQUAL, CK_EQUAL                      // 1 where it holds, else 0
+  CK_ADD,
+  CK_SUBTRACT,
+  CK_MULTIPLY,
+  CK_DIVIDE,
+  CK_MAXIMUM,
+  CK_MINIMUM,
+  CK_POWER,
+  CK_POWER_BASE_SLOPE,
+  CK_POWER_EXPONENT_SLOPE,  // aᵇ and its derivatives by a and by b
+  CK_LESS,
+  CK_LESS_OR_EQUAL,
+  CK_EQUAL  // 1 where it holds, else 0
 } ck_binary_op;
 /// out = a op b over a shape of `rank` ≤ 8 axes; strides in elements, 0 where an operand is broadcast. out is dense
 /// and may be a or b where that operand is dense.
@@ -107,7 +142,8 @@ void ck_gather_axis_gradient(const float *dy, const int32_t *index, float *dx, p
 
 // MARK: Convolution and pooling over planes [images, channels, height, width].
 
-/// The positions of a kernel along an axis: ⌊(length + 2 padding − dilation (kernel − 1) − 1) / stride⌋ + 1, at least 0.
+/// The positions of a kernel along an axis: ⌊(length + 2 padding − dilation (kernel − 1) − 1) / stride⌋ + 1, at least
+/// 0.
 ptrdiff_t ck_convolved_length(ptrdiff_t length, ptrdiff_t kernel, ptrdiff_t stride, ptrdiff_t padding,
                               ptrdiff_t dilation);
 
@@ -159,8 +195,8 @@ void ck_rms_norm_gradient(const float *x, const float *weight, const float *rstd
 // MARK: Attention of packed sequences.
 
 /// Sequence i has the queries query_starts[i] ..< query_starts[i + 1] and the keys key_starts[i] ..< key_starts[i + 1];
-/// both arrays hold sequences + 1 places. q and out are [queries, heads, size], k and v [keys, key_heads, size], and each
-/// key head serves heads / key_heads query heads. out = softmax(scale · q kᵀ) v. With `causal` the last query of a
+/// both arrays hold sequences + 1 places. q and out are [queries, heads, size], k and v [keys, key_heads, size], and
+/// each key head serves heads / key_heads query heads. out = softmax(scale · q kᵀ) v. With `causal` the last query of a
 /// sequence sees all of its keys, each query before it one key less. logsumexp [queries, heads] is what the gradient
 /// needs, or NULL.
 void ck_attention(const int32_t *query_starts, const int32_t *key_starts, ptrdiff_t sequences, ptrdiff_t heads,
@@ -168,18 +204,18 @@ void ck_attention(const int32_t *query_starts, const int32_t *key_starts, ptrdif
                   const float *v, float *out, float *logsumexp);
 /// Any of dq, dk, dv may be NULL.
 void ck_attention_gradient(const int32_t *query_starts, const int32_t *key_starts, ptrdiff_t sequences, ptrdiff_t heads,
-                           ptrdiff_t key_heads, ptrdiff_t size, float scale, bool causal, const float *q, const float *k,
-                           const float *v, const float *out, const float *logsumexp, const float *dout, float *dq,
-                           float *dk, float *dv);
+                           ptrdiff_t key_heads, ptrdiff_t size, float scale, bool causal, const float *q,
+                           const float *k, const float *v, const float *out, const float *logsumexp, const float *dout,
+                           float *dq, float *dk, float *dv);
 /// Rotates the pairs (d, d + size/2) of every head by the angle of the token's position; cosines and sines are
 /// [positions, size/2]. `inverse` rotates back, which is the gradient. y may be x.
-void ck_rotary(const float *x, const int32_t *positions, const float *cosines, const float *sines, bool inverse, float *y,
-               ptrdiff_t tokens, ptrdiff_t heads, ptrdiff_t size);
+void ck_rotary(const float *x, const int32_t *positions, const float *cosines, const float *sines, bool inverse,
+               float *y, ptrdiff_t tokens, ptrdiff_t heads, ptrdiff_t size);
 
 // MARK: Optimizers: one pass over weight, gradient and moments.
 
-/// PyTorch's rules. decoupled: AdamW (weight ·= 1 − lr·decay), else decay is added to the gradient. `step` counts from 1.
-/// gradient_scale multiplies the gradient first (clipping).
+/// PyTorch's rules. decoupled: AdamW (weight ·= 1 − lr·decay), else decay is added to the gradient. `step` counts
+/// from 1. gradient_scale multiplies the gradient first (clipping).
 void ck_adam_step(float *weight, const float *gradient, float *m, float *v, size_t count, float learning_rate,
                   float beta1, float beta2, float epsilon, float decay, bool decoupled, int64_t step,
                   float gradient_scale);

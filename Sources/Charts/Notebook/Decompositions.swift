@@ -21,14 +21,13 @@ extension SingularValueDecomposition: CustomPlaygroundDisplayConvertible {
 extension LowRankFactors: CustomPlaygroundDisplayConvertible {
   /// Shapes, numbers and the error.
   public var playgroundDescription: Any {
-    func grouped(_ count: Int) -> String { decimalText(Double(count), decimals: 0) }
-    return Table(
+    Table(
       title: "A \(rows) × \(columns) matrix, approximated by factors of rank \(rank)",
       columns: ["U", "S", "Vᵀ", "numbers in B and A", "in the matrix", "‖A − U S Vᵀ‖ / ‖A‖"],
       rows: [
         [
-          "\(u.shape)", "\([rank])", "\(vTransposed.shape)", grouped(parameterCount), grouped(rows * columns),
-          (error.isEstimate ? "≈ " : "") + shortText(relativeFrobeniusError),
+          .shape(u.shape), .shape([rank]), .shape(vTransposed.shape), .count(parameterCount), .count(rows * columns),
+          "\(error.isEstimate ? "≈ " : "")\(shortText(relativeFrobeniusError))",
         ]
       ]
     ).playgroundDescription

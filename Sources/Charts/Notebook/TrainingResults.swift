@@ -13,9 +13,9 @@ extension Trainer: CustomPlaygroundDisplayConvertible {
 
 extension ClassificationResult: CustomPlaygroundDisplayConvertible {
   public var playgroundDescription: Any {
-    let accuracy = decimalText(100 * accuracy, decimals: 2)
-    return ConfusionMatrix(
-      title: "\(accuracy)% right, \(errors.reduce(0, +)) errors", classes: (0..<classCount).map(String.init),
+    ConfusionMatrix(
+      title: "\(percentText(accuracy)) right, \(errors.reduce(0, +)) errors",
+      classes: (0..<classCount).map(String.init),
       counts: confusion
     ).playgroundDescription
   }

@@ -106,6 +106,11 @@ public enum JSON: Equatable, Sendable {
   }
 }
 
+extension JSON {
+  /// A number of float32 with no more digits than tell it apart; null where it is none.
+  public init(_ number: Float) { self = number.isFinite ? .number(Double("\(number)") ?? Double(number)) : .null }
+}
+
 extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral,
   ExpressibleByFloatLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral, ExpressibleByNilLiteral
 {

@@ -3,8 +3,8 @@
 // It is written beside its final place and takes it in one step: by a rename where the place is free, by an exchange of the
 // two directories where it is not. Whoever looks sees the old directory or the new one, never a mixture.
 
-import LoRACKernels
 import Foundation
+import LoRACKernels
 
 #if canImport(Glibc)
   import Glibc

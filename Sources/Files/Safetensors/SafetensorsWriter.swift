@@ -28,7 +28,9 @@ public final class SafetensorsWriter: @unchecked Sendable {
   public static let pythonMetadata = [JSON.Member("format", "pt")]
 
   /// - Parameters:
+  ///   - url: the file that will be written.
   ///   - expected: the tensors to come, or ones with the same names and shapes no smaller than theirs.
+  ///   - metadata: the header's `__metadata__`.
   ///   - reserves: whether room for all that is expected is reserved on the disk.
   public init(
     to url: URL, expecting expected: [TensorInfo], metadata: [JSON.Member] = pythonMetadata, reserves: Bool = true

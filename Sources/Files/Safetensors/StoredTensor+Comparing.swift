@@ -1,7 +1,7 @@
 // Questions that take all of a tensor's bytes, asked without holding them.
 
-import LoRACKernels
 import Foundation
+import LoRACKernels
 
 extension StoredTensor {
   /// Whether two tensors of the same size are the same bit for bit.

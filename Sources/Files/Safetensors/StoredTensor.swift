@@ -1,7 +1,7 @@
 // A tensor as it is stored: bytes in some number format, in a mapped file or in memory, read as float32 when asked.
 
-import LoRACKernels
 import Foundation
+import LoRACKernels
 import LoRATensors
 
 /// A named tensor whose numbers stay where they are stored until they are read.

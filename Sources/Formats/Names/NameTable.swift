@@ -167,7 +167,9 @@ public struct NameTable: Sendable {
 }
 
 extension NameTable {
-  /// - Parameter configuration: `config.json`.
+  /// - Parameters:
+  ///   - configuration: `config.json`.
+  ///   - names: the tensors' names, which tell what a configuration does not.
   public init(configuration: JSON?, names: some Collection<String>) {
     self.init(
       modelType: configuration?["model_type"]?.string,

@@ -77,12 +77,14 @@ public struct PEFTConfiguration: Equatable, Sendable {
 extension PEFTConfiguration {
   /// Reads `adapter_config.json`.
   ///
-  /// - Throws: ``CheckpointError`` where it is no LoRA configuration or a field has the wrong type.
+  /// - Throws: `CheckpointError` where it is no LoRA configuration or a field has the wrong type.
   public init(contentsOf url: URL) throws {
     self = try PEFTConfiguration(readJSON(url), file: url.path)
   }
 
-  /// - Parameter file: the name for errors.
+  /// - Parameters:
+  ///   - json: the content of `adapter_config.json`.
+  ///   - file: the name for errors.
   public init(_ json: JSON, file: String = "adapter_config.json") throws {
     guard case .object = json else { throw CheckpointError(.malformed, file: file, "is no JSON object") }
     guard let type = json["peft_type"] else {

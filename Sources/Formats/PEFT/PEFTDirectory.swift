@@ -8,7 +8,7 @@ extension StoredAdapter {
   /// Reads a PEFT directory. Files that peft would load only in part are read as far as they can be; what is wrong with
   /// them stands in ``findings``.
   ///
-  /// - Throws: ``CheckpointError`` where there are no weights, or no module can be made of them.
+  /// - Throws: `CheckpointError` where there are no weights, or no module can be made of them.
   public init(peft directory: URL) throws {
     let exists = { (name: String) in
       FileManager.default.fileExists(atPath: directory.appendingPathComponent(name).path)

@@ -5,7 +5,7 @@ import LoRAFiles
 
 /// A configuration whose patterns are compiled.
 ///
-/// Its methods throw a ``CheckpointError`` where a pattern can't be tried in reasonable time.
+/// Its methods throw a `CheckpointError` where a pattern can't be tried in reasonable time.
 public struct PEFTMatcher: Sendable {
   private let selection: SelectionMatcher
   private let configuration: PEFTConfiguration
@@ -14,8 +14,11 @@ public struct PEFTMatcher: Sendable {
   private let alphas: PatternList
 
   /// - Parameters:
-  ///   - linear, standard: as `SelectionMatcher` takes them, where the base is known.
-  /// - Throws: ``CheckpointError`` where a pattern is no valid regular expression.
+  ///   - configuration: what is compiled.
+  ///   - file: the name for errors.
+  ///   - linear: the paths of linear layers, where the base is known.
+  ///   - standard: what peft takes for the model's type.
+  /// - Throws: `CheckpointError` where a pattern is no valid regular expression.
   public init(
     _ configuration: PEFTConfiguration, file: String = "adapter_config.json", linear: Set<String>? = nil,
     standard: Targets? = nil

@@ -16,6 +16,9 @@ public final class PEFTWriter: @unchecked Sendable {
   private var meant: [String: (rank: Int, scale: Double)] = [:]
 
   /// - Parameters:
+  ///   - directory: the folder that will be written.
+  ///   - expected: what may be appended, at most.
+  ///   - metadata: the header's `__metadata__`.
   ///   - reserves: whether room for all that is expected is reserved on the disk.
   public init(
     to directory: URL, expecting expected: [TensorInfo], metadata: [JSON.Member] = SafetensorsWriter.pythonMetadata,
@@ -43,7 +46,7 @@ public final class PEFTWriter: @unchecked Sendable {
 
   /// Writes the configuration, reads the folder again by peft's rules, and gives it its name.
   ///
-  /// - Throws: ``CheckpointError`` where a module's rank or scale would not be what was meant; nothing is left then.
+  /// - Throws: `CheckpointError` where a module's rank or scale would not be what was meant; nothing is left then.
   public func finish(_ configuration: PEFTConfiguration) throws {
     try weights.finish()
     try OutputFile.write(

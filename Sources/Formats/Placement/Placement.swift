@@ -36,8 +36,11 @@ public struct Placement: Sendable {
   /// Whether it does so in Python peft, too.
   public var isCompleteForPEFT: Bool { !findings.contains { $0.severity == .error } }
 
-  /// - Parameter unties: whether changing one of a pair of tied embeddings is meant, so that it is no error.
-  /// - Throws: ``CheckpointError`` where the configuration holds a pattern that is none.
+  /// - Parameters:
+  ///   - adapter: what is laid over the model.
+  ///   - base: the model's weights.
+  ///   - unties: whether changing one of a pair of tied embeddings is meant, so that it is no error.
+  /// - Throws: `CheckpointError` where the configuration holds a pattern that is none.
   public init(_ adapter: StoredAdapter, on base: WeightCatalog, unties: Bool = false) throws {
     self.adapter = adapter
     var findings = adapter.findings
@@ -147,7 +150,7 @@ public struct Placement: Sendable {
 
   /// Insists on a complete placement.
   ///
-  /// - Throws: ``CheckpointError`` that lists what matched and what did not.
+  /// - Throws: `CheckpointError` that lists what matched and what did not.
   public func requireComplete(action: String) throws {
     let errors = findings.errors
     guard !errors.isEmpty else {

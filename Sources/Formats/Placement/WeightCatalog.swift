@@ -30,7 +30,9 @@ public struct WeightCatalog: Sendable {
   private let spellings: [ExactString: String]
   private let images: ImageModelNames?
 
-  /// - Parameter configuration: config.json of a checkpoint that has none of its own.
+  /// - Parameters:
+  ///   - checkpoint: the files.
+  ///   - configuration: config.json of a checkpoint that has none of its own.
   public init(_ checkpoint: Checkpoint, configuration: JSON? = nil) {
     let tensors = checkpoint.tensors
     self.init(
@@ -45,7 +47,9 @@ public struct WeightCatalog: Sendable {
       })
   }
 
-  /// - Parameter configuration: the model's config.json, where it came from a folder.
+  /// - Parameters:
+  ///   - model: the model in memory.
+  ///   - configuration: the model's config.json, where it came from a folder.
   public init(_ model: some Module, configuration: JSON? = nil) {
     let parameters = model.parameters
     let linear = Set(model.adaptableWeights.filter(\.isLinear).map { ObjectIdentifier($0.parameter) })

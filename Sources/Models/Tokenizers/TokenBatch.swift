@@ -27,6 +27,7 @@ public struct TokenBatch: Sendable, Equatable {
   /// Lays the encodings out in rows.
   ///
   /// - Parameters:
+  ///   - encodings: the rows, in order.
   ///   - padding: the id that fills a row up.
   ///   - side: the end that is filled; a decoder that goes on writing wants `.left`.
   ///   - columns: the width, at least the longest row; by default, that of the longest row.

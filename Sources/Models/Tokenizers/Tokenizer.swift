@@ -35,10 +35,11 @@ public struct Tokenizer: Sendable {
   /// The ids of `text`, or of a pair of texts.
   ///
   /// - Parameters:
+  ///   - text: what is read.
   ///   - second: the other text of a pair.
   ///   - addingSpecialTokens: whether the template's special tokens (`[CLS]`, `<s>`, …) are put around it.
-  ///   - maximumLength: the most ids, the special ones included. What is too long loses its end; of a pair, the
-  ///     longer text does.
+  ///   - maximumLength: the most ids, the special ones included. What is too long loses its end; of a pair, the longer
+  ///     text does.
   public func encode(
     _ text: String, and second: String? = nil, addingSpecialTokens: Bool = true, maximumLength: Int? = nil
   ) -> Encoding {
@@ -58,6 +59,7 @@ public struct Tokenizer: Sendable {
   /// They are those of Python `tokenizers` under `enable_truncation(length, stride: overlap)`, with the overflowing ones.
   ///
   /// - Parameters:
+  ///   - texts: what is read.
   ///   - length: the most ids of a window, the special ones included, which every window has.
   ///   - overlap: how many of the text's own ids a window shares with the one before.
   /// - Precondition: `length` leaves room for more than `overlap` ids beside the special ones.
@@ -167,7 +169,9 @@ public struct Tokenizer: Sendable {
 
   /// The text of `ids`. Ids that no token has are left out.
   ///
-  /// - Parameter skippingSpecialTokens: whether special tokens (`</s>`, `[PAD]`, …) are left out.
+  /// - Parameters:
+  ///   - ids: the tokens.
+  ///   - skippingSpecialTokens: whether special tokens (`</s>`, `[PAD]`, …) are left out.
   public func decode(_ ids: some Sequence<Int32>, skippingSpecialTokens: Bool = true) -> String {
     decoder.text(
       of: ids.compactMap { id in

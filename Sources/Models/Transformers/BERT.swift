@@ -82,13 +82,15 @@ public final class BERT: Module {
     expect(
       tokens.longest <= configuration.positions,
       "BERT: a text of \(tokens.longest) tokens, but there are \(configuration.positions) positions")
-    var states = [embeddings(tokens)]
-    for layer in encoder.layer {
-      states.append(
-        recomputes
-          ? layer.recomputing(states.last!) { layer($0, tokens.packing) } : layer(states.last!, tokens.packing))
+    return LinkChoice.overSequences(tokens.packing) {
+      var states = [embeddings(tokens)]
+      for layer in encoder.layer {
+        states.append(
+          recomputes
+            ? layer.recomputing(states.last!) { layer($0, tokens.packing) } : layer(states.last!, tokens.packing))
+      }
+      return states
     }
-    return states
   }
 
   /// tanh(W h + b) of each text's first token, [texts, hidden], from the token vectors.
@@ -263,7 +265,10 @@ public final class BERTClassifier: Module {
 
   /// Reads the folder; where it has no classifier, or one for other classes, a new one is drawn.
   ///
-  /// - Parameter labels: the classes; by default those of the folder's classifier.
+  /// - Parameters:
+  ///   - folder: a Hugging Face folder: config.json, weights, tokenizer.json.
+  ///   - labels: the classes; by default those of the folder's classifier.
+  ///   - generator: where random numbers come from.
   /// - Throws: `CheckpointError` where no labels are given and the folder has no classifier.
   public init(contentsOf folder: URL, labels: [String]? = nil, using generator: inout some RandomNumberGenerator) throws
   {

@@ -70,8 +70,12 @@ public final class GPT2: LanguageModel {
   /// What is attached to the embedding acts there alone, as in peft.
   public var outputWeight: Tensor { transformer.wte.weight.stored }
 
+  public func logits(of hidden: Tensor) -> Tensor {
+    transformer.wte.weight.mappingRows(hidden) { $0.linear(outputWeight) }
+  }
+
   public func hiddenStates(_ tokens: TokenRows, cache: KeyValueCache?) -> Tensor {
-    transformer(tokens, cache, recomputes && cache == nil)
+    LinkChoice.overSequences(tokens.packing) { transformer(tokens, cache, recomputes && cache == nil) }
   }
 
   // MARK: Parts, under the names of transformers

@@ -90,8 +90,12 @@ public struct Continuation<Generator: RandomNumberGenerator>: Sequence, Iterator
   public private(set) var ids: [Int]
 
   /// - Parameters:
+  ///   - ids: what it goes on from.
+  ///   - model: the decoder.
   ///   - limit: the most tokens to write; fewer where the model's positions are used up.
+  ///   - options: how each token is drawn.
   ///   - ends: tokens that end the text; they are not given out.
+  ///   - generator: where random numbers come from.
   public init(
     of ids: [Int], by model: some LanguageModel, limit: Int, options: SamplingOptions = SamplingOptions(),
     ends: Set<Int> = [], using generator: Generator

@@ -19,6 +19,8 @@ public protocol LanguageModel: Module {
   var recomputes: Bool { get set }
   /// What a token vector is multiplied by to give logits, [vocabulary, hidden].
   var outputWeight: Tensor { get }
+  /// The logits of token vectors: [rows, hidden] → [rows, vocabulary].
+  func logits(of hidden: Tensor) -> Tensor
 }
 
 extension LanguageModel {
@@ -35,12 +37,16 @@ extension LanguageModel {
   }
 
   /// The logits of the next token after each row, [rows, vocabulary].
-  public func logits(_ tokens: TokenRows) -> Tensor { hiddenStates(tokens, cache: nil).linear(outputWeight) }
+  public func logits(_ tokens: TokenRows) -> Tensor {
+    LinkChoice.overSequences(tokens.packing) { logits(of: hiddenStates(tokens, cache: nil)) }
+  }
+
+  public func logits(of hidden: Tensor) -> Tensor { hidden.linear(outputWeight) }
 
   /// The logits of the next token after the last of `ids`, [vocabulary], which are added to the cache.
   public func nextLogits(_ ids: [Int], cache: KeyValueCache) -> Tensor {
     let hidden = hiddenStates(TokenRows(ids: [ids]), cache: cache)
-    return hidden.rows(at: [ids.count - 1]).linear(outputWeight).reshaped([vocabulary])
+    return logits(of: hidden.rows(at: [ids.count - 1])).reshaped([vocabulary])
   }
 
   /// The mean loss of predicting each token from those before it in its sequence. A target of `ignored` at a token's

@@ -109,8 +109,13 @@ public final class Llama: LanguageModel {
   /// Where it is tied to the embedding, what is attached there acts on the embedding alone, as in peft.
   public var outputWeight: Tensor { outputProjection?.weight.value ?? model.embedTokens.weight.stored }
 
+  /// An adapter of the output layer acts on the logits; its sum with a weight of that size is not formed.
+  public func logits(of hidden: Tensor) -> Tensor {
+    outputProjection?(hidden) ?? model.embedTokens.weight.mappingRows(hidden) { $0.linear(outputWeight) }
+  }
+
   public func hiddenStates(_ tokens: TokenRows, cache: KeyValueCache?) -> Tensor {
-    model(tokens, cache, recomputes && cache == nil)
+    LinkChoice.overSequences(tokens.packing) { model(tokens, cache, recomputes && cache == nil) }
   }
 
   // MARK: Parts, under the names of transformers

@@ -26,25 +26,27 @@ struct DigitsCommand: AsyncParsableCommand {
   @Option(help: "The embedded sample of 5,000 digits, or all of MNIST, downloaded once to your cache folder.")
   var dataset = Dataset.sample
 
-  @Option(help: ArgumentHelp("A folder with MNIST's four IDX files, gzipped or not, instead.", valueName: "folder"))
+  @Option(
+    help: ArgumentHelp("A folder with MNIST's four IDX files, gzipped or not, instead.", valueName: "folder"),
+    completion: .file())
   var data: String?
 
-  @Option(help: "The digit to teach, 0 to 9. Default: the one that the base reads worst.")
+  @Option(help: "The digit to teach, 0 to 9. (default: the one that the base reads worst)")
   var digit: Int?
 
-  @Option(help: "Rank of both LoRA arms. Default: 1.")
+  @Option(help: "Rank of both LoRA arms. (default: 1)")
   var rank: Int?
 
-  @Option(help: "α of both LoRA arms: B A is multiplied by α/rank. Default: 1.")
+  @Option(help: "α of both LoRA arms: B A is multiplied by α/rank. (default: 1)")
   var alpha: Float?
 
-  @Option(help: "Learning rate of every arm (Adam). Default: by arm.")
+  @Option(help: "Learning rate of every arm (Adam). (default: by arm)")
   var learningRate: Float?
 
   @Option(help: "Steps of every arm.")
   var steps = 100
 
-  @Option(help: "Passes over the training images for the base. Default: 1 on MNIST, 4 on the sample.")
+  @Option(help: "Passes over the training images for the base. (default: 1 on MNIST, 4 on the sample)")
   var epochs: Int?
 
   @Option(help: "Images a step.")
@@ -59,19 +61,20 @@ struct DigitsCommand: AsyncParsableCommand {
   @Option(help: "Which arms to train: lora, full, lora-replay, full-replay, separated by commas.")
   var arms = DigitExperiment.Arm.allCases.map(\.rawValue).joined(separator: ",")
 
-  @Option(help: ArgumentHelp("Write a report with charts and pictures, one HTML file.", valueName: "path"))
-  var report: String?
-
   @Option(
     help: ArgumentHelp(
       "Write base.safetensors, config.json and the adapter (a PEFT folder, of lora-replay where it was trained).",
-      valueName: "folder"))
+      valueName: "folder"), completion: .file())
   var save: String?
 
-  @Option(help: ArgumentHelp("Keep the state of the base's training here, every 500 steps.", valueName: "path"))
+  @Option(
+    help: ArgumentHelp("Keep the state of the base's training here, every 500 steps.", valueName: "path"),
+    completion: .file())
   var checkpoint: String?
 
-  @Option(help: ArgumentHelp("Go on from a kept state, with the same options as before.", valueName: "path"))
+  @Option(
+    help: ArgumentHelp("Go on from a kept state, with the same options as before.", valueName: "path"),
+    completion: .file())
   var resume: String?
 
   @OptionGroup var output: OutputOptions
@@ -86,7 +89,7 @@ struct DigitsCommand: AsyncParsableCommand {
         throw ValidationError("--\(name) \(value): a number above 0 is needed.")
       }
     }
-    let hidden = try hiddenSizes()
+    let hidden = try HiddenSizes(self.hidden).sizes
     if let rank, rank < 1 || rank > min(hidden.0, hidden.1, 10) {
       throw ValidationError(
         "--rank \(rank): a number from 1 to \(min(hidden.0, hidden.1, 10)) is needed, the smaller side of the output "
@@ -99,7 +102,7 @@ struct DigitsCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    try output.prepare(alsoWriting: report, checkpoint)
+    try output.prepare(alsoWriting: checkpoint)
     if let save { try checkFolderWritable(save) }
     let (name, digits) = try await loadDigits()
     let experiment = DigitExperiment(train: digits.train, test: digits.test, settings: try settings(for: digits))
@@ -117,30 +120,18 @@ struct DigitsCommand: AsyncParsableCommand {
       comment("Stopped after step \(step)\(kept)", isQuiet: false)
       throw ExitCode(130)
     }
-    let summary = DigitSummary(dataset: name, experiment: experiment, result: result)
-    print(summary.text)
-    try output.write(json: summary.json)
+    var report = try experiment.report(of: result, dataset: name, isIllustrated: output.reportPath != nil)
     if let save, let outcome = result.savable {
       let sizes = try result.save(outcome, to: URL(fileURLWithPath: save))
-      print("\nSaved in \(save): the base, \(fileSize(sizes.base)), and the adapter, \(fileSize(sizes.adapter)).")
+      report.summary +=
+        " Saved in \(save): the base, \(Report.Value.bytes(sizes.base).text), and the adapter, "
+        + "\(Report.Value.bytes(sizes.adapter).text)."
     }
-    if let report {
-      try OutputFile.write(
-        try DigitReport(dataset: name, experiment: experiment, result: result).html, to: URL(fileURLWithPath: report))
-      comment("\nThe report: \(report)", isQuiet: output.quiet)
-    }
+    try output.show(report)
   }
 }
 
 extension DigitsCommand {
-  private func hiddenSizes() throws -> (Int, Int) {
-    let sizes = hidden.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
-    guard sizes.count == 2, sizes.allSatisfy({ (1...100_000).contains($0) }) else {
-      throw ValidationError("--hidden \(hidden): two sizes separated by a comma are needed, as in 1000,2000.")
-    }
-    return (sizes[0], sizes[1])
-  }
-
   private func armList() throws -> [DigitExperiment.Arm] {
     let names = arms.split(separator: ",").map(String.init)
     let found = try names.map { name in
@@ -168,7 +159,9 @@ extension DigitsCommand {
       return (
         "mnist",
         try await MNIST.downloaded(into: MNIST.cacheDirectory) { progress in
-          comment("\(progress.fileName): \(progress.receivedBytes) of \(progress.totalBytes) bytes", isQuiet: isQuiet)
+          comment(
+            "\(progress.fileName): \(grouped(progress.receivedBytes)) of \(grouped(progress.totalBytes)) bytes",
+            isQuiet: isQuiet)
         }
       )
     }
@@ -176,7 +169,7 @@ extension DigitsCommand {
 
   private func settings(for digits: MNIST) throws -> DigitExperiment.Settings {
     var settings = DigitExperiment.Settings(for: digits.train)
-    settings.hidden = try hiddenSizes()
+    settings.hidden = try HiddenSizes(hidden).sizes
     if let epochs { settings.epochs = epochs }
     settings.steps = steps
     settings.batchSize = batchSize
@@ -202,6 +195,19 @@ extension DigitsCommand {
   }
 }
 
+/// `--hidden 1000,2000`
+struct HiddenSizes {
+  let sizes: (Int, Int)
+
+  init(_ text: String) throws {
+    let sizes = text.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
+    guard sizes.count == 2, sizes.allSatisfy({ (1...100_000).contains($0) }) else {
+      throw ValidationError("--hidden \(text): two sizes separated by a comma are needed, as in 1000,2000.")
+    }
+    self.sizes = (sizes[0], sizes[1])
+  }
+}
+
 /// One progress bar per phase of the experiment.
 private final class DigitProgress {
   private let isQuiet: Bool
@@ -217,9 +223,9 @@ private final class DigitProgress {
       // A resumed run starts in the middle.
       if report.step > 1 { bar?.advance(by: report.step - 1) }
     }
-    bar?.advance(note: "loss \(fixed(report.loss, 4))")
+    bar?.advance(note: "loss \(Report.Value.decimal(Double(report.loss), 4).text)")
     if report.step == total {
-      bar?.finish(note: "loss \(fixed(report.loss, 4))")
+      bar?.finish(note: "loss \(Report.Value.decimal(Double(report.loss), 4).text)")
       bar = nil
     }
   }

@@ -16,7 +16,8 @@ struct ClassifyCommand: ParsableCommand {
   @OptionGroup var model: ModelOptions
 
   @Option(
-    help: ArgumentHelp("A PEFT folder with a classifier, as `lora train classify` writes it.", valueName: "folder"))
+    help: ArgumentHelp("A PEFT folder with a classifier, as `lora train classify` writes it.", valueName: "folder"),
+    completion: .file())
   var adapter: String?
 
   @Option(help: "How many classes to show for each text, likeliest first.")
@@ -25,17 +26,6 @@ struct ClassifyCommand: ParsableCommand {
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var input: TextInput
   @OptionGroup var output: OutputOptions
-
-  struct Result: Encodable {
-    struct Row: Encodable {
-      var text: String
-      var label: String
-      var probability: Float
-      var probabilities: [Float]
-    }
-    var labels: [String]
-    var results: [Row]
-  }
 
   func validate() throws {
     if top < 1 { throw ValidationError("--top \(top): a number of at least 1 is needed.") }
@@ -52,18 +42,27 @@ struct ClassifyCommand: ParsableCommand {
     let bar = ProgressBar("classifying", total: texts.count, isQuiet: output.quiet || texts.count < 200)
     let predictions = try classifier.predict(encoded) { bar.advance(by: $0) }
     if texts.count >= 200 { bar.finish() }
-    var rows: [Result.Row] = []
     for (text, prediction) in zip(texts, predictions) {
       let probabilities = prediction.probabilities
       let order = probabilities.indices.sorted { probabilities[$0] > probabilities[$1] }.prefix(top)
       print(
-        order.map { "\(classifier.labels[$0])\t\(probabilities[$0].text())" }.joined(separator: "\t")
+        order.map { "\(classifier.labels[$0])\t\(String(format: "%.4f", probabilities[$0]))" }.joined(separator: "\t")
           + (texts.count > 1 ? "\t\(text)" : ""))
-      rows.append(
-        Result.Row(
-          text: text, label: classifier.labels[prediction.label], probability: probabilities[prediction.label],
-          probabilities: probabilities))
     }
-    try output.write(json: Result(labels: classifier.labels, results: rows))
+    let table = Table(
+      key: "results", of: Array(zip(texts, predictions)),
+      [
+        .init("text", key: "text") { .text($0.0) },
+        .init("class", key: "label") { .text(classifier.labels[$0.1.label]) },
+        .init("probability", key: "probability") { .share(Double($0.1.probabilities[$0.1.label])) },
+        .init(key: "probabilities") { .list($0.1.probabilities.map { .number(Double($0)) }) },
+      ])
+    try output.show(
+      Report(
+        title: "Texts classified by \(model.folder.lastPathComponent)",
+        summary: "\(grouped(texts.count)) texts in \(classifier.labels.count) classes.",
+        sections: [.init("Texts", [.table(table)])],
+        settings: [.init("model", .text(model.model)), .adapter(adapter)],
+        members: [.init("labels", .array(classifier.labels.map(JSON.string)))]), printsText: false)
   }
 }

@@ -17,7 +17,7 @@ struct EmbedCommand: ParsableCommand {
 
   @OptionGroup var model: ModelOptions
 
-  @Option(help: ArgumentHelp("A PEFT folder.", valueName: "folder"))
+  @Option(help: ArgumentHelp("A PEFT folder.", valueName: "folder"), completion: .file())
   var adapter: String?
 
   @Flag(help: "Print the cosines between all texts instead.")
@@ -26,11 +26,6 @@ struct EmbedCommand: ParsableCommand {
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var input: TextInput
   @OptionGroup var output: OutputOptions
-
-  struct Result: Encodable {
-    var texts: [String]
-    var embeddings: [[Float]]
-  }
 
   func run() throws {
     try output.prepare()
@@ -42,13 +37,41 @@ struct EmbedCommand: ParsableCommand {
     let bar = ProgressBar("embedding", total: texts.count, isQuiet: output.quiet || texts.count < 200)
     let vectors = try embedder.embed(encoded) { bar.advance(by: $0) }
     if texts.count >= 200 { bar.finish() }
+    func cosine(_ one: [Float], _ other: [Float]) -> Float { zip(one, other).reduce(0) { $0 + $1.0 * $1.1 } }
     for vector in vectors {
-      let row =
-        cosines
-        ? vectors.map { other in zip(vector, other).reduce(0) { $0 + $1.0 * $1.1 }.text() }
-        : vector.map { "\($0)" }
+      let row = cosines ? vectors.map { String(format: "%.4f", cosine(vector, $0)) } : vector.map { "\($0)" }
       print(cosines ? row.joined(separator: "\t") : "[\(row.joined(separator: ","))]")
     }
-    try output.write(json: Result(texts: texts, embeddings: vectors))
+    // A picture of more can't be read.
+    let shown = vectors.prefix(60)
+    try output.show(
+      Report(
+        title: "Texts embedded by \(model.folder.lastPathComponent)",
+        summary: "\(grouped(texts.count)) texts as vectors of \(grouped(vectors.first?.count ?? 0)) numbers.",
+        sections: [
+          .init(
+            "Cosines",
+            [
+              .figure(
+                Heatmap(
+                  title: "Cosines of texts", rows: shown.count, columns: shown.count,
+                  values: shown.flatMap { one in shown.map { min(1, cosine(one, $0)) } }, limit: 1, rowLabel: "text",
+                  columnLabel: "text", width: 480),
+                caption: "Near 1 for texts of like meaning." + (texts.count > 60 ? " The first 60 texts." : ""))
+            ]),
+          .init(
+            "Texts",
+            [
+              .table(
+                Table(
+                  of: Array(texts.enumerated()), [.init("") { .count($0.offset) }, .init("text") { .text($0.element) }])
+              )
+            ]),
+        ],
+        settings: [.init("model", .text(model.model)), .adapter(adapter)],
+        members: [
+          .init("texts", .array(texts.map(JSON.string))),
+          .init("embeddings", .array(vectors.map { .array($0.map { JSON($0) }) })),
+        ]), printsText: false)
   }
 }

@@ -16,11 +16,12 @@ struct EvaluateCommand: ParsableCommand {
 
   @OptionGroup var model: ModelOptions
 
-  @Option(help: ArgumentHelp("A PEFT folder.", valueName: "folder"))
+  @Option(help: ArgumentHelp("A PEFT folder.", valueName: "folder"), completion: .file())
   var adapter: String?
 
   @Option(
-    help: ArgumentHelp("Labelled texts (tsv, csv, jsonl) for a classifier, any text for a decoder.", valueName: "path"))
+    help: ArgumentHelp("Labelled texts (tsv, csv, jsonl) for a classifier, any text for a decoder.", valueName: "path"),
+    completion: .file())
   var data: String
 
   @OptionGroup var columns: ColumnOptions
@@ -29,48 +30,14 @@ struct EvaluateCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Another adapter of the model, to compare with. Default: the model's own classifier, where it has one.",
-      valueName: "folder"))
+      "Another adapter of the model, to compare with. (default: the model's own classifier, where it has one)",
+      valueName: "folder"), completion: .file())
   var against: String?
-
-  @Option(
-    help: ArgumentHelp(
-      "Write a report on a classifier: its confusions, its errors, what changed. One HTML file.", valueName: "path"))
-  var report: String?
 
   @OptionGroup var output: OutputOptions
 
-  struct ClassifierResult: Encodable {
-    var accuracy: Double
-    var loss: Double
-    var count: Int
-    var confusion: [[Int]]
-    var labels: [String]
-    /// Of the model's own classifier, without the adapter.
-    var baseAccuracy: Double?
-    /// Of the adapter given by `--against`.
-    var againstAccuracy: Double?
-    var mendedErrors: Int?
-    var newErrors: Int?
-
-    enum CodingKeys: String, CodingKey {
-      case accuracy, loss, count, confusion, labels
-      case baseAccuracy = "base_accuracy"
-      case againstAccuracy = "against_accuracy"
-      case mendedErrors = "mended_errors"
-      case newErrors = "new_errors"
-    }
-  }
-
-  struct DecoderResult: Encodable {
-    var loss: Double
-    var perplexity: Double
-    var accuracy: Double
-    var count: Int
-  }
-
   func run() throws {
-    try output.prepare(alsoWriting: report)
+    try output.prepare()
     if try modelKind(of: model.folder) == .encoder { try evaluateClassifier() } else { try evaluateDecoder() }
   }
 
@@ -97,47 +64,48 @@ struct EvaluateCommand: ParsableCommand {
       ClassificationResult(labels: examples.labels, predictions: predictions, classCount: classifier.labels.count)
     }
     let predictions = try classifier.predict(texts) { bar.advance(by: $0) }
-    var before: ClassifierReport.Before?
+    var before: ClassificationReport.Before?
     if let other, let against {
       let answers = try other.predict(texts) { bar.advance(by: $0) }
-      before = ClassifierReport.Before(
-        name: "the adapter \(against)", description: "The same texts, answered with the adapter `\(against)`.",
+      before = ClassificationReport.Before(
+        name: "the adapter \(against)", key: "against_accuracy",
+        description: "The same texts, answered with the adapter `\(against)`.",
         result: result(answers.map { classifier.labels.firstIndex(of: other.labels[$0.label])! }))
     } else if isCompared {
       let answers = try classifier.model.withAdaptersDisabled { try classifier.predict(texts) { bar.advance(by: $0) } }
-      before = ClassifierReport.Before(
-        name: "the base", description: "The same texts, answered by the model's own classifier without the adapter.",
+      before = ClassificationReport.Before(
+        name: "the base", key: "base_accuracy",
+        description: "The same texts, answered by the model's own classifier without the adapter.",
         result: result(answers.map(\.label)))
     }
     bar.finish()
     let found = result(predictions.map(\.label))
     let loss = zip(predictions, examples.labels).reduce(0) { $0 + Double($1.0.loss(of: $1.1)) } / Double(examples.count)
-    let changes = before.map { found.changes(since: $0.result) }
-    if let before {
-      print("\(against == nil ? "base accuracy   " : "against         ")\(before.result.accuracy.text())")
-    }
-    print("accuracy        \(found.accuracy.text())")
-    if let changes { print("errors          \(changes.mended.count) mended, \(changes.broken.count) new") }
-    print("loss            \(loss.text())")
-    print("count           \(examples.count)")
-    try output.write(
-      json: ClassifierResult(
-        accuracy: found.accuracy, loss: loss, count: examples.count, confusion: found.confusion,
-        labels: classifier.labels, baseAccuracy: against == nil ? before?.result.accuracy : nil,
-        againstAccuracy: against == nil ? nil : before?.result.accuracy, mendedErrors: changes?.mended.count,
-        newErrors: changes?.broken.count))
-    if let report {
-      var page = ClassifierReport(title: "Evaluation", labels: classifier.labels)
-      page.before = before
-      page.footer = "Made by lora evaluate, \(grouped(examples.count)) texts from \(data)."
-      try OutputFile.write(page.html(result: found, texts: examples.texts), to: URL(fileURLWithPath: report))
-      comment("The report: \(report)", isQuiet: output.quiet)
-    }
+    let account = ClassificationReport(labels: classifier.labels, result: found, loss: loss, before: before)
+    try output.show(
+      Report(
+        title: "\(subject) on \(data)",
+        summary: "\(grouped(examples.count)) texts in \(classifier.labels.count) classes.",
+        sections: [.init("Result", [.fields(account.fields)])] + account.sections(examples.texts), settings: settings,
+        members: [
+          .init("count", .integer(examples.count)), .init("labels", .array(classifier.labels.map(JSON.string))),
+          .init("confusion", .array(found.confusion.map { .array($0.map(JSON.integer)) })),
+        ]))
+  }
+
+  /// What is measured: "all-MiniLM-L6-v2 with sentiment".
+  private var subject: String {
+    model.folder.lastPathComponent + (adapter.map { " with \(URL(fileURLWithPath: $0).lastPathComponent)" } ?? "")
+  }
+
+  private var settings: [Report.Field] {
+    [.init("model", .text(model.model)), .adapter(adapter), .init("data", .text(data))]
+      + (against.map { [.init("compared with", .text($0))] } ?? [])
   }
 
   private func evaluateDecoder() throws {
-    for (name, value) in [("against", against), ("report", report)] where value != nil {
-      throw InputError("--\(name) is about a classifier, and \(model.model) is a decoder")
+    if against != nil {
+      throw InputError("--against is about a classifier, and \(model.model) is a decoder; leave it out")
     }
     let generator = try TextGenerator(model: model.folder, adapters: adapter.map { [URL(fileURLWithPath: $0)] } ?? [])
     let windows = try TokenWindows(
@@ -151,20 +119,42 @@ struct EvaluateCommand: ParsableCommand {
     guard score.loss.isFinite else {
       throw InputError("\(data): the loss is no number: the model's weights, or the adapter's, are broken")
     }
-    print("loss        \(score.loss.text())   nats a token")
-    print("perplexity  \(exp(score.loss).text(2))")
-    print("accuracy    \(score.accuracy.text())   of next tokens")
-    print("count       \(windows.predictions)   tokens predicted")
-    try output.write(
-      json: DecoderResult(
-        loss: score.loss, perplexity: exp(score.loss), accuracy: score.accuracy, count: windows.predictions))
+    try output.show(
+      Report(
+        title: "\(subject) on \(data)", summary: "\(grouped(windows.predictions)) tokens predicted.",
+        sections: [
+          .init(
+            "Result",
+            [
+              .fields([
+                .init("loss, nats a token", key: "loss", .decimal(score.loss, 4)),
+                .init("perplexity", key: "perplexity", .decimal(exp(score.loss), 2)),
+                .init("accuracy of next tokens", key: "accuracy", .share(score.accuracy)),
+                .init(key: "count", .count(windows.predictions)),
+              ])
+            ])
+        ], settings: settings))
+  }
+}
+
+extension Report.Field {
+  /// An adapter with what it is, for a report's settings.
+  static func adapter(_ path: String?) -> Report.Field {
+    guard let path else { return .init("adapter", "none") }
+    let adapter = try? StoredAdapter(contentsOf: URL(fileURLWithPath: path))
+    let ranks = Set(
+      adapter?.modules.filter { $0.rank > 0 }.map { "rank \($0.rank), scale \(Report.Value.number($0.scale).text)" }
+        ?? [])
+    let method = adapter?.methodNames.joined(separator: " and ") ?? ""
+    return .init("adapter", .text("\(path) (\(([method] + ranks.sorted().prefix(3)).joined(separator: ", ")))"))
   }
 }
 
 /// Which columns of a labelled file hold text and label.
 struct ColumnOptions: ParsableArguments {
   @Option(
-    help: ArgumentHelp("The text's column: a name, or a position counted from 0. Default: found.", valueName: "column"))
+    help: ArgumentHelp("The text's column: a name, or a position counted from 0. (default: found)", valueName: "column")
+  )
   var textColumn: String?
 
   @Option(help: ArgumentHelp("The label's column, likewise.", valueName: "column"))

@@ -18,18 +18,19 @@ struct GenerateCommand: ParsableCommand {
 
   @OptionGroup var model: ModelOptions
 
-  @Option(help: ArgumentHelp("A PEFT folder; may be given several times.", valueName: "folder"))
+  @Option(help: ArgumentHelp("A PEFT folder; may be given several times.", valueName: "folder"), completion: .file())
   var adapter: [String] = []
 
-  @Option(help: "The text to go on with. Default: the token that begins texts.")
+  @Option(help: "The text to go on with. (default: the token that begins texts)")
   var prompt: String?
 
   @Option(
     help: ArgumentHelp(
-      "A file with the text to go on with, less a line end at its end; - for standard input.", valueName: "path"))
+      "A file with the text to go on with, less a line end at its end; - for standard input.", valueName: "path"),
+    completion: .file())
   var promptFile: String?
 
-  @Option(help: "The most tokens to write.")
+  @Option(name: [.long, .customLong("max-tokens")], help: "The most tokens to write.")
   var tokens = 200
 
   @Option(help: "0 takes the likeliest token each time; 1 draws by the model's probabilities.")
@@ -57,13 +58,6 @@ struct GenerateCommand: ParsableCommand {
   var compare = false
 
   @OptionGroup var output: OutputOptions
-
-  struct Result: Encodable {
-    var adapter: String?
-    var text: String
-    var tokens: Int
-    var seconds: Double
-  }
 
   func validate() throws {
     if prompt != nil, promptFile != nil { throw ValidationError("Give --prompt or --prompt-file, not both.") }
@@ -96,15 +90,27 @@ struct GenerateCommand: ParsableCommand {
         text: try generator.text(after: prompt, limit: tokens, options: options, stops: stop, seed: seed))
     }
     let shown = output.quiet ? "" : prompt
-    if compare, let width = terminalWidth(), let columns = TextColumns(count: writers.count, within: width) {
+    if compare, let width = Terminal.width(), let columns = TextColumns(count: writers.count, within: width) {
       try write(&writers, in: columns, from: generator, after: shown)
     } else {
       try write(&writers, from: generator, after: shown)
     }
-    try output.write(
-      json: writers.map {
-        Result(adapter: $0.adapter, text: $0.text.text, tokens: $0.text.tokens, seconds: $0.seconds)
-      })
+    let table = Table(
+      key: "texts", of: writers,
+      [
+        .init("adapter", key: "adapter") { .text($0.adapter) },
+        .init("text", key: "text") { .text($0.text.text) },
+        .init("tokens", key: "tokens") { .count($0.text.tokens) },
+        .init("time", key: "seconds") { .seconds($0.seconds) },
+      ])
+    try output.show(
+      Report(
+        title: "Texts by \(model.folder.lastPathComponent)", summary: prompt.isEmpty ? "" : "After “\(prompt)”.",
+        sections: [.init("Texts", [.table(table)])],
+        settings: [
+          .init("model", .text(model.model)), .init("adapters", .texts(adapter)), .init("seed", .text("\(seed)")),
+        ]),
+      printsText: false)
   }
 
   private func readPrompt() throws -> String {
@@ -137,7 +143,9 @@ struct GenerateCommand: ParsableCommand {
       return text.next()
     }
 
-    var speed: String { "\(text.tokens) tokens, \((Double(text.tokens) / max(seconds, 1e-9)).text(0)) a second" }
+    var speed: String {
+      "\(grouped(text.tokens)) tokens, \(grouped(Int((Double(text.tokens) / max(seconds, 1e-9)).rounded()))) a second"
+    }
   }
 
   /// One after another, as they come.

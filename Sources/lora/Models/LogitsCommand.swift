@@ -9,14 +9,22 @@ struct LogitsCommand: ParsableCommand {
     abstract: "Print a model's logits: of the next token for a decoder, of the classes for a classifier.",
     discussion: """
       EXAMPLES
-        lora logits stories260K --ids 1,403,407
-        lora logits all-MiniLM-L6-v2 --adapter my-adapter --text "a moving film" --json logits.json
+        lora logits --model stories260K --ids 1,403,407
+        lora logits --model all-MiniLM-L6-v2 --adapter my-adapter --text "a moving film" --json logits.json
       """)
 
-  @Argument(help: ArgumentHelp("A Hugging Face folder.", valueName: "model"))
-  var model: String
+  @Option(
+    name: .customLong("model"),
+    help: ArgumentHelp("A Hugging Face folder; it may also stand alone.", valueName: "folder"),
+    completion: .file())
+  var named: String?
 
-  @Option(help: ArgumentHelp("A PEFT folder.", valueName: "folder"))
+  @Argument(help: .hidden, completion: .file())
+  var alone: String?
+
+  private var model: String { named ?? alone ?? "" }
+
+  @Option(help: ArgumentHelp("A PEFT folder.", valueName: "folder"), completion: .file())
   var adapter: String?
 
   @Option(help: "Token ids separated by commas, special ones included.")
@@ -27,12 +35,10 @@ struct LogitsCommand: ParsableCommand {
 
   @OptionGroup var output: OutputOptions
 
-  struct Result: Encodable {
-    var ids: [Int]
-    var logits: [Float]
-  }
-
   func validate() throws {
+    if (named == nil) == (alone == nil) {
+      throw ValidationError("Name one model: lora logits --model FOLDER --ids 1,2")
+    }
     if (ids == nil) == (text == nil) { throw ValidationError("Give either --ids or --text.") }
     if let ids { _ = try LogitsCommand.numbers(ids) }
   }
@@ -50,13 +56,13 @@ struct LogitsCommand: ParsableCommand {
     try output.prepare()
     let folder = URL(fileURLWithPath: model)
     let adapter = adapter.map { URL(fileURLWithPath: $0) }
-    let result: Result
+    let result: (ids: [Int], logits: [Float])
     if try modelKind(of: folder) == .encoder {
       let classifier = try TextClassifier(model: folder, adapter: adapter)
       let ids = try self.ids.map(LogitsCommand.numbers) ?? classifier.tokenizer.encode(text!).ids.map(Int.init)
       let shape = classifier.model.bert.configuration
       try LogitsCommand.check(ids, vocabulary: shape.vocabulary, positions: shape.positions)
-      result = Result(ids: ids, logits: classifier.model(TokenRows(ids: [ids])).scalars)
+      result = (ids: ids, logits: classifier.model(TokenRows(ids: [ids])).scalars)
     } else {
       let model: any LanguageModel
       let ids: [Int]
@@ -72,16 +78,32 @@ struct LogitsCommand: ParsableCommand {
       }
       try LogitsCommand.check(ids, vocabulary: model.vocabulary, positions: model.positions)
       let cache = KeyValueCache(for: model, capacity: ids.count)
-      result = Result(ids: ids, logits: model.nextLogits(ids, cache: cache).scalars)
+      result = (ids: ids, logits: model.nextLogits(ids, cache: cache).scalars)
     }
     guard result.logits.allSatisfy(\.isFinite) else {
       throw InputError("\(folder.path): the logits are no numbers: the model's weights, or the adapter's, are broken")
     }
-    print("ids     \(result.ids.map(String.init).joined(separator: ","))")
     let best = result.logits.indices.sorted { result.logits[$0] > result.logits[$1] }.prefix(10)
-    for index in best { print("\(index)\t\(result.logits[index].text(6))") }
-    if result.logits.count > best.count { print("and \(result.logits.count - best.count) more; --json writes all") }
-    try output.write(json: result)
+    let more = result.logits.count - best.count
+    try output.show(
+      Report(
+        title: "Logits of \(folder.lastPathComponent)",
+        summary: more > 0 ? "And \(grouped(more)) more; --json writes all." : "",
+        sections: [
+          .init(
+            "The largest",
+            [
+              .fields([.init("ids", .text(result.ids.map(String.init).joined(separator: ",")))]),
+              .table(
+                Table(
+                  of: Array(best),
+                  [.init("index") { .count($0) }, .init("logit") { .decimal(Double(result.logits[$0]), 6) }])),
+            ])
+        ],
+        settings: [.init("model", .text(self.model)), .adapter(self.adapter)],
+        members: [
+          .init("ids", .array(result.ids.map(JSON.integer))), .init("logits", .array(result.logits.map { JSON($0) })),
+        ]))
   }
 
   private static func check(_ ids: [Int], vocabulary: Int, positions: Int) throws {

@@ -6,7 +6,8 @@ import LoRAKit
 struct ModelOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "A Hugging Face folder: config.json, weights in safetensors, tokenizer.json.", valueName: "folder"))
+      "A Hugging Face folder: config.json, weights in safetensors, tokenizer.json.", valueName: "folder"),
+    completion: .file())
   var model: String
 
   var folder: URL { URL(fileURLWithPath: model) }
@@ -21,7 +22,7 @@ struct ModelOptions: ParsableArguments {
 
 /// How much of a text is read.
 struct ReadingOptions: ParsableArguments {
-  @Option(help: "The most tokens of a text that are read at once. Default: as many as the model can.")
+  @Option(help: "The most tokens of a text that are read at once. (default: as many as the model can)")
   var length: Int?
 
   @OptionGroup var long: LongTextOptions
@@ -92,7 +93,9 @@ struct TextInput: ParsableArguments {
   @Argument(help: "Texts. With none and no --file, lines are read from standard input.")
   var texts: [String] = []
 
-  @Option(help: ArgumentHelp("A file with one text a line, instead.", valueName: "path"))
+  @Option(
+    help: ArgumentHelp("A file with one text a line, instead; - for standard input.", valueName: "path"),
+    completion: .file())
   var file: String?
 
   func validate() throws {
@@ -103,9 +106,10 @@ struct TextInput: ParsableArguments {
 
   func read() throws -> (texts: [String], origin: TextOrigin) {
     if !texts.isEmpty { return (texts, TextOrigin(file: nil)) }
-    let name = file ?? "standard input"
+    let path = file == "-" ? nil : file
+    let name = path ?? "standard input"
     let data: Data
-    if let file {
+    if let file = path {
       guard let content = FileManager.default.contents(atPath: file) else {
         throw InputError("\(file): can't be read")
       }
@@ -135,13 +139,4 @@ struct InputError: Error, CustomStringConvertible {
   let description: String
 
   init(_ description: String) { self.description = description }
-}
-
-extension Float {
-  /// With so many decimals.
-  func text(_ decimals: Int = 4) -> String { String(format: "%.\(decimals)f", self) }
-}
-
-extension Double {
-  func text(_ decimals: Int = 4) -> String { String(format: "%.\(decimals)f", self) }
 }

@@ -17,10 +17,10 @@ struct TrainClassifyCommand: ParsableCommand {
 
   @OptionGroup var model: ModelOptions
 
-  @Option(help: ArgumentHelp("Labelled texts.", valueName: "path"))
+  @Option(help: ArgumentHelp("Labelled texts.", valueName: "path"), completion: .file())
   var data: String
 
-  @Option(help: ArgumentHelp("Labelled texts to choose the best adapter by.", valueName: "path"))
+  @Option(help: ArgumentHelp("Labelled texts to choose the best adapter by.", valueName: "path"), completion: .file())
   var eval: String?
 
   @OptionGroup var columns: ColumnOptions
@@ -33,31 +33,8 @@ struct TrainClassifyCommand: ParsableCommand {
   @OptionGroup var training: TrainingOptions
   @OptionGroup var output: OutputOptions
 
-  struct Result: Encodable {
-    var baseAccuracy: Double?
-    var accuracy: Double?
-    var loss: Double?
-    var mendedErrors: Int?
-    var newErrors: Int?
-    var step: Int?
-    var steps: Int
-    var trained: Int
-    var seconds: Double
-
-    enum CodingKeys: String, CodingKey {
-      case baseAccuracy = "base_accuracy"
-      case accuracy, loss
-      case mendedErrors = "mended_errors"
-      case newErrors = "new_errors"
-      case step, steps, trained, seconds
-    }
-  }
-
   func validate() throws {
     if length < 3 { throw ValidationError("--length \(length): at least 3 is needed.") }
-    if training.report != nil, eval == nil {
-      throw ValidationError("--report shows what --eval finds; give --eval too.")
-    }
   }
 
   func run() throws {
@@ -84,7 +61,8 @@ struct TrainClassifyCommand: ParsableCommand {
     try recipe.prepare(classifier.model, using: &generator)
     classifier.model.bert.recomputes = training.recompute
     let run = TrainingRun(
-      model: classifier.model, options: training, recipe: recipe, plan: training.plan(defaultBatchSize: 32),
+      model: classifier.model, base: model.folder, options: training, recipe: recipe,
+      plan: training.plan(defaultBatchSize: 32),
       isQuiet: output.quiet)
     let shape = classifier.model.bert.configuration
     let longest = (0..<encoded.count).map(encoded.tokenCount).sorted(by: >).prefix(
@@ -111,51 +89,37 @@ struct TrainClassifyCommand: ParsableCommand {
       loss: { indices in
         classifier.logits(of: encoded, at: indices).crossEntropy(indices.map { examples.labels[$0] })
       })
-    try run.write(
-      base: model.folder,
-      configuration: try training.configuration(
-        model: model.model, task: "SEQ_CLS", modulesToSave: ["classifier", "score"]),
-      labels: classifier.labels, metrics: metrics)
-
-    let after = try evaluation.map { evaluation in
-      ClassificationResult(
-        labels: evaluation.labels, predictions: try classifier.predict(evaluationTexts!).map(\.label),
-        classCount: classifier.labels.count)
+    let account = try evaluation.map { evaluation in
+      ClassificationReport(
+        labels: classifier.labels,
+        result: ClassificationResult(
+          labels: evaluation.labels, predictions: try classifier.predict(evaluationTexts!).map(\.label),
+          classCount: classifier.labels.count),
+        loss: outcome.best?.loss ?? .nan, before: before)
     }
-    let changes = before.flatMap { before in after?.changes(since: before.result) }
-    if let before, let changes, let best = outcome.best {
-      print("base accuracy   \(before.result.accuracy.text())")
-      print("accuracy        \(best.score.text())")
-      print("errors          \(changes.mended.count) mended, \(changes.broken.count) new")
-      print("loss            \(best.loss.text())")
-    }
-    if let before, let best = outcome.best, best.score < before.result.accuracy {
+    if let before, let account, account.result.accuracy < before.result.accuracy {
       comment(
         "The training has not reached what the base answers without it: train for more steps, or at another rate.",
         isQuiet: output.quiet)
     }
-    print("steps           \(outcome.losses.count) in \(outcome.seconds.text(1)) s")
-    try output.write(
-      json: Result(
-        baseAccuracy: before?.result.accuracy, accuracy: outcome.best?.score, loss: outcome.best?.loss,
-        mendedErrors: changes?.mended.count, newErrors: changes?.broken.count, step: outcome.best?.step,
-        steps: outcome.losses.count, trained: trained, seconds: outcome.seconds))
-    if let report = training.report, let evaluation, let after {
-      var page = ClassifierReport(
-        title: "A classifier of \(classifier.labels.count) classes", labels: classifier.labels, losses: outcome.losses,
-        evaluations: outcome.evaluations)
-      page.before = before
-      page.footer = "Made by lora train classify, seed \(training.seed), \(grouped(examples.count)) texts from \(data)."
-      try OutputFile.write(page.html(result: after, texts: evaluation.texts), to: URL(fileURLWithPath: report))
-      comment("The report: \(report)", isQuiet: output.quiet)
-    }
+    let report = run.report(
+      outcome, trained: trained, on: "\(grouped(examples.count)) texts in \(classifier.labels.count) classes",
+      fields: account?.fields ?? [], curves: outcome.curves(unit: "loss", accuracy: true),
+      sections: account?.sections(evaluation!.texts) ?? [],
+      settings: [.init("model", .text(model.model)), .init("data", .text(data)), .init("evaluated on", .text(eval))])
+    try run.write(
+      report,
+      configuration: try training.configuration(
+        model: model.model, task: "SEQ_CLS", modulesToSave: ["classifier", "score"]),
+      labels: classifier.labels, metrics: metrics)
+    try output.show(report)
   }
 
   /// How the base answers the evaluation texts, before anything is trained: by its own classifier for these classes, or
   /// else by the class whose mean embedding is nearest, for a random classifier would say nothing about the base.
   private func answersBefore(
     _ classifier: TextClassifier, _ examples: LabelledText, _ evaluation: LabelledText, _ texts: EncodedTexts
-  ) throws -> ClassifierReport.Before {
+  ) throws -> ClassificationReport.Before {
     let answers: [Int]
     let description: String
     if classifier.hasOwnClassifier {
@@ -174,8 +138,8 @@ struct TrainClassifyCommand: ParsableCommand {
         tell apart without training: the class whose mean over at most \(perClass) training texts is nearest by cosine.
         """
     }
-    return ClassifierReport.Before(
-      name: "the base", description: description,
+    return ClassificationReport.Before(
+      name: "the base", key: "base_accuracy", description: description,
       result: ClassificationResult(
         labels: evaluation.labels, predictions: answers, classCount: classifier.labels.count))
   }

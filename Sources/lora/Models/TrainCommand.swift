@@ -26,35 +26,18 @@ struct TrainLMCommand: ParsableCommand {
 
   @OptionGroup var model: ModelOptions
 
-  @Option(help: ArgumentHelp("A text, or a jsonl file.", valueName: "path"))
+  @Option(help: ArgumentHelp("A text, or a jsonl file.", valueName: "path"), completion: .file())
   var data: String
 
-  @Option(help: ArgumentHelp("The same kind of file, to choose the best adapter by.", valueName: "path"))
+  @Option(
+    help: ArgumentHelp("The same kind of file, to choose the best adapter by.", valueName: "path"), completion: .file())
   var eval: String?
 
-  @Option(help: "Tokens in a window. Default: 256, or as many as the model reads.")
+  @Option(help: "Tokens in a window. (default: 256, or as many as the model reads)")
   var length: Int?
 
   @OptionGroup var training: TrainingOptions
   @OptionGroup var output: OutputOptions
-
-  struct Result: Encodable {
-    var baseLoss: Double?
-    var loss: Double?
-    var step: Int?
-    var steps: Int
-    var trained: Int
-    var seconds: Double
-
-    enum CodingKeys: String, CodingKey {
-      case baseLoss = "base_loss"
-      case loss
-      case step
-      case steps
-      case trained
-      case seconds
-    }
-  }
 
   func validate() throws {
     if let length, length < 2 { throw ValidationError("--length \(length): at least 2 is needed.") }
@@ -92,7 +75,7 @@ struct TrainLMCommand: ParsableCommand {
     let examples = try windows(data)
     let evaluation = try eval.map(windows)
     let base = evaluation.map { $0.score(by: decoder).loss }
-    if let base { comment("The base's loss on \(eval!): \(base.text())", isQuiet: output.quiet) }
+    if let base { comment("The base's loss on \(eval!): \(Report.Value.decimal(base, 4).text)", isQuiet: output.quiet) }
     let recipe = training.recipe(defaultTargets: decoder is GPT2 ? ["c_attn"] : ["q_proj", "v_proj"])
     var random = SeededGenerator(seed: training.seed &+ 1)
     try recipe.prepare(decoder, using: &random)
@@ -103,7 +86,8 @@ struct TrainLMCommand: ParsableCommand {
           + (training.bias == .all ? "the model has no bias" : "no adapted module has a bias") + "; leave --bias out")
     }
     let run = TrainingRun(
-      model: decoder, options: training, recipe: recipe, plan: training.plan(defaultBatchSize: 8), isQuiet: output.quiet
+      model: decoder, base: model.folder, options: training, recipe: recipe, plan: training.plan(defaultBatchSize: 8),
+      isQuiet: output.quiet
     )
     let longest = examples.windows.map(\.ids.count).max()! * run.plan.batchSize / run.plan.accumulation
     try run.announce(
@@ -125,45 +109,20 @@ struct TrainLMCommand: ParsableCommand {
         let (tokens, targets) = examples.batch(indices)
         return decoder.loss(tokens, targets: targets)
       })
-    try run.write(
-      base: model.folder, configuration: try training.configuration(model: model.model, task: "CAUSAL_LM"), labels: nil,
-      metrics: metrics)
+    var fields: [Report.Field] = []
     if let best = outcome.best, let base {
-      print("base loss  \(base.text())")
-      print("loss       \(best.loss.text())")
+      fields = [
+        .init("loss of the base", key: "base_loss", .decimal(base, 4)),
+        .init("loss", key: "loss", .decimal(best.loss, 4)),
+      ]
     }
-    print("steps      \(outcome.losses.count) in \(outcome.seconds.text(1)) s")
-    try output.write(
-      json: Result(
-        baseLoss: base, loss: outcome.best?.loss, step: outcome.best?.step, steps: outcome.losses.count,
-        trained: trained, seconds: outcome.seconds))
-    if let report = training.report { try write(report: report, outcome, base: base) }
-  }
-
-  private func write(report path: String, _ outcome: FineTuning.Outcome, base: Double?) throws {
-    var charts: [any Chart] = [
-      LineChart(
-        title: "Training loss", series: [.init("loss", outcome.losses)], xLabel: "step", yLabel: "nats a token",
-        smoothing: max(1, outcome.losses.count / 50))
-    ]
-    if !outcome.evaluations.isEmpty {
-      charts.append(
-        LineChart(
-          title: "Loss on the evaluation text",
-          series: [.init("loss", points: outcome.evaluations.map { (Double($0.step), $0.loss) })], xLabel: "step",
-          yLabel: "nats a token"))
-    }
-    var highlights: [Report.Highlight] = [.init("\(outcome.losses.count)", "steps in \(outcome.seconds.text(1)) s")]
-    if let base, let best = outcome.best {
-      highlights.insert(
-        .init("\(base.text(3)) → \(best.loss.text(3))", "loss on the evaluation text, nats a token"), at: 0)
-    }
-    let html = Report(
-      title: "A decoder's training", summary: "Trained on \(data).",
-      sections: [.init("Result", [.highlights(highlights)]), .init("Training", [.row(charts)])],
-      footer: "Made by lora train lm, seed \(training.seed)."
-    ).html
-    try OutputFile.write(html, to: URL(fileURLWithPath: path))
-    comment("The report: \(path)", isQuiet: output.quiet)
+    let report = run.report(
+      outcome, trained: trained, on: "\(grouped(examples.count)) windows of text", fields: fields,
+      curves: outcome.curves(unit: "nats a token", accuracy: false), sections: [],
+      settings: [.init("model", .text(model.model)), .init("data", .text(data)), .init("evaluated on", .text(eval))])
+    try run.write(
+      report, configuration: try training.configuration(model: model.model, task: "CAUSAL_LM"), labels: nil,
+      metrics: metrics)
+    try output.show(report)
   }
 }

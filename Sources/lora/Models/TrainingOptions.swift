@@ -7,8 +7,11 @@ struct TrainingOptions: ParsableArguments {
   @Option(
     name: [.short, .customLong("output")],
     help: ArgumentHelp(
-      "The folder to write: an adapter as Python peft reads it, with metrics.jsonl.", valueName: "folder"))
-  var outputFolder: String
+      """
+      The folder to write: an adapter as Python peft reads it, with its card and metrics.jsonl. (default: the model's name \
+      and the method's, in the current folder)
+      """, valueName: "folder"), completion: .file())
+  var outputPath: String?
 
   @Flag(help: "Replace what is there.")
   var force = false
@@ -26,13 +29,13 @@ struct TrainingOptions: ParsableArguments {
   @Option(help: "Rank of the adapter.")
   var rank = 8
 
-  @Option(help: "α: B A is multiplied by α/rank. Default: twice the rank.")
+  @Option(help: "α: B A is multiplied by α/rank. (default: twice the rank)")
   var alpha: Float?
 
   @Option(
     help: """
-      Modules to adapt: names separated by commas, a regular expression for the whole path, or all-linear. Default: the \
-      queries and values of attention.
+      Modules to adapt: names separated by commas, a regular expression for the whole path, or all-linear. \
+      (default: the queries and values of attention)
       """)
   var targets: String?
 
@@ -48,50 +51,55 @@ struct TrainingOptions: ParsableArguments {
   @Option(help: "Passes over the data.")
   var epochs = 3.0
 
-  @Option(help: "Steps, instead of epochs.")
+  @Option(name: [.long, .customLong("iters")], help: "Steps, instead of epochs.")
   var steps: Int?
 
   @Option(help: "Examples a step.")
   var batchSize: Int?
 
-  @Option(help: "Parts in which a batch is worked on, to save memory.")
+  @Option(
+    name: [.long, .customLong("gradient-accumulation-steps")],
+    help: "Parts in which a batch is worked on, to save memory.")
   var accumulation = 1
 
   @Flag(help: "Compute each layer again for the gradient instead of keeping it: less memory, more time.")
   var recompute = false
 
-  @Option(help: "Learning rate (AdamW) at its highest. Default: 1e-3 for adapters, 5e-5 with --full.")
+  @Option(help: "Learning rate (AdamW) at its highest. (default: 1e-3 for adapters, 5e-5 with --full)")
   var learningRate: Float?
 
   @Option(help: "How the learning rate goes on after the warm-up: linear, cosine or constant.")
   var schedule = Schedule.Shape.linear
 
-  @Option(help: "Share of the steps in which the learning rate rises from zero.")
+  @Option(
+    name: [.long, .customLong("warmup-ratio")], help: "Share of the steps in which the learning rate rises from zero.")
   var warmUp = 0.06
 
   @Option(help: "Weight decay.")
   var weightDecay: Float = 0.01
 
-  @Option(help: "The largest norm of the gradient; 0 for no bound.")
+  @Option(
+    name: [.long, .customLong("max-grad-norm")], help: "The largest norm of the gradient; 0 for no bound.")
   var clipping: Float = 1
 
   @Option(help: "Seed of everything random. The same seed gives the same adapter.")
   var seed: UInt64 = 0
 
-  @Option(help: "Steps between evaluations. Default: an epoch.")
+  @Option(help: "Steps between evaluations. (default: an epoch)")
   var evaluateEvery: Int?
 
   @Option(help: "Stop after so many evaluations without a better one.")
   var patience: Int?
 
-  @Option(help: ArgumentHelp("Keep the run's state here, every 100 steps and when stopped.", valueName: "path"))
+  @Option(
+    help: ArgumentHelp("Keep the run's state here, every 100 steps and when stopped.", valueName: "path"),
+    completion: .file())
   var checkpoint: String?
 
-  @Option(help: ArgumentHelp("Go on from a kept state, with the same options as before.", valueName: "path"))
+  @Option(
+    help: ArgumentHelp("Go on from a kept state, with the same options as before.", valueName: "path"),
+    completion: .file())
   var resume: String?
-
-  @Option(help: ArgumentHelp("Write a report with curves, one HTML file.", valueName: "path"))
-  var report: String?
 
   func validate() throws {
     for (name, value) in [
@@ -118,18 +126,23 @@ struct TrainingOptions: ParsableArguments {
     if full, targets != nil { throw ValidationError("--full trains every parameter; leave --targets out.") }
   }
 
+  /// Where to write: what was asked for, or "MODEL-lora" in the current folder.
+  func output(for model: URL) -> URL {
+    URL(fileURLWithPath: outputPath ?? "\(model.lastPathComponent)-\(full ? "full" : method.rawValue)")
+  }
+
   /// As `OutputOptions.prepare`, for everything that training writes.
   func prepare(_ options: OutputOptions, model: URL) throws {
-    try options.prepare(alsoWriting: report, checkpoint)
+    let output = output(for: model)
+    try options.prepare(alsoWriting: checkpoint)
     // The folders above it are made too.
-    var existing = URL(fileURLWithPath: outputFolder).standardizedFileURL
+    var existing = output.standardizedFileURL
     while !FileManager.default.fileExists(atPath: existing.path), existing.path != "/" {
       existing.deleteLastPathComponent()
     }
     try checkFolderWritable(existing.path)
-    let output = URL(fileURLWithPath: outputFolder)
     if full, output.resolvingSymlinksInPath() == model.resolvingSymlinksInPath() {
-      throw InputError("\(outputFolder): is the model that is read; name another folder to write")
+      throw InputError("\(output.path): is the model that is read; name another folder to write")
     }
     try checkReplaceable(output, force: force)
   }

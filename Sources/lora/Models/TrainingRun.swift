@@ -5,6 +5,8 @@ import LoRAKit
 /// Trains with a progress bar, collects the metrics, and writes what was trained.
 struct TrainingRun {
   let model: any Module
+  /// The folder of what is trained.
+  let base: URL
   let options: TrainingOptions
   let recipe: FineTuningRecipe
   let plan: FineTuningSchedule
@@ -46,7 +48,7 @@ struct TrainingRun {
   func train(
     examples: Int, weight: (Int) -> Float = { _ in 1 }, keeping: StateKeeping?,
     evaluate: (() throws -> (score: Double, loss: Double))?, scoreName: String? = nil, loss: ([Int]) throws -> Tensor
-  ) throws -> (outcome: FineTuning.Outcome, metrics: String) {
+  ) throws -> (outcome: TrainingOutcome, metrics: String) {
     let interruption = Interruption()
     let bar = ProgressBar("training", total: plan.totalSteps(examples: examples), unit: " steps", isQuiet: isQuiet)
     var seen = 0
@@ -55,14 +57,15 @@ struct TrainingRun {
         model, examples: examples, weight: weight, keeping: keeping,
         resumeFrom: options.resume.map { URL(fileURLWithPath: $0) }, shouldStop: { interruption.isRequested },
         onStep: { report in
-          bar.advance(by: report.step - seen, note: "loss \(report.loss.text())")
+          bar.advance(by: report.step - seen, note: "loss \(Report.Value.decimal(Double(report.loss), 4).text)")
           seen = report.step
         },
         onEvaluation: { evaluation in
           bar.abandon()
           comment(
-            "step \(evaluation.step): " + (scoreName.map { "\($0) \(evaluation.score.text()), " } ?? "")
-              + "loss \(evaluation.loss.text())",
+            "step \(grouped(evaluation.step)): "
+              + (scoreName.map { "\($0) \(Report.Value.share(evaluation.score).text), " } ?? "")
+              + "loss \(Report.Value.decimal(evaluation.loss, 4).text)",
             isQuiet: isQuiet)
         }, evaluate: evaluate, loss: loss)
       bar.finish()
@@ -76,8 +79,24 @@ struct TrainingRun {
     }
   }
 
+  /// What was trained on what, how it went, and what came of it.
+  func report(
+    _ outcome: TrainingOutcome, trained: Int, on data: String, fields: [Report.Field], curves: Report.Section,
+    sections: [Report.Section], settings: [Report.Field]
+  ) -> Report {
+    let name = options.output(for: base).lastPathComponent
+    return Report(
+      title: recipe.method == .full
+        ? "\(name), a model trained whole"
+        : "The adapter \(name): \(recipe.method.rawValue), rank \(recipe.rank), α \(Report.Value.number(Double(recipe.alpha)).text)",
+      summary: "Trained on \(data)\(outcome.stoppedEarly ? ", until nothing got better" : "").",
+      sections: [.init("Result", [.fields(fields + outcome.fields(trained: trained))]), curves] + sections,
+      conclusion: .init("Written: \(options.output(for: base).path)"),
+      settings: settings + FineTuning(recipe, plan).settings)
+  }
+
   /// metrics.jsonl: a line for every step and, after it, one for its evaluation.
-  private static func metrics(_ history: FineTuningHistory) throws -> String {
+  private static func metrics(_ history: TrainingHistory) throws -> String {
     struct Evaluation: Encodable {
       var step: Int
       var evaluationScore: Double
@@ -99,20 +118,19 @@ struct TrainingRun {
   }
 
   /// Writes the adapter, or the whole model, with its metrics and classes, at once.
-  func write(base: URL, configuration: PEFTConfiguration, labels: [String]?, metrics: String) throws {
-    let url = URL(fileURLWithPath: options.outputFolder)
+  func write(_ report: Report, configuration: PEFTConfiguration, labels: [String]?, metrics: String) throws {
+    let url = options.output(for: base)
     do {
       try write(
-        to: OutputDirectory(url), url, base: base, configuration: configuration, labels: labels, metrics: metrics)
+        to: OutputDirectory(url), url, report, configuration: configuration, labels: labels, metrics: metrics)
     } catch let error as CheckpointError where error.kind == .inputOutput && error.file.contains(".partial") {
       // Not the file's passing name, which is gone.
       throw CheckpointError(.inputOutput, file: url.path, error.message)
     }
-    comment("Written: \(options.outputFolder)", isQuiet: isQuiet)
   }
 
   private func write(
-    to output: OutputDirectory, _ url: URL, base: URL, configuration: PEFTConfiguration, labels: [String]?,
+    to output: OutputDirectory, _ url: URL, _ report: Report, configuration: PEFTConfiguration, labels: [String]?,
     metrics: String
   ) throws {
     if recipe.method == .full {
@@ -124,6 +142,10 @@ struct TrainingRun {
         try OutputFile.write(json.pretty, to: output.staging.appendingPathComponent(TextClassifier.labelsName))
       }
     }
+    let card = ModelCard(
+      report: report, name: url.lastPathComponent, base: configuration.baseModel ?? base.path, labels: labels,
+      isWhole: recipe.method == .full)
+    try OutputFile.write(card.markdown, to: output.staging.appendingPathComponent("README.md"))
     try OutputFile.write(metrics, to: output.staging.appendingPathComponent("metrics.jsonl"))
     try output.commit()
   }

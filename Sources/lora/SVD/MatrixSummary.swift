@@ -40,23 +40,24 @@ enum Keeping {
 }
 
 /// Everything that is reported of one matrix.
-struct MatrixSummary: Encodable {
+struct MatrixSummary {
   let name: String
   let spectrum: Spectrum
   /// One for each choice asked for, in their order.
   let truncations: [Truncation]
 
-  struct Truncation: Encodable {
+  struct Truncation {
     let rank: Int
     /// Of the two factors.
     let parameters: Int
     let relativeError: Double
     let energyKept: Double
 
-    enum CodingKeys: String, CodingKey {
-      case rank, parameters
-      case relativeError = "relative_error"
-      case energyKept = "energy_kept"
+    fileprivate var members: [JSON.Member] {
+      [
+        .init("rank", .integer(rank)), .init("parameters", .integer(parameters)),
+        .init("relative_error", .number(relativeError)),
+      ]
     }
   }
 
@@ -72,56 +73,54 @@ struct MatrixSummary: Encodable {
     }
   }
 
-  func encode(to encoder: any Encoder) throws {
-    var container = encoder.container(keyedBy: CodingKeys.self)
-    try container.encode(name, forKey: .name)
-    try container.encode([spectrum.rows, spectrum.columns], forKey: .shape)
-    try container.encode(spectrum.singularValues, forKey: .singularValues)
-    try container.encode(spectrum.numericalRank, forKey: .numericalRank)
-    try container.encode(spectrum.stableRank, forKey: .stableRank)
-    for (share, key) in Self.energyRanks { try container.encode(spectrum.rank(.energy(share)), forKey: key) }
-    // The first choice stands at the top, for those who ask for one.
-    try container.encode(truncations[0].rank, forKey: .rank)
-    try container.encode(truncations[0].parameters, forKey: .parameters)
-    try container.encode(truncations[0].relativeError, forKey: .relativeError)
-    try container.encode(truncations, forKey: .truncations)
+  /// The first choice stands at the top too, for those who ask for one.
+  private var json: JSON {
+    .object(
+      [
+        .init("name", .string(name)), .init("shape", [.integer(spectrum.rows), .integer(spectrum.columns)]),
+        .init("singular_values", .array(spectrum.singularValues.map { JSON($0) })),
+        .init("numerical_rank", .integer(spectrum.numericalRank)), .init("stable_rank", .number(spectrum.stableRank)),
+      ]
+        + [(0.9, "90"), (0.99, "99"), (0.999, "99_9")].map { share, name in
+          .init("rank_for_energy_\(name)", .integer(spectrum.rank(.energy(share))))
+        } + truncations[0].members + [
+          .init(
+            "truncations",
+            .array(truncations.map { .object($0.members + [.init("energy_kept", .number($0.energyKept))]) }))
+        ])
   }
 
-  private static let energyRanks: [(Double, CodingKeys)] = [
-    (0.9, .rank90), (0.99, .rank99), (0.999, .rank999),
-  ]
-
-  private enum CodingKeys: String, CodingKey {
-    case name, shape, rank, parameters, truncations
-    case singularValues = "singular_values"
-    case numericalRank = "numerical_rank"
-    case stableRank = "stable_rank"
-    case rank90 = "rank_for_energy_90"
-    case rank99 = "rank_for_energy_99"
-    case rank999 = "rank_for_energy_99_9"
-    case relativeError = "relative_error"
-  }
-}
-
-extension Spectrum {
-  /// A chart of the values themselves, on a logarithmic axis; values that are zero to rounding are left out.
-  func chart(title: String, width: Double = 480, height: Double = 300) -> LineChart {
-    LineChart(
-      title: title, series: [.init("σ", points: points { Double(singularValues[$0]) })], xLabel: "index",
-      yLabel: "singular value", yScale: .logarithmic, width: width, height: height)
+  static func members(_ summaries: [MatrixSummary]) -> [JSON.Member] {
+    [.init("matrices", .array(summaries.map(\.json)))]
   }
 
-  /// A chart of the energy kept at each rank.
-  func energyChart(title: String, width: Double = 480, height: Double = 300) -> LineChart {
-    let energy = cumulativeEnergy
-    return LineChart(
-      title: title, series: [.init("energy", points: points { energy[$0 + 1] })], xLabel: "rank",
-      yLabel: "share of the energy kept", width: width, height: height)
+  // MARK: Charts
+
+  /// The values themselves, on a logarithmic axis, and the energy kept at each rank, a line for each matrix.
+  static func charts(_ summaries: [MatrixSummary], tints: [Int] = []) -> Report.Block {
+    func series(_ value: (MatrixSummary) -> (Int) -> Double) -> [LineChart.Series] {
+      summaries.enumerated().map { index, summary in
+        .init(
+          summaries.count == 1 ? "" : summary.name, points: summary.points(value(summary)),
+          tint: tints.isEmpty ? nil : tints[index])
+      }
+    }
+    return .row([
+      LineChart(
+        title: "Singular values", series: series { summary in { Double(summary.spectrum.singularValues[$0]) } },
+        xLabel: "index", yLabel: "singular value", yScale: .logarithmic, width: 480, height: 300),
+      LineChart(
+        title: "Energy kept",
+        series: series { summary in
+          let energy = summary.spectrum.cumulativeEnergy
+          return { energy[$0 + 1] }
+        }, xLabel: "rank", yLabel: "share of the energy kept", width: 480, height: 300),
+    ])
   }
 
-  /// At most 256 points, the first ones all of them.
+  /// At most 256 points, the first ones all of them; values that are zero to rounding are left out.
   private func points(_ value: (Int) -> Double) -> [(x: Double, y: Double)] {
-    let count = max(numericalRank, 1)
+    let count = max(spectrum.numericalRank, 1)
     var (points, index) = ([(x: Double, y: Double)](), 0)
     while index < count {
       points.append((Double(index + 1), value(index)))

@@ -8,7 +8,7 @@ struct SVDCommand: AsyncParsableCommand {
     commandName: "svd",
     abstract: "Singular values and low-rank approximations of matrices and pictures.",
     discussion: """
-      A picture (PNG, PGM, PPM) is rebuilt at each rank and written as PNG. A checkpoint (safetensors) or an array \
+      A picture (PNG, JPEG, WebP, PGM, PPM) is rebuilt at each rank and written as PNG. A checkpoint (safetensors) or an array \
       (NumPy's .npy) is measured, matrix by matrix: its rank, its stable rank, the rank that keeps 90, 99 and 99.9% of \
       its energy (the sum of its squared elements), and what is lost at the rank that is asked for. Without a file, a \
       sample picture is used.
@@ -20,13 +20,16 @@ struct SVDCommand: AsyncParsableCommand {
         lora svd model.safetensors --tensor 'attention.*weight' --rank 16 --json spectra.json
       """)
 
-  @Argument(help: "A picture, a safetensors file or folder, or a NumPy file. Default: a sample picture.")
+  @Argument(
+    help:
+      "A picture, a safetensors file or folder, or a NumPy file; - for a picture from standard input. (default: a sample picture)",
+    completion: .file())
   var file: String?
 
   @Flag(help: "Tell the story: a matrix of rank 2, a noisy one, a picture.")
   var demo = false
 
-  @Option(help: "Ranks to keep, separated by commas. Default: 5,20,50 for pictures, 16 for matrices.")
+  @Option(help: "Ranks to keep, separated by commas. (default: 5,20,50 for pictures, 16 for matrices)")
   var rank: String?
 
   @Option(help: "Shares of the energy to keep instead, as in 0.9,0.99: each matrix at the smallest rank that does.")
@@ -35,11 +38,10 @@ struct SVDCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Only tensors in whose name this regular expression occurs.", valueName: "pattern"))
   var tensor: String?
 
-  @Option(help: ArgumentHelp("Where the pictures are written. Default: the current folder.", valueName: "folder"))
+  @Option(
+    help: ArgumentHelp("Where the pictures are written. (default: the current folder)", valueName: "folder"),
+    completion: .file())
   var output: String?
-
-  @Option(help: ArgumentHelp("Write a report with charts and pictures, one HTML file.", valueName: "path"))
-  var report: String?
 
   @Option(help: "Seed of the demonstration's matrices.")
   var seed: UInt64 = 0
@@ -60,7 +62,7 @@ struct SVDCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    try common.prepare(alsoWriting: report)
+    try common.prepare()
     if let output { try checkFolderWritable(output) }
     let result: SVDResult
     if demo {
@@ -76,7 +78,6 @@ struct SVDCommand: AsyncParsableCommand {
         ).run()
       }
     }
-    print(result.text)
     let folder = URL(fileURLWithPath: output ?? ".", isDirectory: true)
     if output != nil { try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true) }
     for (name, picture) in result.pictures {
@@ -84,34 +85,33 @@ struct SVDCommand: AsyncParsableCommand {
     }
     if !result.pictures.isEmpty {
       let names = result.pictures.map { output == nil ? $0.name : folder.appendingPathComponent($0.name).relativePath }
-      comment("\nWritten: \(names.joined(separator: ", "))", isQuiet: common.quiet)
+      comment("Written: \(names.joined(separator: ", "))", isQuiet: common.quiet)
     }
-    try common.write(json: result.json)
-    if let report {
-      try OutputFile.write(result.report.html, to: URL(fileURLWithPath: report))
-      comment("\nThe report: \(report)", isQuiet: common.quiet)
-    }
+    try common.show(result.report)
   }
 
   /// What `--rank` or `--energy` asks for; `nil` where neither does.
   private func keeping() throws -> Keeping? {
-    func list<Value>(_ name: String, _ text: String, _ parse: (String) -> Value?) throws -> [Value] {
+    func list<Value>(_ name: String, _ text: String, _ example: String, _ parse: (String) -> Value?) throws -> [Value] {
       try text.split(separator: ",", omittingEmptySubsequences: false).map {
         let part = $0.trimmingCharacters(in: .whitespaces)
-        guard let value = parse(part) else { throw ValidationError("--\(name) \(text): '\(part)' will not do.") }
+        guard let value = parse(part) else {
+          throw ValidationError(
+            "--\(name) \(text): '\(part)' is no number; numbers separated by commas are needed, as in \(example).")
+        }
         return value
       }
     }
     if rank != nil, energy != nil { throw ValidationError("--rank and --energy: one of the two.") }
     if let rank {
-      let ranks = try list("rank", rank) { Int($0) }
+      let ranks = try list("rank", rank, "5,20,50") { Int($0) }
       guard ranks.allSatisfy({ $0 >= 1 }) else {
         throw ValidationError("--rank \(rank): numbers of at least 1 are needed, separated by commas.")
       }
       return .ranks(ranks)
     }
     if let energy {
-      let shares = try list("energy", energy) { Double($0) }
+      let shares = try list("energy", energy, "0.9,0.99") { Double($0) }
       guard shares.allSatisfy({ $0 > 0 && $0 <= 1 }) else {
         throw ValidationError("--energy \(energy): shares above 0 and up to 1 are needed, separated by commas.")
       }
@@ -121,15 +121,10 @@ struct SVDCommand: AsyncParsableCommand {
   }
 }
 
-/// What a study gives to print and to write.
+/// What a study gives to show and to write.
 struct SVDResult {
-  let text: String
-  let json: Spectra
+  let summaries: [MatrixSummary]
   let report: Report
   /// Pictures to write, by file name.
   var pictures: [(name: String, picture: Picture)] = []
-
-  struct Spectra: Encodable {
-    let matrices: [MatrixSummary]
-  }
 }

@@ -1,3 +1,4 @@
+import Foundation
 import LoRAKit
 
 /// The idea behind LoRA in three matrices: one that is of low rank, one that nearly is, and a picture.
@@ -10,28 +11,17 @@ struct SVDDemonstration {
     let noisy = try NoisyMatrix(using: &generator)
     let picture = try SVDPictureStudy(name: "sample", picture: .sample(), keeping: .ranks([5, 20, 50]))
       .run(writesPictures: false)
-    let title = "Low rank: most of a matrix in few numbers"
+    let summaries = [small.summary, noisy.summary] + picture.summaries
     return SVDResult(
-      text: [
-        "1. A matrix of rank 2\n", small.text, "2. A matrix of rank 10 under noise\n", noisy.text, "3. A picture\n",
-        picture.text,
-        """
-
-        That is what LoRA rests on: the change that a task asks of a weight matrix is nearly of low rank, so two thin \
-        factors B and A are trained in its place.
-        """,
-      ].joined(separator: "\n"),
-      json: .init(matrices: [small.summary, noisy.summary] + picture.json.matrices),
+      summaries: summaries,
       report: Report(
-        title: title,
+        title: "Low rank: most of a matrix in few numbers",
         summary:
-          "A matrix of rank r is the product of two thin ones, and most matrices that matter are close to such a "
-          + "one. LoRA trains the two thin factors instead of the matrix.",
-        sections: [small.section, noisy.section]
-          + picture.report.sections.enumerated().map { index, section in
-            index > 0 ? section : .init("3. A picture", [.prose(SVDPictureStudy.summary)] + section.blocks)
-          },
-        footer: "Made by lora svd --demo, seed \(seed)."))
+          "That is what LoRA rests on: the change that a task asks of a weight matrix is nearly of low rank, so two "
+          + "thin factors B and A are trained in its place.",
+        sections: [small.section, noisy.section, .init("3. A picture", picture.report.sections.flatMap(\.blocks))],
+        settings: [.init("seed", .text("\(seed)"))],
+        members: MatrixSummary.members(summaries)))
   }
 }
 
@@ -55,58 +45,37 @@ private struct SmallMatrix {
     largestDifference = (whole - factored).scalars.map(abs).max() ?? 0
   }
 
-  private var values: [Float] { summary.spectrum.singularValues }
-
-  var text: String {
-    """
-    W has 10 × 10 = 100 numbers:
-
-    \(lines(w))
-
-    Its singular values, two and then rounding:
-
-      \(values.map { shortText(Double($0)) }.joined(separator: "  "))
-
-    So W = B A, with B = U √S of 10 × 2 and A = √S Vᵀ of 2 × 10, 40 numbers:
-
-    \(lines(b))
-
-    \(lines(a))
-
-    A layer can't tell them apart: W x + b and B (A x) + b differ by at most \(shortText(Double(largestDifference))).
-
-    """
-  }
-
+  /// Numbers in lines.
   private func lines(_ matrix: Tensor) -> String {
-    let rows = matrix.scalars.map { number in
-      let text = fixed(number, 2)
-      return String(repeating: " ", count: max(0, 6 - text.count)) + text
+    let numbers = matrix.scalars.map { number in
+      let text = String(format: "%.1f", number)
+      return String(repeating: " ", count: max(0, 4 - text.count)) + text
     }
-    return stride(from: 0, to: rows.count, by: matrix.shape[1])
-      .map { "  " + rows[$0..<$0 + matrix.shape[1]].joined(separator: " ") }.joined(separator: "\n")
+    return stride(from: 0, to: numbers.count, by: matrix.shape[1])
+      .map { "  " + numbers[$0..<$0 + matrix.shape[1]].joined(separator: " ") }.joined(separator: "\n")
   }
 
   var section: Report.Section {
-    let limit = Double(max(w.scalars.map(abs).max() ?? 0, b.scalars.map(abs).max() ?? 0))
+    let values = summary.spectrum.singularValues.map { Double($0) }
     return .init(
       "1. A matrix of rank 2",
       [
+        .terminal("W has 10 × 10 = 100 numbers:"), .terminal(lines(w)),
+        .terminal("It is B A, with B of 10 × 2 and A of 2 × 10, 40 numbers:"), .terminal(lines(b)),
+        .terminal(lines(a)), .note("With the singular value decomposition U S Vᵀ of W, B = U √S and A = √S Vᵀ."),
+        .figure(
+          MatrixProduct(title: "W = B × A", product: w, left: b, right: a, names: ["W", "B", "A"]),
+          caption: "W is exactly B A: what seems to be 100 numbers is 40. One scale of colour for all three."),
         .highlights([
-          .init("100 → 40", "numbers in W, and in B and A"),
-          .init(shortText(Double(largestDifference)), "largest difference of W x + b and B (A x) + b"),
-          .init("\(summary.spectrum.numericalRank)", "singular values above rounding, of 10"),
+          .init("numbers in W, and in B and A", .change(.count(100), .count(40))),
+          .init("largest difference of W x + b and B (A x) + b", .number(Double(largestDifference))),
+          .init("singular values above rounding, of 10", .count(summary.spectrum.numericalRank)),
         ]),
-        .row(
-          [
-            Heatmap(title: "W, 10 × 10", w, limit: limit, width: 340),
-            Heatmap(title: "B, 10 × 2", b, limit: limit, width: 140),
-            Heatmap(title: "A, 2 × 10", a, limit: limit, width: 340),
-          ], caption: "W is exactly B A: what seems to be 100 numbers is 40."),
+        .table(Table(columns: (1...10).map { .init("σ\($0)") }, rows: [values.map { .number($0) }])),
         .figure(
           BarChart(
             title: "Singular values of W", categories: (1...10).map(String.init), series: [.init("σ", values)],
-            xLabel: "index"), caption: "Two, and then nothing but rounding."),
+            xLabel: "index", width: 480, height: 280), caption: "Two, and then nothing but rounding."),
       ])
   }
 }
@@ -130,42 +99,28 @@ private struct NoisyMatrix {
 
   private var table: Table {
     Table(
-      columns: ["rank", "numbers", "of the matrix", "error", "error without the noise"],
-      rows: summary.truncations.map { truncation in
-        let rebuilt = svd.truncated(to: truncation.rank).reconstructed()
-        let share = 100 * Double(truncation.parameters) / Double(Self.rows * Self.columns)
-        return [
-          "\(truncation.rank)", grouped(truncation.parameters), "\(fixed(share, 1))%",
-          fixed(truncation.relativeError, 4), fixed((rebuilt - signal).norm / signal.norm, 4),
-        ]
-      }, emphasizedRow: ranks.firstIndex(of: found))
-  }
-
-  private var conclusion: String {
-    "The error falls with every rank, but beyond rank \(Self.rank) it is noise that is learnt: the distance from the "
-      + "matrix without noise grows again. The threshold of Gavish and Donoho, which knows neither the rank nor the "
-      + "noise, keeps \(found)."
-  }
-
-  var text: String {
-    """
-    \(Self.rows) × \(Self.columns) numbers: a matrix of rank \(Self.rank), and noise in every element.
-
-    \(table.plainText)
-
-    \(conclusion)
-
-    """
+      of: summary.truncations,
+      [
+        .init("rank") { .count($0.rank) }, .init("numbers") { .count($0.parameters) },
+        .init("of the matrix") { .share(Double($0.parameters) / Double(Self.rows * Self.columns)) },
+        .init("error") { .share($0.relativeError) },
+        .init("error without the noise") { truncation in
+          .share(Double((svd.truncated(to: truncation.rank).reconstructed() - signal).norm / signal.norm))
+        },
+      ], emphasizedRow: ranks.firstIndex(of: found))
   }
 
   var section: Report.Section {
     .init(
       "2. A matrix of rank \(Self.rank) under noise",
       [
-        .figure(table, caption: conclusion),
-        .row([
-          summary.spectrum.chart(title: "Singular values"), summary.spectrum.energyChart(title: "Energy kept"),
-        ]),
+        .prose("\(Self.rows) × \(Self.columns) numbers: a matrix of rank \(Self.rank), and noise in every element."),
+        .table(table),
+        .prose(
+          "The error falls with every rank, but beyond rank \(Self.rank) it is noise that is learnt: the distance from the "
+            + "matrix without noise grows again. The threshold of Gavish and Donoho, which knows neither the rank nor the "
+            + "noise, keeps \(found)."),
+        MatrixSummary.charts([summary]),
       ])
   }
 }

@@ -28,7 +28,11 @@ enum SVDInput {
   ///   - tensor: A regular expression that must occur in a tensor's name.
   init(file: String?, tensor: String?) throws {
     guard let file else {
-      self = .picture(.sample(), name: "sample")
+      self = .picture(try .sample(), name: "sample")
+      return
+    }
+    if file == "-" {
+      self = try Self.picture(FileHandle.standardInput.readDataToEndOfFile(), file: "standard input", name: "picture")
       return
     }
     let url = URL(fileURLWithPath: file)
@@ -53,15 +57,14 @@ enum SVDInput {
     }
     let data: Data
     do { data = try Data(contentsOf: url) } catch { throw SVDInputError("\(file): can't be read") }
-    if data.starts(with: [0xFF, 0xD8]) {
-      throw SVDInputError("\(file): is a JPEG picture; PNG, PGM and PPM are read. Convert it first")
-    }
+    self = try Self.picture(data, file: file, name: url.deletingPathExtension().lastPathComponent)
+  }
+
+  private static func picture(_ data: Data, file: String, name: String) throws -> SVDInput {
     guard Picture.recognises(data) else {
-      throw SVDInputError("\(file): is no picture (PNG, PGM, PPM), no safetensors and no NumPy file")
+      throw SVDInputError("\(file): is no picture (PNG, JPEG, WebP, PGM, PPM), no safetensors and no NumPy file")
     }
-    do {
-      self = .picture(try Picture(contentsOf: data), name: url.deletingPathExtension().lastPathComponent)
-    } catch let error as PictureError {
+    do { return .picture(try Picture(contentsOf: data), name: name) } catch let error as PictureError {
       throw SVDInputError("\(file): \(error.description)")
     }
   }

@@ -28,63 +28,59 @@ struct SVDMatrixStudy {
       return try MatrixSummary(name: matrix.name, spectrum: spectrum, keeping: keeping)
     }
     bar.finish()
-    let table = table(summaries)
-    let note = skipped.isEmpty ? "" : "\n\nTensors left out: \(skipped.joined(separator: "; "))."
-    return SVDResult(
-      text: table.plainText + note, json: .init(matrices: summaries), report: report(summaries, table: table))
+    return SVDResult(summaries: summaries, report: report(summaries))
   }
 
   private func table(_ summaries: [MatrixSummary]) -> Table {
-    let labels = keeping?.labels ?? ["rank 16"]
-    var columns: [Table.Column] = [.text("matrix"), "shape", "rank", "stable rank", "90%", "99%", "99.9%"]
-    for label in labels {
-      if case .energies = keeping { columns.append(.init("rank for \(label)")) }
-      columns += [.init("numbers at \(label)"), "error"]
+    var columns: [Table.Property<MatrixSummary>] = [
+      .init("matrix") { .text($0.name) }, .init("shape") { .shape([$0.spectrum.rows, $0.spectrum.columns]) },
+      .init("rank") { .count($0.spectrum.numericalRank) },
+      .init("stable rank") { .decimal($0.spectrum.stableRank, 1) },
+    ]
+    for (share, name) in [(0.9, "90%"), (0.99, "99%"), (0.999, "99.9%")] {
+      columns.append(.init(name) { .count($0.spectrum.rank(.energy(share))) })
     }
-    let rows = summaries.map { summary in
-      let spectrum = summary.spectrum
-      var row = [
-        summary.name, "\(spectrum.rows)×\(spectrum.columns)", "\(spectrum.numericalRank)",
-        fixed(spectrum.stableRank, 1),
+    for (index, label) in (keeping?.labels ?? ["rank 16"]).enumerated() {
+      if case .energies = keeping { columns.append(.init("rank for \(label)") { .count($0.truncations[index].rank) }) }
+      columns += [
+        .init("numbers at \(label)") { .count($0.truncations[index].parameters) },
+        .init("of all") {
+          .share(Double($0.truncations[index].parameters) / Double($0.spectrum.rows * $0.spectrum.columns))
+        },
+        .init("error") { .number($0.truncations[index].relativeError) },
       ]
-      row += [0.9, 0.99, 0.999].map { "\(spectrum.rank(.energy($0)))" }
-      for truncation in summary.truncations {
-        if case .energies = keeping { row.append("\(truncation.rank)") }
-        let share = 100 * Double(truncation.parameters) / Double(spectrum.rows * spectrum.columns)
-        row += ["\(grouped(truncation.parameters)) (\(fixed(share, 1))%)", shortText(truncation.relativeError)]
-      }
-      return row
     }
-    return Table(columns: columns, rows: rows)
+    return Table(of: summaries, columns)
   }
 
-  private func report(_ summaries: [MatrixSummary], table: Table) -> Report {
+  private func report(_ summaries: [MatrixSummary]) -> Report {
     let count = summaries.reduce(0) { $0 + $1.spectrum.rows * $1.spectrum.columns }
+    // A chart holds as many lines as can be told apart.
+    let shown = Array(summaries.prefix(64))
+    let charts = stride(from: 0, to: shown.count, by: 8).map {
+      MatrixSummary.charts(Array(shown[$0..<min($0 + 8, shown.count)]))
+    }
+    let more = summaries.count > shown.count ? " The spectra of the first \(shown.count) are drawn." : ""
+    let leftOut = skipped.isEmpty ? "" : " Tensors left out: \(skipped.joined(separator: "; "))."
     return Report(
       title: "Spectra of \(name)",
       summary: "\(summaries.count == 1 ? "One matrix" : "\(summaries.count) matrices") of \(grouped(count)) numbers in "
-        + "all. How fast the singular values fall tells how few numbers hold how much of a matrix.",
+        + "all.\(leftOut)",
       sections: [
         .init(
           "Ranks and errors",
           [
-            .figure(
-              table,
+            .table(
+              table(summaries),
               caption: "The rank counts singular values above rounding; the stable rank is ‖A‖² in the Frobenius norm "
                 + "over ‖A‖² in the spectral norm. The percentages are ranks that keep so much of the energy, the sum "
                 + "of squares. The error is relative, in the Frobenius norm; no matrix of the rank has a smaller one.")
-          ])
-      ]
-        + summaries.map { summary in
-          .init(
-            summary.name,
-            [
-              .row([
-                summary.spectrum.chart(title: "Singular values"),
-                summary.spectrum.energyChart(title: "Energy kept"),
-              ])
-            ])
-        },
-      footer: "Made by lora svd.")
+          ]),
+        .init(
+          "Spectra",
+          [
+            .note("How fast the singular values fall tells how few numbers hold how much of a matrix.\(more)")
+          ] + charts),
+      ], members: MatrixSummary.members(summaries))
   }
 }

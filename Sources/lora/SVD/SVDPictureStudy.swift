@@ -29,14 +29,13 @@ struct SVDPictureStudy {
     let rebuilt = keeping.labels.indices.map { choice in
       rebuild(choice, decompositions, summaries)
     }
-    let table = table(rebuilt)
     return SVDResult(
-      text: "\(name): \(picture.width) × \(picture.height), \(names.joined(separator: ", ")), "
-        + "\(grouped(pixelCount)) numbers\n\n" + table.plainText,
-      json: .init(matrices: summaries),
+      summaries: summaries,
       report: Report(
-        title: "\(name) in few numbers", summary: Self.summary, sections: sections(summaries, rebuilt, table: table),
-        footer: "Made by lora svd."),
+        title: "The picture \(name) in few numbers",
+        summary: "\(name): \(picture.width) × \(picture.height), \(names.joined(separator: ", ")), "
+          + "\(grouped(pixelCount)) numbers.",
+        sections: sections(summaries, rebuilt), members: MatrixSummary.members(summaries)),
       pictures: writesPictures
         ? zip(keeping.fileLabels, rebuilt).map { ("\(name)-\($0).png", $1.picture) } : [])
   }
@@ -63,47 +62,42 @@ struct SVDPictureStudy {
 
   private func table(_ rebuilt: [Rebuilt]) -> Table {
     Table(
-      columns: [.text("kept"), "rank", "numbers", "of the picture", "relative error", "energy kept"],
-      rows: rebuilt.map { rebuilt in
-        let ranks =
-          Set(rebuilt.ranks).count == 1 ? "\(rebuilt.ranks[0])" : rebuilt.ranks.map(String.init).joined(separator: ", ")
-        return [
-          rebuilt.label, ranks, grouped(rebuilt.parameters),
-          "\(fixed(100 * Double(rebuilt.parameters) / Double(pixelCount), 1))%", fixed(rebuilt.relativeError, 4),
-          "\(fixed(100 * (1 - rebuilt.relativeError * rebuilt.relativeError), 2))%",
-        ]
-      })
+      of: rebuilt,
+      [
+        .init("kept") { .text($0.label) },
+        .init("rank") { rebuilt in
+          Set(rebuilt.ranks).count == 1 ? .count(rebuilt.ranks[0]) : .list(rebuilt.ranks.map { .count($0) })
+        },
+        .init("numbers") { .count($0.parameters) },
+        .init("of the picture") { .share(Double($0.parameters) / Double(pixelCount)) },
+        .init("relative error") { .share($0.relativeError) },
+        .init("energy kept") { .share(1 - $0.relativeError * $0.relativeError) },
+      ])
   }
 
-  private func sections(_ summaries: [MatrixSummary], _ rebuilt: [Rebuilt], table: Table) -> [Report.Section] {
+  private func sections(_ summaries: [MatrixSummary], _ rebuilt: [Rebuilt]) -> [Report.Section] {
     let original = ImageGrid.Tile(picture, captions: [.init("original"), .init("\(grouped(pixelCount)) numbers")])
     let tiles = rebuilt.map { rebuilt in
       ImageGrid.Tile(
         rebuilt.picture,
         captions: [
           .init(rebuilt.label),
-          .init("\(grouped(rebuilt.parameters)) numbers, error \(fixed(100 * rebuilt.relativeError, 1))%"),
+          .init(
+            "\(grouped(rebuilt.parameters)) numbers, error \(Report.Value.share(rebuilt.relativeError).text)"),
         ])
     }
     return [
       .init(
         "Side by side",
         [
-          .figure(ImageGrid(title: "", tiles: tiles + [original], tileWidth: 400)),
-          .figure(
-            table,
+          .note(Self.summary), .figure(ImageGrid(title: "", tiles: tiles + [original], tileWidth: 400)),
+          .table(
+            table(rebuilt),
             caption: "The numbers of rank r in one channel are r (width + height). The error is relative, in the "
               + "Frobenius norm; no matrix of the rank has a smaller one."),
-        ])
+        ]),
+      // Red, green and blue in their colours.
+      .init("Spectra", [MatrixSummary.charts(summaries, tints: summaries.count == 3 ? [5, 2, 0] : [])]),
     ]
-      + summaries.map { summary in
-        .init(
-          summaries.count == 1 ? "The spectrum" : "The spectrum of \(summary.name)",
-          [
-            .row([
-              summary.spectrum.chart(title: "Singular values"), summary.spectrum.energyChart(title: "Energy kept"),
-            ])
-          ])
-      }
   }
 }

@@ -16,10 +16,12 @@ struct CheckCommand: ParsableCommand {
         lora check my-adapter/ --base my-model/
       """)
 
-  @Argument(help: "The adapter.")
+  @Argument(help: "The adapter.", completion: .file())
   var adapter: String
 
-  @Option(help: ArgumentHelp("The model that it is for: a directory, an index or a file.", valueName: "model"))
+  @Option(
+    help: ArgumentHelp("The model that it is for: a directory, an index or a file.", valueName: "model"),
+    completion: .file())
   var base: String
 
   @Flag(help: "Leave out of account what Python peft would make of it.")
@@ -32,41 +34,8 @@ struct CheckCommand: ParsableCommand {
     let adapter = try StoredAdapter(contentsOf: URL(fileURLWithPath: adapter))
     let base = try Checkpoint(URL(fileURLWithPath: base))
     try base.requirePlain()
-    let placement = try Placement(adapter, on: WeightCatalog(base))
-    let findings = placement.findings.filter { !withoutPeft || $0.audience == .everyone }
-    let formats = Dictionary(grouping: placement.items) { item in
-      let adapter = item.module.tensors.first?.format.rawValue ?? ""
-      return "\(adapter) on \(base[item.places[0].tensor]?.format.rawValue ?? "the tied embedding")"
-    }
-    print("\(placement.items.count) of \(adapter.modules.count) modules have their place in the base.")
-    if !adapter.replacements.isEmpty {
-      print(
-        "\(placement.replacements.count) of \(adapter.replacements.count) weights that are saved whole have theirs.")
-    }
-    for (pair, items) in formats.sorted(by: { $0.key < $1.key }) {
-      print("formats: \(pair), \(items.count) modules")
-    }
-    let transposed = placement.items.filter { $0.isTransposed && !$0.module.isEmbedding }.count
-    if transposed > 0 { print("\(transposed) weights are stored as [in, out] (Conv1D).") }
-    printFindings(findings)
-    let isWell = placement.isComplete && (withoutPeft || placement.isCompleteForPEFT)
-    try output.write(
-      json: [
-        "complete": .bool(isWell), "complete_for_peft": .bool(placement.isCompleteForPEFT),
-        "modules": .integer(adapter.modules.count),
-        "placed": .array(
-          placement.items.flatMap { item in
-            item.places.map { ["module": .string(item.module.path), "weight": .string($0.tensor)] }
-          }),
-        "findings": json(findings),
-      ] as JSON)
-    print(
-      isWell
-        ? "\nThe adapter fits."
-        : placement.isComplete
-          ? "\nThe adapter fits here, but Python peft would ignore it, in whole or in part (--without-peft if that does not "
-            + "matter)."
-          : "\nThe adapter does not fit: it would act in part, wrongly or not at all.")
-    if !isWell { throw ExitCode.failure }
+    let report = try Placement(adapter, on: WeightCatalog(base)).report(of: adapter, on: base, countsPEFT: !withoutPeft)
+    try output.show(report)
+    if report.conclusion?.tone == .bad { throw ExitCode.failure }
   }
 }

@@ -19,13 +19,15 @@ struct CombineCommand: ParsableCommand {
         lora combine style/:0.7 facts/:0.3 --method svd --rank 16 -o both/
       """)
 
-  @Argument(help: ArgumentHelp("Adapters, each with a weight if it is not 1: path:0.7.", valueName: "adapter"))
+  @Argument(
+    help: ArgumentHelp("Adapters, each with a weight if it is not 1: path:0.7.", valueName: "adapter"),
+    completion: .file())
   var adapters: [WeightedAdapter]
 
   @Option(help: "How to combine.")
   var method = Combination.Method.exact
 
-  @Option(help: "The rank for svd. Default: the largest of the adapters'.")
+  @Option(help: "The rank for svd. (default: the largest of the adapters')")
   var rank: Int?
 
   @Option(help: "The share of numbers that ties, dare and pruning keep.")
@@ -51,7 +53,7 @@ struct CombineCommand: ParsableCommand {
   func run() throws {
     try output.prepare()
     let members = try adapters.map { try $0.open() }
-    let target = try writing.url(beside: adapters[0].url, suffix: "combined")
+    let target = try writing.url(for: adapters[0].url, suffix: "combined")
     var combination = Combination()
     combination.method = method
     combination.rank = rank
@@ -61,25 +63,9 @@ struct CombineCommand: ParsableCommand {
       try combination.combine(members, progress: $0)
     }
     if !writing.dryRun { try combined.write(target) }
-    var table = TextTable(head: ["module", "rank", "‖sum‖", "error against the exact sum"])
-    table.rows = outcomes.map { [$0.path, "\($0.rank)", short($0.norm), percent($0.relativeError)] }
-    let norm = outcomes.reduce(0) { $0 + $1.norm * $1.norm }
-    let error = outcomes.reduce(0) { $0 + $1.norm * $1.norm * $1.relativeError * $1.relativeError }
-    let total = norm > 0 ? (error / norm).squareRoot() : 0
-    table.foot = ["\(outcomes.count) modules", "", short(norm.squareRoot()), percent(total)]
-    print(table.text)
-    print(writing.dryRun ? "\nNothing was written (--dry-run)." : "\nThe adapter: \(target.path)")
-    try output.write(
-      json: [
-        "output": writing.dryRun ? .null : .string(target.path), "method": .string(method.rawValue),
-        "relative_error": .number(total), "bytes": .integer(combined.byteCount),
-        "modules": .array(
-          outcomes.map {
-            [
-              "path": .string($0.path), "rank": .integer($0.rank), "norm": .number($0.norm),
-              "relative_error": .number($0.relativeError),
-            ]
-          }),
-      ] as JSON)
+    try output.show(
+      .combination(
+        method, of: adapters.map(\.url.lastPathComponent), combined: combined, outcomes: outcomes,
+        output: writing.dryRun ? nil : target))
   }
 }

@@ -18,7 +18,7 @@ struct ConvertCommand: ParsableCommand {
         lora convert ia3-adapter/ --to lora --base my-model/ --rank 32
       """)
 
-  @Argument(help: "The adapter.")
+  @Argument(help: "The adapter.", completion: .file())
   var adapter: String
 
   @Option(help: "The format to write, or lora: another method's adapter as a plain LoRA, exactly.")
@@ -27,7 +27,7 @@ struct ConvertCommand: ParsableCommand {
   @Option(
     help: ArgumentHelp(
       "The model: to turn kohya's flat names back into paths, and for what depends on its weights (IA3, VeRA).",
-      valueName: "model"))
+      valueName: "model"), completion: .file())
   var base: String?
 
   @Option(help: "With --to lora: the rank to approximate with where a method is no product of two factors.")
@@ -45,7 +45,7 @@ struct ConvertCommand: ParsableCommand {
   func run() throws {
     try output.prepare()
     let adapter = try StoredAdapter(contentsOf: URL(fileURLWithPath: adapter))
-    var target = try writing.url(beside: adapter.url, suffix: to.rawValue)
+    var target = try writing.url(for: adapter.url, suffix: to.rawValue)
     // A PEFT or mlx-lm adapter is a directory, a kohya adapter a file.
     if writing.path == nil {
       let isFile = to == .kohya || to == .lora && adapter.format.isFile
@@ -60,20 +60,6 @@ struct ConvertCommand: ParsableCommand {
     let verdict =
       writing.dryRun
       ? conversion.verdict(on: adapter, base: base) : try conversion.convert(adapter, to: target, base: base)
-    print("\(adapter.format.rawValue) → \(to.rawValue): \(verdict.isLossless ? "lossless" : "LOSSY")")
-    for item in verdict.lost { print("  lost: \(item)") }
-    for item in verdict.changed { print("  in another form, with the same effect: \(item)") }
-    if let worst = verdict.residuals.max(by: { $0.relative < $1.relative }) {
-      print(
-        "  what remains, relative to the change: \(percent(worst.relative)) at most (\(worst.path)), in "
-          + "\(verdict.residuals.count) modules")
-    }
-    print(writing.dryRun ? "\nNothing was written (--dry-run)." : "\nThe adapter: \(target.path)")
-    try output.write(
-      json: [
-        "output": writing.dryRun ? .null : .string(target.path), "lossless": .bool(verdict.isLossless),
-        "lost": .array(verdict.lost.map(JSON.string)), "changed": .array(verdict.changed.map(JSON.string)),
-        "residuals": .object(verdict.residuals.map { JSON.Member($0.path, .number($0.relative)) }),
-      ] as JSON)
+    try output.show(verdict.report(of: adapter, to: to, output: writing.dryRun ? nil : target))
   }
 }

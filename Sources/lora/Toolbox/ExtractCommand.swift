@@ -17,10 +17,10 @@ struct ExtractCommand: ParsableCommand {
         lora extract base/ tuned/ --budget 20MB --dtype bf16
       """)
 
-  @Argument(help: "The base model: a directory, an index or a file.")
+  @Argument(help: "The base model: a directory, an index or a file.", completion: .file())
   var base: String
 
-  @Argument(help: "The fine-tuned model.")
+  @Argument(help: "The fine-tuned model.", completion: .file())
   var tuned: String
 
   @Option(help: "The rank of every module.")
@@ -41,7 +41,7 @@ struct ExtractCommand: ParsableCommand {
   @Option(help: "Format of the factors.")
   var dtype = FormatArgument.f32
 
-  @Option(help: "Pairs of products that sharpen the randomised decomposition. Default: 2 to 4, by rank.")
+  @Option(help: "Pairs of products that sharpen the randomised decomposition. (default: 2 to 4, by rank)")
   var powerIterations: Int?
 
   @Option(help: "Seed of the randomised decomposition.")
@@ -68,7 +68,7 @@ struct ExtractCommand: ParsableCommand {
     try output.prepare()
     let base = try Checkpoint(URL(fileURLWithPath: base))
     let tuned = try Checkpoint(URL(fileURLWithPath: tuned))
-    let target = try writing.url(beside: tuned.url, suffix: "lora")
+    let target = try writing.url(for: tuned.url, suffix: "lora")
     var options = Extraction.Options()
     options.format = dtype.format
     options.keepsVectors = keepVectors
@@ -78,51 +78,11 @@ struct ExtractCommand: ParsableCommand {
     let choice: Extraction.Rank =
       rank.map { .fixed($0) } ?? energy.map { .energy($0) } ?? .budget(bytes: budget!.bytes)
     let extraction = try Extraction(base: base, tuned: tuned, rank: choice, options: options)
-    guard !writing.dryRun else {
-      print("\(extraction.moduleCount) modules changed and would get factors.")
-      printFindings(extraction.findings)
-      print("\nNothing was written (--dry-run).")
-      try output.write(
-        json: [
-          "output": .null, "modules": .integer(extraction.moduleCount), "findings": json(extraction.findings),
-        ] as JSON)
-      return
-    }
+    let title = "\(tuned.url.lastPathComponent) − \(base.url.lastPathComponent) as an adapter"
+    guard !writing.dryRun else { return try output.show(extraction.planReport(title: title)) }
     let report = try withProgress("extracting", unit: "modules", isQuiet: output.quiet) {
       try extraction.run(to: target, progress: $0)
     }
-    try show(report)
-  }
-
-  private func show(_ report: ExtractionReport) throws {
-    var table = TextTable(head: ["module", "rank", "‖ΔW‖/‖W‖", "residual", "parameters"])
-    table.rows = report.modules.map {
-      ["\($0.path)", "\($0.rank)", short($0.relativeChange), percent($0.relativeResidual), grouped($0.parameterCount)]
-    }
-    table.foot = [
-      "\(report.modules.count) modules", "", "", percent(report.relativeResidual),
-      grouped(report.modules.reduce(0) { $0 + $1.parameterCount }),
-    ]
-    print(table.text)
-    print("\nThe adapter holds \(percent(report.shareOfChange)) of the squared change.")
-    if !report.replaced.isEmpty { print("Kept whole: \(report.replaced.count) tensors.") }
-    printFindings(report.findings)
-    print("\nThe adapter: \(report.output.path)")
-    try output.write(
-      json: [
-        "output": .string(report.output.path), "share_of_change": .number(report.shareOfChange),
-        "relative_residual": .number(report.relativeResidual),
-        "kept_whole": .array(report.replaced.map(JSON.string)),
-        "left_out": .array(report.unexplained.map { ["name": .string($0.name), "norm": .number($0.norm)] }),
-        "modules": .array(
-          report.modules.map {
-            [
-              "path": .string($0.path), "rank": .integer($0.rank), "norm": .number($0.norm),
-              "relative_change": .number($0.relativeChange), "relative_residual": .number($0.relativeResidual),
-              "parameters": .integer($0.parameterCount),
-            ]
-          }),
-        "findings": json(report.findings),
-      ] as JSON)
+    try output.show(report.report(title: title))
   }
 }

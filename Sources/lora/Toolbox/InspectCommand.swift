@@ -17,22 +17,19 @@ struct InspectCommand: ParsableCommand {
         lora inspect model.safetensors --values
       """)
 
-  @Argument(help: ArgumentHelp("An adapter, a checkpoint, or a directory of either.", valueName: "path"))
+  @Argument(
+    help: ArgumentHelp("An adapter, a checkpoint, or a directory of either.", valueName: "path"), completion: .file())
   var path: String
 
   @Flag(help: "Read all numbers of a checkpoint too, to find NaN and infinity.")
   var values = false
 
-  @Option(help: ArgumentHelp("Write a report with charts, one HTML file.", valueName: "path"))
-  var report: String?
-
   @OptionGroup var output: OutputOptions
 
   func run() throws {
-    try output.prepare(alsoWriting: report)
+    try output.prepare()
     let url = URL(fileURLWithPath: path)
-    var results: [JSON.Member] = []
-    var findings: [Finding] = []
+    var reports: [(key: String, report: Report)] = []
     let isAdapter =
       StoredAdapter.recognises(url)
       || FileManager.default.fileExists(atPath: url.appendingPathComponent("adapter_config.json").path)
@@ -40,11 +37,7 @@ struct InspectCommand: ParsableCommand {
       let inspection = try withProgress("inspecting", isQuiet: output.quiet) {
         try AdapterInspection(StoredAdapter(contentsOf: url), progress: $0)
       }
-      let summary = AdapterSummary(inspection)
-      print(summary.text)
-      findings += inspection.findings
-      results.append(JSON.Member("adapter", summary.json))
-      if let report { try OutputFile.write(summary.report.html, to: URL(fileURLWithPath: report)) }
+      reports.append(("adapter", inspection.report))
     }
     // A directory may hold a base model beside an adapter.
     if let checkpoint = isAdapter ? try? Checkpoint(url) : try Checkpoint(url),
@@ -53,14 +46,8 @@ struct InspectCommand: ParsableCommand {
       let inspection = try withProgress("reading", unit: "bytes", isQuiet: output.quiet || !values) {
         try CheckpointInspection(checkpoint, readsValues: values, progress: $0)
       }
-      let summary = CheckpointSummary(inspection)
-      if isAdapter { print("") }
-      print(summary.text)
-      findings += inspection.findings
-      results.append(JSON.Member("checkpoint", summary.json))
-      if let report, !isAdapter { try OutputFile.write(summary.report.html, to: URL(fileURLWithPath: report)) }
+      reports.append(("checkpoint", inspection.report))
     }
-    printFindings(findings)
-    try output.write(json: JSON.object(results))
+    try output.show(Report(joining: reports))
   }
 }

@@ -16,13 +16,15 @@ struct MergeCommand: ParsableCommand {
         lora merge my-model/ style/:0.7 facts/:0.3 -o merged/ --dtype bf16
       """)
 
-  @Argument(help: ArgumentHelp("The model: a directory, an index or a file.", valueName: "base"))
+  @Argument(help: ArgumentHelp("The model: a directory, an index or a file.", valueName: "base"), completion: .file())
   var base: String
 
-  @Argument(help: ArgumentHelp("Adapters, each with a weight if it is not 1: path:0.7.", valueName: "adapter"))
+  @Argument(
+    help: ArgumentHelp("Adapters, each with a weight if it is not 1: path:0.7.", valueName: "adapter"),
+    completion: .file())
   var adapters: [WeightedAdapter]
 
-  @Option(help: "Format of the output. Default: each tensor's own.")
+  @Option(help: "Format of the output. (default: each tensor's own)")
   var dtype: FormatArgument?
 
   @Flag(help: "Store tied embeddings apart, so that one of the two can change.")
@@ -38,14 +40,15 @@ struct MergeCommand: ParsableCommand {
   func run() throws {
     try output.prepare()
     let base = try Checkpoint(URL(fileURLWithPath: base))
-    let target = try writing.url(beside: base.url, suffix: "merged")
+    let target = try writing.url(for: base.url, suffix: "merged")
     let merge = try Merge(
       base: base, adapters: adapters.map { try $0.open() }, format: dtype?.format, unties: untie)
     let report =
       writing.dryRun
       ? merge.plan
       : try withProgress("merging", unit: "bytes", isQuiet: output.quiet) { try merge.run(to: target, progress: $0) }
-    try MergeSummary(report, verb: "merged").show(output)
+    let names = adapters.map(\.url.lastPathComponent).joined(separator: " + ")
+    try output.show(report.report(title: "\(base.url.lastPathComponent) + \(names), merged"))
   }
 }
 
@@ -62,10 +65,12 @@ struct UnmergeCommand: ParsableCommand {
         lora unmerge merged/ my-adapter/ -o restored/
       """)
 
-  @Argument(help: ArgumentHelp("The merged model: a directory, an index or a file.", valueName: "merged"))
+  @Argument(
+    help: ArgumentHelp("The merged model: a directory, an index or a file.", valueName: "merged"), completion: .file())
   var merged: String
 
-  @Argument(help: ArgumentHelp("The adapters, with the weights of the merge.", valueName: "adapter"))
+  @Argument(
+    help: ArgumentHelp("The adapters, with the weights of the merge.", valueName: "adapter"), completion: .file())
   var adapters: [WeightedAdapter]
 
   @Flag(help: "Leave what can't be subtracted as it is.")
@@ -81,13 +86,14 @@ struct UnmergeCommand: ParsableCommand {
   func run() throws {
     try output.prepare()
     let merged = try Checkpoint(URL(fileURLWithPath: merged))
-    let target = try writing.url(beside: merged.url, suffix: "unmerged")
+    let target = try writing.url(for: merged.url, suffix: "unmerged")
     let merge = try Merge(
       undoing: adapters.map { try $0.open() }, in: merged, allowsPartial: allowPartial)
     let report =
       writing.dryRun
       ? merge.plan
       : try withProgress("unmerging", unit: "bytes", isQuiet: output.quiet) { try merge.run(to: target, progress: $0) }
-    try MergeSummary(report, verb: "subtracted").show(output)
+    let names = adapters.map(\.url.lastPathComponent).joined(separator: " − ")
+    try output.show(report.report(title: "\(merged.url.lastPathComponent) − \(names), unmerged"))
   }
 }

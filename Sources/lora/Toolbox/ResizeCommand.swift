@@ -15,7 +15,7 @@ struct ResizeCommand: ParsableCommand {
         lora resize my-adapter/ --energy 0.99 -o small/
       """)
 
-  @Argument(help: "The adapter.")
+  @Argument(help: "The adapter.", completion: .file())
   var adapter: String
 
   @Option(help: "The new rank of every module.")
@@ -53,7 +53,7 @@ struct ResizeCommand: ParsableCommand {
   func run() throws {
     try output.prepare()
     let adapter = try StoredAdapter(contentsOf: URL(fileURLWithPath: adapter))
-    let target = try writing.url(beside: adapter.url, suffix: rank.map { "r\($0)" } ?? "resized")
+    let target = try writing.url(for: adapter.url, suffix: rank.map { "r\($0)" } ?? "resized")
     let selection: RankSelection =
       rank.map { .fixed($0) } ?? energy.map { .energy($0) } ?? ratio.map { .ratioToLargest($0) } ?? .sum(cumulative!)
     var resizing = Resizing(selection)
@@ -62,35 +62,6 @@ struct ResizeCommand: ParsableCommand {
       try resizing.resize(adapter, progress: $0)
     }
     if !writing.dryRun { try resized.write(target) }
-
-    var table = TextTable(head: ["module", "rank", "scale", "‖scale·BA‖", "error"])
-    table.rows = outcomes.map {
-      ["\($0.path)", "\($0.rank) → \($0.newRank)", short($0.scale), short($0.norm), percent($0.relativeError)]
-    }
-    let norm = outcomes.reduce(0) { $0 + $1.norm * $1.norm }
-    let error = outcomes.reduce(0) { $0 + $1.norm * $1.norm * $1.relativeError * $1.relativeError }
-    let total = norm > 0 ? (error / norm).squareRoot() : 0
-    table.foot = ["\(outcomes.count) modules", "", "", short(norm.squareRoot()), percent(total)]
-    print(table.text)
-    print("\n\(byteText(adapter.byteCount)) → \(byteText(resized.byteCount)); relative error \(percent(total)).")
-    if adapter.modules.contains(where: { $0.method is StoredDoRA }) {
-      print("DoRA's magnitudes are kept as they are; the error above is that of the direction's update.")
-    }
-    let kept = adapter.modules.count - outcomes.count
-    if kept > 0 { print("Kept as they are, having no rank: \(kept) modules.") }
-    printFindings(adapter.findings)
-    print(writing.dryRun ? "\nNothing was written (--dry-run)." : "\nThe adapter: \(target.path)")
-    try output.write(
-      json: [
-        "output": writing.dryRun ? .null : .string(target.path), "relative_error": .number(total),
-        "bytes_before": .integer(adapter.byteCount), "bytes_after": .integer(resized.byteCount),
-        "modules": .array(
-          outcomes.map {
-            [
-              "path": .string($0.path), "rank": .integer($0.rank), "new_rank": .integer($0.newRank),
-              "scale": .number($0.scale), "norm": .number($0.norm), "relative_error": .number($0.relativeError),
-            ]
-          }),
-      ] as JSON)
+    try output.show(.resizing(adapter, to: resized, outcomes: outcomes, output: writing.dryRun ? nil : target))
   }
 }

@@ -4,7 +4,11 @@ import LoRAKit
 
 /// What every command that writes a checkpoint or an adapter takes.
 struct WritingOptions: ParsableArguments {
-  @Option(name: [.customShort("o"), .customLong("output")], help: ArgumentHelp("Where to write.", valueName: "path"))
+  @Option(
+    name: [.customShort("o"), .customLong("output")],
+    help: ArgumentHelp(
+      "Where to write. (default: the input's name and what was done, in the current folder)", valueName: "path"),
+    completion: .file())
   var path: String?
 
   @Flag(help: "Say what would be done, and write nothing.")
@@ -13,8 +17,8 @@ struct WritingOptions: ParsableArguments {
   @Flag(help: "Replace what is there.")
   var force = false
 
-  /// Where to write: what was asked for, or a name beside `source`.
-  func url(beside source: URL, suffix: String) throws -> URL {
+  /// Where to write: what was asked for, or a name like that of `source` in the current folder.
+  func url(for source: URL, suffix: String) throws -> URL {
     let url = path.map { URL(fileURLWithPath: $0) } ?? Self.named(source, suffix)
     try checkReplaceable(url, force: force || dryRun)
     return url
@@ -22,10 +26,11 @@ struct WritingOptions: ParsableArguments {
 
   /// "model.safetensors" → "model-merged.safetensors", "adapter" → "adapter-merged".
   private static func named(_ source: URL, _ suffix: String) -> URL {
+    let source = source.standardizedFileURL
     let stem = source.deletingPathExtension().lastPathComponent
     let name =
       source.pathExtension == "safetensors" ? "\(stem)-\(suffix).safetensors" : "\(source.lastPathComponent)-\(suffix)"
-    return source.standardizedFileURL.deletingLastPathComponent().appendingPathComponent(name)
+    return URL(fileURLWithPath: name)
   }
 }
 

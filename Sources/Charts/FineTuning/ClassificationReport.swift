@@ -1,0 +1,132 @@
+import LoRAFineTuning
+import LoRATraining
+
+/// What a classifier gets right, the texts that it gets wrong, and which of its answers are others than those before.
+public struct ClassificationReport {
+  /// What a result is compared with: the same texts, answered by the base or by another adapter.
+  public struct Before {
+    /// In a sentence: "the base", "the adapter old".
+    public let name: String
+    /// Its accuracy's name in JSON.
+    public let key: String
+    /// How it answers.
+    public let description: String
+    public let result: ClassificationResult
+
+    public init(name: String, key: String, description: String, result: ClassificationResult) {
+      (self.name, self.key, self.description, self.result) = (name, key, description, result)
+    }
+  }
+
+  public let labels: [String]
+  public let result: ClassificationResult
+  /// The mean cross-entropy.
+  public let loss: Double
+  public let before: Before?
+
+  public init(labels: [String], result: ClassificationResult, loss: Double, before: Before? = nil) {
+    (self.labels, self.result, self.loss, self.before) = (labels, result, loss, before)
+  }
+
+  /// The numbers, those before first.
+  public var fields: [Report.Field] {
+    let changes = before.map { result.changes(since: $0.result) }
+    var fields: [Report.Field] = []
+    if let before {
+      fields.append(.init("accuracy of \(before.name)", key: before.key, .share(before.result.accuracy)))
+    }
+    fields.append(.init("accuracy", key: "accuracy", .share(result.accuracy)))
+    if let changes {
+      fields += [
+        .init("errors mended", key: "mended_errors", .count(changes.mended.count)),
+        .init("new errors", key: "new_errors", .count(changes.broken.count)),
+      ]
+    }
+    return fields + [
+      .init("errors", .count(result.errors.reduce(0, +))), .init("loss", key: "loss", .decimal(loss, 4)),
+    ]
+  }
+
+  /// Confusions, changes and errors.
+  ///
+  /// - Parameter texts: what was classified.
+  public func sections(_ texts: [String]) -> [Report.Section] {
+    let wrong = result.labels.indices.filter { result.labels[$0] != result.predictions[$0] }
+    var sections: [Report.Section] = []
+    // Many classes make an unreadable matrix; a table of the most frequent confusions then says more.
+    if labels.count <= 30 {
+      sections.append(
+        .init(
+          "Confusions",
+          [.figure(ConfusionMatrix(title: "Class against answer", classes: labels, counts: result.confusion))]))
+    }
+    sections.append(confusions)
+    if let before { sections.append(changes(since: before, texts)) }
+    if !wrong.isEmpty {
+      sections.append(
+        .init(
+          "Errors",
+          [
+            table([.prose("text"), .text("class"), .text("answer")], of: wrong) {
+              [shortened(texts[$0]), labels[result.labels[$0]], labels[result.predictions[$0]]]
+            }
+          ]))
+    }
+    return sections
+  }
+
+  private func changes(since before: Before, _ texts: [String]) -> Report.Section {
+    let (mended, broken) = result.changes(since: before.result)
+    let answersBefore = before.result.predictions
+    let stayed = before.result.errors.reduce(0, +) - mended.count
+    var blocks: [Report.Block] = [
+      .note(before.description),
+      .figure(
+        Highlights([
+          .init("accuracy, before and after", .change(.share(before.result.accuracy), .share(result.accuracy))),
+          .init("errors mended", .count(mended.count)), .init("new errors", .count(broken.count)),
+          .init("errors that stayed", .count(stayed)),
+        ])),
+    ]
+    // The right answer is the class, so a column for it would say nothing.
+    for (title, before, after, indices) in [
+      ("Errors mended", "before", "after, right", mended), ("New errors", "before, right", "after", broken),
+    ] where !indices.isEmpty {
+      blocks.append(
+        table(title: title, [.prose("text"), .text(before), .text(after)], of: indices) {
+          [shortened(texts[$0]), labels[answersBefore[$0]], labels[result.predictions[$0]]]
+        })
+    }
+    return .init("Against \(before.name)", blocks)
+  }
+
+  /// The first thirty of some texts, with the number of all where they are more.
+  private func table(
+    title: String? = nil, _ columns: [Table.Column], of indices: [Int], row: (Int) -> [String]
+  ) -> Report.Block {
+    .figure(
+      Table(title: title, columns: columns, rows: indices.prefix(30).map { row($0).map { .text($0) } }),
+      caption: indices.count > 30 ? "The first 30 of \(grouped(indices.count))." : nil)
+  }
+
+  private func shortened(_ text: String) -> String { text.count > 300 ? text.prefix(300) + "…" : text }
+
+  private var confusions: Report.Section {
+    var counts: [(label: Int, answer: Int, count: Int)] = []
+    for (label, row) in result.confusion.enumerated() {
+      for (answer, count) in row.enumerated() where answer != label && count > 0 {
+        counts.append((label, answer, count))
+      }
+    }
+    counts.sort { ($0.count, $1.label, $1.answer) > ($1.count, $0.label, $0.answer) }
+    guard !counts.isEmpty else { return .init("Most frequent errors", [.note("There are none.")]) }
+    return .init(
+      "Most frequent errors",
+      [
+        .figure(
+          Table(
+            columns: [.text("class"), .text("answer"), "texts"],
+            rows: counts.prefix(20).map { [.text(labels[$0.label]), .text(labels[$0.answer]), .count($0.count)] }))
+      ])
+  }
+}

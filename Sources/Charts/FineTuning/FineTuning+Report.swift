@@ -1,0 +1,65 @@
+import LoRAAdapters
+// What a fine-tuning has to say: what was asked for, how it went.
+import LoRAFineTuning
+import LoRATraining
+
+extension FineTuning {
+  /// What is trained, how long and how fast.
+  public var settings: [Report.Field] {
+    var fields: [Report.Field] = [.init("method", .text(recipe.method.rawValue))]
+    if recipe.method != .full {
+      fields += [
+        .init("modules", targets), .init("rank", .count(recipe.rank)), .init("α", .number(Double(recipe.alpha))),
+        .init("dropout", .number(Double(recipe.dropout))), .init("biases", .text(recipe.bias.rawValue)),
+      ]
+      if recipe.rateRatio != 1 { fields.append(.init("B's learning rate, times", .number(Double(recipe.rateRatio)))) }
+    }
+    fields += [
+      .init("batch size", .count(schedule.batchSize)), .init("learning rate", .number(Double(schedule.learningRate))),
+      .init("schedule", .text("\(schedule.shape.rawValue), warm-up \(percentText(schedule.warmUp))")),
+      .init("weight decay", .number(Double(schedule.weightDecay))),
+      .init("largest norm of the gradient", schedule.clipping.map { .number(Double($0)) } ?? "any"),
+      .init("seed", .text("\(schedule.seed)")),
+    ]
+    return fields
+  }
+
+  private var targets: Report.Value {
+    switch recipe.targets {
+    case .allLinear: "all-linear"
+    case .names(let names): .texts(names)
+    case .pattern(let pattern): .text(pattern)
+    }
+  }
+}
+
+extension TrainingOutcome {
+  /// The run in numbers.
+  public func fields(trained: Int) -> [Report.Field] {
+    [
+      .init("steps", key: "steps", .count(losses.count)), .init("time", key: "seconds", .seconds(seconds)),
+      .init("trained parameters", key: "trained", .count(trained)),
+    ] + (best.map { [.init("best at step", key: "step", .count($0.step))] } ?? [])
+  }
+
+  /// The run's curves.
+  ///
+  /// - Parameters:
+  ///   - unit: of the loss.
+  ///   - accuracy: whether the evaluations' score is one; else their loss is drawn.
+  public func curves(unit: String, accuracy: Bool) -> Report.Section {
+    var charts: [any Chart] = [
+      LineChart(
+        title: "Training loss", series: [.init("", losses)], xLabel: "step", yLabel: unit,
+        smoothing: max(1, losses.count / 50), width: 480, height: 300)
+    ]
+    if !evaluations.isEmpty {
+      charts.append(
+        LineChart(
+          title: accuracy ? "Accuracy on the evaluation texts" : "Loss on the evaluation text",
+          series: [.init("", points: evaluations.map { (Double($0.step), accuracy ? 100 * $0.score : $0.loss) })],
+          xLabel: "step", yLabel: accuracy ? "% right" : unit, width: 480, height: 300))
+    }
+    return .init("Training", [.row(charts)])
+  }
+}

@@ -1,0 +1,42 @@
+import Foundation
+import LoRAFiles
+import LoRAFormats
+import LoRAToolbox
+
+extension Conversion.Verdict {
+  /// - Parameter output: `nil` where nothing was written.
+  public func report(of adapter: StoredAdapter, to target: Conversion.Target, output: URL?) -> Report {
+    let worst = residuals.max { $0.relative < $1.relative }
+    return Report(
+      title: "The adapter \(adapter.url.lastPathComponent) for \(target.rawValue)",
+      summary: "\(adapter.format.rawValue) → \(target.rawValue): \(isLossless ? "lossless" : "LOSSY")",
+      sections: [
+        .init(
+          "What that keeps",
+          [
+            .fields(
+              lost.map { .init("lost", .text($0)) }
+                + changed.map { .init("in another form, with the same effect", .text($0)) }
+                + (worst.map { worst in
+                  [
+                    .init(
+                      "what remains, relative to the change",
+                      .text("\(percentText(worst.relative)) at most (\(worst.path)), in \(residuals.count) modules"))
+                  ]
+                } ?? []))
+          ]),
+        .init(
+          "What remains",
+          [
+            .table(
+              Table(of: residuals, [.init("module") { .text($0.path) }, .init("residual") { .share($0.relative) }]))
+          ]),
+      ],
+      conclusion: .written(output, as: "adapter"),
+      members: [
+        .init("output", output.map { .string($0.path) } ?? .null), .init("lossless", .bool(isLossless)),
+        .init("lost", .array(lost.map(JSON.string))), .init("changed", .array(changed.map(JSON.string))),
+        .init("residuals", .object(residuals.map { JSON.Member($0.path, .number($0.relative)) })),
+      ])
+  }
+}

@@ -1,0 +1,50 @@
+import LoRAFiles
+import LoRAToolbox
+
+extension ExtractionReport: CustomPlaygroundDisplayConvertible {
+  public var playgroundDescription: Any { report().playgroundDescription }
+
+  /// What each module got, and how much of the change that holds.
+  ///
+  /// - Parameter title: what was extracted from what.
+  public func report(title: String? = nil) -> Report {
+    let table = Table(
+      key: "modules", of: modules,
+      [
+        .init("module", key: "path", total: "\(modules.count) modules") { .text($0.path) },
+        .init("rank", key: "rank") { .count($0.rank) }, .init(key: "norm") { .number($0.norm) },
+        .init("‖ΔW‖/‖W‖", key: "relative_change") { .number($0.relativeChange) },
+        .init("residual", key: "relative_residual", total: .share(relativeResidual)) { .share($0.relativeResidual) },
+        .init("parameters", key: "parameters", total: .count(modules.reduce(0) { $0 + $1.parameterCount })) {
+          .count($0.parameterCount)
+        },
+      ])
+    return Report(
+      title: title ?? "The adapter \(output.lastPathComponent), extracted",
+      summary: "The adapter holds \(percentText(shareOfChange)) of the squared change."
+        + (replaced.isEmpty ? "" : " Kept whole: \(grouped(replaced.count)) tensors."),
+      sections: [
+        .init(
+          "By module", [.table(table, caption: "The residual is what BA leaves of the change, relative to the change.")]
+        ),
+        .byModule("Residual by module", "module", [("", modules.map(\.relativeResidual))]),
+      ],
+      findings: findings, conclusion: .written(output, as: "adapter"),
+      members: [
+        .init("output", .string(output.path)), .init("share_of_change", .number(shareOfChange)),
+        .init("relative_residual", .number(relativeResidual)),
+        .init("kept_whole", .array(replaced.map(JSON.string))),
+        .init("left_out", .array(unexplained.map { ["name": .string($0.name), "norm": .number($0.norm)] })),
+      ])
+  }
+}
+
+extension Extraction {
+  /// What would be done, before it is.
+  public func planReport(title: String) -> Report {
+    Report(
+      title: title, summary: "\(grouped(moduleCount)) modules changed and would get factors.",
+      findings: findings, conclusion: .written(nil, as: "adapter"),
+      members: [.init("output", .null), .init("modules", .integer(moduleCount))])
+  }
+}

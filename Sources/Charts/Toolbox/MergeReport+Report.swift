@@ -1,0 +1,51 @@
+import LoRAFiles
+import LoRAToolbox
+
+extension MergeReport: CustomPlaygroundDisplayConvertible {
+  public var playgroundDescription: Any { report().playgroundDescription }
+
+  /// What changed, by how much, and what rounding lost.
+  ///
+  /// - Parameter title: what was merged into what.
+  public func report(title: String? = nil) -> Report {
+    let table = Table(
+      key: "tensors", of: modules,
+      [
+        .init("tensor", key: "tensor", total: "all") { .text($0.tensor) }, .init(key: "module") { .text($0.path) },
+        .init("‖ΔW‖/‖W‖", key: "relative_update", total: .number(total.relativeUpdate)) { .number($0.relativeUpdate) },
+        .init("lost to rounding", key: "lost_to_rounding", total: .share(total.lostToRounding)) {
+          .share($0.lostToRounding)
+        },
+      ])
+    let added = addedTensors.isEmpty ? "" : ", \(grouped(addedTensors.count)) added"
+    return Report(
+      title: title ?? "A merge into \(base.lastPathComponent)",
+      summary: "\(grouped(changedTensors)) tensors \(output == nil ? "would change" : "changed"), "
+        + "\(grouped(copiedTensors)) copied\(added), \(byteText(byteCount)).",
+      sections: [
+        .init(
+          "By tensor",
+          [
+            .table(
+              table,
+              caption: "How much the weight changed, relative to itself, and how much of that change was lost when the "
+                + "sum was rounded to the output's format.")
+          ]),
+        .byModule("‖ΔW‖/‖W‖ by tensor", "tensor", [("", modules.map(\.relativeUpdate))]),
+      ],
+      findings: findings, conclusion: .written(output, as: "result"),
+      members: [
+        .init("output", output.map { .string($0.path) } ?? .null), .init("changed", .integer(changedTensors)),
+        .init("copied", .integer(copiedTensors)), .init("added", .array(addedTensors.map(JSON.string))),
+        .init("bytes", .integer(byteCount)),
+        .init(
+          "total",
+          modules.isEmpty
+            ? .null
+            : [
+              "relative_update": Report.Value.number(total.relativeUpdate).json,
+              "lost_to_rounding": Report.Value.number(total.lostToRounding).json,
+            ]),
+      ])
+  }
+}
