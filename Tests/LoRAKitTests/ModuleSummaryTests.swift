@@ -85,7 +85,8 @@ struct ModuleSummaryTests {
   @Test("The layers of a sequence stand below each other by their places")
   mutating func sequential() {
     let model = Sequential(
-      Linear(inputs: 2, outputs: 3, using: &generator), Activation.relu, Linear(inputs: 3, outputs: 4, using: &generator))
+      Linear(inputs: 2, outputs: 3, using: &generator), Activation.relu,
+      Linear(inputs: 3, outputs: 4, using: &generator))
     let rows = model.summary.rows
     #expect(rows.map(\.name) == ["0", "1", "2"])
     #expect(rows.map(\.count) == [9, 0, 16])
