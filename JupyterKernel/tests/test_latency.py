@@ -18,13 +18,13 @@ def test_a_warm_kernel_answers_one_plus_one_within_half_a_second(notebook):
     assert min(times) < 0.5
 
 
-def test_the_two_hundredth_cell_is_as_fast_as_the_first(start):
+def test_the_two_hundredth_cell_takes_less_than_twice_as_long_as_the_first(start):
     notebook = start()
     notebook.run("import Foundation")
     times = [notebook.run(f"let value{index} = {index}\nvalue{index} + 1").seconds for index in range(200)]
     first, last = statistics.median(times[1:21]), statistics.median(times[-20:])
     print(f"\nmedian of the first twenty cells {first:.3f} s, of the last {last:.3f} s")
-    assert last < 1.3 * first
+    assert last < 2 * first
     # And all of them are still in scope.
     assert notebook.run("value0 + value99 + value199").value == "298"
 

@@ -11,8 +11,9 @@
 
 enum {
   QUERIES = 64,
-  KEYS = 64,           // rows and columns of a block of scores
-  WORTH_TURNING = 37,  // queries; fewer are multiplied as they lie
+  KEYS = 64,               // rows and columns of a block of scores
+  WORTH_TURNING = 37,      // queries; fewer are multiplied as they lie
+  LEAST_SIZE_OF_ONE = 16,  // of a head, whose single query is multiplied by dot products
 };
 
 struct attention {
@@ -118,7 +119,9 @@ static void forward_part(void *context, int part) {
       const ptrdiff_t place = (first_key + j0) * k_stride + key_head * size;
       const ck_factor k_turned = {s->k + place, k_stride, true, false}, v = {s->v + place, k_stride, false, false};
       const ck_factor weights = {scores, b.stride, false, false};
-      ck_multiply(&(ck_product){b.rows, b.columns, size, s->scale, 0, q, k_turned, scores, b.stride});
+      const ck_product product = {b.rows, b.columns, size, s->scale, 0, q, k_turned, scores, b.stride};
+      // For a single query no packing is worth while, as short as it may be.
+      (b.rows == 1 && size >= LEAST_SIZE_OF_ONE ? ck_multiply_skinny : ck_multiply)(&product);
       weigh_block(&b);
       ck_multiply(&(ck_product){b.rows, size, b.columns, 1, j0 == 0 ? 0 : 1, weights, v, s->out + b.query_place,
                                 b.query_stride});

@@ -9,8 +9,7 @@
 
 enum {
   MOST_FEW = 36,            // above, packing is cheaper
-  LEAST_DEPTH = 48,         // below, folding the lanes costs too much, but not
-  LEAST_DEPTH_OF_ONE = 16,  // for a single row, which no packing would be worth
+  LEAST_DEPTH = 48,         // below, folding the lanes costs too much
   DEPTH = 1024,             // of a block along k: ten rows of x fit the first-level cache
   WORTH_A_COPY = 64,
   READING = 16  // multiplications that take as long as reading a float32 from memory
@@ -57,7 +56,7 @@ static void run_dots(const void *context, ptrdiff_t begin, ptrdiff_t end) {
 }
 
 bool ck_product_is_skinny(const ck_product *p) {
-  if (p->a.transposed || p->k < (p->m == 1 ? LEAST_DEPTH_OF_ONE : LEAST_DEPTH)) return false;
+  if (p->a.transposed || p->k < LEAST_DEPTH) return false;
   if (p->b.transposed) return ck_smaller(p->m, p->n) <= MOST_FEW;
   return p->n <= ck_gemm_kernels()->lanes;  // B is so narrow that its transpose costs little
 }

@@ -14,11 +14,12 @@ struct pooling {
 };
 
 static void run(const ck_pooling *p, ck_range_body body, const float *x, const float *y, const int32_t *places) {
-  const struct pooling context = {
-      *p,
-      ck_convolved_length(p->height, p->window_height, p->stride, p->padding, 1),
-      ck_convolved_length(p->width, p->window_width, p->stride, p->padding, 1),
-      (float *)x, (float *)y, (int32_t *)places};
+  const struct pooling context = {*p,
+                                  ck_convolved_length(p->height, p->window_height, p->stride, p->padding, 1),
+                                  ck_convolved_length(p->width, p->window_width, p->stride, p->padding, 1),
+                                  (float *)x,
+                                  (float *)y,
+                                  (int32_t *)places};
   ck_for_ranges(p->planes, ck_row_grain(CK_GRAIN, p->height * p->width), body, &context);
 }
 
@@ -53,12 +54,13 @@ CK_INLINE void take_larger(const float *x, ptrdiff_t stride, int32_t at, ptrdiff
 
 enum pass { LARGEST, MEAN, SPREAD };
 
-/// What every pass does at each element of each window of one plane. `inputs` and `outputs` are the plane's x and y, or dx
-/// and dy.
+/// What every pass does at each element of each window of one plane. `inputs` and `outputs` are the plane's x and y, or
+/// dx and dy.
 CK_INLINE void walk_plane(const struct pooling *s, enum pass pass, float *inputs, float *outputs, int32_t *places) {
   const ck_pooling *p = &s->shape;
   const float share = 1.0f / (float)(p->window_height * p->window_width);
-  for (ptrdiff_t oy = 0; oy < s->out_height; oy++, outputs += s->out_width, places += pass == LARGEST ? s->out_width : 0) {
+  for (ptrdiff_t oy = 0; oy < s->out_height;
+       oy++, outputs += s->out_width, places += pass == LARGEST ? s->out_width : 0) {
     for (ptrdiff_t ox = 0; ox < s->out_width; ox++) {
       if (pass == LARGEST) places[ox] = -1;
       if (pass != SPREAD) outputs[ox] = pass == LARGEST ? -INFINITY : 0;
@@ -131,9 +133,7 @@ CK_RANGE_BODY(means_of_planes) {
     walk_plane(s, MEAN, s->x + plane * inputs, s->y + plane * outputs, NULL);
 }
 
-void ck_average_pool(const ck_pooling *p, const float *x, float *y) {
-  run(p, means_of_planes, x, y, NULL);
-}
+void ck_average_pool(const ck_pooling *p, const float *x, float *y) { run(p, means_of_planes, x, y, NULL); }
 
 CK_RANGE_BODY(spread_means) {
   const struct pooling *s = context;
@@ -144,6 +144,4 @@ CK_RANGE_BODY(spread_means) {
   }
 }
 
-void ck_average_pool_gradient(const ck_pooling *p, const float *dy, float *dx) {
-  run(p, spread_means, dx, dy, NULL);
-}
+void ck_average_pool_gradient(const ck_pooling *p, const float *dy, float *dx) { run(p, spread_means, dx, dy, NULL); }
