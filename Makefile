@@ -77,10 +77,12 @@ sanitize: dependencies
 	    --scratch-path .build-$$sanitizer --filter '$(TESTS)'; \
 	done
 
-# FUZZ: how many broken files each reader gets. SANITIZE=address: under AddressSanitizer.
+# FUZZ: how many broken files each reader gets, one reader after another, so that each has its own memory to answer for.
+# SANITIZE=address: under AddressSanitizer, which keeps little of what was freed.
 FUZZ ?= 20000
 fuzz: dependencies
-	FUZZ=$(FUZZ) LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Fixtures/fuzz/foundation.supp $(SWIFT) test -c release \
+	FUZZ=$(FUZZ) LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Fixtures/fuzz/foundation.supp \
+	  ASAN_OPTIONS=quarantine_size_mb=8 $(SWIFT) test -c release --no-parallel \
 	  $(if $(SANITIZE),--sanitize=$(SANITIZE) --scratch-path .build-$(SANITIZE)) --filter FuzzTests
 
 bench: dependencies

@@ -106,7 +106,10 @@ struct FuzzedReader: CustomTestStringConvertible, Sendable {
     FuzzedReader(
       name: "texts for decoders",
       seeds: [text("{\"prompt\":\"a\",\"completion\":\" fox\"}\n\n{\"text\":\"the dog\"}\n")], fileName: "x.jsonl"
-    ) { url in _ = try TokenWindows(contentsOf: url, tokenizer: decoderTokenizer, length: 8).windows() },
+    ) { url in
+      let tokenizer = try Tokenizer(contentsOf: fixtures.appendingPathComponent("models/tokenizer-metaspace.json"))
+      _ = try TokenWindows(contentsOf: url, tokenizer: tokenizer, length: 8).windows()
+    },
     FuzzedReader(name: "training states", seeds: [trainingState], fileName: "state") { url in
       var (trainer, model, sampler) = training()
       try TrainingState.restore(trainer, of: model, sampler: &sampler, purpose: "fuzz", from: url)
@@ -117,9 +120,6 @@ struct FuzzedReader: CustomTestStringConvertible, Sendable {
       (trainer, model, sampler) = training()
     },
   ]
-
-  private static let decoderTokenizer = try! Tokenizer(
-    contentsOf: fixtures.appendingPathComponent("models/tokenizer-metaspace.json"))
 
   private static func training() -> (Trainer, Linear, ShuffledBatches) {
     var generator = SeededGenerator(seed: 3)

@@ -30,16 +30,15 @@ public struct ClassificationReport {
 
   /// The numbers, those before first.
   public var fields: [Report.Field] {
-    let changes = before.map { result.changes(since: $0.result) }
     var fields: [Report.Field] = []
     if let before {
       fields.append(.init("accuracy of \(before.name)", key: before.key, .share(before.result.accuracy)))
     }
     fields.append(.init("accuracy", key: "accuracy", .share(result.accuracy)))
-    if let changes {
+    if let before {
       fields += [
-        .init("errors mended", key: "mended_errors", .count(changes.mended.count)),
-        .init("new errors", key: "new_errors", .count(changes.broken.count)),
+        .init("errors mended", key: "mended_errors", .count(mended(since: before).count)),
+        .init("new errors", key: "new_errors", .count(broken(since: before).count)),
       ]
     }
     return fields + [
@@ -51,7 +50,7 @@ public struct ClassificationReport {
   ///
   /// - Parameter text: what was classified, by its place.
   public func sections(_ text: (Int) throws -> String) rethrows -> [Report.Section] {
-    let wrong = result.labels.indices.filter { result.labels[$0] != result.predictions[$0] }
+    let wrong = Examples(of: result.labels.count) { !isRight(result, $0) }
     var sections: [Report.Section] = []
     // Many classes make an unreadable matrix; a table of the most frequent confusions then says more.
     if labels.count <= 30 {
@@ -62,7 +61,7 @@ public struct ClassificationReport {
     }
     sections.append(confusions)
     if let before { sections.append(try changes(since: before, text)) }
-    if !wrong.isEmpty {
+    if wrong.count > 0 {
       sections.append(
         .init(
           "Errors",
@@ -76,7 +75,7 @@ public struct ClassificationReport {
   }
 
   private func changes(since before: Before, _ text: (Int) throws -> String) rethrows -> Report.Section {
-    let (mended, broken) = result.changes(since: before.result)
+    let (mended, broken) = (mended(since: before), broken(since: before))
     let answersBefore = before.result.predictions
     let stayed = before.result.errors.reduce(0, +) - mended.count
     var blocks: [Report.Block] = [
@@ -91,7 +90,7 @@ public struct ClassificationReport {
     // The right answer is the class, so a column for it would say nothing.
     for (title, before, after, indices) in [
       ("Errors mended", "before", "after, right", mended), ("New errors", "before, right", "after", broken),
-    ] where !indices.isEmpty {
+    ] where indices.count > 0 {
       blocks.append(
         try table(title: title, [.prose("text"), .text(before), .text(after)], of: indices) {
           [shortened(try text($0)), labels[answersBefore[$0]], labels[result.predictions[$0]]]
@@ -100,13 +99,39 @@ public struct ClassificationReport {
     return .init("Against \(before.name)", blocks)
   }
 
+  private func isRight(_ result: ClassificationResult, _ index: Int) -> Bool {
+    result.labels[index] == result.predictions[index]
+  }
+
+  private func mended(since before: Before) -> Examples {
+    Examples(of: result.labels.count) { isRight(result, $0) && !isRight(before.result, $0) }
+  }
+
+  private func broken(since before: Before) -> Examples {
+    Examples(of: result.labels.count) { !isRight(result, $0) && isRight(before.result, $0) }
+  }
+
+  /// Some of very many examples: the first thirty are held, the others counted.
+  private struct Examples {
+    var first: [Int] = []
+    var count = 0
+
+    init(of total: Int, where isMeant: (Int) -> Bool) {
+      for index in 0..<total where isMeant(index) {
+        if count < 30 { first.append(index) }
+        count += 1
+      }
+    }
+  }
+
   /// The first thirty of some texts, with the number of all where they are more.
   private func table(
-    title: String? = nil, _ columns: [Table.Column], of indices: [Int], row: (Int) throws -> [String]
+    title: String? = nil, _ columns: [Table.Column], of examples: Examples, row: (Int) throws -> [String]
   ) rethrows -> Report.Block {
     .figure(
-      Table(title: title, columns: columns, rows: try indices.prefix(30).map { try row($0).map { .text($0) } }),
-      caption: indices.count > 30 ? "The first 30 of \(grouped(indices.count))." : nil)
+      Table(title: title, columns: columns, rows: try examples.first.map { try row($0).map { .text($0) } }),
+      caption: examples.count > examples.first.count
+        ? "The first \(examples.first.count) of \(grouped(examples.count))." : nil)
   }
 
   private func shortened(_ text: String) -> String { text.count > 300 ? text.prefix(300) + "…" : text }
