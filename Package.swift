@@ -33,8 +33,8 @@ let floors = [
   Floor("Adapters", on: "Networks", "LinearAlgebra", "Files", cases: ["MethodCases"]),
   Floor("Formats", on: "Adapters", cases: ["MethodCases", "CheckpointCases"]),
   Floor("Toolbox", on: "Formats", cases: ["CheckpointCases"]),
-  Floor("Models", on: "Formats"),
-  Floor("Datasets", on: "Tensors", "CKernels", "CZlib", resources: [.copy("Resources")]),
+  Floor("Datasets", on: "Files", "CKernels", "CZlib", resources: [.copy("Resources")]),
+  Floor("Models", on: "Formats", "Datasets"),
   Floor("FineTuning", on: "Models", "Datasets", "Training"),
   Floor("PageEngine", on: "Tensors"),
   Floor(

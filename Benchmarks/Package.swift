@@ -23,6 +23,7 @@ let package = Package(
     program("kernel-bench", c: ["CBLAS"]),
     program("network-bench"),
     program("svd-bench"),
+    program("text-bench"),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -2,7 +2,7 @@
 # Times the library and the program `lora`; where the Python in PYTHON has what a part is compared with, that too, in the
 # same run. Benchmarks/README.md says what each part measures.
 #
-#     Benchmarks/run.sh [--shortest] [PART …]         digits networks svd toolbox transformers generation kernels; default: all
+#     Benchmarks/run.sh [--shortest] [PART …]         digits networks svd toolbox transformers generation kernels texts; default: all
 #
 # --shortest runs each program, studies too, once in its smallest size: checks that they work, and measures nothing.
 set -euo pipefail
@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 
 python=${PYTHON:-python3}
 swift=${SWIFT:-swift}
-parts='digits networks svd toolbox transformers generation kernels'
+parts='digits networks svd toolbox transformers generation kernels texts'
 if [ "${1:-}" = --shortest ]; then
   export SHORTEST=1
   parts+=' recipes'
@@ -74,6 +74,12 @@ kernels() {
   "$bench"
 }
 
+texts() {
+  bench=$(program text-bench)
+  lora=$(program lora)
+  peer Benchmarks/texts/bench.py "$bench" "$lora"
+}
+
 recipes() {
   bench=$(program digit-recipes)
   "$bench"
@@ -81,7 +87,7 @@ recipes() {
 
 for part in ${*:-$parts}; do
   case $part in
-    digits | networks | svd | toolbox | transformers | generation | kernels | recipes) ;;
+    digits | networks | svd | toolbox | transformers | generation | kernels | texts | recipes) ;;
     *) echo "There is no part '$part'." >&2; exit 64 ;;
   esac
 done

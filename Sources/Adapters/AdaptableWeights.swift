@@ -1,8 +1,9 @@
 import LoRAFiles
 import LoRANetworks
+import LoRATensors
 
 /// Why an adapter can't be attached as asked.
-public enum AttachmentError: Error, CustomStringConvertible {
+public enum AttachmentError: DescribedError {
   /// Something that was asked for names nothing in the model; with all that there is.
   case noMatch(targets: [String], candidates: [String])
   /// A pattern is no regular expression as Python reads them.
@@ -15,7 +16,9 @@ public enum AttachmentError: Error, CustomStringConvertible {
   case notFirst(name: String, path: String)
   case notByRow(name: String, parameter: String)
 
-  public var description: String {
+  public var subject: String { "" }
+
+  public var problem: String {
     switch self {
     case .noMatch(let targets, let candidates):
       (targets.isEmpty
@@ -26,11 +29,22 @@ public enum AttachmentError: Error, CustomStringConvertible {
     case .rank(let rank, let path, let shape):
       "rank \(rank) does not fit \(path) of shape \(shape); it must lie in 1...\(shape.min() ?? 0)"
     case .nameTaken(let name):
-      "an adapter named '\(name)' is attached already; remove it first or choose another name"
+      "an adapter named '\(name)' is attached already"
     case .notFirst(let name, let path):
-      "adapter '\(name)' is not the first parametrization of \(path); fold or remove those before it first"
+      "adapter '\(name)' is not the first parametrization of \(path)"
     case .notByRow(let name, let parameter):
       "adapter '\(name)' changes \(parameter), which all rows of a batch share: it can't be mixed with others in one batch"
+    }
+  }
+
+  public var advice: Advice {
+    switch self {
+    case .noMatch: "Choose among these, by name or by the end of a path"
+    case .badPattern: "Correct it, or name the modules"
+    case .rank: "Choose a rank in that range"
+    case .nameTaken: "Remove it first, or choose another name"
+    case .notFirst: "Fold or remove those before it first"
+    case .notByRow: "Give it a batch of its own"
     }
   }
 }

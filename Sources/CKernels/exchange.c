@@ -1,4 +1,5 @@
-// Two names in the file system change places in one step, which the C library offers under another name on each system.
+// What the C library offers under another name on each system: two names in the file system change places in one step;
+// whether a directory is one that something is mounted on.
 #define _GNU_SOURCE
 #include "CKernels.h"
 #include <errno.h>
@@ -6,6 +7,7 @@
 
 #if defined(__linux__)
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -21,3 +23,15 @@ bool ck_exchange_paths(const char *one, const char *other) {
   return false;
 }
 #endif
+
+bool ck_is_mount_point(const char *path) {
+#if defined(__linux__) && defined(STATX_ATTR_MOUNT_ROOT)
+  // A part of the same file system, mounted a second time, has the same device as what is around it.
+  struct statx information;
+  return statx(AT_FDCWD, path, 0, STATX_TYPE, &information) == 0 &&
+         (information.stx_attributes & information.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT);
+#else
+  (void)path;
+  return false;
+#endif
+}

@@ -9,6 +9,8 @@ final class ByteReader {
   /// Bytes on disk.
   let size: Int
   let isGzipped: Bool
+  /// Whether it is a file with a size, and no pipe.
+  let isRegular: Bool
 
   private let handle: UnsafeMutablePointer<FILE>
   private var chunk = [UInt8](repeating: 0, count: 1 << 16)
@@ -19,22 +21,29 @@ final class ByteReader {
   /// - Throws: `DatasetError` when the file is missing or can't be read.
   init(_ file: URL) throws {
     self.file = file
-    let attributes = try? FileManager.default.attributesOfItem(atPath: file.path)
-    guard let attributes else {
+    var information = stat()
+    guard stat(file.path, &information) == 0 else {
       throw DatasetError(
-        .missing, file: file, found: "no such file", expected: "a data file", advice: "Check the path.")
+        .missing, file: file, found: "no such file", expected: "a data file", advice: "Check the path")
     }
-    guard attributes[.type] as? FileAttributeType != .typeDirectory else {
+    switch information.st_mode & S_IFMT {
+    case S_IFDIR:
       throw DatasetError(
-        .inaccessible, file: file, found: "a folder", expected: "a data file", advice: "Name a file inside it.")
+        .inaccessible, file: file, found: "a folder", expected: "a data file", advice: "Name a file inside it")
+    // Some devices never end.
+    case S_IFCHR, S_IFBLK:
+      throw DatasetError(
+        .inaccessible, file: file, found: "a device", expected: "a data file", advice: "Name a file or a pipe")
+    default: break
     }
     guard let handle = fopen(file.path, "rb") else {
       throw DatasetError(
         .inaccessible, file: file, found: "\"\(String(cString: strerror(errno)))\"", expected: "a readable file",
-        advice: "Check its permissions.")
+        advice: "Check its permissions")
     }
     self.handle = handle
-    size = (attributes[.size] as? NSNumber)?.intValue ?? 0
+    isRegular = information.st_mode & S_IFMT == S_IFREG
+    size = Int(information.st_size)
     let count = fread(&chunk, 1, chunk.count, handle)
     available = 0..<count
     isGzipped = count >= 2 && chunk[0] == 0x1f && chunk[1] == 0x8b
@@ -112,7 +121,7 @@ final class ByteReader {
       let reason = stream.pointee.msg.map { String(cString: $0) } ?? "zlib error \(status)"
       throw DatasetError(
         .corrupt, file: file, found: "damaged gzip data (\(reason))", expected: "an intact gzip file",
-        advice: "Fetch the file again.")
+        advice: "Fetch the file again")
     }
     return capacity - Int(stream.pointee.avail_out)
   }
@@ -137,18 +146,18 @@ final class ByteReader {
     guard ferror(handle) != 0 else { return }
     throw DatasetError(
       .inaccessible, file: file, found: "\"\(String(cString: strerror(errno)))\" while reading",
-      expected: "a readable file", advice: "Check the disk and the file's permissions.")
+      expected: "a readable file", advice: "Check the disk and the file's permissions")
   }
 
   private func truncated(after found: String) -> DatasetError {
     DatasetError(
       .truncated, file: file, found: found, expected: "a complete file",
-      advice: "The file was probably cut off in transfer; fetch it again.")
+      advice: "The file was probably cut off in transfer; fetch it again")
   }
 
   private func trailing(_ found: String) -> DatasetError {
     DatasetError(
       .trailingBytes, file: file, found: found, expected: "the end of the file",
-      advice: "The file is damaged or two files were joined; fetch it again.")
+      advice: "The file is damaged or two files were joined; fetch it again")
   }
 }

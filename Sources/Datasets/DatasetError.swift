@@ -1,4 +1,5 @@
 import Foundation
+import LoRATensors
 
 /// What is wrong with a data file: which one, what was found, what was expected, and what to do about it.
 ///
@@ -6,7 +7,7 @@ import Foundation
 /// digits/t10k-labels-idx1-ubyte.gz: found 9,999 labels, expected 10,000, one for each image of
 /// t10k-images-idx3-ubyte.gz. Take both files from the same source.
 /// ```
-public struct DatasetError: LocalizedError, CustomStringConvertible, Equatable, Sendable {
+public struct DatasetError: DescribedError, Equatable {
   /// What sort of failure it is, for callers that react to it.
   public enum Kind: Equatable, Sendable {
     /// The file or folder does not exist.
@@ -21,6 +22,8 @@ public struct DatasetError: LocalizedError, CustomStringConvertible, Equatable, 
     case trailingBytes
     /// It is not of the expected format.
     case wrongFormat
+    /// The columns of text and label are not there, or not clear.
+    case unknownColumn
     /// Images and labels differ in number.
     case countMismatch
     /// A label is not one of the classes.
@@ -38,10 +41,10 @@ public struct DatasetError: LocalizedError, CustomStringConvertible, Equatable, 
   /// What should be there.
   public let expected: String
   /// What to do about it, in a sentence.
-  public let advice: String
+  public let advice: Advice
 
   /// An error about the file or folder `file`.
-  public init(_ kind: Kind, file: URL, found: String, expected: String, advice: String) {
+  public init(_ kind: Kind, file: URL, found: String, expected: String, advice: Advice) {
     self.kind = kind
     self.file = file.path
     self.found = found
@@ -49,13 +52,13 @@ public struct DatasetError: LocalizedError, CustomStringConvertible, Equatable, 
     self.advice = advice
   }
 
-  public var description: String { "\(file): found \(found), expected \(expected). \(advice)" }
-  public var errorDescription: String? { description }
+  public var subject: String { file }
+  public var problem: String { "found \(found), expected \(expected)" }
 }
 
 extension Int {
   /// 60000 as "60,000".
-  var grouped: String {
+  package var grouped: String {
     var digits = String(magnitude)
     var end = digits.endIndex
     while let next = digits.index(end, offsetBy: -3, limitedBy: digits.startIndex), next > digits.startIndex {

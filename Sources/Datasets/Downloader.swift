@@ -46,15 +46,19 @@ public struct Downloader: Sendable {
   public let directory: URL
   /// Seconds without a byte after which a mirror is given up.
   public let timeout: TimeInterval
+  /// Seconds after which a mirror is given up in any case: one that lets a byte drip now and then is never silent.
+  public let limit: TimeInterval
 
   /// - Parameters:
   ///   - mirrors: base addresses, tried in order.
   ///   - directory: where the files go; made when absent.
   ///   - timeout: seconds without a byte after which a mirror is given up.
-  public init(mirrors: [URL], directory: URL, timeout: TimeInterval = 30) {
+  ///   - limit: seconds after which a mirror is given up in any case.
+  public init(mirrors: [URL], directory: URL, timeout: TimeInterval = 30, limit: TimeInterval = 600) {
     self.mirrors = mirrors
     self.directory = directory
     self.timeout = timeout
+    self.limit = limit
   }
 
   /// The file's place in `directory`; it is fetched only when it is not there yet.
@@ -98,7 +102,7 @@ public struct Downloader: Sendable {
       found: reasons.isEmpty
         ? "no mirror to ask" : "no mirror that gave the file: tried " + reasons.joined(separator: ", "),
       expected: "a file of \(file.byteCount.grouped) bytes with SHA-256 \(file.sha256)",
-      advice: "Try again when the network is back, or put \(file.name) into \(directory.path) by hand.")
+      advice: "Try again when the network is back, or put \(file.name) into \(directory.path) by hand")
   }
 
   /// Why one mirror did not give the file.
@@ -126,7 +130,7 @@ public struct Downloader: Sendable {
       throw DatasetError(
         .inaccessible, file: directory, found: "\"\(error.localizedDescription)\"",
         expected: "a folder to download into",
-        advice: "Check its permissions or choose another.")
+        advice: "Check its permissions or choose another")
     }
   }
 
@@ -134,7 +138,7 @@ public struct Downloader: Sendable {
     guard rename(partial.path, destination.path) == 0 else {
       throw DatasetError(
         .inaccessible, file: destination, found: "\"\(String(cString: strerror(errno)))\"",
-        expected: "to rename \(partial.lastPathComponent) to it", advice: "Check the folder's permissions.")
+        expected: "to rename \(partial.lastPathComponent) to it", advice: "Check the folder's permissions")
     }
   }
 
@@ -152,6 +156,11 @@ public struct Downloader: Sendable {
     let session = URLSession(configuration: .ephemeral, delegate: transfer, delegateQueue: nil)
     defer { session.finishTasksAndInvalidate() }
     let task = session.dataTask(with: request)
+    let clock = Task {
+      try await Task.sleep(for: .seconds(limit))
+      transfer.stop(task, Failure("not done after \(limit.formatted()) seconds"))
+    }
+    defer { clock.cancel() }
     try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in
         transfer.continuation = continuation
@@ -201,18 +210,21 @@ private final class PartialFile {
   private static func inaccessible(_ url: URL, _ error: any Error) -> DatasetError {
     DatasetError(
       .inaccessible, file: url, found: "\"\(error.localizedDescription)\"", expected: "to write the download there",
-      advice: "Check the folder's permissions and the space on the disk.")
+      advice: "Check the folder's permissions and the space on the disk")
   }
 }
 
 /// One HTTP answer on its way into a file. Its state is touched by the session's serial queue only, once the task
-/// has started.
+/// has started; only `failure` may come from outside.
 private final class Transfer: NSObject, URLSessionDataDelegate, @unchecked Sendable {
   var continuation: CheckedContinuation<Void, any Error>?
   private let output: PartialFile
   private let file: RemoteFile
   private let progress: @Sendable (Downloader.Progress) -> Void
-  private var failure: (any Error)?
+  private let lock = NSLock()
+  private var ownFailure: (any Error)?
+  /// Why the transfer was stopped; the first reason counts.
+  private var failure: (any Error)? { lock.withLock { ownFailure } }
 
   init(into output: PartialFile, of file: RemoteFile, progress: @escaping @Sendable (Downloader.Progress) -> Void) {
     self.output = output
@@ -270,8 +282,8 @@ private final class Transfer: NSObject, URLSessionDataDelegate, @unchecked Senda
     }
   }
 
-  private func stop(_ task: URLSessionDataTask, _ error: any Error) {
-    failure = error
+  func stop(_ task: URLSessionDataTask, _ error: any Error) {
+    lock.withLock { ownFailure = ownFailure ?? error }
     task.cancel()
   }
 }

@@ -63,7 +63,7 @@ public struct IDXFile: Sendable {
       throw DatasetError(
         .truncated, file: reader.file, found: "\(reader.size.grouped) bytes",
         expected: "the \(dimensions.map(String.init).joined(separator: "×")) elements that the header promises",
-        advice: "The file was probably cut off in transfer; fetch it again.")
+        advice: "The file was probably cut off in transfer; fetch it again")
     }
     return count
   }

@@ -47,14 +47,14 @@ public struct LabelledImages: Sendable {
       throw DatasetError(
         .labelOutOfRange, file: labelFile, found: "label \(labels.bytes[row]) at row \(row.grouped)",
         expected: "labels from 0 to \(classCount - 1)",
-        advice: "The file belongs to another data set or is damaged.")
+        advice: "The file belongs to another data set or is damaged")
     }
     let images = try IDXFile(contentsOf: imageFile, dimensionCount: 3)
     guard images.dimensions[0] == labels.dimensions[0] else {
       throw DatasetError(
         .countMismatch, file: labelFile, found: "\(labels.dimensions[0].grouped) labels",
         expected: "\(images.dimensions[0].grouped), one for each image of \(imageFile.lastPathComponent)",
-        advice: "Take both files from the same source.")
+        advice: "Take both files from the same source")
     }
     self.init(
       pixels: images.bytes, labels: labels.bytes, height: images.dimensions[1], width: images.dimensions[2],

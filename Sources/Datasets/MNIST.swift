@@ -29,7 +29,7 @@ public struct MNIST: Sendable {
     guard images.height == 28, images.width == 28 else {
       throw DatasetError(
         .wrongFormat, file: imageFile, found: "images of \(images.height)×\(images.width) pixels",
-        expected: "28×28", advice: "This is another data set.")
+        expected: "28×28", advice: "This is another data set")
     }
     return images
   }
@@ -41,7 +41,7 @@ public struct MNIST: Sendable {
       throw DatasetError(
         .missing, file: directory, found: exists ? "no \(stem)-\(format)" : "no such folder",
         expected: "\(stem)-\(format) or \(stem).\(format), with or without .gz",
-        advice: "Name the folder that holds the four IDX files of images and labels.")
+        advice: "Name the folder that holds the four IDX files of images and labels")
     }
     return found
   }
@@ -72,7 +72,7 @@ extension MNIST {
     throw DatasetError(
       .missing, file: candidates.first ?? URL(fileURLWithPath: sampleBundle), found: "no embedded digits",
       expected: "the folder \(sampleBundle) beside the program",
-      advice: "Copy it together with the program, or use other digits: a folder of IDX files, or the download.")
+      advice: "Copy it together with the program, or use other digits: a folder of IDX files, or the download")
   }
 
   #if os(Linux) || os(Windows)
@@ -157,7 +157,7 @@ extension MNIST {
       let names = missing.map(\.name).joined(separator: ", ")
       throw DatasetError(
         .download, file: URL(fileURLWithPath: error.file), found: error.found, expected: error.expected,
-        advice: "Try again when the network is back, or put by hand into \(directory.path): \(names), gzipped or not.")
+        advice: "Try again when the network is back, or put by hand into \(directory.path): \(names), gzipped or not")
     }
     return try MNIST(directory: directory)
   }

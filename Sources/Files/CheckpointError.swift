@@ -1,9 +1,9 @@
 // What goes wrong with files: always the file, what was found there, and what to do.
 
+import LoRATensors
+
 /// An error about a file's content or about two files that don't fit together.
-///
-/// Its description names the file, what was found and what was expected.
-public struct CheckpointError: Error, Equatable, CustomStringConvertible {
+public struct CheckpointError: DescribedError, Equatable {
   /// What sort of failure it is, for callers that react to it.
   public enum Kind: Sendable {
     /// The file can't be opened, read or written.
@@ -18,6 +18,18 @@ public struct CheckpointError: Error, Equatable, CustomStringConvertible {
     case mismatch
     /// A number can't be represented, or is not a number.
     case number
+
+    /// What to do where nothing more is known.
+    var advice: Advice {
+      switch self {
+      case .inputOutput: "Check the path, its permissions and the room on the disk"
+      case .malformed: "Fetch the file again, or write it anew with the program that made it"
+      case .unsupported: "Convert it with the program that wrote it, or take another"
+      case .missing: "Fetch it from where the rest comes from"
+      case .mismatch: "Take those that belong together"
+      case .number: "Fetch the file again; where it stays so, it was saved broken"
+      }
+    }
   }
 
   /// What sort of failure it is.
@@ -26,13 +38,16 @@ public struct CheckpointError: Error, Equatable, CustomStringConvertible {
   public let file: String
   /// What was found, what was expected, and what to do, as a clause that follows the file's name.
   public let message: String
+  public let advice: Advice
 
-  /// An error about `file`; an empty name is left out of the description.
-  public init(_ kind: Kind, file: String, _ message: String) {
+  public var subject: String { file }
+  public var problem: String { message }
+
+  /// - Parameter advice: by default what the kind suggests.
+  public init(_ kind: Kind, file: String, _ message: String, advice: Advice? = nil) {
     self.kind = kind
     self.file = file
     self.message = message
+    self.advice = advice ?? kind.advice
   }
-
-  public var description: String { file.isEmpty ? message : "\(file): \(message)" }
 }

@@ -21,7 +21,8 @@ package final class MappedFile: @unchecked Sendable {
 
   package init(_ url: URL) throws {
     let path = url.path
-    descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    // A pipe that nobody writes to would never be open.
+    descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { throw CheckpointError(.inputOutput, file: path, "can't be opened: \(systemError())") }
     var status = stat()
     guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {

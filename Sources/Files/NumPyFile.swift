@@ -27,9 +27,8 @@ public struct NumPyFile: Sendable {
 
   /// Whether a file begins as NumPy's do.
   public static func recognises(_ url: URL) -> Bool {
-    guard let handle = try? FileHandle(forReadingFrom: url) else { return false }
-    defer { try? handle.close() }
-    return (try? handle.read(upToCount: magic.count)) == Data(magic)
+    guard let file = try? MappedFile(url) else { return false }
+    return withExtendedLifetime(file) { file.bytes.prefix(magic.count).elementsEqual(magic) }
   }
 
   /// - Throws: ``CheckpointError`` where the file can't be opened, is not valid, or holds other than real numbers.
@@ -65,8 +64,8 @@ public struct NumPyFile: Sendable {
     guard let format = formats[fields.type.dropFirst()], let order = fields.type.first, "<>=".contains(order) else {
       throw CheckpointError(
         .unsupported, file: url.path,
-        "holds numbers of type '\(fields.type)'; float16, float32 and float64 (f2, f4, f8) are read. Convert it with "
-          + "array.astype(numpy.float32)")
+        "holds numbers of type '\(fields.type)'; float16, float32 and float64 (f2, f4, f8) are read",
+        advice: "Convert it with array.astype(numpy.float32)")
     }
     self.format = format
     isSwapped = order == ">"

@@ -14,7 +14,7 @@ package func readJSON(_ url: URL) throws -> JSON {
   do throws(JSONError) { return try JSON(parsing: file.bytes) } catch {
     switch withExtendedLifetime(file, { FileKind(file.bytes) }) {
     case .json, .text, .unknown: throw CheckpointError(.malformed, file: url.path, "is no valid JSON: \(error)")
-    case let kind: throw CheckpointError(.malformed, file: url.path, "is \(kind)")
+    case let kind: throw CheckpointError(.malformed, file: url.path, "is \(kind)", advice: .given)
     }
   }
 }
@@ -28,7 +28,8 @@ package func file(_ name: String, in folder: URL) throws -> URL {
   guard !liesOutside(file, folder) else {
     throw CheckpointError(
       .inputOutput, file: file.path,
-      "is a link to \(file.resolvingSymlinksInPath().path), outside the folder, and is not followed; copy the file")
+      "is a link to \(file.resolvingSymlinksInPath().path), outside the folder, and is not followed",
+      advice: "Copy the file into the folder")
   }
   return file
 }

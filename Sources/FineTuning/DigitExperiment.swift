@@ -254,5 +254,13 @@ private struct FocusedBatches: BatchSampler {
     }
   }
 
+  func isLike(_ other: FocusedBatches) -> Bool {
+    switch (alone, other.alone, mixed, other.mixed) {
+    case (let a?, let b?, nil, nil): a.isLike(b)
+    case (nil, nil, let a?, let b?): a.isLike(b)
+    default: false
+    }
+  }
+
   mutating func next() -> [Int] { alone?.next() ?? mixed?.next() ?? [] }
 }

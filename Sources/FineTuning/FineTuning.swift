@@ -62,7 +62,7 @@ public struct FineTuning {
   ///   - resumeFrom: a state to go on from: the outcome is then that of a run without interruption, bit for bit.
   ///   - weight, shouldStop, onStep, onEvaluation, evaluate, loss: as in `Trainer.run`, whose errors it throws.
   public func run(
-    _ model: some Module, examples: Int, weight: (Int) -> Float = { _ in 1 }, keeping: StateKeeping? = nil,
+    _ model: some Module, examples: Int, weight: (Int) throws -> Float = { _ in 1 }, keeping: StateKeeping? = nil,
     resumeFrom: URL? = nil, shouldStop: () -> Bool = { false }, onStep: (StepReport) -> Void = { _ in },
     onEvaluation: (Evaluation) -> Void = { _ in }, evaluate: (() throws -> (score: Double, loss: Double))? = nil,
     loss: ([Int]) throws -> Tensor
@@ -80,7 +80,7 @@ public struct FineTuning {
         schedule.shape, learningRate: schedule.learningRate, warmUpSteps: Int(schedule.warmUp * Double(plan.steps)),
         totalSteps: plan.steps),
       clipping: schedule.clipping)
-    var sampler = ShuffledBatches(Array(0..<examples), batchSize: schedule.batchSize, seed: schedule.seed)
+    var sampler = ShuffledBatches(count: examples, batchSize: schedule.batchSize, seed: schedule.seed)
     return try trainer.run(
       model, plan, drawing: &sampler, weight: weight, shouldStop: shouldStop, onStep: onStep,
       onEvaluation: onEvaluation, evaluate: evaluate, loss: loss)

@@ -136,7 +136,8 @@ package enum AdapterFile {
       let stem = isStem ? module.path : prefix + flat(module.path)
       guard stems.insert(ExactString(stem)).inserted else {
         throw CheckpointError(
-          .mismatch, file: adapter.url.path, "\(module.path) and another module both become \(stem)")
+          .mismatch, file: adapter.url.path, "\(module.path) and another module both become \(stem)",
+          advice: "Write another format")
       }
       paths.append(JSON.Member(stem, .string(module.path)))
       for (part, tensor) in module.method.tensors
@@ -152,7 +153,9 @@ package enum AdapterFile {
       }
     }
     guard !tensors.isEmpty else {
-      throw CheckpointError(.unsupported, file: adapter.url.path, "nothing would be left; nothing was written")
+      throw CheckpointError(
+        .unsupported, file: adapter.url.path, "nothing would be left; nothing was written",
+        advice: "Choose another format")
     }
     var metadata = SafetensorsWriter.pythonMetadata + adapter.notes
     if !keepsPaths {

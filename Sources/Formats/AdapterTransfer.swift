@@ -30,7 +30,8 @@ extension StoredAdapter {
     guard skipsUnplaced || unplaced.isEmpty else {
       throw CheckpointError(
         .mismatch, file: url.path,
-        "brings weights that the model has no place for; nothing was attached: \(unplaced.joined(separator: ", "))")
+        "brings weights that the model has no place for; nothing was attached: \(unplaced.joined(separator: ", "))",
+        advice: "Take the model that the adapter was made for")
     }
     let adapted = Set(placement.items.flatMap { $0.places.map(\.tensor) })
     // What takes a weight's place comes before what is added to it: peft stores a copy of an adapted embedding.
@@ -94,7 +95,8 @@ extension StoredAdapter {
       guard let adapter = item.adapter as? any StorableAdapter else {
         throw CheckpointError(
           .unsupported, file: url.path,
-          "\(item.path) has a \(type(of: item.adapter)), which the PEFT format does not know")
+          "\(item.path) has a \(type(of: item.adapter)), which the PEFT format does not know",
+          advice: "Fold it into the weight, or save it by itself")
       }
       let isEmbedding = embeddings.contains(ObjectIdentifier(item.weight))
       if item.weight.layout == .inputsByOutputs && !isEmbedding { configuration.isFanInFanOut = true }

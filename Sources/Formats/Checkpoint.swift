@@ -52,9 +52,9 @@ public struct Checkpoint: Sendable {
     var findings: [Finding] = []
     findings.report(.note, "tensors that lie in two shards; one is read", repeated)
     if !files.map.isEmpty {
-      let absent = files.map.keys.filter { places[ExactString($0)] == nil }
+      let absent = files.map.keys.filter { places[$0] == nil }.map(\.text)
       findings.report(.note, "tensors that the index names and no shard holds", absent)
-      let (map, known) = (files.map, Set(repeated))
+      let (map, known) = (files.map, Set<ExactString>(names: repeated))
       let misplaced = shards.flatMap { file in
         file.tensors.map(\.name).filter { map[$0] != file.url.lastPathComponent && !known.contains($0) }
       }

@@ -8,7 +8,7 @@ struct CheckpointFiles: Sendable {
   /// In the order of their names.
   let weights: [URL]
   /// From tensors to files, as an index has it; empty without one.
-  let map: [String: String]
+  let map: [ExactString: String]
   /// Where config.json lies; nil for a lone file.
   let directory: URL?
   /// What a single file is called that takes these files' place.
@@ -25,7 +25,9 @@ struct CheckpointFiles: Sendable {
 
   init(_ url: URL) throws {
     let exists = { (url: URL) in FileManager.default.fileExists(atPath: url.path) }
-    guard exists(url) else { throw CheckpointError(.inputOutput, file: url.path, "does not exist") }
+    guard exists(url) else {
+      throw CheckpointError(.inputOutput, file: url.path, "does not exist", advice: "Check the path")
+    }
     guard isDirectory(url) else {
       if url.lastPathComponent.hasSuffix(".index.json") {
         try self.init(index: url, directory: nil)
@@ -82,7 +84,7 @@ struct CheckpointFiles: Sendable {
     guard let members = json["weight_map"]?.members, !members.isEmpty else {
       throw CheckpointError(.malformed, file: index.path, "has no weight_map")
     }
-    var map: [String: String] = [:]
+    var map: [ExactString: String] = [:]
     for member in members {
       guard let file = member.value.string else {
         throw CheckpointError(.malformed, file: index.path, "weight_map: \(member.key) names no file")

@@ -35,12 +35,12 @@ package enum MLXFormat {
       throw fail("lora_parameters has no scale")
     }
     let file = try TensorFile(LoRAFiles.file(weightsName, in: directory))
-    var parts: [String: [String: StoredTensor]] = [:]
+    var parts: [ExactString: [ExactString: StoredTensor]] = [:]
     for tensor in file.tensors { parts[tensor.info.modulePath, default: [:]][lastComponent(tensor.name)] = tensor }
     var modules: [StoredModule] = []
     var findings: [Finding] = []
     var unknown: [String] = []
-    for (path, parts) in parts.sorted(by: { isOrdered($0.key, $1.key) }) {
+    for (path, parts) in parts.map({ ($0.key.text, $0.value) }).sorted(by: { isOrdered($0.0, $1.0) }) {
       guard let a = parts["lora_a"], let b = parts["lora_b"] else {
         unknown += parts.values.map(\.name)
         continue
@@ -55,7 +55,7 @@ package enum MLXFormat {
         throw CheckpointError(
           .malformed, file: file.url.path, "\(path): lora_a \(a.shape) and lora_b \(b.shape) hold no numbers")
       }
-      unknown += parts.filter { !["lora_a", "lora_b", "m"].contains($0.key) }.map(\.value.name)
+      unknown += parts.filter { !["lora_a", "lora_b", "m"].contains($0.key.text) }.map(\.value.name)
       let isEmbedding = ["embed_tokens", "wte", "word_embeddings"].contains(lastComponent(path))
       var tensors = [
         isEmbedding ? StoredLoRA.embeddingA : StoredLoRA.a: a.transposed(),
@@ -115,7 +115,8 @@ package enum MLXFormat {
   package static func write(_ adapter: StoredAdapter, to directory: URL) throws {
     let modules = adapter.modules.compactMap { module in lora(module).map { (path: module.path, lora: $0, module) } }
     guard let rank = modules.map(\.lora.rank).max() else {
-      throw CheckpointError(.unsupported, file: adapter.url.path, "has no module that mlx-lm can hold")
+      throw CheckpointError(
+        .unsupported, file: adapter.url.path, "has no module that mlx-lm can hold", advice: "Choose another format")
     }
     let scale = modules[0].lora.scale
     var tensors: [StoredTensor] = []

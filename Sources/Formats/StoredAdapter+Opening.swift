@@ -11,7 +11,7 @@ extension StoredAdapter {
   /// for it.
   public init(contentsOf url: URL) throws {
     guard FileManager.default.fileExists(atPath: url.path) else {
-      throw CheckpointError(.inputOutput, file: url.path, "does not exist")
+      throw CheckpointError(.inputOutput, file: url.path, "does not exist", advice: "Check the path")
     }
     guard isDirectory(url) else {
       if [PEFTNames.weightsName, PEFTNames.legacyWeightsName, PEFTNames.configurationName].contains(
@@ -25,8 +25,8 @@ extension StoredAdapter {
       guard AdapterFile.recognises(file) else {
         throw CheckpointError(
           .unsupported, file: url.path,
-          "is no adapter that is known: its names begin with \(file.tensors.first?.name ?? "nothing"). Name a PEFT or "
-            + "mlx-lm directory, or a LoRA file")
+          "is no adapter that is known: its names begin with \(file.tensors.first?.name ?? "nothing")",
+          advice: "Name a PEFT or mlx-lm directory, or a LoRA file")
       }
       self = try AdapterFile.read(file)
       return
@@ -39,7 +39,7 @@ extension StoredAdapter {
     if inner.count > 1 {
       throw CheckpointError(
         .mismatch, file: url.path,
-        "holds several adapters: \(inner.map(\.lastPathComponent).joined(separator: ", ")); name one of them")
+        "holds several adapters: \(inner.map(\.lastPathComponent).joined(separator: ", "))", advice: "Name one of them")
     }
     try self.init(peft: inner.first ?? url)
   }

@@ -1,5 +1,7 @@
+import LoRATensors
+
 /// What can go wrong in a decomposition and can't be known before it is tried.
-public enum LinearAlgebraError: Error, Equatable, Sendable {
+public enum LinearAlgebraError: DescribedError, Equatable {
   /// The operation takes a matrix of at least one element.
   case notAMatrix(operation: String, shape: [Int])
   /// The input holds NaN or infinity.
@@ -24,43 +26,56 @@ public enum LinearAlgebraError: Error, Equatable, Sendable {
   case noDerivative(operation: String)
 }
 
-extension LinearAlgebraError: CustomStringConvertible {
-  public var description: String {
+extension LinearAlgebraError {
+  /// The operation.
+  public var subject: String {
     switch self {
-    case .notAMatrix(let operation, let shape):
-      "\(operation): expected a matrix with at least one row and one column, found a tensor of shape \(shape)."
-    case .notFinite(let operation, let shape, let row, let column, let value):
+    case .notAMatrix(let operation, _), .notFinite(let operation, _, _, _, _), .productNotFinite(let operation, _, _),
+      .rankOutOfRange(let operation, _, _), .shapesDoNotMatch(let operation, _, _), .shapesDiffer(let operation, _, _),
+      .notConverged(let operation, _), .overflow(let operation, _), .noDerivative(let operation),
+      .notSquare(let operation, _), .singular(let operation, _):
+      operation
+    }
+  }
+
+  public var problem: String {
+    switch self {
+    case .notAMatrix(_, let shape):
+      "expected a matrix with at least one row and one column, found a tensor of shape \(shape)"
+    case .notFinite(_, let shape, let row, let column, let value):
       """
-      \(operation): the matrix of shape \(shape) holds \(value) at row \(row), column \(column); \
-      every element must be finite.
+      the matrix of shape \(shape) holds \(value) at row \(row), column \(column); \
+      every element must be finite
       """
-    case .productNotFinite(let operation, let shape, let row):
+    case .productNotFinite(_, let shape, let row):
       """
-      \(operation): products with the matrix of shape \(shape) are not finite in row \(row); \
-      every element must be finite, and sums of a row must not exceed the largest float32.
+      products with the matrix of shape \(shape) are not finite in row \(row); \
+      every element must be finite, and sums of a row must not exceed the largest float32
       """
-    case .rankOutOfRange(let operation, let rank, let shape):
-      "\(operation): rank \(rank) does not fit a matrix of shape \(shape); it must lie in 1...\(shape.min() ?? 0)."
-    case .shapesDoNotMatch(let operation, let left, let right):
-      "\(operation): the columns of \(left) and the rows of \(right) differ."
-    case .shapesDiffer(let operation, let left, let right):
-      "\(operation): the shapes \(left) and \(right) should be the same."
-    case .notSquare(let operation, let shape):
-      "\(operation): a matrix of shape \(shape) is not square; the pseudoinverse is for any shape."
-    case .singular(let operation, let shape):
-      """
-      \(operation): this matrix of shape \(shape) is singular to float32's precision (its condition is above 1/ε); \
-      add a multiple of the identity, or take the pseudoinverse.
-      """
-    case .notConverged(let operation, let shape):
-      "\(operation): the singular values of a matrix of shape \(shape) did not converge."
-    case .noDerivative(let operation):
-      "\(operation) has no derivative, and the matrix takes part in a gradient; take its `detached` value."
-    case .overflow(let operation, let shape):
-      """
-      \(operation): the result for this matrix of shape \(shape) exceeds the largest float32; \
-      divide the matrix by a constant first.
-      """
+    case .rankOutOfRange(_, let rank, let shape):
+      "rank \(rank) does not fit a matrix of shape \(shape); it must lie in 1...\(shape.min() ?? 0)"
+    case .shapesDoNotMatch(_, let left, let right): "the columns of \(left) and the rows of \(right) differ"
+    case .shapesDiffer(_, let left, let right): "the shapes \(left) and \(right) should be the same"
+    case .notSquare(_, let shape): "a matrix of shape \(shape) is not square"
+    case .singular(_, let shape):
+      "this matrix of shape \(shape) is singular to float32's precision (its condition is above 1/ε)"
+    case .notConverged(_, let shape): "the singular values of a matrix of shape \(shape) did not converge"
+    case .noDerivative: "has no derivative, and the matrix takes part in a gradient"
+    case .overflow(_, let shape): "the result for this matrix of shape \(shape) exceeds the largest float32"
+    }
+  }
+
+  public var advice: Advice {
+    switch self {
+    case .notAMatrix: "Take a matrix"
+    case .notFinite, .productNotFinite: "Find out where these numbers come from"
+    case .rankOutOfRange: "Choose a rank in that range"
+    case .shapesDoNotMatch, .shapesDiffer: "Check the order, and whether one is to be transposed"
+    case .notSquare: "Take the pseudoinverse, which is for any shape"
+    case .singular: "Add a multiple of the identity, or take the pseudoinverse"
+    case .notConverged: "Scale the matrix, or add a little noise to it"
+    case .noDerivative: "Take its `detached` value"
+    case .overflow: "Divide the matrix by a constant first"
     }
   }
 }

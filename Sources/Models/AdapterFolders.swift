@@ -11,7 +11,8 @@ func namesOfAdapters(_ folders: [URL]) throws -> [String] {
   return try paths.indices.map { index in
     let (path, others) = (paths[index], paths.indices.filter { $0 != index }.map { paths[$0] })
     guard !others.contains(path) else {
-      throw CheckpointError(.mismatch, file: folders[index].path, "is given twice as an adapter; once is enough")
+      throw CheckpointError(
+        .mismatch, file: folders[index].path, "is given twice as an adapter", advice: "Give it once")
     }
     let length = (1...max(1, path.count)).first { length in
       !others.contains { $0.suffix(length) == path.suffix(length) }

@@ -41,9 +41,18 @@ public struct NearestClassMean: Sendable {
   }
 
   /// The places of at most so many examples of each class, evenly spread over all.
-  public static func examples(of labels: [Int], perClass count: Int) -> [Int] {
-    Dictionary(grouping: labels.indices) { labels[$0] }.values.flatMap { places in
-      places.count <= count ? places : (0..<count).map { places[$0 * places.count / count] }
-    }.sorted()
+  public static func examples(of labels: some Collection<Int>, perClass count: Int) -> [Int] {
+    var totals = [Int](repeating: 0, count: (labels.max() ?? -1) + 1)
+    for label in labels { totals[label] += 1 }
+    var seen = [Int](repeating: 0, count: totals.count)
+    var chosen: [Int] = []
+    for (index, label) in labels.enumerated() {
+      // The place among those of its class is k · total / count, for some k.
+      let (place, total) = (seen[label], totals[label])
+      let k = (place * count + total - 1) / total
+      if total <= count || k < count && k * total / count == place { chosen.append(index) }
+      seen[label] += 1
+    }
+    return chosen
   }
 }

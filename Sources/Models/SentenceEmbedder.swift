@@ -33,13 +33,18 @@ public final class SentenceEmbedder {
     try adapter.map { try StoredAdapter(peft: $0) }?.attach(to: model, skippingUnplacedWeights: true)
   }
 
+  /// No texts yet, to which any number can be appended, part by part.
+  ///
+  /// - Throws: `TokenizerError` where the special tokens leave no room.
+  public func noTexts() throws -> EncodedTexts {
+    try EncodedTexts(tokenizer: tokenizer, length: maximumLength, longTexts: longTexts)
+  }
+
   /// The texts as tokens.
   ///
   /// - Throws: `NoTokensError` where a text has none, `CheckpointError` where the model does not know one.
   public func encode(_ texts: [String]) throws -> EncodedTexts {
-    let encoded = try EncodedTexts(texts, tokenizer: tokenizer, length: maximumLength, longTexts: longTexts)
-    try encoded.requireKnown(vocabulary: model.configuration.vocabulary, segments: model.configuration.segments)
-    return encoded
+    try EncodedTexts(texts, tokenizer: tokenizer, length: maximumLength, longTexts: longTexts)
   }
 
   /// [texts, hidden]
@@ -64,23 +69,37 @@ extension BERT {
   public func sentenceEmbeddings(
     of texts: EncodedTexts, rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in }
   ) throws -> [[Float]] {
-    let weights = texts.windows.indices.flatMap { texts.tokenWeights(of: $0) }
-    var sums = [[Float]](repeating: [], count: texts.sequences.count)
-    texts.forEachBatch(rows: rows, progress: progress) { batch in
-      let tokens = TokenRows(batch.map { texts.sequences[$0] })
+    var embeddings: [[Float]] = []
+    try forEachSentenceEmbedding(of: texts, rows: rows, progress: progress) { embeddings.append($0) }
+    return embeddings
+  }
+
+  /// Calls `body` with each text's embedding, in their order: of any number in little memory.
+  ///
+  /// - Throws: `TokenizerError` where a token is not among the model's, `CheckpointError` where an answer is no number.
+  public func forEachSentenceEmbedding(
+    of texts: EncodedTexts, rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in },
+    _ body: ([Float]) throws -> Void
+  ) throws {
+    try texts.requireKnown(vocabulary: configuration.vocabulary, segments: configuration.segments)
+    var weights: [[Float]] = []
+    var start: Int?
+    func sums(_ part: EncodedTexts.Part, _ batch: [Int]) -> [[Float]] {
+      if start != part.start {
+        start = part.start
+        weights = part.windows.indices.flatMap { part.tokenWeights(of: $0) }
+      }
+      let tokens = TokenRows(batch.map { part.sequences[$0] })
       let hidden = self(tokens)
-      for (place, index) in batch.enumerated() {
+      return batch.enumerated().map { place, index in
         let row = Tensor(shape: [1, weights[index].count], scalars: weights[index])
-        sums[index] = row.matmul(hidden.sliced(axis: 0, tokens.packing[place])).scalars
+        return row.matmul(hidden.sliced(axis: 0, tokens.packing[place])).scalars
       }
     }
-    for index in sums.indices { try texts.requireNumbers(sums[index], ofSequence: index) }
-    return texts.windows.map { range in
-      let sum = range.dropFirst().reduce(sums[range.lowerBound]) { sum, index in
-        zip(sum, sums[index]).map { $0 + $1 }
-      }
+    try texts.forEachText(rows: rows, progress: progress, compute: sums) { _, windows in
+      let sum = windows.dropFirst().reduce(windows[0]) { sum, vector in zip(sum, vector).map { $0 + $1 } }
       let norm = Float(sum.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot())
-      return sum.map { $0 / max(norm, 1e-12) }
+      try body(sum.map { $0 / max(norm, 1e-12) })
     }
   }
 }

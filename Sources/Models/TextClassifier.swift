@@ -109,7 +109,7 @@ public final class TextClassifier {
       guard hasOwnClassifier || adapter.replacements.contains(where: { $0.name.hasSuffix("classifier.weight") }) else {
         throw CheckpointError(
           .missing, file: adapter.url.path,
-          "has no classifier, and the model has none for its classes; train one with `lora train classify`")
+          "has no classifier, and the model has none for its classes", advice: Advice("Train one", .trainClassifier))
       }
       try adapter.attach(to: model, named: name)
     }
@@ -130,8 +130,10 @@ public final class TextClassifier {
         throw CheckpointError(
           .malformed, file: file.path, "is no list of \(count.map(String.init) ?? "the") class names")
       }
-      guard Set(labels).count == labels.count else {
-        throw CheckpointError(.malformed, file: file.path, "names a class twice: \(labels.joined(separator: ", "))")
+      guard Set<ExactString>(names: labels).count == labels.count else {
+        throw CheckpointError(
+          .malformed, file: file.path, "names a class twice: \(labels.joined(separator: ", "))",
+          advice: "Name each class once")
       }
       return labels
     }
@@ -139,18 +141,26 @@ public final class TextClassifier {
     guard let count = count ?? own?.count else {
       throw CheckpointError(
         .missing, file: adapter.url.path,
-        "has no classifier and no \(labelsName), and the model has no classifier either")
+        "has no classifier and no \(labelsName), and the model has no classifier either",
+        advice: Advice("Train one", .trainClassifier))
     }
     return own?.count == count ? own! : (0..<count).map { "\($0)" }
   }
 
+  /// No texts yet, to which any number can be appended, part by part.
+  ///
+  /// - Throws: `TokenizerError` where the special tokens leave no room.
+  public func noTexts() throws -> EncodedTexts {
+    try EncodedTexts(tokenizer: tokenizer, length: maximumLength, longTexts: longTexts)
+  }
+
   /// The texts' tokens.
   ///
-  /// - Throws: `NoTokensError` where a text has none.
+  /// - Throws: `NoTokensError` where a text has none, `TokenizerError` where a token is not among the model's.
   public func encode(_ texts: [String]) throws -> EncodedTexts {
-    let encoded = try EncodedTexts(texts, tokenizer: tokenizer, length: maximumLength, longTexts: longTexts)
-    try encoded.requireKnown(
-      vocabulary: model.bert.configuration.vocabulary, segments: model.bert.configuration.segments)
+    var encoded = try noTexts()
+    try encoded.append(texts)
+    try requireKnown(encoded)
     return encoded
   }
 
@@ -168,32 +178,50 @@ public final class TextClassifier {
   public func predict(
     _ texts: EncodedTexts, rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in }
   ) throws -> [Prediction] {
+    var predictions: [Prediction] = []
+    try forEachPrediction(of: texts, rows: rows, progress: progress) { predictions.append($0) }
+    return predictions
+  }
+
+  /// Calls `body` with what the classifier says of each text, in their order: of any number in little memory.
+  ///
+  /// - Throws: `TokenizerError` where a token is not among the model's, `CheckpointError` where an answer is no number.
+  public func forEachPrediction(
+    of texts: EncodedTexts, rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in },
+    _ body: (Prediction) throws -> Void
+  ) throws {
+    try requireKnown(texts)
     let classCount = labels.count
-    var logits = [[Float]](repeating: [], count: texts.sequences.count)
-    texts.forEachBatch(rows: rows, progress: progress) { batch in
-      let found = model(TokenRows(batch.map { texts.sequences[$0] })).scalars
-      for (place, index) in batch.enumerated() {
-        logits[index] = Array(found[(place * classCount)..<((place + 1) * classCount)])
-      }
+    func logits(_ part: EncodedTexts.Part, _ batch: [Int]) -> [[Float]] {
+      let found = model(TokenRows(batch.map { part.sequences[$0] })).scalars
+      return batch.indices.map { Array(found[($0 * classCount)..<(($0 + 1) * classCount)]) }
     }
-    for index in logits.indices { try texts.requireNumbers(logits[index], ofSequence: index) }
-    return texts.windows.map { range in
-      let sum = range.dropFirst().reduce(logits[range.lowerBound]) { sum, index in
-        zip(sum, logits[index]).map { $0 + $1 }
-      }
-      return Prediction(logits: range.count == 1 ? sum : sum.map { $0 / Float(range.count) })
+    try texts.forEachText(rows: rows, progress: progress, compute: logits) { _, windows in
+      let sum = windows.dropFirst().reduce(windows[0]) { sum, logits in zip(sum, logits).map { $0 + $1 } }
+      try body(Prediction(logits: windows.count == 1 ? sum : sum.map { $0 / Float(windows.count) }))
     }
   }
 
+  /// Insists that the model knows the texts' tokens and segments.
+  ///
+  /// - Throws: `TokenizerError`.
+  public func requireKnown(_ texts: EncodedTexts) throws {
+    try texts.requireKnown(
+      vocabulary: model.bert.configuration.vocabulary, segments: model.bert.configuration.segments)
+  }
+
   /// Logits of some of the texts, [indices, classes], for training: the mean over each text's windows.
-  public func logits(of texts: EncodedTexts, at indices: [Int]) -> Tensor {
-    let logits = model(texts.rows(of: indices))  // [windows, classes]
+  ///
+  /// - Throws: `CheckpointError` where the texts' tokens can't be read.
+  public func logits(of texts: EncodedTexts, at indices: [Int]) throws -> Tensor {
+    let sequences = try indices.map(texts.sequences)
+    let logits = model(TokenRows(sequences.flatMap { $0 }))  // [windows, classes]
     guard logits.shape[0] > indices.count else { return logits }
     var shares = [Float](repeating: 0, count: indices.count * logits.shape[0])
     var column = 0
-    for (row, index) in indices.enumerated() {
-      for _ in texts.windows[index] {
-        shares[row * logits.shape[0] + column] = 1 / Float(texts.windows[index].count)
+    for (row, windows) in sequences.enumerated() {
+      for _ in windows {
+        shares[row * logits.shape[0] + column] = 1 / Float(windows.count)
         column += 1
       }
     }

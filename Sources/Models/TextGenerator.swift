@@ -58,17 +58,20 @@ public final class TextGenerator {
   ///
   /// - Throws: `CheckpointError` where the prompt leaves no room.
   public func encode(prompt: String) throws -> [Int] {
-    let ids = tokenizer.opening(prompt)
+    let ids = tokenizer.opening(prompt).map(Int.init)
     let start =
       ids.isEmpty ? [tokenizer.special.beginning ?? tokenizer.special.end].compactMap { $0.map(Int.init) } : ids
     guard !start.isEmpty else {
-      throw CheckpointError(.missing, file: "", "the prompt is empty, and the model has no token that begins a text")
+      throw CheckpointError(
+        .missing, file: "", "the prompt is empty, and the model has no token that begins a text",
+        advice: "Give a prompt")
     }
     try model.requireKnown(start, of: tokenizer)
     guard start.count < model.positions else {
       throw CheckpointError(
         .mismatch, file: "",
-        "the prompt has \(start.count) tokens; the model reads \(model.positions) and writes after them")
+        "the prompt has \(start.count) tokens; the model reads \(model.positions) and writes after them",
+        advice: "Shorten it")
     }
     return start
   }

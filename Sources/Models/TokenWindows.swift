@@ -1,10 +1,13 @@
 import Foundation
+import LoRADatasets
 import LoRAFiles
-import LoRAFormats
 import LoRANetworks
 import LoRATensors
 
 /// Token sequences for training or measuring a decoder, each with the tokens that count as targets.
+///
+/// The tokens are made once and kept in one to three bytes each: in memory up to 16 MB, else in a temporary file. So the
+/// memory does not grow with the text.
 public struct TokenWindows: Sendable {
   /// One sequence.
   public struct Window: Sendable {
@@ -14,8 +17,6 @@ public struct TokenWindows: Sendable {
     public var targets: [Int]
   }
 
-  /// In the order of the texts.
-  public private(set) var windows: [Window] = []
   /// How many tokens were cut off because a prompt and its completion were too long.
   public private(set) var removedCount = 0
   /// How many prompts and completions gave no window, since no token of the completion lies within the length.
@@ -23,22 +24,27 @@ public struct TokenWindows: Sendable {
   /// How many prompts end within a token of the whole text, so that the completion's tokens are its own.
   public private(set) var spannedCount = 0
 
-  /// How many sequences there are.
-  public var count: Int { windows.count }
   /// How many tokens are predicted in all.
-  public var predictions: Int { windows.indices.reduce(0) { $0 + predictions(of: $1) } }
+  public private(set) var predictions = 0
+  /// The most tokens of a window.
+  public private(set) var longest = 0
+  /// The largest id of a token.
+  public private(set) var largestID = 0
+  /// By window: how many tokens of its beginning are not predicted, and its tokens.
+  private var lists = NumberLists()
+  private let tokenizer: Tokenizer
+  private let length: Int
 
-  /// How many tokens of one window are predicted.
-  public func predictions(of index: Int) -> Int {
-    windows[index].targets.dropFirst().count { $0 != LanguageModelTarget.ignored }
-  }
+  public var count: Int { lists.count }
+
+  private init(tokenizer: Tokenizer, length: Int) { (self.tokenizer, self.length) = (tokenizer, length) }
 
   /// A text packed into windows of `length` tokens, one after another; a last window of one token is left out.
-  public init(_ text: String, tokenizer: Tokenizer, length: Int) {
-    let ids = tokenizer.encode(text).ids.map(Int.init)
+  public init(_ text: String, tokenizer: Tokenizer, length: Int) throws {
+    self.init(tokenizer: tokenizer, length: length)
+    let ids = tokenizer.encode(text).ids
     for start in stride(from: 0, to: ids.count, by: length) {
-      let part = Array(ids[start..<min(start + length, ids.count)])
-      if part.count > 1 { windows.append(Window(ids: part, targets: part)) }
+      try append(ids[start..<min(start + length, ids.count)], promptCount: 0)
     }
   }
 
@@ -48,85 +54,155 @@ public struct TokenWindows: Sendable {
   /// The prompt's tokens are those that it has alone, as when a model is asked to go on with it. The completion's are
   /// those that the whole text has behind them; where a token of the whole text spans the seam, those of the completion
   /// alone.
-  public init(_ pairs: [(prompt: String, completion: String)], tokenizer: Tokenizer, length: Int) {
-    for pair in pairs {
-      let prompt = tokenizer.opening(pair.prompt)
-      let together = tokenizer.opening(pair.prompt + pair.completion)
-      let spans = !together.starts(with: prompt)
-      let completion =
-        (spans
-          ? tokenizer.encode(pair.completion, addingSpecialTokens: false).ids.map(Int.init)
-          : Array(together.dropFirst(prompt.count)))
-        + [tokenizer.special.end].compactMap { $0.map(Int.init) }
-      let whole = prompt + completion
-      let targets = Array(repeating: LanguageModelTarget.ignored, count: prompt.count) + completion
-      spannedCount += spans ? 1 : 0
-      removedCount += max(0, whole.count - length)
-      // Where nothing is left to predict there is no window.
-      guard prompt.count < min(whole.count, length), whole.count > 1 else {
-        leftOutCount += 1
-        continue
-      }
-      windows.append(Window(ids: Array(whole.prefix(length)), targets: Array(targets.prefix(length))))
-    }
+  public init(_ pairs: [(prompt: String, completion: String)], tokenizer: Tokenizer, length: Int) throws {
+    self.init(tokenizer: tokenizer, length: length)
+    for pair in pairs { try append(prompt: pair.prompt, completion: pair.completion) }
   }
 
   /// A file: jsonl with "prompt" and "completion", or "text", in each line; any other is one text.
   ///
-  /// - Throws: `TextFileError` where the file can't be read, is not UTF-8, or a line is not as it should be.
+  /// A text of more than a megabyte is cut up for the tokenizer where its tokens are the same on both sides.
+  ///
+  /// - Throws: `DatasetError` where the file can't be read, is not UTF-8, or a line is not as it should be.
   public init(contentsOf file: URL, tokenizer: Tokenizer, length: Int) throws {
-    var isFolder: ObjCBool = false
-    guard FileManager.default.fileExists(atPath: file.path, isDirectory: &isFolder) else {
-      throw TextFileError(description: "\(file.path): does not exist")
+    self.init(tokenizer: tokenizer, length: length)
+    let content = try TextContent(file)
+    let name = file.pathExtension.lowercased() == "gz" ? file.deletingPathExtension() : file
+    let isEmpty =
+      ["jsonl", "ndjson"].contains(name.pathExtension.lowercased())
+      ? try appendLines(of: content) : try appendText(of: content)
+    guard !isEmpty else {
+      throw DatasetError(
+        .truncated, file: file, found: "no text", expected: "a text to read",
+        advice: "Check that this is the right file")
     }
-    guard !isFolder.boolValue, let data = FileManager.default.contents(atPath: file.path) else {
-      throw TextFileError(
-        description:
-          "\(file.path): \(isFolder.boolValue ? "is a folder; name a text or a jsonl file" : "can't be read")")
-    }
-    guard let text = String(validating: data, as: UTF8.self) else {
-      throw TextFileError(description: "\(file.path): is not UTF-8; convert it, for example with iconv")
-    }
-    guard text.contains(where: { !$0.isWhitespace }) else {
-      throw TextFileError(description: "\(file.path): holds no text")
-    }
-    guard ["jsonl", "ndjson"].contains(file.pathExtension.lowercased()) else {
-      self.init(text, tokenizer: tokenizer, length: length)
+  }
+
+  private mutating func append(_ ids: some Collection<Int32>, promptCount: Int) throws {
+    guard ids.count > 1 else { return }
+    try lists.append([Int32(promptCount)] + ids)
+    predictions += ids.count - max(1, promptCount)
+    longest = max(longest, ids.count)
+    largestID = max(largestID, Int(ids.max()!))
+  }
+
+  private mutating func append(prompt text: String, completion: String) throws {
+    let prompt = tokenizer.opening(text)
+    let together = tokenizer.opening(text + completion)
+    let spans = !together.starts(with: prompt)
+    let whole =
+      prompt
+      + (spans
+        ? tokenizer.encode(completion, addingSpecialTokens: false).ids : Array(together.dropFirst(prompt.count)))
+      + [tokenizer.special.end].compactMap { $0 }
+    spannedCount += spans ? 1 : 0
+    removedCount += max(0, whole.count - length)
+    // Where nothing is left to predict there is no window.
+    guard prompt.count < min(whole.count, length), whole.count > 1 else {
+      leftOutCount += 1
       return
     }
-    var pairs: [(prompt: String, completion: String)] = []
-    // JSON may hold U+2028 and its like within a line.
-    for (index, line) in text.split(omittingEmptySubsequences: false, whereSeparator: { "\n\r\n".contains($0) })
-      .enumerated()
-    where line.contains(where: { !$0.isWhitespace }) {
-      func wrong(_ what: String) -> TextFileError {
-        TextFileError(description: "\(file.path): line \(index + 1) \(what)")
+    try append(whole.prefix(length), promptCount: prompt.count)
+  }
+
+  /// - Returns: whether there are no lines.
+  private mutating func appendLines(of content: TextContent) throws -> Bool {
+    try TextRows(linesOf: content) { row in
+      func wrong(_ found: String) -> DatasetError {
+        DatasetError(
+          .wrongFormat, file: content.file, found: "\(found) in line \(row.line.grouped)",
+          expected: "a JSON object with “prompt” and “completion”, or with “text”, as strings",
+          advice: "Correct that line")
       }
       let json: JSON
-      do { json = try JSON(parsing: String(line)) } catch { throw wrong("is no valid JSON: \(error)") }
-      if let prompt = json["prompt"]?.string, let completion = json["completion"]?.string {
-        pairs.append((prompt, completion))
-      } else if let text = json["text"]?.string {
-        pairs.append(("", text))
-      } else {
-        throw wrong("holds no “prompt” with its “completion”, and no “text”, as strings")
+      do { json = try JSON(parsing: row.bytes, holdsTexts: true) } catch {
+        guard String(validating: row.bytes, as: UTF8.self) != nil else {
+          throw TextContent.notUTF8(content.file, line: row.line)
+        }
+        throw wrong("no valid JSON (\(error))")
       }
+      if let prompt = json["prompt"]?.string, let completion = json["completion"]?.string {
+        try append(prompt: prompt, completion: completion)
+      } else if let text = json["text"]?.string {
+        try append(prompt: "", completion: text)
+      } else {
+        throw wrong("other keys or values")
+      }
+    }.count == 0
+  }
+
+  /// - Returns: whether there is nothing but white space.
+  private mutating func appendText(of content: TextContent) throws -> Bool {
+    let special = tokenizer.postProcessor.apply([], nil).ids
+    var ids = Array(special.prefix(tokenizer.specialsBefore))
+    var isEmpty = true
+    var (place, line) = (try content.start(), 1)
+    while place < content.count {
+      let end = min(place + TextSeam.pieceBytes, content.count)
+      let bytes = try content.read(place..<end)
+      let seam = end == content.count ? TextSeam(before: bytes.count) : TextSeam(in: bytes, tokenizer: tokenizer)
+      guard let text = String(validating: bytes[..<seam.end], as: UTF8.self) else {
+        let lines = bytes[..<seam.end].split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        let invalid = lines.firstIndex { String(validating: $0, as: UTF8.self) == nil } ?? 0
+        throw TextContent.notUTF8(content.file, line: line + invalid)
+      }
+      isEmpty = isEmpty && text.allSatisfy(\.isWhitespace)
+      ids += tokenizer.encode([text], addingSpecialTokens: false)[0].ids
+      var start = 0
+      while ids.count - start >= length {
+        try append(ids[start..<start + length], promptCount: 0)
+        start += length
+      }
+      ids.removeFirst(start)
+      line += bytes[..<seam.next].count { $0 == UInt8(ascii: "\n") }
+      place += seam.next
     }
-    self.init(pairs, tokenizer: tokenizer, length: length)
+    ids += special.dropFirst(tokenizer.specialsBefore)
+    for start in stride(from: 0, to: ids.count, by: length) {
+      try append(ids[start..<min(start + length, ids.count)], promptCount: 0)
+    }
+    return isEmpty
+  }
+
+  // MARK: Reading
+
+  public func window(at index: Int) throws -> Window { TokenWindows.window(try lists.list(at: index)) }
+
+  /// All windows in memory.
+  public func windows() throws -> [Window] { try (0..<count).map(window) }
+
+  /// How many tokens of one window are predicted.
+  public func predictions(of index: Int) throws -> Int {
+    let list = try lists.list(at: index)
+    return list.count - 1 - max(1, Int(list[0]))
+  }
+
+  /// Calls `body` with all windows in order.
+  public func forEachWindow(_ body: (Window) throws -> Void) throws {
+    try lists.forEach(in: 0..<count) { try body(TokenWindows.window($1)) }
+  }
+
+  private static func window(_ list: [Int32]) -> Window {
+    let ids = list.dropFirst().map(Int.init)
+    let promptCount = Int(list[0])
+    return Window(
+      ids: ids,
+      targets: Array(repeating: LanguageModelTarget.ignored, count: promptCount) + ids.dropFirst(promptCount))
   }
 
   /// The rows and targets of a mini-batch.
-  public func batch(_ indices: [Int]) -> (tokens: TokenRows, targets: [Int]) {
-    (TokenRows(ids: indices.map { windows[$0].ids }), indices.flatMap { windows[$0].targets })
+  public func batch(_ indices: [Int]) throws -> (tokens: TokenRows, targets: [Int]) {
+    let windows = try indices.map(window)
+    return (TokenRows(ids: windows.map(\.ids)), windows.flatMap(\.targets))
   }
 
   /// The mean loss over all predicted tokens, and the share of them that the model found likeliest.
   public func score(
     by model: some LanguageModel, progress: (_ done: Int) -> Void = { _ in }
-  ) -> (loss: Double, accuracy: Double) {
+  ) throws -> (loss: Double, accuracy: Double) {
     var (loss, right, count) = (0.0, 0, 0)
     let weight = model.outputWeight
-    for window in windows {
+    try forEachWindow { window in
       let hidden = model.hiddenStates(TokenRows(ids: [window.ids]), cache: nil)
       let rows = (0..<(window.ids.count - 1)).filter { window.targets[$0 + 1] != LanguageModelTarget.ignored }
       for start in stride(from: 0, to: rows.count, by: 64) {
@@ -145,14 +221,7 @@ public struct TokenWindows: Sendable {
 
 extension Tokenizer {
   /// The ids of a text that is to go on: with the special tokens that the template puts before it, without those behind.
-  func opening(_ text: String) -> [Int] {
-    let before = postProcessor.single.prefix { if case .token = $0 { true } else { false } }
-    return before.compactMap { if case .token(let id, _) = $0 { Int(id) } else { nil } }
-      + encode(text, addingSpecialTokens: false).ids.map(Int.init)
+  func opening(_ text: String) -> [Int32] {
+    postProcessor.apply([], nil).ids.prefix(specialsBefore) + encode(text, addingSpecialTokens: false).ids
   }
-}
-
-/// Why a text can't be read.
-public struct TextFileError: Error, CustomStringConvertible {
-  public let description: String
 }

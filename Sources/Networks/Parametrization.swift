@@ -50,7 +50,7 @@ public protocol RowParametrization: Parametrization {
 }
 
 /// Why a parametrization can't be attached, assigned through or taken off.
-public enum ParametrizationError: Error, CustomStringConvertible {
+public enum ParametrizationError: DescribedError {
   /// A value of the parametrization has another shape than what is stored.
   case shapeChanges(parametrization: String, from: [Int], to: [Int])
   /// An assignment met a parametrization that is no ``InvertibleParametrization``.
@@ -60,17 +60,27 @@ public enum ParametrizationError: Error, CustomStringConvertible {
   /// What is to be taken off is not on this parameter.
   case notAttached(parametrization: String)
 
-  public var description: String {
+  public var subject: String { "" }
+
+  public var problem: String {
     switch self {
     case .shapeChanges(let name, let from, let to):
       "\(name) turns a parameter of shape \(from) into \(to); a parametrization must keep the shape"
     case .notInvertible(let name):
-      "\(name) has no right inverse, so a parameter that it parametrizes can't be assigned to; assign to `original`, "
-        + "or conform \(name) to InvertibleParametrization"
+      "\(name) has no right inverse, so a parameter that it parametrizes can't be assigned to"
     case .assignedShape(let found, let expected):
       "a tensor of shape \(found) can't be assigned to a parameter of shape \(expected)"
     case .notAttached(let name):
       "this \(name) is not among the parameter's parametrizations"
+    }
+  }
+
+  public var advice: Advice {
+    switch self {
+    case .shapeChanges: "Return a tensor of the shape that came in"
+    case .notInvertible(let name): "Assign to `original`, or conform \(name) to InvertibleParametrization"
+    case .assignedShape: "Assign one of that shape"
+    case .notAttached: "Ask the parameter for its parametrizations"
     }
   }
 }

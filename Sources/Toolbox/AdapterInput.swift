@@ -32,7 +32,7 @@ extension StoredAdapter {
       throw CheckpointError(
         .unsupported, file: url.path,
         "\(module.path) is \(module.method.core.name), whose change is no product of two factors: it depends on the base's "
-          + "weights or has full rank. Merge it into the base, then extract")
+          + "weights or has full rank", advice: Advice("Merge it into the base, then extract", .merge))
     }
     guard update.a.isFinite, update.b.isFinite, update.scale.isFinite else {
       throw CheckpointError(.number, file: url.path, "\(module.path): A, B or the scale holds NaN or infinity")

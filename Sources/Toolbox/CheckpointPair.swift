@@ -33,9 +33,8 @@ struct CheckpointPair: Sendable {
     let baseCatalog = WeightCatalog(base, configuration: base.configuration ?? tuned.configuration)
     architecture = catalog.architecture
     tied = catalog.tied
-    let counterparts = Dictionary(
-      base.tensors.map { (baseCatalog.parameter(of: $0.name), $0) }, uniquingKeysWith: { first, _ in first })
-    let counts = Dictionary(tuned.tensors.map { (catalog.parameter(of: $0.name), 1) }, uniquingKeysWith: +)
+    let counterparts = Dictionary(byName: base.tensors) { baseCatalog.parameter(of: $0.name) }
+    let counts = Dictionary(tuned.tensors.map { (ExactString(catalog.parameter(of: $0.name)), 1) }, uniquingKeysWith: +)
     func isPart(_ name: String) -> Bool { counts[catalog.parameter(of: name), default: 0] > 1 }
     func counterpart(_ name: String) -> StoredTensor? {
       if isPart(name) { return base[name] }
@@ -49,12 +48,13 @@ struct CheckpointPair: Sendable {
         name: isPart($0.name) ? $0.name : catalog.parameter(of: $0.name), tuned: $0,
         base: counterpart($0.name) ?? base[renaming($0.name)], isPart: isPart($0.name))
     }.sorted { isOrdered($0.name, $1.name) }
-    let used = Set(parameters.compactMap { $0.base?.name })
+    let used = Set<ExactString>(names: parameters.compactMap { $0.base?.name })
     onlyInBase = base.tensors.map(\.name).filter { !used.contains($0) }
     guard !used.isEmpty else {
       throw CheckpointError(
         .mismatch, file: tuned.url.path,
-        "has no tensor in common with \(base.url.path): these are no versions of one model")
+        "has no tensor in common with \(base.url.path): these are no versions of one model",
+        advice: "Name a model and a fine-tune of it")
     }
   }
 }
@@ -62,7 +62,7 @@ struct CheckpointPair: Sendable {
 extension PathRenaming {
   /// The change of prefix that gives most of the fine-tune's tensors their counterpart.
   fileprivate static func between(_ tuned: Checkpoint, _ base: Checkpoint) -> PathRenaming {
-    var counts: [String: (renaming: PathRenaming, count: Int)] = [:]
+    var counts: [ExactString: (renaming: PathRenaming, count: Int)] = [:]
     func count(_ tensors: [StoredTensor], in other: Checkpoint, _ sign: String, _ make: (String) -> PathRenaming) {
       for name in tensors.map(\.name) {
         for index in name.indices where name[index] == "." {

@@ -63,13 +63,13 @@ public struct Combination: Sendable {
   ) throws -> (adapter: StoredAdapter, outcomes: [Outcome]) {
     expect(!adapters.isEmpty, "Combination: no adapters")
     for (adapter, _) in adapters { try check(adapter) }
-    var members: [String: [Member]] = [:]
+    var members: [ExactString: [Member]] = [:]
     for (adapter, weight) in adapters {
       for module in adapter.modules {
         members[module.path, default: []].append(Member(adapter: adapter, module: module, weight: weight))
       }
     }
-    let groups = members.sorted { isOrdered($0.key, $1.key) }.map { Group(path: $0.key, members: $0.value) }
+    let groups = members.map { Group(path: $0.key.text, members: $0.value) }.sorted { isOrdered($0.path, $1.path) }
     let counter = ProgressCounter(total: groups.count, progress)
     let results = try mapInParallel(groups) { group in
       let first = group.members[0]
@@ -82,9 +82,9 @@ public struct Combination: Sendable {
     var configuration = first.configuration
     configuration.initialization = true
     configuration.describe(modules)
-    let paths = Set(modules.map(\.path))
+    let paths = Set<ExactString>(names: modules.map(\.path))
     if !adapters.allSatisfy({
-      Set($0.adapter.modules.map(\.path)) == paths
+      Set<ExactString>(names: $0.adapter.modules.map(\.path)) == paths
         && $0.adapter.configuration.selection.targets == configuration.selection.targets
     }) {
       configuration.setTargets(modules)
@@ -103,19 +103,20 @@ public struct Combination: Sendable {
     if let module = adapter.modules.first(where: { !$0.method.isAdditive }) {
       throw CheckpointError(
         .unsupported, file: adapter.url.path,
-        "\(module.path) is \(module.method.name): its change depends on the base's weights and is no sum of products. "
-          + "Merge it into the base, then extract")
+        "\(module.path) is \(module.method.name): its change depends on the base's weights and is no sum of products",
+        advice: Advice("Merge it into the base, then extract", .merge))
     }
     if let module = adapter.modules.first(where: { $0.lora == nil && $0.method.changesBias }) {
       throw CheckpointError(
         .unsupported, file: adapter.url.path,
-        "\(module.path) is \(module.method.name) and changes a bias too, which sums of products don't hold. Convert it "
-          + "to a plain LoRA on its base first, or merge it into the base")
+        "\(module.path) is \(module.method.name) and changes a bias too, which sums of products don't hold",
+        advice: Advice("Convert it to a plain LoRA on its base first, or merge it into the base", .convertToLoRA))
     }
     if let method = adapter.configuration.baseChangingInitialization {
       throw CheckpointError(
         .unsupported, file: adapter.url.path,
-        "init_lora_weights is \"\(method)\": it is no update of the untouched base")
+        "init_lora_weights is \"\(method)\": it is no update of the untouched base",
+        advice: "Export it for the untouched base first")
     }
   }
 
@@ -164,8 +165,8 @@ public struct Combination: Sendable {
       guard Set(terms.map { $0.a.shape[0] }).count == 1 else {
         throw CheckpointError(
           .mismatch, file: "",
-          "\(group.path): ranks \(terms.map { $0.a.shape[0] }) differ; \(method.rawValue) adds A to A and B to B. Resize "
-            + "one, or combine exactly")
+          "\(group.path): ranks \(terms.map { $0.a.shape[0] }) differ; \(method.rawValue) adds A to A and B to B",
+          advice: Advice("Resize one, or combine exactly", .combineExactly))
       }
       a = mixed(
         terms.map(\.a), terms.map { $0.coefficient.magnitude.squareRoot() * ($0.coefficient < 0 ? -1 : 1) },
@@ -252,14 +253,14 @@ public struct Combination: Sendable {
   /// Weights that replace the base's can't be added without it: they must be the same in all adapters that have them,
   /// and count whole.
   private func replacements(_ adapters: [(adapter: StoredAdapter, weight: Double)]) throws -> [StoredTensor] {
-    var byName: [String: (tensor: StoredTensor, weight: Double, url: URL)] = [:]
+    var byName: [ExactString: (tensor: StoredTensor, weight: Double, url: URL)] = [:]
     for (adapter, weight) in adapters {
       for tensor in adapter.replacements {
         if let other = byName[tensor.name], !other.tensor.hasSameNumbers(as: tensor) {
           throw CheckpointError(
             .mismatch, file: adapter.url.path,
             "\(tensor.name) is saved whole in two adapters, with different values; weights that replace the base's can't "
-              + "be added without it. Merge both into the base instead")
+              + "be added without it", advice: Advice("Merge both into the base instead", .merge))
         }
         byName[tensor.name] = (tensor, weight + (byName[tensor.name]?.weight ?? 0), adapter.url)
       }
@@ -267,8 +268,8 @@ public struct Combination: Sendable {
     for (name, item) in byName where abs(item.weight - 1) > 1e-6 {
       throw CheckpointError(
         .unsupported, file: item.url.path,
-        "\(name) is saved whole and would count \(item.weight): between it and the base's own weight only a merge can "
-          + "interpolate. Merge the adapters with their weights into the base instead")
+        "\(name.text) is saved whole and would count \(item.weight): between it and the base's own weight only a merge can "
+          + "interpolate", advice: Advice("Merge the adapters with their weights into the base instead", .merge))
     }
     return byName.values.map(\.tensor)
   }

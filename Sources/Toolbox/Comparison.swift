@@ -58,9 +58,9 @@ public struct AdapterComparison: Sendable {
   /// - Throws: `CheckpointError` where an adapter is broken or a module's shapes differ.
   public init(_ first: StoredAdapter, _ second: StoredAdapter, progress: OperationProgress.Handler? = nil) throws {
     for adapter in [first, second] { try adapter.requireWhole(action: "compared") }
-    let other = Dictionary(second.modules.map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
+    let other = Dictionary(byName: second.modules, \.path)
     let pairs = first.modules.compactMap { module in other[module.path].map { (module, $0) } }
-    let shared = Set(pairs.map(\.0.path))
+    let shared = Set<ExactString>(names: pairs.map(\.0.path))
     onlyInFirst = first.modules.map(\.path).filter { !shared.contains($0) }
     onlyInSecond = second.modules.map(\.path).filter { !shared.contains($0) }
     let counter = ProgressCounter(total: pairs.count, progress)
@@ -75,12 +75,12 @@ public struct AdapterComparison: Sendable {
 
   /// The names of tensors that differ, or that only one has.
   private static func differing(_ first: [StoredTensor], _ second: [StoredTensor]) -> [String] {
-    let left = Dictionary(first.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-    let right = Dictionary(second.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    let left = Dictionary(byName: first, \.name)
+    let right = Dictionary(byName: second, \.name)
     return Set(left.keys).union(right.keys).filter { name in
       guard let x = left[name], let y = right[name] else { return true }
       return x.shape != y.shape || (try? x.tensor().isIdentical(to: y.tensor())) != true
-    }.sorted(by: isOrdered)
+    }.map(\.text).sorted(by: isOrdered)
   }
 
   private static func compare(

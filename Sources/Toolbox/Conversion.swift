@@ -96,7 +96,8 @@ public struct Conversion: Sendable {
     guard verdict.isLossless || allowsLoss else {
       throw CheckpointError(
         .unsupported, file: adapter.url.path,
-        "\(target.rawValue) has no place for: \(verdict.lost.joined(separator: "; ")). Nothing was written")
+        "\(target.rawValue) has no place for: \(verdict.lost.joined(separator: "; "))",
+        advice: "Choose another format; nothing was written")
     }
     if target == .lora {
       let conversion = try LoRAConversion(adapter, base: base, rank: rank, allowsLoss: allowsLoss)
@@ -104,7 +105,9 @@ public struct Conversion: Sendable {
       verdict.residuals = conversion.residuals
     }
     guard !adapter.modules.isEmpty || !adapter.replacements.isEmpty else {
-      throw CheckpointError(.unsupported, file: adapter.url.path, "nothing would be left; nothing was written")
+      throw CheckpointError(
+        .unsupported, file: adapter.url.path, "nothing would be left; nothing was written",
+        advice: "Choose another format")
     }
     switch target {
     case .peft: try adapter.write(peft: url)
@@ -130,7 +133,7 @@ public struct Conversion: Sendable {
         throw CheckpointError(
           .mismatch, file: adapter.url.path,
           "\(unresolved.count) of \(adapter.modules.count) modules have no place in the base: "
-            + unresolved.prefix(5).joined(separator: ", "))
+            + unresolved.prefix(5).joined(separator: ", "), advice: "Take the base that the adapter was made for")
       }
       result.configuration.setTargets(result.modules, among: catalog.parameterPaths)
     } else if adapter.modules.allSatisfy({ $0.path.contains(".") }) {
@@ -143,7 +146,7 @@ public struct Conversion: Sendable {
       throw CheckpointError(
         .missing, file: adapter.url.path,
         "names its modules with underscores (\(adapter.modules[0].path)), which can't be turned back without the base "
-          + "model: name it")
+          + "model", advice: Advice("Name the base model", .nameBase))
     }
     result.modules = try result.modules.map { module in
       // Beside a LoRA, peft holds a change of the bias as B's own.
@@ -167,14 +170,15 @@ extension WeightCatalog {
       let path = String(parameter(of: place.tensor).dropLast(".weight".count))
       guard place.tensorRows == nil else {
         throw CheckpointError(
-          .unsupported, file: title, "\(module.path) is a part of the module \(path), which an adapter takes whole")
+          .unsupported, file: title, "\(module.path) is a part of the module \(path), which an adapter takes whole",
+          advice: "Merge the adapter into a base with these modules")
       }
       guard let rows = place.moduleRows else { return StoredModule(path: path, method: module.method) }
       guard !module.method.changesBias, let update = try module.method.factors() else {
         throw CheckpointError(
           .unsupported, file: title,
           "\(module.path) is \(module.method.name)\(module.method.changesBias ? ", changes a bias" : "") and is split in "
-            + "parts in this model")
+            + "parts in this model", advice: Advice("Convert it to a plain LoRA on its base first", .convertToLoRA))
       }
       let part = LowRankUpdate(a: update.a, b: update.b.sliced(axis: 0, rows), scale: update.scale)
       return StoredModule(path: path, method: try StoredLoRA(part, like: module.method))

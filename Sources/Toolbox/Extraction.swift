@@ -113,7 +113,8 @@ public struct Extraction: Sendable {
     let modules = results.compactMap(\.module)
     guard !modules.isEmpty || plan.hasChangedReplacements else {
       throw CheckpointError(
-        .mismatch, file: plan.tuned.url.path, "has the same weights as \(base.url.path): there is nothing to extract")
+        .mismatch, file: plan.tuned.url.path, "has the same weights as \(base.url.path): there is nothing to extract",
+        advice: "Name the fine-tune and the base that it came from")
     }
     for tensor in replacements { try writer.append(replacement: tensor) }
     try writer.finish(plan.configuration(modules: modules))
@@ -144,7 +145,9 @@ public struct Extraction: Sendable {
     let allocation = RankAllocation(
       spectra: spectra.results, byteBudget: bytes, bytesPerParameter: options.format.bits / 8)
     guard allocation.ranks.contains(where: { $0 > 0 }) else {
-      throw CheckpointError(.mismatch, file: plan.tuned.url.path, "\(bytes) bytes are too few for rank 1 of any module")
+      throw CheckpointError(
+        .mismatch, file: plan.tuned.url.path, "\(bytes) bytes are too few for rank 1 of any module",
+        advice: "Allow more bytes")
     }
     return allocation.ranks
   }

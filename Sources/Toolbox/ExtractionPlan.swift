@@ -84,9 +84,9 @@ struct ExtractionPlan: Sendable {
   private(set) var replacesBiases = false
   /// Whether anything that is kept whole differs from the base's.
   var hasChangedReplacements: Bool {
-    let base = Dictionary(pair.parameters.map { ($0.name, $0.base) }, uniquingKeysWith: { first, _ in first })
+    let base = Dictionary(byName: pair.parameters, \.name)
     return replacements.contains { tensor in
-      base[tensor.name].flatMap { $0 }.map { !tensor.hasSameNumbers(as: $0) } ?? true
+      base[tensor.name]?.base.map { !tensor.hasSameNumbers(as: $0) } ?? true
     }
   }
 
@@ -162,7 +162,7 @@ struct ExtractionPlan: Sendable {
       }
       return []
     }
-    let adapted = Set(modules.map(\.path))
+    let adapted = Set<ExactString>(names: modules.map(\.path))
     let isOwnBias = { (vector: CheckpointPair.Parameter) in
       vector.name.hasSuffix(".bias") && adapted.contains(vector.path)
     }

@@ -19,11 +19,11 @@ struct LoRAConversion {
   ///   - rank: for changes that are no product of two factors.
   ///   - allowsLoss: leaves out what can't become a LoRA instead of refusing.
   init(_ source: StoredAdapter, base: Checkpoint?, rank: Int?, allowsLoss: Bool) throws {
-    var items: [String: Placement.Item] = [:]
+    var items: [ExactString: Placement.Item] = [:]
     if let base {
       let placement = try Placement(source, on: WeightCatalog(base), unties: true)
       try placement.requireComplete(action: "converted")
-      items = Dictionary(placement.items.map { ($0.module.path, $0) }, uniquingKeysWith: { first, _ in first })
+      items = Dictionary(byName: placement.items, \.module.path)
     }
     let results = try mapInParallel(source.modules) { [items] module -> Result? in
       do {
@@ -31,7 +31,8 @@ struct LoRAConversion {
       } catch let error as CheckpointError where error.kind == .unsupported && allowsLoss {
         return nil
       } catch let error as CheckpointError where error.file.isEmpty {
-        throw CheckpointError(error.kind, file: source.url.path, "\(module.path): \(error.message)")
+        throw CheckpointError(
+          error.kind, file: source.url.path, "\(module.path): \(error.message)", advice: error.advice)
       }
     }.compactMap { $0 }
     var result = source
@@ -59,13 +60,14 @@ struct LoRAConversion {
     let inputs = module.inputs > 0 ? module.inputs : item.flatMap { item in shape.map { Self.columns(of: item, $0) } }
     guard inputs != nil || item != nil else {
       throw CheckpointError(
-        .unsupported, file: "", "\(module.method.name) does not show its inputs: name the base model")
+        .unsupported, file: "", "\(module.method.name) does not show its inputs",
+        advice: Advice("Name the base model", .nameBase))
     }
     // A convolution whose factors are flattened gets its kernel from the weight.
     let kernel = shape.map { Array($0.dropFirst(2)) }
     if let inputs, let exact = try product(module, inputs: inputs, kernel: kernel) { return Result(module: exact) }
     guard let base, let item, let shape, let rank else {
-      throw CheckpointError(.unsupported, file: "", unfactored(module.method.name))
+      throw CheckpointError(.unsupported, file: "", unfactored(module.method.name), advice: .given)
     }
     guard shape.count >= 2 else {
       throw CheckpointError(.unsupported, file: "", "its weight \(shape) is no matrix, which no LoRA changes")
@@ -121,7 +123,8 @@ struct LoRAConversion {
     guard method.changesBias else { return nil }
     guard let bias = item?.bias.flatMap({ base?[$0.tensor] }) else {
       if method.needsBias || item == nil {
-        throw CheckpointError(.unsupported, file: "", "\(method.name) changes a bias: name the base model")
+        throw CheckpointError(
+          .unsupported, file: "", "\(method.name) changes a bias", advice: Advice("Name the base model", .nameBase))
       }
       return nil
     }

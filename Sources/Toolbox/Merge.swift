@@ -200,8 +200,8 @@ public struct Merge: Sendable {
         guard ck_all_finite(block.baseAddress!, count) else {
           throw CheckpointError(
             .number, file: base.url.path,
-            "\(tensor.name) would hold NaN or infinity: the base or the adapter is broken; an inspection says "
-              + "which")
+            "\(tensor.name) would hold NaN or infinity: the base or the adapter is broken",
+            advice: Advice("Inspect both to see which", .inspect))
         }
         try withScratch((count * size + 3) / 4) { narrow in
           let bytes = UnsafeMutableRawBufferPointer(start: narrow.baseAddress!, count: count * size)
@@ -209,8 +209,8 @@ public struct Merge: Sendable {
           guard overflows == 0 else {
             throw CheckpointError(
               .number, file: base.url.path,
-              "\(tensor.name): \(overflows) or more numbers are beyond the range of \(format.rawValue); choose bf16 or f32"
-            )
+              "\(tensor.name): \(overflows) or more numbers are beyond the range of \(format.rawValue)",
+              advice: Advice("Choose bf16 or f32", .chooseFormat))
           }
           try writer.write(UnsafeRawBufferPointer(bytes), at: place + rows.lowerBound * change.columns * size)
           guard !change.parts.isEmpty else { return }

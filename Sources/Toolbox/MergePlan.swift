@@ -42,7 +42,7 @@ struct MergePlan: Sendable {
           guard plan.additions.updateValue(tensor, forKey: ExactString(tensor.name)) == nil else {
             throw CheckpointError(
               .mismatch, file: adapter.url.path,
-              "two adapters bring \(tensor.name), which the base does not have; merge them one at a time")
+              "two adapters bring \(tensor.name), which the base does not have", advice: "Merge them one at a time")
           }
         } else if base[tensor.name]!.format.isConvertible {
           plan.change(tensor.name).add(WeightChange.Part(replacement: tensor, coefficient: weight))
@@ -51,7 +51,7 @@ struct MergePlan: Sendable {
             throw CheckpointError(
               .unsupported, file: adapter.url.path,
               "\(tensor.name) holds \(tensor.format.rawValue), which is copied whole: a weight of \(weight), or another "
-                + "adapter that brings it too, can't be")
+                + "adapter that brings it too, can't be", advice: "Merge it alone, with weight 1")
           }
         }
       }

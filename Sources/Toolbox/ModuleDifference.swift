@@ -63,7 +63,8 @@ struct ModuleDifference {
     baseSquareNorm = base
     guard difference.isFinite else {
       throw CheckpointError(
-        .number, file: "", "\(module.path): a weight holds NaN or infinity, or the difference overflows")
+        .number, file: "", "\(module.path): a weight holds NaN or infinity, or the difference overflows",
+        advice: "Inspect both to see which")
     }
   }
 

@@ -38,7 +38,8 @@ struct BestParameters {
     guard FileManager.default.fileExists(atPath: file.path) else {
       throw CheckpointError(
         .missing, file: file.path,
-        "is not there; it holds the best parameters so far and belongs to the state beside it")
+        "is not there; it holds the best parameters so far and belongs to the state beside it",
+        advice: "Put it back beside the state, or begin anew")
     }
     let stored = try SafetensorsFile(file)
     guard let text = stored.metadata.first(where: { $0.key == "evaluation" })?.value.string,

@@ -3,19 +3,26 @@ import LoRATensors
 /// What a classifier answered on labelled examples.
 public struct ClassificationResult: Sendable, Equatable {
   /// The true class of each example, in 0..<classCount.
-  public let labels: [Int]
+  public let labels: SmallIntegers
   /// The answer for each example, in 0..<classCount.
-  public let predictions: [Int]
+  public let predictions: SmallIntegers
   /// How many classes there are; one may have no example.
   public let classCount: Int
 
   /// Answers beside the truth, as many of one as of the other, all in 0..<classCount.
   public init(labels: [Int], predictions: [Int], classCount: Int) {
+    self.init(labels: SmallIntegers(labels), predictions: SmallIntegers(predictions), classCount: classCount)
+  }
+
+  /// Of very many examples.
+  public init(labels: SmallIntegers, predictions: SmallIntegers, classCount: Int) {
     expect(
       labels.count == predictions.count,
       "ClassificationResult: \(labels.count) labels and \(predictions.count) predictions")
-    let unknown = (labels + predictions).first { !(0..<classCount).contains($0) }
-    expect(unknown == nil, "ClassificationResult: a class \(unknown!), and there are \(classCount), counted from 0")
+    let largest = Swift.max(labels.max() ?? 0, predictions.max() ?? 0)
+    expect(
+      largest < classCount || labels.isEmpty,
+      "ClassificationResult: a class \(largest), and there are \(classCount), counted from 0")
     self.labels = labels
     self.predictions = predictions
     self.classCount = classCount
@@ -46,10 +53,10 @@ public struct ClassificationResult: Sendable, Equatable {
   /// The examples that another result got wrong and this one gets right, and the other way round, in their order.
   public func changes(since before: ClassificationResult) -> (mended: [Int], broken: [Int]) {
     expect(labels == before.labels, "changes: the results are of different examples")
-    let wasRight = zip(labels, before.predictions).map { $0 == $1 }
-    let isRight = zip(labels, predictions).map { $0 == $1 }
+    func isRight(_ result: ClassificationResult, _ index: Int) -> Bool { labels[index] == result.predictions[index] }
     return (
-      labels.indices.filter { !wasRight[$0] && isRight[$0] }, labels.indices.filter { wasRight[$0] && !isRight[$0] }
+      labels.indices.filter { !isRight(before, $0) && isRight(self, $0) },
+      labels.indices.filter { isRight(before, $0) && !isRight(self, $0) }
     )
   }
 }

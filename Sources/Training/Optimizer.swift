@@ -30,9 +30,10 @@ extension Optimizer {
 }
 
 /// Why a kept optimizer state does not fit.
-public struct OptimizerStateError: Error, CustomStringConvertible {
-  /// Which state does not fit, with both shapes.
-  public let description: String
+public struct OptimizerStateError: DescribedError {
+  public let problem: String
+  public var subject: String { "" }
+  public var advice: Advice { "Take a state of the same model and the same optimizer" }
 }
 
 /// One tensor per parameter that an optimizer keeps beside it (a moment, a velocity), zero at first.
@@ -61,7 +62,7 @@ struct Moments {
       let found = state["\(item.name).\(label)"]
       guard found == nil || found!.shape == item.parameter.shape else {
         throw OptimizerStateError(
-          description: "the kept \(label) of \(item.name) has shape \(found!.shape), expected \(item.parameter.shape)")
+          problem: "the kept \(label) of \(item.name) has shape \(found!.shape), expected \(item.parameter.shape)")
       }
       tensors[index] = found
     }

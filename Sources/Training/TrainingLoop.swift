@@ -20,7 +20,8 @@ extension Trainer {
   ///   `CheckpointError` where a state can't be kept, or the one to resume is not of this run.
   @discardableResult
   public func run<Sampler: BatchSampler>(
-    _ model: some Module, _ plan: TrainingPlan, drawing sampler: inout Sampler, weight: (Int) -> Float = { _ in 1 },
+    _ model: some Module, _ plan: TrainingPlan, drawing sampler: inout Sampler,
+    weight: (Int) throws -> Float = { _ in 1 },
     shouldStop: () -> Bool = { false }, onStep: (StepReport) -> Void = { _ in },
     onEvaluation: (Evaluation) -> Void = { _ in }, evaluate: (() throws -> (score: Double, loss: Double))? = nil,
     loss: ([Int]) throws -> Tensor
@@ -45,8 +46,9 @@ extension Trainer {
       let batch = sampler.next()
       guard !batch.isEmpty else { throw TrainingError.noExamples }
       let parts = batch.parts(plan.accumulation)
-      let whole = batch.reduce(0) { $0 + weight($1) }
-      let report = try step(shares: parts.map { $0.reduce(0) { $0 + weight($1) } / whole }) { try loss(parts[$0]) }
+      let whole = try batch.reduce(0) { try $0 + weight($1) }
+      let shares = try parts.map { try $0.reduce(0) { try $0 + weight($1) } / whole }
+      let report = try step(shares: shares) { try loss(parts[$0]) }
       onStep(report)
       let isDue = report.step == plan.steps || plan.evaluateEvery.map { report.step % $0 == 0 } ?? false
       if let evaluate, isDue {

@@ -56,12 +56,19 @@ public enum TrainingState {
       let restoredSampler = try? JSONDecoder().decode(Sampler.self, from: record.sampler)
     else {
       throw CheckpointError(
-        .malformed, file: url.path, "is no training state; name a file that a training has written to go on from")
+        .malformed, file: url.path, "is no training state",
+        advice: "Name a file that a training has written to go on from")
     }
     guard record.purpose == purpose else {
       throw CheckpointError(
         .mismatch, file: url.path,
-        "was saved by another run (\(record.purpose)); this one is (\(purpose)). Resume with the same options")
+        "was saved by another run (\(record.purpose)); this one is (\(purpose))", advice: "Resume with the same options"
+      )
+    }
+    guard restoredSampler.isLike(sampler) else {
+      throw CheckpointError(
+        .mismatch, file: url.path,
+        "draws its batches from other examples, or in another size", advice: "Resume with the same data and options")
     }
     let parameters = trainer.optimizer.parameters
     let values = try parameters.map { item in

@@ -35,7 +35,8 @@ struct LoRACommand: AsyncParsableCommand {
       if code.isSuccess {
         print(fullMessage(for: error))
       } else {
-        let message = fullMessage(for: error).visible
+        let option = (error as? any DescribedError)?.advice.action.map { " (\($0.option))" } ?? ""
+        let message = (fullMessage(for: error) + option).visible
         let style = Terminal.style(STDERR_FILENO)
         StandardError.write(
           (message.hasPrefix("Error:") ? style.painted("Error:", .red) + message.dropFirst(6) : message) + "\n")

@@ -75,7 +75,7 @@ struct OutputOptions: ParsableArguments {
 
   private func write(_ text: String, to path: String) throws {
     guard path == "-" else { return try OutputFile.write(text, to: URL(fileURLWithPath: path)) }
-    guard StandardOutput.write(text) else { throw OutputPathError(description: "standard output can't be written to") }
+    guard StandardOutput.write(text) else { throw InputError("standard output can't be written to") }
   }
 
   /// As it can be typed again.
@@ -93,28 +93,23 @@ func shellQuoted(_ argument: String) -> String {
 /// When the program began.
 let programStart = Date()
 
-/// Why an output path will not do.
-struct OutputPathError: Error, CustomStringConvertible {
-  let description: String
-}
-
 /// Throws where a file can't be created at `path`: found before work is done, not after.
 func checkWritable(_ path: String) throws {
   let url = URL(fileURLWithPath: path)
   let folder = url.deletingLastPathComponent()
   var isDirectory: ObjCBool = false
   if FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory), isDirectory.boolValue {
-    throw OutputPathError(description: "\(path): is a folder; name a file to write")
+    throw InputError("\(path): is a folder; name a file to write")
   }
   var information = stat()
   // A terminal, a pipe: nothing is created.
   if stat(url.path, &information) == 0, information.st_mode & S_IFMT != S_IFREG { return }
   guard FileManager.default.fileExists(atPath: folder.path, isDirectory: &isDirectory), isDirectory.boolValue else {
-    throw OutputPathError(description: "\(path): there is no folder \(folder.path); create it first")
+    throw InputError("\(path): there is no folder \(folder.path); create it first")
   }
   // A root user may write anywhere that the file system allows, so ask by trying.
   do { try OutputFile.probe(url) } catch {
-    throw OutputPathError(description: "\(path): the folder \(folder.path) can't be written to")
+    throw InputError("\(path): the folder \(folder.path) can't be written to")
   }
 }
 
@@ -123,7 +118,7 @@ func checkReplaceable(_ url: URL, force: Bool) throws {
   let files = FileManager.default
   guard !force, files.fileExists(atPath: url.path) else { return }
   if let names = try? files.contentsOfDirectory(atPath: url.path), names.isEmpty { return }
-  throw OutputPathError(description: "\(url.path): exists already; --force replaces it, -o writes elsewhere")
+  throw InputError("\(url.path): exists already; --force replaces it, -o writes elsewhere")
 }
 
 /// Throws where a folder can't be made, or files in it, at `path`.
@@ -133,6 +128,6 @@ func checkFolderWritable(_ path: String) throws {
   guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory) else {
     return try checkWritable(path)
   }
-  guard isDirectory.boolValue else { throw OutputPathError(description: "\(path): is a file; name a folder to write") }
+  guard isDirectory.boolValue else { throw InputError("\(path): is a file; name a folder to write") }
   try checkWritable(url.appendingPathComponent("config.json").path)
 }

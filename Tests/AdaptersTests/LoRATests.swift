@@ -217,7 +217,7 @@ struct TargetTests {
   @Test("anything given that matches nothing is an error that lists the candidates")
   func noMatch() {
     let error = #expect(throws: AttachmentError.self) { try paths(.names(["query", "value"])) }
-    #expect(error?.description == "no weight matches 'value'; the model has embed, query, prequery, output")
+    #expect(error?.problem == "no weight matches 'value'; the model has embed, query, prequery, output")
     #expect(throws: AttachmentError.self) { try paths(.allLinear, excluding: .names(["nothing"])) }
     #expect(throws: AttachmentError.self) { try paths(.names(["query"]), excluding: .names(["query"])) }
     #expect(throws: AttachmentError.self) { try paths(.names([])) }

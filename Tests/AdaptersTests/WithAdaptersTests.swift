@@ -75,7 +75,7 @@ struct WithAdaptersTests {
   func unknown() throws {
     let net = try Net(adapters: ["a", "b"])
     let error = #expect(throws: AttachmentError.self) { try net.withAdapters(["a", "z"]) { Issue.record("ran") } }
-    #expect(error?.description == "no weight matches 'z'; the model has a, b")
+    #expect(error?.problem == "no weight matches 'z'; the model has a, b")
   }
 
   @Test("many tasks use one model at a time, each with adapters of its own")

@@ -239,7 +239,7 @@ struct ClassifierCommandTests {
       ("columns.tsv", "foo\tbar\tbaz\na\tb\tc\n", "found the columns foo, bar, baz"),
       ("short.tsv", "text\tlabel\na\tx\nb\n", "found 1 field in line 3"),
       ("quote.csv", "text,label\n\"a,x\nb,y\n", "a quote in line 2 that never ends"),
-      ("null.jsonl", "{\"text\":\"a\",\"label\":null}\n", "found the keys label, text in line 1"),
+      ("null.jsonl", "{\"text\":\"a\",\"label\":null}\n", "found the keys text, label in line 1"),
       ("other.jsonl", "{\"text\":\"a\",\"label\":\"x\"}\nb\n", "no JSON object in line 2"),
       ("one.tsv", "text\tlabel\na\tx\nb\tx\n", "every text has the label “x”"),
       ("data.txt", "text\tlabel\na\tx\n", "found the extension \"txt\""),
@@ -392,7 +392,7 @@ struct ClassifierCommandTests {
       "5", "--steps", "20", "--learning-rate", rate, "--clipping", "0", "-o", place.path("out"),
     ])
     #expect(
-      run.exitCode == 1 && run.errors.contains("at step") && run.errors.contains("try a smaller one"),
+      run.exitCode == 1 && run.errors.contains("at step") && run.errors.contains("Try a smaller one"),
       "\(run.errors)")
     #expect(place.folder.names == before)
   }

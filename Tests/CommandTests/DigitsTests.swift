@@ -151,7 +151,7 @@ struct DigitsTests {
   func divergence() throws {
     let run = try CommandRun(quick + ["--arms", "full", "--learning-rate", "1e30", "--quiet"])
     #expect(run.exitCode == 1)
-    #expect(run.errors.contains("at step") && run.errors.contains("try a smaller one"))
+    #expect(run.errors.contains("at step") && run.errors.contains("Try a smaller one"))
   }
 
   @Test("bad data is one error that names the file", arguments: ["missing", "truncated", "label", "counts", "noise"])

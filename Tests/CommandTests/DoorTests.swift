@@ -92,6 +92,65 @@ import Testing
     }
   #endif
 
+  @Test("a pipe in the place of a model's or an adapter's file is refused, not waited for")
+  func pipes() throws {
+    let folder = try TemporaryFolder()
+    let (llama, plain) = (Self.adapters.appendingPathComponent("llama"), Self.adapters.appendingPathComponent("plain"))
+    for (source, name) in [
+      (llama, "config.json"), (llama, "model.safetensors"), (plain, "adapter_config.json"),
+      (plain, "adapter_model.safetensors"),
+    ] {
+      let copy = folder.file(name)
+      try files.copyItem(at: source, to: copy)
+      try files.removeItem(at: copy.appendingPathComponent(name))
+      #expect(mkfifo(copy.appendingPathComponent(name).path, 0o600) == 0)
+      let run = try CommandRun(source == llama ? ["logits", copy.path, "--ids", "1,2"] : ["inspect", copy.path])
+      #expect(run.exitCode == 1 && run.errors.contains("is no ordinary file"), "\(name): \(run.errors)")
+    }
+    #expect(mkfifo(folder.file("pipe").path, 0o600) == 0)
+    #expect(try CommandRun(["svd", folder.file("pipe").path]).exitCode == 1)
+  }
+
+  #if os(Linux)
+    @Test("a device is no data", .timeLimit(.minutes(1)))
+    func devices() throws {
+      let place = try Workplace()
+      let run = try CommandRun([
+        "train", "classify", "--model", place.encoder, "--data", "/dev/zero", "-o", place.path("a"),
+      ])
+      #expect(run.exitCode == 1 && run.errors.contains("/dev/zero"), "\(run.errors)")
+    }
+
+    @Test(
+      "a folder that is a mount point, of the same file system too, takes the output",
+      .enabled(if: getuid() == 0, "root mounts"))
+    func mountPoint() throws {
+      let folder = try TemporaryFolder()
+      for name in ["real", "mounted"] {
+        try files.createDirectory(at: folder.file(name), withIntermediateDirectories: true)
+      }
+      try Data("kept".utf8).write(to: folder.file("real/notes.txt"))
+      func mount(_ arguments: [String]) throws -> Bool {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = arguments
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        process.waitUntilExit()
+        return process.terminationStatus == 0
+      }
+      // Not everywhere may root mount.
+      guard try mount(["mount", "--bind", folder.file("real").path, folder.file("mounted").path]) else { return }
+      defer { _ = try? mount(["umount", folder.file("mounted").path]) }
+      _ = try succeed([
+        "resize", Self.adapters.appendingPathComponent("plain").path, "--rank", "1", "-o", folder.file("mounted").path,
+        "--force",
+      ])
+      let names = try files.contentsOfDirectory(atPath: folder.file("real").path).sorted()
+      #expect(names == ["adapter_config.json", "adapter_model.safetensors", "notes.txt"])
+    }
+  #endif
+
   @Test("names from files reach a terminal with their control characters as escapes")
   func escapes() throws {
     let folder = try TemporaryFolder()

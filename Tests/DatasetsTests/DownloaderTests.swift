@@ -57,6 +57,21 @@ struct DownloaderTests {
     #expect(good.requests == ["/mnist/digits.gz from 50000"])
   }
 
+  @Test("A mirror that lets bytes drip is given up after the limit, and the next one goes on")
+  func drip() async throws {
+    let content = content
+    let dripping = try MirrorServer { _, _ in .init(body: content, drip: 0.05) }
+    let good = try MirrorServer.serving(content)
+    let start = Date()
+    let downloader = Downloader(mirrors: [dripping.url, good.url], directory: folder.url, timeout: 5, limit: 1)
+    _ = try await downloader.fetch(file)
+    #expect(stored == content)
+    #expect(Date().timeIntervalSince(start) < 20)
+    let alone = Downloader(mirrors: [dripping.url], directory: folder.url.appendingPathComponent("b"), limit: 1)
+    let error = await #expect(throws: DatasetError.self) { try await alone.fetch(file) }
+    #expect(error?.description.contains("not done after 1 seconds") == true)
+  }
+
   @Test("A server without ranges, or with the wrong range, still gives the right file")
   func withoutRanges() async throws {
     let content = content

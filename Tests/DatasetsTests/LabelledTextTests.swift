@@ -1,5 +1,6 @@
 import Foundation
 import LoRADatasets
+import LoRATensors
 import TestSupport
 import Testing
 
@@ -14,7 +15,7 @@ struct LabelledTextTests {
       "id,label,text\r\n1,pos,\"good, very\"\r\n2,neg,\"she said \"\"no\"\"\nand left\"\r\n\r\n3,pos,plain\r\n", "a.csv"
     )
     let data = try LabelledText(contentsOf: file, text: "text", label: "label")
-    #expect(data.texts == ["good, very", "she said \"no\"\nand left", "plain"])
+    #expect(try data.texts == ["good, very", "she said \"no\"\nand left", "plain"])
     #expect(data.labelNames == ["neg", "pos"])
     #expect(data.labels == [1, 0, 1])
   }
@@ -23,7 +24,7 @@ struct LabelledTextTests {
   func tsv() throws {
     let file = try folder.write("say \"hi\t10\nbye\t9\n\"q\"\t10", "a.tsv")
     let data = try LabelledText(contentsOf: file, text: 0, label: 1, hasHeader: false)
-    #expect(data.texts == ["say \"hi", "bye", "\"q\""])
+    #expect(try data.texts == ["say \"hi", "bye", "\"q\""])
     #expect(data.labelNames == ["9", "10"])
     #expect(data.labels == [1, 0, 1])
   }
@@ -33,7 +34,7 @@ struct LabelledTextTests {
     let file = try folder.write(
       "{\"t\": \"caf\\u00e9\", \"l\": 1}\r\n\n{\"t\": \"b\", \"l\": \"2\", \"more\": [1]}\n", "a.jsonl")
     let data = try LabelledText(contentsOf: file, text: "t", label: "l")
-    #expect(data.texts == ["café", "b"])
+    #expect(try data.texts == ["café", "b"])
     #expect(data.labelNames == ["1", "2"])
     let flags = try folder.write("{\"t\": \"a\", \"l\": true}\n{\"t\": \"b\", \"l\": false}", "b.jsonl")
     #expect(try LabelledText(contentsOf: flags, text: "t", label: "l").labelNames == ["false", "true"])
@@ -56,7 +57,7 @@ struct LabelledTextTests {
       ("a.csv", "t,l\na,b\nalone\n", "1 field in line 3"),
       ("a.csv", "text,label\na,b\n", "the columns text, label, expected a column \"t\""),
       ("a.csv", "t,l\n", "no rows"),
-      ("a.csv", "", "no line that names"),
+      ("a.csv", "", "no rows"),
       ("a.jsonl", "{\"t\": \"a\", \"l\": 1}\n[1]\n", "no JSON object in line 2"),
       ("a.jsonl", "{\"t\": \"a\"}\n", "the keys t in line 1"),
       ("a.text", "x", "the extension \"text\""),
@@ -94,4 +95,114 @@ struct LabelledTextTests {
     #expect(test.count == 3080)
     #expect(train.labelNames.count == 77)
   }
+
+  @Test("Columns are found by usual names, or are the first and the second of two; others are asked for")
+  func columns() throws {
+    let named = try folder.write("id\tLabel\ttext\n1\tx\ta\n", "a.tsv")
+    #expect(try LabelledText(contentsOf: named).texts == ["a"])
+    let two = try folder.write("first,second\na,x\nb,y\n", "b.csv")
+    #expect(try LabelledText(contentsOf: two).texts == ["a", "b"])
+    #expect(try LabelledText(contentsOf: two, text: "second").labelNames == ["a", "b"])
+    #expect(try LabelledText(contentsOf: two, hasHeader: false).count == 3)
+    let json = try folder.write("{\"review\": \"a\", \"class\": 3}\n", "c.jsonl")
+    #expect(try LabelledText(contentsOf: json).labelNames == ["3"])
+    let unclear = try folder.write("a,b,c\n1,2,3\n", "d.csv")
+    let error = #expect(throws: DatasetError.self) { try LabelledText(contentsOf: unclear) }
+    #expect(error?.kind == .unknownColumn)
+    #expect(error?.description.contains("found the columns a, b, c") == true)
+  }
+
+  @Test("Two spellings of one character are two labels and two columns")
+  func bytes() throws {
+    let file = try folder.write("caf\u{E9}\tcafe\u{301}\ttext\n1\t\u{E9}\ta\n2\te\u{301}\tb\n", "a.tsv")
+    let data = try LabelledText(contentsOf: file, text: "text", label: "cafe\u{301}")
+    #expect(data.labels == [1, 0] && data.labelNames.map(\.utf8.count) == [3, 2])
+  }
+
+  @Test("A column that holds no classes is an error before its values fill the memory")
+  func tooManyLabels() throws {
+    let file = try folder.write((0...65_536).map { "a\t\($0)\n" }.joined(), "a.tsv")
+    let error = #expect(throws: DatasetError.self) {
+      try LabelledText(contentsOf: file, text: 0, label: 1, hasHeader: false)
+    }
+    #expect(error?.description.contains("another label in line 65,537, expected at most 65,536 classes") == true)
+  }
+
+  /// Rows of all lengths, some longer than the blocks that are read; in quotes, commas, quotes and line breaks.
+  private func rows(_ count: Int) -> [(text: String, label: String)] {
+    var random = SeededGenerator(seed: 5)
+    let alphabet = Array("ab,\"\n é🙂\t")
+    return (0..<count).map { index in
+      let length = index == count / 2 ? 600_000 : Int.random(in: 1..<40, using: &random)
+      return (
+        "x" + String((0..<length).map { _ in alphabet.randomElement(using: &random)! }) + "x",
+        "\(Int.random(in: 0..<300, using: &random))"
+      )
+    }
+  }
+
+  @Test(
+    "Rows are found again where they lie, in any order, in every format, from gzip too",
+    arguments: ["csv", "tsv", "jsonl"])
+  func whereTheyLie(format: String) throws {
+    var expected = rows(3000)
+    if format == "tsv" {
+      expected = expected.map { ($0.text.filter { $0 != "\t" && $0 != "\n" }, $0.label) }
+    }
+    let content = try expected.map { row in
+      switch format {
+      case "csv": "\"\(row.text.replacing("\"", with: "\"\""))\",\(row.label)\r\n"
+      case "tsv": "\(row.text)\t\(row.label)\n\n"
+      default: String(decoding: try JSONEncoder().encode(["text": row.text, "label": row.label]), as: UTF8.self) + "\n"
+      }
+    }
+    let header = format == "jsonl" ? "" : format == "csv" ? "text,label\r\n" : "text\tlabel\n"
+    let plain = try folder.write(header + content.joined(), "a.\(format)")
+    var files = [plain]
+    #if os(Linux)
+      let process = Process()
+      process.executableURL = URL(fileURLWithPath: "/usr/bin/gzip")
+      process.arguments = ["-k", plain.path]
+      try process.run()
+      process.waitUntilExit()
+      files.append(plain.appendingPathExtension("gz"))
+    #endif
+    for file in files {
+      let data = try LabelledText(contentsOf: file)
+      #expect(data.count == expected.count)
+      #expect(data.labels.map { data.labelNames[$0] } == expected.map(\.label))
+      var random = SeededGenerator(seed: 1)
+      for index in expected.indices.shuffled(using: &random).prefix(400) + [0, expected.count / 2, expected.count - 1] {
+        #expect(try data.text(at: index) == expected[index].text, "\(index)")
+      }
+      let lines = ((header.isEmpty ? [] : [header]) + content).map { $0.utf8.count { $0 == 0x0A } }
+      for index in [0, 7, 2999] {
+        #expect(try data.line(of: index) == 1 + lines.prefix(index + (header.isEmpty ? 0 : 1)).reduce(0, +))
+      }
+      var parts: [String] = []
+      try data.forEachPart { parts += $0 }
+      #expect(parts == expected.map(\.text))
+    }
+  }
+
+  @Test("A file that has become shorter is an error, not a crash")
+  func shortened() throws {
+    let file = try folder.write((0..<5000).map { "text \($0)\t\($0 % 2)\n" }.joined(), "a.tsv")
+    let data = try LabelledText(contentsOf: file, text: 0, label: 1, hasHeader: false)
+    try FileHandle(forWritingTo: file).truncate(atOffset: 100)
+    let error = #expect(throws: DatasetError.self) { try data.text(at: 4000) }
+    #expect(error?.kind == .inaccessible)
+  }
+
+  @Test("Texts in memory are numbered like those of a file")
+  func memory() throws {
+    let data = try LabelledText(texts: ["a", "b", "c"], labels: ["z", "x", "z"])
+    #expect(data.labels == [1, 0, 1] && data.labelNames == ["x", "z"])
+    #expect(try data.texts == ["a", "b", "c"])
+    #expect(throws: DatasetError.self) { try LabelledText(texts: ["a"], labels: ["q"], labelNames: ["x"]) }
+  }
+}
+
+extension LabelledText {
+  fileprivate var texts: [String] { get throws { try texts(in: 0..<count) } }
 }

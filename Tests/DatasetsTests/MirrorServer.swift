@@ -14,6 +14,8 @@ final class MirrorServer: Sendable {
     var body: [UInt8] = []
     /// Closes the connection after so many bytes of the body.
     var cutAfter: Int?
+    /// Sends the body one byte at a time, with so many seconds between.
+    var drip: TimeInterval?
   }
 
   let url: URL
@@ -90,10 +92,20 @@ final class MirrorServer: Sendable {
     let head =
       ["HTTP/1.1 \(reply.status) Answer", "Content-Length: \(reply.body.count)", "Connection: close"] + reply.headers
     send(connection, Array((head.joined(separator: "\r\n") + "\r\n\r\n").utf8))
-    send(connection, Array(reply.body.prefix(reply.cutAfter ?? reply.body.count)))
+    let body = Array(reply.body.prefix(reply.cutAfter ?? reply.body.count))
+    guard let drip = reply.drip else {
+      _ = send(connection, body)
+      return
+    }
+    for byte in body {
+      guard send(connection, [byte]) else { return }
+      Thread.sleep(forTimeInterval: drip)
+    }
   }
 
-  private static func send(_ connection: Int32, _ bytes: [UInt8]) {
+  /// Whether they could be sent.
+  @discardableResult
+  private static func send(_ connection: Int32, _ bytes: [UInt8]) -> Bool {
     var sent = 0
     while sent < bytes.count {
       #if canImport(Glibc)
@@ -102,9 +114,10 @@ final class MirrorServer: Sendable {
         let flags: Int32 = 0
       #endif
       let count = bytes[sent...].withUnsafeBytes { systemSend(connection, $0.baseAddress!, $0.count, flags) }
-      guard count > 0 else { return }
+      guard count > 0 else { return false }
       sent += count
     }
+    return true
   }
 
   private final class Log: @unchecked Sendable {

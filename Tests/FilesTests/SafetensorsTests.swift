@@ -200,4 +200,27 @@ import Testing
       #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path).isEmpty)
     }
   }
+
+  @Test("names of very many combining marks are refused at once, in every kind of file that holds names")
+  func combiningMarks() throws {
+    let marks = String(repeating: "\u{316}\u{301}", count: 50_000)
+    let start = Date()
+    let header = "{\"a\(marks)\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}"
+    for text in [
+      header, header.unicodeScalars.map { $0.value < 128 ? String($0) : "\\u0\(String($0.value, radix: 16))" }.joined(),
+    ] {
+      try withTemporaryDirectory { folder in
+        let url = folder.appendingPathComponent("x.safetensors")
+        try Data(safetensorsFile(header: text, data: [1])).write(to: url)
+        let error = #expect(throws: CheckpointError.self) { try SafetensorsFile(url) }
+        #expect(error?.message.contains("more than 30 combining marks in a row") == true)
+      }
+      #expect(throws: JSONError.self) { try JSON(parsing: "{\"target_modules\":[\"x\(marks)\"]}") }
+    }
+    #expect(Date().timeIntervalSince(start) < 5)
+    // Two dozen are somebody's writing.
+    #expect(throws: Never.self) {
+      try JSON(parsing: "{\"a\(marks.unicodeScalars.prefix(24).map(String.init).joined())\":1}")
+    }
+  }
 }

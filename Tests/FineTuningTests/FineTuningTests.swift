@@ -201,10 +201,29 @@ struct FineTuningTests {
     let tokenizer = try tokenizer("metaspace")
     let text = "the quick brown fox jumps over the lazy dog, and the dog didn't care"
     let ids = tokenizer.encode(text).ids.map(Int.init)
-    let windows = TokenWindows(text, tokenizer: tokenizer, length: 7)
-    #expect(windows.windows.flatMap(\.ids) == Array(ids.prefix(windows.windows.reduce(0) { $0 + $1.ids.count })))
-    #expect(ids.count - windows.windows.reduce(0) { $0 + $1.ids.count } <= 1)
-    #expect(windows.predictions == windows.windows.reduce(0) { $0 + $1.ids.count - 1 })
+    let windows = try TokenWindows(text, tokenizer: tokenizer, length: 7)
+    let all = try windows.windows()
+    #expect(all.flatMap(\.ids) == Array(ids.prefix(all.reduce(0) { $0 + $1.ids.count })))
+    #expect(ids.count - all.reduce(0) { $0 + $1.ids.count } <= 1)
+    #expect(windows.predictions == all.reduce(0) { $0 + $1.ids.count - 1 })
+    #expect(windows.longest == 7 && windows.largestID == all.flatMap(\.ids).max())
+  }
+
+  @Test("a long text is cut up for the tokenizer where nobody can tell", arguments: ["gpt2", "llama3", "metaspace"])
+  func pieces(name: String) throws {
+    let temporary = try TemporaryFolder()
+    var random = SeededGenerator(seed: 3)
+    let words = ["the", " ", "  ", "\n", "fox", "'s", "é", "日本", "🙂", ", ", "didn't", " a", "\n\n", "12345"]
+    var text = ""
+    while text.utf8.count < 1_200_000 { text += words.randomElement(using: &random)! }
+    let file = temporary.file("long.txt")
+    try Data(text.utf8).write(to: file)
+    let tokenizer = try tokenizer(name)
+    let windows = try TokenWindows(contentsOf: file, tokenizer: tokenizer, length: 1000)
+    let whole = tokenizer.encode([text])[0].ids.map(Int.init)
+    #expect(
+      try windows.windows().flatMap(\.ids)
+        == Array(whole.prefix(whole.count % 1000 == 1 ? whole.count - 1 : whole.count)))
   }
 
   @Test("of prompts with completions, the tokens, the mask and the loss are those of transformers")
@@ -228,16 +247,16 @@ struct FineTuningTests {
     var tokenizer = try tokenizer("metaspace")
     tokenizer.special.end = reference.end
     let tooLong = (String(repeating: "fox ", count: reference.length), "over")
-    let windows = TokenWindows(
+    let windows = try TokenWindows(
       reference.examples.map { ($0.prompt, $0.completion) } + [tooLong], tokenizer: tokenizer, length: reference.length)
     #expect(windows.count == reference.examples.count && windows.leftOutCount == 1)
-    for (window, expected) in zip(windows.windows, reference.examples) {
+    for (window, expected) in zip(try windows.windows(), reference.examples) {
       #expect(window.ids == expected.ids && window.targets == expected.labels, "\(expected.prompt)")
     }
     #expect(windows.spannedCount == reference.examples.count { $0.spans })
     #expect(windows.removedCount > reference.examples.reduce(0) { $0 + $1.removed })
     let model = try languageModel(contentsOf: folder.appendingPathComponent("small-decoder"))
-    let (tokens, targets) = windows.batch(Array(0..<windows.count))
+    let (tokens, targets) = try windows.batch(Array(0..<windows.count))
     #expect(abs(model.loss(tokens, targets: targets).item - reference.loss) < 1e-5)
   }
 
@@ -249,19 +268,19 @@ struct FineTuningTests {
     #expect {
       try TokenWindows(contentsOf: file, tokenizer: tokenizer("gpt2"), length: 8)
     } throws: {
-      "\($0)".contains("line 3 holds no")
+      "\($0)".contains("other keys or values in line 3, expected a JSON object with")
     }
     try Data("{\"text\":\"a\u{2028}b\"}\r\n{\"text\"}\r\n".utf8).write(to: file)
     #expect {
       try TokenWindows(contentsOf: file, tokenizer: tokenizer("gpt2"), length: 8)
     } throws: {
-      "\($0)".contains("line 2 is no valid JSON")
+      "\($0)".contains("no valid JSON (byte 7: expected ':', found '}') in line 2")
     }
     try Data([0x61, 0xFF]).write(to: file)
     #expect {
       try TokenWindows(contentsOf: file, tokenizer: tokenizer("gpt2"), length: 8)
     } throws: {
-      "\($0)".contains("is not UTF-8")
+      "\($0)".contains("bytes that are not UTF-8 in line 1")
     }
   }
 

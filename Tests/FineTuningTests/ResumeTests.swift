@@ -164,6 +164,6 @@ struct ResumeTests {
         loss: { _ in model.loss(TokenRows(ids: [[3, 17, 5, 29, 8]])) })
     }
     let text = try #require(error?.description)
-    #expect(text.contains("at step") && text.contains("try a smaller one"), "\(text)")
+    #expect(text.contains("at step") && text.contains("Try a smaller one"), "\(text)")
   }
 }

@@ -27,6 +27,8 @@ struct FuzzedReader: CustomTestStringConvertible, Sendable {
 
   private static func text(_ text: String) -> [UInt8] { Array(text.utf8) }
 
+  private static func readAll(_ texts: LabelledText) throws { _ = try texts.texts(in: 0..<texts.count) }
+
   private static func numbers(_ tensors: [StoredTensor]) throws {
     for tensor in tensors where tensor.format.isConvertible && tensor.count < 1 << 20 {
       _ = try tensor.tensor().scalars
@@ -93,15 +95,51 @@ struct FuzzedReader: CustomTestStringConvertible, Sendable {
     ) { url in _ = try IDXFile(contentsOf: url, dimensionCount: 3) },
     FuzzedReader(
       name: "TSV", seeds: [text("sentence\tlabel\na fox\t1\nthe \"dog\"\t0\n")], fileName: "x.tsv"
-    ) { url in _ = try LabelledText(contentsOf: url, text: "sentence", label: "label") },
+    ) { url in try readAll(LabelledText(contentsOf: url, text: "sentence", label: "label")) },
     FuzzedReader(
       name: "CSV", seeds: [text("text,label\n\"a \"\"fox\"\", and\n\",1\ndog,0\n")], fileName: "x.csv"
-    ) { url in _ = try LabelledText(contentsOf: url, text: "text", label: "label") },
+    ) { url in try readAll(LabelledText(contentsOf: url, text: "text", label: "label")) },
     FuzzedReader(
       name: "JSONL", seeds: [text("{\"text\":\"a fox\",\"label\":1}\n{\"text\":\"dog\",\"label\":\"x\"}\n")],
       fileName: "x.jsonl"
-    ) { url in _ = try LabelledText(contentsOf: url, text: "text", label: "label") },
+    ) { url in try readAll(LabelledText(contentsOf: url, text: "text", label: "label")) },
+    FuzzedReader(
+      name: "texts for decoders",
+      seeds: [text("{\"prompt\":\"a\",\"completion\":\" fox\"}\n\n{\"text\":\"the dog\"}\n")], fileName: "x.jsonl"
+    ) { url in _ = try TokenWindows(contentsOf: url, tokenizer: decoderTokenizer, length: 8).windows() },
+    FuzzedReader(name: "training states", seeds: [trainingState], fileName: "state") { url in
+      var (trainer, model, sampler) = training()
+      try TrainingState.restore(trainer, of: model, sampler: &sampler, purpose: "fuzz", from: url)
+      // What was restored can be gone on with.
+      try trainer.run(model, steps: 3, drawing: &sampler) { _ in
+        model(Tensor(shape: [1, 3], scalars: [1, 2, 3])).sum()
+      }
+      (trainer, model, sampler) = training()
+    },
   ]
+
+  private static let decoderTokenizer = try! Tokenizer(
+    contentsOf: fixtures.appendingPathComponent("models/tokenizer-metaspace.json"))
+
+  private static func training() -> (Trainer, Linear, ShuffledBatches) {
+    var generator = SeededGenerator(seed: 3)
+    let model = Linear(inputs: 3, outputs: 2, using: &generator)
+    let trainer = Trainer(
+      Adam(model.trainableParameters, learningRate: 0.1),
+      schedule: Schedule(.constant, learningRate: 0.1, totalSteps: 5))
+    return (trainer, model, ShuffledBatches(count: 7, batchSize: 2, seed: 1))
+  }
+
+  /// As a run of two steps keeps it.
+  private static let trainingState: [UInt8] = {
+    var (trainer, model, sampler) = training()
+    let url = FileManager.default.temporaryDirectory.appendingPathComponent("fuzz-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: url) }
+    var plan = TrainingPlan(steps: 2)
+    plan.keeping = StateKeeping(url: url, everySteps: 2, purpose: "fuzz")
+    try! trainer.run(model, plan, drawing: &sampler) { _ in model(Tensor(shape: [1, 3], scalars: [1, 2, 3])).sum() }
+    return FileManager.default.contents(atPath: url.path).map { [UInt8]($0) } ?? []
+  }()
 
   /// A 2 × 3 array of float32 as NumPy writes it.
   private static let numPy: [UInt8] = {

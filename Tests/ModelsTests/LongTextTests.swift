@@ -55,12 +55,15 @@ struct LongTextTests {
     // [CLS] and [SEP] leave room for 10 tokens, and each window begins 8 after the one before.
     let expected = 1 + (own - 10 + 7) / 8
     #expect(windows.count == 5 && windows.longCount == 1 && windows.longWindowCount == expected)
-    #expect(windows.windows.map(\.count) == [1, expected, 1, 1, 1])
-    #expect(windows.windows.last!.upperBound == windows.sequences.count)
-    #expect(windows.blankTexts == [2, 3])
+    #expect(try (0..<5).map { try windows.sequences(of: $0).count } == [1, expected, 1, 1, 1])
+    #expect(windows.blankTexts == [2, 3] && windows.blankCount == 2)
+    let each = tokenizer.encode(texts, inWindowsOf: 12, overlap: 2)
+    #expect(try (0..<5).map(windows.sequences) == each)
+    // The longest text, and the two next, which have four tokens with [CLS] and [SEP].
+    #expect(windows.mostTokens(of: 3) == each[1].reduce(8) { $0 + $1.ids.count })
     let cut = try EncodedTexts(texts, tokenizer: tokenizer, length: 12)
-    #expect(cut.sequences.count == 5 && cut.longCount == 1 && cut.longWindowCount == 0)
-    #expect(cut.sequences[1].ids == windows.sequences[1].ids && cut.sequences[1].ids.count == 12)
+    #expect(cut.count == 5 && cut.longCount == 1 && cut.longWindowCount == 0)
+    #expect(try cut.sequences(of: 1).map(\.ids) == [each[1][0].ids] && each[1][0].ids.count == 12)
     #expect(throws: TokenizerError.self) { try EncodedTexts(texts, tokenizer: tokenizer, length: 2) }
   }
 
@@ -83,13 +86,13 @@ struct LongTextTests {
       for (x, y) in zip(a.logits, b.logits) { #expect(abs(x - y) < 1e-5) }
     }
     // As a training step sees them, in any order.
-    let trained = classifier.logits(of: texts, at: [2, 1])
+    let trained = try classifier.logits(of: texts, at: [2, 1])
     for (found, expected) in zip(trained.scalars, predictions[2].logits + predictions[1].logits) {
       #expect(abs(found - expected) < 1e-5)
     }
     // d mean/dW of the classifier is the mean of the windows' pooled vectors: each window counts 1/n.
     let item = NamedParameter(name: "bias", parameter: classifier.model.classifier.bias!)
-    let (_, gradients) = [item].valueAndGradients { classifier.logits(of: texts, at: [1]).sum() }
+    let (_, gradients) = try [item].valueAndGradients { try classifier.logits(of: texts, at: [1]).sum() }
     for value in try #require(gradients[item.parameter]).scalars { #expect(abs(value - 1) < 1e-5) }
   }
 

@@ -242,8 +242,8 @@ struct TokenizerTests {
     }
     let precompiled: [String: Any] = ["type": "Sequence", "normalizers": [["type": "NFC"], ["type": "Precompiled"]]]
     #expect(
-      message(try file(["normalizer": precompiled]))
-        == "tokenizer.json: normalizer.normalizers[1]: the type “Precompiled” is not supported")
+      message(try file(["normalizer": precompiled])).hasPrefix(
+        "tokenizer.json: normalizer.normalizers[1]: the type “Precompiled” is not supported. Take "))
     #expect(message(try file(["pre_tokenizer": ["type": "UnicodeScripts"]])).contains("“UnicodeScripts”"))
     #expect(message(try file(["decoder": ["type": "CTC"]])).contains("decoder: the type “CTC”"))
     #expect(message(try file(["post_processor": ["type": "Other"]])).contains("“Other”"))
@@ -261,7 +261,7 @@ struct TokenizerTests {
       message(try file(["pre_tokenizer": ["type": "Split", "pattern": ["Regex": "("], "behavior": "Isolated"]]))
         .contains("can't be read"))
     #expect(message(try file(["pre_tokenizer": ["type": "Split", "pattern": ["Other": "x"]]])).contains("pattern"))
-    #expect(message(Array("{}".utf8)) == "tokenizer.json: lacks “model”")
+    #expect(message(Array("{}".utf8)).hasPrefix("tokenizer.json: lacks “model”. "))
   }
 
   @Test("a damaged file is an error wherever it is cut off")

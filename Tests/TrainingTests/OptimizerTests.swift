@@ -117,6 +117,55 @@ struct SamplingTests {
     #expect(first != second)
   }
 
+  @Test("a sampler's state that is no order of its examples is refused")
+  func brokenSampler() throws {
+    var batches = ShuffledBatches(count: 5, batchSize: 2, seed: 4)
+    _ = batches.next()
+    let text = String(decoding: try JSONEncoder().encode(batches), as: UTF8.self)
+    func decode(_ pattern: String, _ replacement: String) throws {
+      let changed = text.replacing(try Regex(pattern), with: replacement)
+      #expect(changed != text)
+      _ = try JSONDecoder().decode(ShuffledBatches.self, from: Data(changed.utf8))
+    }
+    for (pattern, replacement) in [
+      ("\"order\":\\[[0-9]", "\"order\":[7"), ("\"order\":\\[[0-9],", "\"order\":["),
+      ("\"batchSize\":2", "\"batchSize\":0"),
+      ("\"position\":2", "\"position\":6"), ("\"position\":2", "\"position\":-1"), ("\"count\":5", "\"count\":4"),
+    ] {
+      #expect(throws: DecodingError.self, "\(replacement)") { try decode(pattern, replacement) }
+    }
+    #expect(!batches.isLike(ShuffledBatches(count: 6, batchSize: 2, seed: 4)))
+  }
+
+  @Test(
+    "of more than a million examples too, an epoch holds each once, in another order each time, and goes on from a state"
+  )
+  func manyExamples() throws {
+    let count = 1 << 20 + 3
+    var batches = ShuffledBatches(count: count, batchSize: 70_001, seed: 7)
+    var firsts: [[Int]] = []
+    for _ in 0..<2 {
+      var seen = [Bool](repeating: false, count: count)
+      for step in 0..<batches.batchesPerEpoch {
+        let batch = batches.next()
+        if step == 0 { firsts.append(batch) }
+        for index in batch {
+          #expect(!seen[index])
+          seen[index] = true
+        }
+      }
+      #expect(seen.allSatisfy { $0 })
+    }
+    #expect(firsts[0] != firsts[1] && firsts[0] != firsts[0].sorted())
+    // Neighbours go apart: the mean distance of two random numbers below n is n/3.
+    let distance = zip(firsts[0], firsts[0].dropFirst()).reduce(0.0) { $0 + abs(Double($1.0 - $1.1)) } / 70_000
+    #expect(abs(distance / Double(count) - 1 / 3) < 0.01)
+    let state = try JSONEncoder().encode(batches)
+    #expect(state.count < 1000)
+    var restored = try JSONDecoder().decode(ShuffledBatches.self, from: state)
+    #expect(restored.next() == batches.next())
+  }
+
   @Test("a batch with replay holds as many of each group as asked")
   func replay() {
     var batches = ReplayBatches(focus: [1, 2, 3], replay: Array(100..<110), focusCount: 3, replayCount: 7, seed: 1)

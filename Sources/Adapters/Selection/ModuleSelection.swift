@@ -1,5 +1,7 @@
 // Which modules of a model an adapter goes to: one value for training, for PEFT's configurations and for the tools.
 
+import LoRAFiles
+
 /// Modules by the path at which a model holds them (`hidden1`, `encoder.layer.0.attention.self.query`).
 public enum Targets: Sendable, Equatable {
   /// Every linear layer; in peft all but the output layer ("all-linear").
@@ -101,7 +103,7 @@ public struct SelectionMatcher: Sendable {
   /// The entries of a list of targets that match none of `paths`.
   public func unusedTargets(among paths: [String]) -> [String] {
     guard case .names(let names)? = selection.targets else { return [] }
-    let endings = paths.reduce(into: Set<String>()) { $0.formUnion(pathEndings($1).map(String.init)) }
+    let endings = Set<ExactString>(names: paths.lazy.flatMap { pathEndings($0).map(String.init) })
     return names.filter { !endings.contains($0) }
   }
 }
@@ -114,13 +116,13 @@ package func pathEndings(_ path: String) -> [Substring] {
 }
 
 private enum CompiledTargets: Sendable {
-  case names(Set<String>)
+  case names(Set<ExactString>)
   case pattern(PythonPattern)
   case linear(Set<String>?)
 
   init(_ targets: Targets, linear: Set<String>?) throws(PythonPatternError) {
     switch targets {
-    case .names(let names): self = .names(Set(names))
+    case .names(let names): self = .names(Set<ExactString>(names: names))
     case .pattern(let pattern): self = .pattern(try PythonPattern(pattern))
     case .allLinear: self = .linear(linear)
     }

@@ -301,6 +301,9 @@ int ck_bidiagonal_sweep_columns(const ck_bidiagonal_columns *sweep);
 /// Has two files or directories of one file system change places in one step. False where the system can't (errno).
 bool ck_exchange_paths(const char *one, const char *other);
 
+/// Whether something is mounted on a directory, as far as the system says so.
+bool ck_is_mount_point(const char *path);
+
 #ifdef __cplusplus
 }
 #endif

@@ -49,8 +49,8 @@ public struct ClassificationReport {
 
   /// Confusions, changes and errors.
   ///
-  /// - Parameter texts: what was classified.
-  public func sections(_ texts: [String]) -> [Report.Section] {
+  /// - Parameter text: what was classified, by its place.
+  public func sections(_ text: (Int) throws -> String) rethrows -> [Report.Section] {
     let wrong = result.labels.indices.filter { result.labels[$0] != result.predictions[$0] }
     var sections: [Report.Section] = []
     // Many classes make an unreadable matrix; a table of the most frequent confusions then says more.
@@ -61,21 +61,21 @@ public struct ClassificationReport {
           [.figure(ConfusionMatrix(title: "Class against answer", classes: labels, counts: result.confusion))]))
     }
     sections.append(confusions)
-    if let before { sections.append(changes(since: before, texts)) }
+    if let before { sections.append(try changes(since: before, text)) }
     if !wrong.isEmpty {
       sections.append(
         .init(
           "Errors",
           [
-            table([.prose("text"), .text("class"), .text("answer")], of: wrong) {
-              [shortened(texts[$0]), labels[result.labels[$0]], labels[result.predictions[$0]]]
+            try table([.prose("text"), .text("class"), .text("answer")], of: wrong) {
+              [shortened(try text($0)), labels[result.labels[$0]], labels[result.predictions[$0]]]
             }
           ]))
     }
     return sections
   }
 
-  private func changes(since before: Before, _ texts: [String]) -> Report.Section {
+  private func changes(since before: Before, _ text: (Int) throws -> String) rethrows -> Report.Section {
     let (mended, broken) = result.changes(since: before.result)
     let answersBefore = before.result.predictions
     let stayed = before.result.errors.reduce(0, +) - mended.count
@@ -93,8 +93,8 @@ public struct ClassificationReport {
       ("Errors mended", "before", "after, right", mended), ("New errors", "before, right", "after", broken),
     ] where !indices.isEmpty {
       blocks.append(
-        table(title: title, [.prose("text"), .text(before), .text(after)], of: indices) {
-          [shortened(texts[$0]), labels[answersBefore[$0]], labels[result.predictions[$0]]]
+        try table(title: title, [.prose("text"), .text(before), .text(after)], of: indices) {
+          [shortened(try text($0)), labels[answersBefore[$0]], labels[result.predictions[$0]]]
         })
     }
     return .init("Against \(before.name)", blocks)
@@ -102,10 +102,10 @@ public struct ClassificationReport {
 
   /// The first thirty of some texts, with the number of all where they are more.
   private func table(
-    title: String? = nil, _ columns: [Table.Column], of indices: [Int], row: (Int) -> [String]
-  ) -> Report.Block {
+    title: String? = nil, _ columns: [Table.Column], of indices: [Int], row: (Int) throws -> [String]
+  ) rethrows -> Report.Block {
     .figure(
-      Table(title: title, columns: columns, rows: indices.prefix(30).map { row($0).map { .text($0) } }),
+      Table(title: title, columns: columns, rows: try indices.prefix(30).map { try row($0).map { .text($0) } }),
       caption: indices.count > 30 ? "The first 30 of \(grouped(indices.count))." : nil)
   }
 

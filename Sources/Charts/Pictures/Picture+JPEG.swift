@@ -6,12 +6,12 @@ extension Picture {
 
   /// Grey stays grey; everything else becomes RGB.
   static func jpeg(_ data: Data) throws -> Picture {
-    guard let decoder = tjInitDecompress() else { throw PictureError(description: "libjpeg-turbo does not start") }
+    guard let decoder = tjInitDecompress() else { throw PictureError(problem: "libjpeg-turbo does not start") }
     defer { tjDestroy(decoder) }
     func check(_ result: Int32) throws {
       guard result == 0 else {
         throw PictureError(
-          description: "is damaged or cut off: libjpeg-turbo says '\(String(cString: tjGetErrorStr2(decoder)))'")
+          problem: "is damaged or cut off: libjpeg-turbo says '\(String(cString: tjGetErrorStr2(decoder)))'")
       }
     }
     return try data.withUnsafeBytes { bytes in
@@ -19,7 +19,7 @@ extension Picture {
       var (width, height, subsampling, colors) = (Int32(0), Int32(0), Int32(0), Int32(0))
       try check(tjDecompressHeader3(decoder, source, UInt(bytes.count), &width, &height, &subsampling, &colors))
       guard width > 0, height > 0 else {
-        throw PictureError(description: "is damaged or cut off: libjpeg-turbo says that it has no picture")
+        throw PictureError(problem: "is damaged or cut off: libjpeg-turbo says that it has no picture")
       }
       try checkSize(width: Int(width), height: Int(height), bytes: bytes.count)
       let isGrey = colors == Int32(TJCS_GRAY.rawValue)

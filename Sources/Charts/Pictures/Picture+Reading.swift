@@ -1,9 +1,12 @@
 import Foundation
 import LoRACPNG
+import LoRATensors
 
 /// Why bytes are not a picture that can be read.
-public struct PictureError: Error, Equatable, CustomStringConvertible {
-  public let description: String
+public struct PictureError: DescribedError, Equatable {
+  public let problem: String
+  public var subject: String { "" }
+  public var advice: Advice { "Save it anew as PNG, JPEG, WebP, PGM or PPM" }
 }
 
 extension Picture {
@@ -32,7 +35,7 @@ extension Picture {
       var reader = Anymap(data)
       self = try reader.read(kind)
     } else {
-      throw PictureError(description: "is no PNG, JPEG, WebP, PGM or PPM picture")
+      throw PictureError(problem: "is no PNG, JPEG, WebP, PGM or PPM picture")
     }
   }
 
@@ -40,10 +43,10 @@ extension Picture {
   ///   most eight pixels; in JPEG and WebP only pictures of nothing come near that.
   static func checkSize(width: Int, height: Int, bytes: Int? = nil) throws {
     guard width > 0, height > 0, width <= mostPixels / height else {
-      throw PictureError(description: "claims \(width) × \(height) pixels; from 1 to \(mostPixels) in all are read")
+      throw PictureError(problem: "claims \(width) × \(height) pixels; from 1 to \(mostPixels) in all are read")
     }
     if let bytes, width * height / (1032 * 8) > bytes {
-      throw PictureError(description: "claims \(width) × \(height) pixels, which its \(bytes) bytes can't hold")
+      throw PictureError(problem: "claims \(width) × \(height) pixels, which its \(bytes) bytes can't hold")
     }
   }
 
@@ -54,7 +57,7 @@ extension Picture {
     func check(_ succeeded: Int32) throws {
       guard succeeded == 0 else { return }
       let message = withUnsafeBytes(of: image.message) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-      throw PictureError(description: "is damaged or cut off: libpng says '\(message)'")
+      throw PictureError(problem: "is damaged or cut off: libpng says '\(message)'")
     }
     return try data.withUnsafeBytes { bytes in
       try check(png_image_begin_read_from_memory(&image, bytes.baseAddress, bytes.count))
@@ -98,7 +101,7 @@ private struct Anymap {
     let (width, height, largest) = (try number("width"), try number("height"), try number("largest value"))
     try Picture.checkSize(width: width, height: height)
     guard (1...65535).contains(largest) else {
-      throw PictureError(description: "has a largest value of \(largest); 1 to 65535 is allowed")
+      throw PictureError(problem: "has a largest value of \(largest); 1 to 65535 is allowed")
     }
     let count = width * height * kind.channels
     var samples: [Int] = []
@@ -110,7 +113,7 @@ private struct Anymap {
       let size = largest < 256 ? 1 : 2
       guard bytes.count - position >= count * size else {
         throw PictureError(
-          description: "is cut off: \(width) × \(height) pixels take \(count * size) bytes, "
+          problem: "is cut off: \(width) × \(height) pixels take \(count * size) bytes, "
             + "\(max(0, bytes.count - position)) follow the header")
       }
       for i in 0..<count {
@@ -119,7 +122,7 @@ private struct Anymap {
       }
     }
     guard samples.allSatisfy({ $0 <= largest }) else {
-      throw PictureError(description: "has a sample above its largest value of \(largest)")
+      throw PictureError(problem: "has a sample above its largest value of \(largest)")
     }
     return Picture(
       width: width, height: height, channels: kind.channels,
@@ -146,7 +149,7 @@ private struct Anymap {
     }
     guard position > start else {
       throw PictureError(
-        description: position >= bytes.count ? "is cut off before its \(what)" : "has no number for its \(what)")
+        problem: position >= bytes.count ? "is cut off before its \(what)" : "has no number for its \(what)")
     }
     return value
   }

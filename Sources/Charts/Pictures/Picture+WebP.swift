@@ -12,11 +12,11 @@ extension Picture {
       let source = bytes.bindMemory(to: UInt8.self).baseAddress
       var (width, height) = (Int32(0), Int32(0))
       guard WebPGetInfo(source, bytes.count, &width, &height) != 0 else {
-        throw PictureError(description: "is damaged or cut off: libwebp finds no picture in it")
+        throw PictureError(problem: "is damaged or cut off: libwebp finds no picture in it")
       }
       try checkSize(width: Int(width), height: Int(height), bytes: bytes.count)
       guard let decoded = WebPDecodeRGBA(source, bytes.count, &width, &height) else {
-        throw PictureError(description: "is damaged, cut off or an animation: libwebp does not read it")
+        throw PictureError(problem: "is damaged, cut off or an animation: libwebp does not read it")
       }
       defer { WebPFree(decoded) }
       let count = Int(width) * Int(height)

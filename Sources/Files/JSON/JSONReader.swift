@@ -3,14 +3,19 @@
 // Input is hostile until shown otherwise: nesting is bounded, duplicate keys are errors, strings must be UTF-8, and
 // memory grows only with bytes that were read.
 
+import LoRATensors
+
 /// What is wrong with a JSON text, and at which byte.
-public struct JSONError: Error, Equatable, CustomStringConvertible {
+public struct JSONError: DescribedError, Equatable {
   /// At which byte of the text, from 0.
   public let offset: Int
   /// What stands there that should not.
   public let message: String
 
-  public var description: String { "byte \(offset): \(message)" }
+  public var subject: String { "byte \(offset)" }
+  public var problem: String { message }
+  /// Whoever reads a file with it says what to do.
+  public var advice: Advice { .given }
 }
 
 /// A cursor over JSON text. It copies nothing but the strings that it is asked for.
@@ -21,8 +26,12 @@ package struct JSONReader {
   /// Deeper nesting is refused: neither headers nor configurations need it, and the parser recurses.
   static let deepestNesting = 64
 
-  package init(_ bytes: UnsafeRawBufferPointer) {
+  /// Whether strings are texts, which may hold anything, and not names.
+  private let holdsTexts: Bool
+
+  package init(_ bytes: UnsafeRawBufferPointer, holdsTexts: Bool = false) {
     self.bytes = bytes
+    self.holdsTexts = holdsTexts
   }
 
   package func error(_ message: String) -> JSONError { JSONError(offset: offset, message: message) }
@@ -156,6 +165,7 @@ package struct JSONReader {
 
   private func text(_ content: some Sequence<UInt8>) throws(JSONError) -> String {
     guard let text = String(validating: content, as: UTF8.self) else { throw error("a string that is not UTF-8") }
+    guard holdsTexts || text.isStreamSafe else { throw error("a string with more than 30 combining marks in a row") }
     return text
   }
 
@@ -242,8 +252,11 @@ package struct JSONReader {
 
 extension JSON {
   /// Parses a whole text, which must hold one value and nothing after it.
-  public init(parsing bytes: UnsafeRawBufferPointer) throws(JSONError) {
-    var reader = JSONReader(bytes)
+  ///
+  /// - Parameter holdsTexts: whether its strings are texts, which may hold anything; those of headers and configurations
+  ///   are names, and may not have more than thirty combining marks in a row.
+  public init(parsing bytes: UnsafeRawBufferPointer, holdsTexts: Bool = false) throws(JSONError) {
+    var reader = JSONReader(bytes, holdsTexts: holdsTexts)
     let value = try reader.readValue()
     try reader.expectEnd()
     self = value

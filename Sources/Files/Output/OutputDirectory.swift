@@ -35,13 +35,18 @@ public final class OutputDirectory {
     var information = stat()
     let exists = stat(target.path, &information) == 0
     if exists, information.st_mode & S_IFMT != S_IFDIR {
-      throw CheckpointError(.inputOutput, file: url.path, "is a file; a directory is to be written there")
+      throw CheckpointError(
+        .inputOutput, file: url.path, "is a file; a directory is to be written there", advice: "Name another place")
     }
     if !exists, lstat(target.path, &information) == 0 {
-      throw CheckpointError(.inputOutput, file: url.path, "is a link to nothing; remove it or name another place")
+      throw CheckpointError(
+        .inputOutput, file: url.path, "is a link to nothing", advice: "Remove it, or name another place")
     }
     var outside = stat()
-    isMounted = exists && stat(parent.path, &outside) == 0 && outside.st_dev != information.st_dev
+    isMounted =
+      exists
+      && (ck_is_mount_point(target.path)
+        || stat(parent.path, &outside) == 0 && outside.st_dev != information.st_dev)
     let name = target.lastPathComponent
     let place = isMounted ? target : parent
     PartialName.removeStale(for: name, in: place)

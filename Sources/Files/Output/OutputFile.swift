@@ -24,10 +24,11 @@ package final class OutputFile: @unchecked Sendable {
     var information = stat()
     let exists = stat(url.path, &information) == 0
     guard !exists || information.st_mode & S_IFMT == S_IFREG else {
-      throw CheckpointError(.inputOutput, file: url.path, "is no ordinary file; name another place")
+      throw CheckpointError(.inputOutput, file: url.path, "is no ordinary file", advice: "Name another place")
     }
     guard exists || lstat(url.path, &information) != 0 else {
-      throw CheckpointError(.inputOutput, file: url.path, "is a link to nothing; remove it or name another place")
+      throw CheckpointError(
+        .inputOutput, file: url.path, "is a link to nothing", advice: "Remove it, or name another place")
     }
     // A link goes on pointing to what is written.
     let url = url.resolvingSymlinksInPath()

@@ -27,7 +27,7 @@ public final class SafetensorsFile: Sendable {
       case .safetensors, .unknown: break
       case let kind:
         let advice = kind.isTorch ? " under a safetensors name: peers fail on it. Name it .bin to have it read" : ""
-        throw CheckpointError(.malformed, file: url.path, "is \(kind)\(advice)")
+        throw CheckpointError(.malformed, file: url.path, "is \(kind)\(advice)", advice: .given)
       }
       throw CheckpointError(
         .malformed, file: url.path,

@@ -47,7 +47,8 @@ public final class SafetensorsWriter: @unchecked Sendable {
   public func place(_ tensor: TensorInfo) throws -> Range<Int> {
     try lock.withLock {
       guard names.insert(ExactString(tensor.name)).inserted else {
-        throw CheckpointError(.mismatch, file: file.url.path, "\(tensor.name) would be written twice")
+        throw CheckpointError(
+          .mismatch, file: file.url.path, "\(tensor.name) would be written twice", advice: "Rename one of the two")
       }
       let start = dataLength
       dataLength += tensor.byteCount

@@ -31,7 +31,8 @@ public struct StoredTensor: @unchecked Sendable {
     guard overflows == 0 else {
       throw CheckpointError(
         .number, file: "",
-        "\(name): \(overflows) numbers are beyond the range of \(format.rawValue); write it as BF16 or F32 instead")
+        "\(name): \(overflows) numbers are beyond the range of \(format.rawValue)",
+        advice: Advice("Write it as BF16 or F32", .chooseFormat))
     }
     self.init(info: info, memory: memory)
   }
@@ -115,7 +116,8 @@ public struct StoredTensor: @unchecked Sendable {
   public func tensor() throws -> Tensor {
     guard format.isConvertible else {
       throw CheckpointError(
-        .unsupported, file: "", "\(name) is stored as \(format.rawValue); arithmetic needs F32, F16, BF16 or F64")
+        .unsupported, file: "", "\(name) is stored as \(format.rawValue); arithmetic needs F32, F16, BF16 or F64",
+        advice: "Convert it to one of these")
     }
     return Tensor(shape: shape) { read(0..<count, into: $0) }
   }

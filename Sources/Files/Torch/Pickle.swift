@@ -1,3 +1,5 @@
+import LoRATensors
+
 // The part of Python's pickle format that dictionaries of tensors are written in.
 //
 // A pickle is a program for a small stack machine that may call any function that Python can import. This machine
@@ -156,8 +158,8 @@ struct PickleReader {
       default:
         throw CheckpointError(
           .unsupported, file: path,
-          "holds the pickle instruction 0x\(String(code, radix: 16)), which no tensor needs; it is not run. \(Self.advice)"
-        )
+          "holds the pickle instruction 0x\(String(code, radix: 16)), which no tensor needs; it is not run",
+          advice: Advice(Self.advice))
       }
     }
   }
@@ -198,7 +200,7 @@ struct PickleReader {
     else {
       throw CheckpointError(
         .unsupported, file: path,
-        "asks Python for “\(full.prefix(80))”, which no tensor needs; nothing is run here. \(Self.advice)")
+        "asks Python for “\(full.prefix(80))”, which no tensor needs; nothing is run here", advice: Advice(Self.advice))
     }
     return .global(full)
   }
@@ -210,7 +212,9 @@ struct PickleReader {
       let key = fields[2].text, let count = fields[4].integer, count >= 0
     else { throw broken("a storage is described in a way that is unknown") }
     if fields.count > 5, case .tuple = fields[5] {
-      throw CheckpointError(.unsupported, file: path, "holds views of storages, as PyTorch had them before 0.4")
+      throw CheckpointError(
+        .unsupported, file: path, "holds views of storages, as PyTorch had them before 0.4",
+        advice: "Load it in a newer PyTorch and save it again")
     }
     return .storage(TorchStorage(format: format, key: key, count: count, unit: format.bits / 8))
   }
@@ -325,6 +329,7 @@ struct PickleReader {
     guard let slice = bytes.slice(at: offset, count: count) else { throw broken("it ends too early") }
     offset += count
     guard let text = String(validating: slice, as: UTF8.self) else { throw broken("a text is not in UTF-8") }
+    guard text.isStreamSafe else { throw broken("a name has more than 30 combining marks in a row") }
     return text
   }
 

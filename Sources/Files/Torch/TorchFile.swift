@@ -47,7 +47,9 @@ private struct TorchContent {
   init(zip file: MappedFile, path: String) throws {
     let archive = try ZipArchive(file.bytes, path: path)
     guard let entry = archive.entries.first(where: { $0.name.hasSuffix("/data.pkl") }) else {
-      throw CheckpointError(.malformed, file: path, "is a zip archive without data.pkl: torch.save did not write it")
+      throw CheckpointError(
+        .malformed, file: path, "is a zip archive without data.pkl: torch.save did not write it",
+        advice: "Unpack it, if what you look for is in there")
     }
     let root = entry.name.dropLast("data.pkl".count)
     var storages: [String: Range<Int>] = [:]
@@ -56,10 +58,12 @@ private struct TorchContent {
       guard !entry.isCompressed else {
         throw CheckpointError(
           .unsupported, file: path,
-          "its entry \(entry.name) is compressed, as torch.save writes none: unpack and save it again")
+          "its entry \(entry.name) is compressed, as torch.save writes none", advice: "Unpack it and save it again")
       }
       if name == "byteorder", !file.bytes[entry.range].elementsEqual("little".utf8) {
-        throw CheckpointError(.unsupported, file: path, "was written on a big-endian machine")
+        throw CheckpointError(
+          .unsupported, file: path, "was written on a big-endian machine",
+          advice: "Load it there and save it as safetensors")
       }
       if name.hasPrefix("data/") { storages[String(name.dropFirst("data/".count))] = entry.range }
     }
@@ -86,12 +90,16 @@ private struct TorchContent {
     if machine.pickle.members(machine.value)?.contains(where: {
       if case .bool(false) = $0.value { $0.key.text == "little_endian" } else { false }
     }) == true {
-      throw CheckpointError(.unsupported, file: path, "was written on a big-endian machine")
+      throw CheckpointError(
+        .unsupported, file: path, "was written on a big-endian machine",
+        advice: "Load it there and save it as safetensors")
     }
     (value, pickle) = try next()
     let list = try next()
     guard let keys = list.pickle.list(list.value)?.compactMap(\.text) else {
-      throw CheckpointError(.malformed, file: path, "is a broken PyTorch file: the list of storages is missing")
+      throw CheckpointError(
+        .malformed, file: path, "is a broken PyTorch file: the list of storages is missing",
+        advice: "Fetch the file again")
     }
     var widths: [String: Int] = [:]
     for members in pickle.dictionaries {
@@ -102,7 +110,8 @@ private struct TorchContent {
     for key in keys {
       guard let count = reader.integer(at: offset, bytes: 8) else {
         throw CheckpointError(
-          .malformed, file: path, "ends before its numbers do: it was not fetched, or not written, whole")
+          .malformed, file: path, "ends before its numbers do: it was not fetched, or not written, whole",
+          advice: "Fetch it again")
       }
       // A storage that no tensor uses has a width that nothing says.
       guard let width = widths[key] else {
@@ -111,7 +120,8 @@ private struct TorchContent {
       let (length, overflows) = count.multipliedReportingOverflow(by: width)
       guard !overflows, reader.slice(at: offset + 8, count: length) != nil else {
         throw CheckpointError(
-          .malformed, file: path, "ends before its numbers do: it was not fetched, or not written, whole")
+          .malformed, file: path, "ends before its numbers do: it was not fetched, or not written, whole",
+          advice: "Fetch it again")
       }
       storages[key] = offset + 8..<offset + 8 + length
       offset += 8 + length
@@ -141,8 +151,8 @@ private struct TorchContent {
     guard chosen.name.isEmpty || chosen.name == "state_dict" || candidates.count == 1 else {
       throw CheckpointError(
         .unsupported, file: path,
-        "holds several dictionaries of tensors (\(candidates.map(\.name).joined(separator: ", "))); save the one with the "
-          + "weights on its own")
+        "holds several dictionaries of tensors (\(candidates.map(\.name).joined(separator: ", ")))",
+        advice: "Save the one with the weights on its own")
     }
     var notes = chosen.name.isEmpty ? [] : ["The weights are those under \"\(chosen.name)\"."]
     // Tensors that lie otherwise than row by row are copied; a file may not make more of its numbers than it has.

@@ -74,9 +74,11 @@ struct ZipArchive {
         reader.slice(at: header + 30 + ownName + ownExtra, count: stored) != nil
       else { throw broken("an entry does not lie where its directory says") }
       let first = header + 30 + ownName + ownExtra
+      let text = String(decoding: name, as: UTF8.self)
+      guard text.isStreamSafe else { throw broken("a name has more than 30 combining marks in a row") }
       entries.append(
         Entry(
-          name: String(decoding: name, as: UTF8.self), isCompressed: method != 0, range: first..<first + stored))
+          name: text, isCompressed: method != 0, range: first..<first + stored))
       offset += 46 + nameLength + extraLength + commentLength
     }
     self.entries = entries

@@ -94,7 +94,8 @@ extension PEFTConfiguration {
     guard let peftType = type.string, AdapterMethods.peftTypes.contains(peftType) else {
       throw CheckpointError(
         .unsupported, file: file,
-        "peft_type is \(type.compact); read are \(AdapterMethods.peftTypes.joined(separator: ", "))")
+        "peft_type is \(type.compact); read are \(AdapterMethods.peftTypes.joined(separator: ", "))",
+        advice: "Take an adapter of one of these")
     }
     self.peftType = peftType
     fields = json

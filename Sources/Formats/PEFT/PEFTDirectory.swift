@@ -14,14 +14,15 @@ extension StoredAdapter {
       FileManager.default.fileExists(atPath: directory.appendingPathComponent(name).path)
     }
     guard FileManager.default.fileExists(atPath: directory.path) else {
-      throw CheckpointError(.inputOutput, file: directory.path, "does not exist")
+      throw CheckpointError(.inputOutput, file: directory.path, "does not exist", advice: "Check the path")
     }
     guard let name = [PEFTNames.weightsName, PEFTNames.legacyWeightsName].first(where: exists) else {
       throw CheckpointError(.missing, file: directory.path, "has no \(PEFTNames.weightsName)")
     }
     guard exists(PEFTNames.configurationName) else {
       throw CheckpointError(
-        .missing, file: directory.path, "has no \(PEFTNames.configurationName), so rank, alpha and scale are unknown")
+        .missing, file: directory.path, "has no \(PEFTNames.configurationName), so rank, alpha and scale are unknown",
+        advice: "Fetch it from where the weights come from")
     }
     let configuration = try PEFTConfiguration(
       contentsOf: file(PEFTNames.configurationName, in: directory))
@@ -49,7 +50,7 @@ private struct PEFTReading {
     var reader = ModuleReader(file: file.path)
     var unprefixed: [String] = []
     var doubled: [String] = []
-    var foreign: [String: [String]] = [:]
+    var foreign: [ExactString: [String]] = [:]
     var unknown: [String] = []
     var copies: [String] = []
     var sharedByName: [String: StoredTensor] = [:]
@@ -81,7 +82,7 @@ private struct PEFTReading {
     }
     guard !modules.isEmpty || !replacements.isEmpty || !incomplete.isEmpty else {
       let names = foreign.first.map { name, tensors in
-        "holds the name of an adapter, \"\(name)\", in its tensors' names (\(tensors[0])), where peft expects none: it "
+        "holds the name of an adapter, \"\(name.text)\", in its tensors' names (\(tensors[0])), where peft expects none: it "
           + "would ignore all of them in silence. Rename them"
       }
       throw CheckpointError(
@@ -97,7 +98,7 @@ private struct PEFTReading {
     findings.report(.error, "the prefix \"\(PEFTNames.prefix)\" stands twice: in peft these have no effect", doubled)
     for (adapter, names) in foreign {
       findings.report(
-        .error, "names hold the name of an adapter, \"\(adapter)\": peft ignores these tensors in silence", names)
+        .error, "names hold the name of an adapter, \"\(adapter.text)\": peft ignores these tensors in silence", names)
     }
     findings.report(.error, "tensors that peft ignores in silence", unknown)
     findings.report(.note, "copies inside peft's wrapper of a saved module: without effect", copies)

@@ -77,7 +77,8 @@ public struct PEFTMatcher: Sendable {
         .malformed, file: file,
         error.kind == .tooComplex
           ? "holds the pattern \(error.pattern.prefix(80)), which can't be tried: \(error)"
-          : "holds the pattern \(error.pattern.prefix(80)), which is no valid regular expression: \(error)")
+          : "holds the pattern \(error.pattern.prefix(80)), which is no valid regular expression: \(error)",
+        advice: "Replace the pattern by a list of names")
     }
   }
 }

@@ -13,7 +13,7 @@ public final class PEFTWriter: @unchecked Sendable {
   private let output: OutputDirectory
   private let weights: SafetensorsWriter
   private let lock = NSLock()
-  private var meant: [String: (rank: Int, scale: Double)] = [:]
+  private var meant: [ExactString: (rank: Int, scale: Double)] = [:]
 
   /// - Parameters:
   ///   - directory: the folder that will be written.
@@ -75,7 +75,8 @@ public final class PEFTWriter: @unchecked Sendable {
       throw CheckpointError(
         .mismatch, file: output.url.path,
         "can't be written so that peft reads what is meant; nothing was written: "
-          + problems.prefix(5).joined(separator: "; "))
+          + problems.prefix(5).joined(separator: "; "),
+        advice: "Report this with the files: it is a fault of this program")
     }
   }
 }
@@ -91,7 +92,7 @@ extension StoredAdapter {
   /// Writes the adapter as a PEFT directory, each tensor in the format in which it is stored.
   public func write(peft directory: URL) throws {
     // With bias "lora_only", the bias of an adapted module lies under its base_layer.
-    let adapted = Set(modules.map(\.path))
+    let adapted = Set<ExactString>(names: modules.map(\.path))
     let replacements = replacements.map { tensor in
       guard adapted.contains(tensor.info.modulePath) else { return tensor }
       return tensor.renamed(tensor.info.modulePath + ".base_layer." + lastComponent(tensor.name))

@@ -4,6 +4,7 @@
 import Foundation
 import LoRAAdapters
 import LoRAFiles
+import LoRATensors
 
 /// Where each part of an adapter goes, and what does not fit.
 public struct Placement: Sendable {
@@ -30,6 +31,8 @@ public struct Placement: Sendable {
   /// Whether the base's tied embeddings have to be stored apart.
   public let isUntied: Bool
   private let adapter: StoredAdapter
+  /// Whether they would have to be, and nobody asked for it.
+  private let isUntyingRefused: Bool
 
   /// Whether every part of the adapter acts here, and acts as configured.
   public var isComplete: Bool { findings.errors.isEmpty }
@@ -100,6 +103,7 @@ public struct Placement: Sendable {
     }
     self.replacements = replacements
     self.findings = findings
+    isUntyingRefused = isUntied && !unties
   }
 
   /// What the configuration asks for and the weights don't have, and what peft would make of the two.
@@ -156,7 +160,8 @@ public struct Placement: Sendable {
     guard !errors.isEmpty else {
       guard !items.isEmpty || !replacements.isEmpty else {
         throw CheckpointError(
-          .mismatch, file: adapter.url.path, "has no part that is for this base; nothing was \(action)")
+          .mismatch, file: adapter.url.path, "has no part that is for this base; nothing was \(action)",
+          advice: "Take the base that the adapter was made for")
       }
       return
     }
@@ -168,6 +173,8 @@ public struct Placement: Sendable {
     throw CheckpointError(
       .mismatch, file: adapter.url.path,
       "does not fit the model; nothing was \(action). \(items.count) of \(adapter.modules.count) modules have "
-        + "their place in the base.\(lines.joined())")
+        + "their place in the base.\(lines.joined())",
+      advice: isUntyingRefused && errors.count == 1
+        ? Advice("Untie them", .untie) : "Take the base that the adapter was made for, or correct what is listed")
   }
 }

@@ -1,5 +1,7 @@
+import LoRATensors
+
 /// Why a tokenizer could not be read: the file, the place in it, and what was found there.
-public struct TokenizerError: Error, Equatable, CustomStringConvertible {
+public struct TokenizerError: DescribedError, Equatable {
   /// The file's path, or "tokenizer.json" where the bytes came from memory.
   public var file: String
   /// The place in the file, such as `pre_tokenizer.pretokenizers[1]`, or empty.
@@ -14,5 +16,7 @@ public struct TokenizerError: Error, Equatable, CustomStringConvertible {
     self.message = message
   }
 
-  public var description: String { "\(file): " + (place.isEmpty ? "" : "\(place): ") + message }
+  public var subject: String { place.isEmpty ? file : "\(file): \(place)" }
+  public var problem: String { message }
+  public var advice: Advice { "Take the tokenizer that belongs to the model, or one of a supported kind" }
 }

@@ -279,7 +279,8 @@ public final class BERTClassifier: Module {
     let own = head["weight"].exists ? configuration.labels : nil
     guard let labels = labels ?? own else {
       throw CheckpointError(
-        .missing, file: folder.path, "is an encoder without a classifier; train one with `lora train classify`")
+        .missing, file: folder.path, "is an encoder without a classifier", advice: Advice("Train one", .trainClassifier)
+      )
     }
     self.labels = labels
     bert = BERT(weights["bert"], configuration)

@@ -33,7 +33,7 @@ extension LanguageModel {
     throw CheckpointError(
       .mismatch, file: "",
       "the text holds the token \(unknown), \"\(tokenizer.decode([Int32(unknown)], skippingSpecialTokens: false))\", and the "
-        + "model has only \(vocabulary) tokens")
+        + "model has only \(vocabulary) tokens", advice: "Take the tokenizer that belongs to the model")
   }
 
   /// The logits of the next token after each row, [rows, vocabulary].

@@ -17,8 +17,8 @@ package struct ModelConfiguration {
     guard let json = checkpoint.configuration else {
       throw CheckpointError(
         .missing, file: checkpoint.url.path,
-        "has no config.json; a Hugging Face model is a folder with config.json, "
-          + "model.safetensors and tokenizer.json")
+        "has no config.json",
+        advice: "A Hugging Face model is a folder with config.json, model.safetensors and tokenizer.json; name one")
     }
     self.init(json, file: checkpoint.url.appendingPathComponent("config.json").path)
     if let quantization = found("quantization") {
@@ -43,7 +43,8 @@ package struct ModelConfiguration {
 
   func unsupported(_ name: String, _ value: JSON, supported: String) -> CheckpointError {
     CheckpointError(
-      .unsupported, file: file, "\(name) is \(value.compact), which is not supported; supported: \(supported)")
+      .unsupported, file: file, "\(name) is \(value.compact), which is not supported; supported: \(supported)",
+      advice: "Take a model of a supported kind")
   }
 
   /// A positive integer.

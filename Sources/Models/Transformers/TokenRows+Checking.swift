@@ -66,6 +66,6 @@ extension TextClassifier {
       }
       return classes[index]
     }
-    return logits(of: texts, at: indices).crossEntropy(chosen)
+    return try logits(of: texts, at: indices).crossEntropy(chosen)
   }
 }

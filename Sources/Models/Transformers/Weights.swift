@@ -16,7 +16,7 @@ package struct Weights {
     let absentPrefix: String
     /// What else the stored tensors are called.
     let catalog: WeightCatalog
-    var taken: Set<String> = []
+    var taken: Set<ExactString> = []
     var problems: [String] = []
     private let largestSide: Int
     private var placeholders: [[Int]: Tensor] = [:]

@@ -37,8 +37,7 @@ struct ClassifyCommand: ParsableCommand {
     let classifier = try TextClassifier(
       model: model.folder, adapter: adapter.map { URL(fileURLWithPath: $0) }, maximumLength: reading.length,
       longTexts: reading.long.longTexts)
-    let encoded = try origin.encode(
-      texts, length: classifier.maximumLength, isQuiet: output.quiet, with: classifier.encode)
+    let encoded = try origin.encode(texts, into: classifier.noTexts(), isQuiet: output.quiet)
     let bar = ProgressBar("classifying", total: texts.count, isQuiet: output.quiet || texts.count < 200)
     let predictions = try classifier.predict(encoded) { bar.advance(by: $0) }
     if texts.count >= 200 { bar.finish() }

@@ -33,7 +33,7 @@ struct EmbedCommand: ParsableCommand {
     let embedder = try SentenceEmbedder(
       model: model.folder, adapter: adapter.map { URL(fileURLWithPath: $0) }, maximumLength: reading.length,
       longTexts: reading.long.longTexts)
-    let encoded = try origin.encode(texts, length: embedder.maximumLength, isQuiet: output.quiet, with: embedder.encode)
+    let encoded = try origin.encode(texts, into: embedder.noTexts(), isQuiet: output.quiet)
     let bar = ProgressBar("embedding", total: texts.count, isQuiet: output.quiet || texts.count < 200)
     let vectors = try embedder.embed(encoded) { bar.advance(by: $0) }
     if texts.count >= 200 { bar.finish() }

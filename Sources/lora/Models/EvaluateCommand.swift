@@ -50,43 +50,54 @@ struct EvaluateCommand: ParsableCommand {
   private func evaluateClassifier() throws {
     let classifier = try classifier(adapter: adapter)
     let other = try against.map { try self.classifier(adapter: $0) }
-    if let other, Set(other.labels) != Set(classifier.labels) {
+    if let other, Set<ExactString>(names: other.labels) != Set<ExactString>(names: classifier.labels) {
       throw InputError(
         "\(against!): knows the classes \(other.labels.prefix(8).joined(separator: ", ")); to be compared, it should know "
           + classifier.labels.prefix(8).joined(separator: ", "))
     }
     let examples = try columns.read(URL(fileURLWithPath: data), labels: classifier.labels)
-    let texts = try TextOrigin(file: data, lines: examples.lines).encode(
-      examples.texts, length: classifier.maximumLength, isQuiet: output.quiet, with: classifier.encode)
+    let texts = try TextOrigin(file: data, line: examples.line).encode(
+      examples, into: classifier.noTexts(), isQuiet: output.quiet)
     let isCompared = other != nil || adapter != nil && classifier.hasOwnClassifier
     let bar = ProgressBar("evaluating", total: (isCompared ? 2 : 1) * examples.count, isQuiet: output.quiet)
-    func result(_ predictions: [Int]) -> ClassificationResult {
-      ClassificationResult(labels: examples.labels, predictions: predictions, classCount: classifier.labels.count)
+    /// What a classifier answers, each of its classes under the number that the first one has for it; and the mean
+    /// loss.
+    func answers(
+      of answering: TextClassifier, numbers: [Int]? = nil
+    ) throws -> (result: ClassificationResult, loss: Double) {
+      var (answers, loss) = (SmallIntegers(), 0.0)
+      func advance(_ done: Int) { bar.advance(by: done) }
+      try answering.forEachPrediction(of: texts, progress: advance) { prediction in
+        if numbers == nil { loss += Double(prediction.loss(of: examples.labels[answers.count])) }
+        answers.append(numbers?[prediction.label] ?? prediction.label)
+      }
+      return (
+        ClassificationResult(labels: examples.labels, predictions: answers, classCount: classifier.labels.count),
+        loss / Double(examples.count)
+      )
     }
-    let predictions = try classifier.predict(texts) { bar.advance(by: $0) }
+    let (found, loss) = try answers(of: classifier)
     var before: ClassificationReport.Before?
     if let other, let against {
-      let answers = try other.predict(texts) { bar.advance(by: $0) }
+      let numbers = other.labels.map { name in classifier.labels.firstIndex(where: name.isExactly)! }
       before = ClassificationReport.Before(
         name: "the adapter \(against)", key: "against_accuracy",
         description: "The same texts, answered with the adapter `\(against)`.",
-        result: result(answers.map { classifier.labels.firstIndex(of: other.labels[$0.label])! }))
+        result: try answers(of: other, numbers: numbers).result)
     } else if isCompared {
-      let answers = try classifier.model.withAdaptersDisabled { try classifier.predict(texts) { bar.advance(by: $0) } }
       before = ClassificationReport.Before(
         name: "the base", key: "base_accuracy",
         description: "The same texts, answered by the model's own classifier without the adapter.",
-        result: result(answers.map(\.label)))
+        result: try classifier.model.withAdaptersDisabled { try answers(of: classifier).result })
     }
     bar.finish()
-    let found = result(predictions.map(\.label))
-    let loss = zip(predictions, examples.labels).reduce(0) { $0 + Double($1.0.loss(of: $1.1)) } / Double(examples.count)
     let account = ClassificationReport(labels: classifier.labels, result: found, loss: loss, before: before)
     try output.show(
       Report(
         title: "\(subject) on \(data)",
         summary: "\(grouped(examples.count)) texts in \(classifier.labels.count) classes.",
-        sections: [.init("Result", [.fields(account.fields)])] + account.sections(examples.texts), settings: settings,
+        sections: [.init("Result", [.fields(account.fields)])] + (try account.sections(examples.text)),
+        settings: settings,
         members: [
           .init("count", .integer(examples.count)), .init("labels", .array(classifier.labels.map(JSON.string))),
           .init("confusion", .array(found.confusion.map { .array($0.map(JSON.integer)) })),
@@ -111,10 +122,10 @@ struct EvaluateCommand: ParsableCommand {
     let windows = try TokenWindows(
       contentsOf: URL(fileURLWithPath: data), tokenizer: generator.tokenizer,
       length: min(reading.length ?? .max, generator.model.positions))
-    try generator.model.requireKnown(windows.windows.lazy.flatMap(\.ids), of: generator.tokenizer)
+    try generator.model.requireKnown([windows.largestID], of: generator.tokenizer)
     guard windows.predictions > 0 else { throw InputError("\(data): too short, a text of at least 2 tokens is needed") }
     let bar = ProgressBar("evaluating", total: windows.predictions, unit: " tokens", isQuiet: output.quiet)
-    let score = windows.score(by: generator.model) { bar.advance(by: $0) }
+    let score = try windows.score(by: generator.model) { bar.advance(by: $0) }
     bar.finish()
     guard score.loss.isFinite else {
       throw InputError("\(data): the loss is no number: the model's weights, or the adapter's, are broken")
@@ -165,19 +176,10 @@ struct ColumnOptions: ParsableArguments {
 
   /// - Parameter labels: the classes that are known; nil finds them.
   func read(_ file: URL, labels: [String]?) throws -> LabelledText {
-    var found: (text: LabelledText.Column, label: LabelledText.Column)?
-    if textColumn == nil || labelColumn == nil {
-      do {
-        found = try LabelledColumns.find(in: file, hasHeader: !noHeader)
-      } catch let error as DatasetError where error.kind == .wrongFormat {
-        throw InputError("\(error.description) (--text-column, --label-column)")
-      }
-    }
-    func column(_ given: String?, _ found: LabelledText.Column?) -> LabelledText.Column {
-      given.map { name in Int(name).flatMap { $0 >= 0 ? .position($0) : nil } ?? .named(name) } ?? found!
+    func column(_ given: String?) -> LabelledText.Column? {
+      given.map { name in Int(name).flatMap { $0 >= 0 ? .position($0) : nil } ?? .named(name) }
     }
     return try LabelledText(
-      contentsOf: file, text: column(textColumn, found?.text), label: column(labelColumn, found?.label),
-      hasHeader: !noHeader, labelNames: labels)
+      contentsOf: file, text: column(textColumn), label: column(labelColumn), hasHeader: !noHeader, labelNames: labels)
   }
 }

@@ -47,41 +47,57 @@ extension LongTexts: ExpressibleByArgument {}
 struct TextOrigin {
   /// A file, or nil for texts given as arguments.
   let file: String?
-  /// By text; by default each has a line of its own.
-  var lines: [Int]?
+  /// The line of a text; by default each has one of its own.
+  var line: (Int) throws -> Int = { $0 + 1 }
 
   /// "reviews.txt: lines 3, 7"
-  func places(of texts: [Int]) -> String {
-    let list = LabelledText.list(lines: texts.map { lines?[$0] ?? $0 + 1 })
+  func places(of texts: [Int], total: Int? = nil) throws -> String {
+    let list = LabelledText.list(lines: try texts.prefix(5).map(line), of: total ?? texts.count)
     return file.map { "\($0): \(list)" } ?? list.replacing(/^line/, with: "text")
   }
 
-  /// The texts' tokens; says, unless quiet, which could not be read as they are.
-  func encode(
-    _ texts: [String], length: Int, isQuiet: Bool, with encode: ([String]) throws -> EncodedTexts
+  /// The tokens of a file's texts; says, unless quiet, which could not be read as they are.
+  func encode(_ texts: LabelledText, into empty: EncodedTexts, isQuiet: Bool) throws -> EncodedTexts {
+    let bar = ProgressBar("reading texts", total: texts.count, isQuiet: isQuiet || texts.count < 200_000)
+    let encoded = try encode(into: empty, isQuiet: isQuiet) { encoded in
+      try texts.forEachPart { part in
+        try encoded.append(part)
+        if texts.count >= 200_000 { bar.advance(by: part.count) }
+      }
+    }
+    if texts.count >= 200_000 { bar.finish() }
+    return encoded
+  }
+
+  func encode(_ texts: [String], into empty: EncodedTexts, isQuiet: Bool) throws -> EncodedTexts {
+    try encode(into: empty, isQuiet: isQuiet) { try $0.append(texts) }
+  }
+
+  private func encode(
+    into empty: EncodedTexts, isQuiet: Bool, append: (inout EncodedTexts) throws -> Void
   ) throws -> EncodedTexts {
-    let encoded: EncodedTexts
+    var encoded = empty
     do {
-      encoded = try encode(texts)
+      try append(&encoded)
     } catch let error as NoTokensError {
       throw InputError(
-        "\(places(of: error.texts)): the tokenizer finds no token there, so the model has nothing to read; remove "
+        "\(try places(of: error.texts)): the tokenizer finds no token there, so the model has nothing to read; remove "
           + (error.texts.count == 1 ? "this text" : "these \(grouped(error.texts.count)) texts"))
     }
     let texts = "\(grouped(encoded.count)) text\(encoded.count == 1 ? "" : "s")"
     if encoded.longCount > 0 {
       comment(
-        "\(grouped(encoded.longCount)) of \(texts) \(encoded.longCount == 1 ? "was" : "were") longer than \(length) tokens and "
+        "\(grouped(encoded.longCount)) of \(texts) \(encoded.longCount == 1 ? "was" : "were") longer than \(encoded.length) tokens and "
           + "\(encoded.longCount == 1 ? "was" : "were") "
           + (encoded.longWindowCount > 0
             ? "read in \(grouped(encoded.longWindowCount)) windows."
             : "cut; --long-texts windows reads all of them."),
         isQuiet: isQuiet)
     }
-    if !encoded.blankTexts.isEmpty {
+    if encoded.blankCount > 0 {
       comment(
-        "\(grouped(encoded.blankTexts.count)) of \(texts) \(encoded.blankTexts.count == 1 ? "holds" : "hold") nothing to read ("
-          + "\(places(of: encoded.blankTexts))): only the special tokens count.",
+        "\(grouped(encoded.blankCount)) of \(texts) \(encoded.blankCount == 1 ? "holds" : "hold") nothing to read ("
+          + "\(try places(of: encoded.blankTexts, total: encoded.blankCount))): only the special tokens count.",
         isQuiet: isQuiet)
     }
     return encoded

@@ -49,8 +49,10 @@ struct TrainClassifyCommand: ParsableCommand {
       model: model.folder, labels: examples.labelNames, maximumLength: length, longTexts: long.longTexts,
       seed: training.seed)
     func encode(_ texts: LabelledText, _ file: String) throws -> EncodedTexts {
-      try TextOrigin(file: file, lines: texts.lines).encode(
-        texts.texts, length: classifier.maximumLength, isQuiet: output.quiet, with: classifier.encode)
+      let encoded = try TextOrigin(file: file, line: texts.line).encode(
+        texts, into: classifier.noTexts(), isQuiet: output.quiet)
+      try classifier.requireKnown(encoded)
+      return encoded
     }
     let encoded = try encode(examples, data)
     let evaluationTexts = try evaluation.map { try encode($0, eval!) }
@@ -65,9 +67,7 @@ struct TrainClassifyCommand: ParsableCommand {
       plan: training.plan(defaultBatchSize: 32),
       isQuiet: output.quiet)
     let shape = classifier.model.bert.configuration
-    let longest = (0..<encoded.count).map(encoded.tokenCount).sorted(by: >).prefix(
-      run.plan.batchSize / run.plan.accumulation
-    ).reduce(0, +)
+    let longest = encoded.mostTokens(of: run.plan.batchSize / run.plan.accumulation)
     try run.announce(
       rows: longest, layers: shape.layers, hidden: shape.hidden, intermediate: shape.intermediate,
       outputs: classifier.labels.count)
@@ -75,25 +75,36 @@ struct TrainClassifyCommand: ParsableCommand {
 
     let (outcome, metrics) = try run.train(
       examples: examples.count,
-      keeping: training.keeping(
-        model: model.model, data: encoded.sequences.map(\.ids) + [examples.labels.map(Int32.init)], length: length,
-        longTexts: long.longTexts == .cut ? nil : long.longTexts),
+      keeping: try training.keeping(
+        model: model.model, length: length, longTexts: long.longTexts == .cut ? nil : long.longTexts
+      ) { digest in
+        try encoded.forEachSequence {
+          digest.add($0.ids)
+          digest.endSequence()
+        }
+        for label in examples.labels { digest.add([Int32(label)]) }
+        digest.endSequence()
+      },
       evaluate: evaluation.map { evaluation in
         {
-          let predictions = try classifier.predict(evaluationTexts!)
-          let right = zip(predictions, evaluation.labels).count { $0.label == $1 }
-          let loss = zip(predictions, evaluation.labels).reduce(0) { $0 + Double($1.0.loss(of: $1.1)) }
+          var (right, loss, index) = (0, 0.0, 0)
+          try classifier.forEachPrediction(of: evaluationTexts!) { prediction in
+            let label = evaluation.labels[index]
+            right += prediction.label == label ? 1 : 0
+            loss += Double(prediction.loss(of: label))
+            index += 1
+          }
           return (Double(right) / Double(evaluation.count), loss / Double(evaluation.count))
         }
       }, scoreName: "accuracy",
       loss: { indices in
-        classifier.logits(of: encoded, at: indices).crossEntropy(indices.map { examples.labels[$0] })
+        try classifier.logits(of: encoded, at: indices).crossEntropy(indices.map { examples.labels[$0] })
       })
     let account = try evaluation.map { evaluation in
       ClassificationReport(
         labels: classifier.labels,
         result: ClassificationResult(
-          labels: evaluation.labels, predictions: try classifier.predict(evaluationTexts!).map(\.label),
+          labels: evaluation.labels, predictions: try answers(of: classifier, evaluationTexts!),
           classCount: classifier.labels.count),
         loss: outcome.best?.loss ?? .nan, before: before)
     }
@@ -105,7 +116,7 @@ struct TrainClassifyCommand: ParsableCommand {
     let report = run.report(
       outcome, trained: trained, on: "\(grouped(examples.count)) texts in \(classifier.labels.count) classes",
       fields: account?.fields ?? [], curves: outcome.curves(unit: "loss", accuracy: true),
-      sections: account?.sections(evaluation!.texts) ?? [],
+      sections: try account?.sections(evaluation!.text) ?? [],
       settings: [.init("model", .text(model.model)), .init("data", .text(data)), .init("evaluated on", .text(eval))])
     try run.write(
       report,
@@ -115,24 +126,30 @@ struct TrainClassifyCommand: ParsableCommand {
     try output.show(report)
   }
 
+  private func answers(of classifier: TextClassifier, _ texts: EncodedTexts) throws -> SmallIntegers {
+    var answers = SmallIntegers()
+    try classifier.forEachPrediction(of: texts) { answers.append($0.label) }
+    return answers
+  }
+
   /// How the base answers the evaluation texts, before anything is trained: by its own classifier for these classes, or
   /// else by the class whose mean embedding is nearest, for a random classifier would say nothing about the base.
   private func answersBefore(
     _ classifier: TextClassifier, _ examples: LabelledText, _ evaluation: LabelledText, _ texts: EncodedTexts
   ) throws -> ClassificationReport.Before {
-    let answers: [Int]
+    var answers = SmallIntegers()
     let description: String
     if classifier.hasOwnClassifier {
-      answers = try classifier.predict(texts).map(\.label)
+      answers = try self.answers(of: classifier, texts)
       description = "The same texts, answered by the model's own classifier before the training."
     } else {
       let perClass = 64
       let bert = classifier.model.bert
       let chosen = NearestClassMean.examples(of: examples.labels, perClass: perClass)
       let nearest = NearestClassMean(
-        embeddings: try bert.sentenceEmbeddings(of: try classifier.encode(chosen.map { examples.texts[$0] })),
+        embeddings: try bert.sentenceEmbeddings(of: try classifier.encode(try examples.texts(at: chosen))),
         labels: chosen.map { examples.labels[$0] }, classCount: classifier.labels.count)
-      answers = try bert.sentenceEmbeddings(of: texts).map(nearest.label)
+      try bert.forEachSentenceEmbedding(of: texts) { answers.append(nearest.label(of: $0)) }
       description = """
         The model has no classifier of its own for these classes. So the answers before are what its sentence embeddings \
         tell apart without training: the class whose mean over at most \(perClass) training texts is nearest by cosine.

@@ -55,7 +55,7 @@ struct TrainLMCommand: ParsableCommand {
     func windows(_ path: String) throws -> TokenWindows {
       let windows = try TokenWindows(
         contentsOf: URL(fileURLWithPath: path), tokenizer: generator.tokenizer, length: length)
-      try decoder.requireKnown(windows.windows.lazy.flatMap(\.ids), of: generator.tokenizer)
+      try decoder.requireKnown([windows.largestID], of: generator.tokenizer)
       guard windows.predictions > 0 else {
         throw InputError(
           "\(path): holds no token to predict"
@@ -74,7 +74,7 @@ struct TrainLMCommand: ParsableCommand {
     }
     let examples = try windows(data)
     let evaluation = try eval.map(windows)
-    let base = evaluation.map { $0.score(by: decoder).loss }
+    let base = try evaluation.map { try $0.score(by: decoder).loss }
     if let base { comment("The base's loss on \(eval!): \(Report.Value.decimal(base, 4).text)", isQuiet: output.quiet) }
     let recipe = training.recipe(defaultTargets: decoder is GPT2 ? ["c_attn"] : ["q_proj", "v_proj"])
     var random = SeededGenerator(seed: training.seed &+ 1)
@@ -89,24 +89,29 @@ struct TrainLMCommand: ParsableCommand {
       model: decoder, base: model.folder, options: training, recipe: recipe, plan: training.plan(defaultBatchSize: 8),
       isQuiet: output.quiet
     )
-    let longest = examples.windows.map(\.ids.count).max()! * run.plan.batchSize / run.plan.accumulation
+    let longest = examples.longest * run.plan.batchSize / run.plan.accumulation
     try run.announce(
       rows: longest, layers: decoder.cacheShape.layers, hidden: decoder.outputWeight.shape[1],
       intermediate: 3 * decoder.outputWeight.shape[1], outputs: decoder.vocabulary)
     let trained = decoder.trainableCount
     let (outcome, metrics) = try run.train(
-      examples: examples.count, weight: { Float(examples.predictions(of: $0)) },
-      keeping: training.keeping(
-        model: model.model, data: examples.windows.flatMap { [$0.ids.map(Int32.init), $0.targets.map(Int32.init)] },
-        length: length),
+      examples: examples.count, weight: { Float(try examples.predictions(of: $0)) },
+      keeping: try training.keeping(model: model.model, length: length) { digest in
+        try examples.forEachWindow { window in
+          for numbers in [window.ids, window.targets] {
+            digest.add(numbers.map(Int32.init))
+            digest.endSequence()
+          }
+        }
+      },
       evaluate: evaluation.map { evaluation in
         {
-          let loss = evaluation.score(by: decoder).loss
+          let loss = try evaluation.score(by: decoder).loss
           return (-loss, loss)
         }
       },
       loss: { indices in
-        let (tokens, targets) = examples.batch(indices)
+        let (tokens, targets) = try examples.batch(indices)
         return decoder.loss(tokens, targets: targets)
       })
     var fields: [Report.Field] = []

@@ -179,22 +179,18 @@ struct TrainingOptions: ParsableArguments {
     return plan
   }
 
-  /// - Parameter data: what is trained on: sequences of tokens, then their labels. A state knows it by its content, not
-  ///   by the name of a file.
+  /// - Parameter data: is asked for what is trained on: sequences of tokens, then their labels.
   func keeping(
-    model: String, data: @autoclosure () -> [[Int32]], length: Int, longTexts: LongTexts? = nil
-  ) -> StateKeeping? {
+    model: String, length: Int, longTexts: LongTexts? = nil, data: (inout DataDigest) throws -> Void
+  ) rethrows -> StateKeeping? {
     guard let path = checkpoint ?? resume else { return nil }
     let recipe = full ? "full" : "\(method.rawValue) r \(rank) α \(alpha ?? Float(2 * rank)) on \(targets ?? "default")"
-    var hash = SHA256()
-    for row in data() {
-      row.withUnsafeBytes { hash.update($0) }
-      hash.update([0xFF, 0xFF, 0xFF, 0xFF])  // no token
-    }
+    var digest = DataDigest()
+    try data(&digest)
     return StateKeeping(
       url: URL(fileURLWithPath: path), everySteps: 100,
       purpose:
-        "train \(recipe), model \(model), data \(hash.finalize().prefix(16)), length \(length)\(longTexts.map { " in \($0.rawValue)" } ?? ""), batch \(batchSize ?? 0)/\(accumulation), "
+        "train \(recipe), model \(model), data \(digest.text()), length \(length)\(longTexts.map { " in \($0.rawValue)" } ?? ""), batch \(batchSize ?? 0)/\(accumulation), "
         + "epochs \(epochs), steps \(steps ?? 0), rate \(learningRate ?? 0), \(schedule.rawValue), warm-up \(warmUp), "
         + "decay \(weightDecay), clipping \(clipping), dropout \(dropout), bias \(bias.rawValue), ratio \(rateRatio), seed \(seed)"
     )

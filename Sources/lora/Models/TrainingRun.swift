@@ -46,7 +46,7 @@ struct TrainingRun {
   }
 
   func train(
-    examples: Int, weight: (Int) -> Float = { _ in 1 }, keeping: StateKeeping?,
+    examples: Int, weight: (Int) throws -> Float = { _ in 1 }, keeping: StateKeeping?,
     evaluate: (() throws -> (score: Double, loss: Double))?, scoreName: String? = nil, loss: ([Int]) throws -> Tensor
   ) throws -> (outcome: TrainingOutcome, metrics: String) {
     let interruption = Interruption()
@@ -125,7 +125,7 @@ struct TrainingRun {
         to: OutputDirectory(url), url, report, configuration: configuration, labels: labels, metrics: metrics)
     } catch let error as CheckpointError where error.kind == .inputOutput && error.file.contains(".partial") {
       // Not the file's passing name, which is gone.
-      throw CheckpointError(.inputOutput, file: url.path, error.message)
+      throw CheckpointError(.inputOutput, file: url.path, error.message, advice: error.advice)
     }
   }
 

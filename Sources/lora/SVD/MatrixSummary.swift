@@ -7,13 +7,13 @@ enum Keeping {
   case energies([Double])
 
   /// The ranks for one matrix.
-  /// - Throws: `SVDInputError` where a rank is above the matrix's smaller side.
+  /// - Throws: `InputError` where a rank is above the matrix's smaller side.
   func ranks(for spectrum: Spectrum, name: String) throws -> [Int] {
     switch self {
     case .ranks(let ranks):
       let most = min(spectrum.rows, spectrum.columns)
       if let tooHigh = ranks.first(where: { $0 > most }) {
-        throw SVDInputError(
+        throw InputError(
           "\(name): rank \(tooHigh) is above the smaller side of shape [\(spectrum.rows), \(spectrum.columns)]; "
             + "at most \(most) is possible")
       }

@@ -1,13 +1,6 @@
 import Foundation
 import LoRAKit
 
-/// Why a file can't be decomposed.
-struct SVDInputError: Error, CustomStringConvertible {
-  let description: String
-
-  init(_ description: String) { self.description = description }
-}
-
 /// What is to be decomposed.
 enum SVDInput {
   case picture(Picture, name: String)
@@ -38,17 +31,17 @@ enum SVDInput {
     let url = URL(fileURLWithPath: file)
     var isDirectory: ObjCBool = false
     guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory) else {
-      throw SVDInputError("\(file): there is no such file")
+      throw InputError("\(file): there is no such file")
     }
     if isDirectory.boolValue || file.hasSuffix(".safetensors") || file.hasSuffix(".index.json") {
       self = try Self.tensors(of: try Checkpoint(url), file: file, pattern: tensor)
       return
     }
-    if tensor != nil { throw SVDInputError("\(file): --tensor chooses among the tensors of a safetensors file") }
+    if tensor != nil { throw InputError("\(file): --tensor chooses among the tensors of a safetensors file") }
     if NumPyFile.recognises(url) {
       let array = try NumPyFile(url)
       guard array.shape.count == 2, !array.shape.contains(0) else {
-        throw SVDInputError("\(file): holds an array of shape \(array.shape), which is not a matrix")
+        throw InputError("\(file): holds an array of shape \(array.shape), which is not a matrix")
       }
       let name = url.deletingPathExtension().lastPathComponent
       self = .matrices(
@@ -56,16 +49,16 @@ enum SVDInput {
       return
     }
     let data: Data
-    do { data = try Data(contentsOf: url) } catch { throw SVDInputError("\(file): can't be read") }
+    do { data = try Data(contentsOf: url) } catch { throw InputError("\(file): can't be read") }
     self = try Self.picture(data, file: file, name: url.deletingPathExtension().lastPathComponent)
   }
 
   private static func picture(_ data: Data, file: String, name: String) throws -> SVDInput {
     guard Picture.recognises(data) else {
-      throw SVDInputError("\(file): is no picture (PNG, JPEG, WebP, PGM, PPM), no safetensors and no NumPy file")
+      throw InputError("\(file): is no picture (PNG, JPEG, WebP, PGM, PPM), no safetensors and no NumPy file")
     }
     do { return .picture(try Picture(contentsOf: data), name: name) } catch let error as PictureError {
-      throw SVDInputError("\(file): \(error.description)")
+      throw InputError("\(file): \(error.description)")
     }
   }
 
@@ -76,7 +69,7 @@ enum SVDInput {
     }
     guard !chosen.isEmpty else {
       let names = checkpoint.tensors.map { "  \($0.name) \($0.shape)" }
-      throw SVDInputError(
+      throw InputError(
         names.isEmpty
           ? "\(file): holds no tensors"
           : "\(file): no tensor's name matches '\(pattern ?? "")'. There are:\n" + names.joined(separator: "\n"))
@@ -84,7 +77,7 @@ enum SVDInput {
     let matrices = chosen.filter { $0.shape.count == 2 && $0.count > 0 && $0.format.isConvertible }
     guard !matrices.isEmpty else {
       let found = chosen.map { "  \($0.name) \($0.shape) \($0.format.rawValue)" }
-      throw SVDInputError(
+      throw InputError(
         "\(file): none of these is a matrix of F32, F16, BF16 or F64 numbers:\n" + found.joined(separator: "\n"))
     }
     let unread = chosen.filter { $0.shape.count == 2 && !$0.format.isConvertible }

@@ -22,7 +22,7 @@ struct SVDMatrixStudy {
       let spectrum: Spectrum
       do { spectrum = try matrix.read().spectrum() } catch let error as LinearAlgebraError {
         bar.abandon()
-        throw SVDInputError("\(name): \(matrix.name): \(error.description)")
+        throw InputError("\(name): \(matrix.name): \(error.description)")
       }
       bar.advance(by: matrix.shape.reduce(1, *), note: matrix.name)
       return try MatrixSummary(name: matrix.name, spectrum: spectrum, keeping: keeping)

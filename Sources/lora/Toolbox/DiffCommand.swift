@@ -28,7 +28,7 @@ struct DiffCommand: ParsableCommand {
     try output.prepare()
     let urls = (URL(fileURLWithPath: first), URL(fileURLWithPath: second))
     for url in [urls.0, urls.1] where !FileManager.default.fileExists(atPath: url.path) {
-      throw CheckpointError(.inputOutput, file: url.path, "does not exist")
+      throw CheckpointError(.inputOutput, file: url.path, "does not exist", advice: "Check the path")
     }
     let names = (urls.0.lastPathComponent, urls.1.lastPathComponent)
     switch (StoredAdapter.recognises(urls.0), StoredAdapter.recognises(urls.1)) {
@@ -46,7 +46,7 @@ struct DiffCommand: ParsableCommand {
       try output.show(comparison.report(names: names))
     default:
       throw CheckpointError(
-        .mismatch, file: second, "one of the two is an adapter, the other is not; compare like with like")
+        .mismatch, file: second, "one of the two is an adapter, the other is not", advice: "Compare like with like")
     }
   }
 }

@@ -10,6 +10,8 @@
 // Matching ends: where a pattern has no references to groups, a state that failed once is not tried again, so that
 // time is polynomial; and every match has a budget of steps, after which it is an error, never "no match".
 
+import LoRATensors
+
 /// A compiled regular expression of Python's.
 ///
 /// Two patterns are equal where their texts are.
@@ -85,7 +87,7 @@ public struct PythonPattern: Sendable, Equatable {
 }
 
 /// Why a text is no regular expression, or why it can't be told whether one matches.
-public struct PythonPatternError: Error, Equatable, CustomStringConvertible {
+public struct PythonPatternError: DescribedError, Equatable {
   /// What sort of failure it is.
   public enum Kind: Sendable {
     /// Python refuses the pattern too.
@@ -112,6 +114,10 @@ public struct PythonPatternError: Error, Equatable, CustomStringConvertible {
     self.position = position
   }
 
+  public var subject: String { "" }
+  /// Whoever knows where the pattern comes from says what to do.
+  public var advice: Advice { .given }
+
   /// The reason and the place, without the pattern: "unterminated character set at position 4".
-  public var description: String { position.map { "\(reason) at position \($0)" } ?? reason }
+  public var problem: String { position.map { "\(reason) at position \($0)" } ?? reason }
 }

@@ -1,0 +1,139 @@
+// The rows of a text file, found where they lie.
+
+import Foundation
+import LoRAFiles
+import LoRATensors
+
+/// The rows of a text file: empty lines are none. What is held is where one row in every few thousand bytes begins.
+package struct TextRows: Sendable {
+  let content: TextContent
+  let syntax: RowSyntax
+  package private(set) var count = 0
+  private var marks = PlaceMarks()
+  private let start: Int
+  /// How many rows at the beginning are not counted: a header.
+  private let skipped: Int
+
+  /// A row as it is read.
+  package struct Row {
+    package let bytes: UnsafeRawBufferPointer
+    /// Counted from 0; below it in a header.
+    package let index: Int
+    /// Counted from 1; where the row starts.
+    package let line: Int
+  }
+
+  /// Longer rows are errors: with a quote that never ends, the rest of a file is one row.
+  private static let longest = 64 << 20
+
+  /// Reads a file's rows once.
+  ///
+  /// - Parameter onRow: is called with each.
+  init(
+    _ content: TextContent, _ syntax: RowSyntax, skipping skipped: Int = 0,
+    onRow: (Row) throws -> Void
+  ) throws {
+    self.content = content
+    self.syntax = syntax
+    self.skipped = skipped
+    start = try content.start()
+    var (marks, count) = (PlaceMarks(), 0)
+    try forEach(in: start..<content.count, index: -skipped, line: 1) { row, offset in
+      if row.index >= 0 {
+        marks.note(index: row.index, offset: offset, line: row.line)
+        count += 1
+      }
+      try onRow(row)
+      return true
+    }
+    (self.marks, self.count) = (marks, count)
+  }
+
+  /// Reads the lines of a file once, but for those of white space alone.
+  package init(linesOf content: TextContent, onLine: (Row) throws -> Void) throws {
+    try self.init(content, .line, onRow: onLine)
+  }
+
+  /// Calls `body` with the rows in a range, in order.
+  func forEach(in range: Range<Int>, _ body: (Row) throws -> Void) throws {
+    expect(range.lowerBound >= 0 && range.upperBound <= count, "rows: \(range) of \(count)")
+    guard !range.isEmpty else { return }
+    let mark = marks.place(of: range.lowerBound, end: content.count).mark
+    let end = marks.place(of: range.upperBound - 1, end: content.count).end
+    try forEach(in: mark.offset..<end, index: mark.index, line: mark.line) { row, _ in
+      if row.index >= range.lowerBound { try body(row) }
+      return row.index + 1 < range.upperBound
+    }
+  }
+
+  /// The rows that lie in a range of bytes, which begins with one, until `body` returns false.
+  private func forEach(
+    in range: Range<Int>, index first: Int, line firstLine: Int, _ body: (Row, _ offset: Int) throws -> Bool
+  ) throws {
+    var (offset, index, line) = (range.lowerBound, first, firstLine)
+    var wanted = 1 << 18
+    while offset < range.upperBound {
+      let isLast = offset + wanted >= range.upperBound
+      let block = try content.read(offset..<(isLast ? range.upperBound : offset + wanted))
+      let used: Int? = try block.withUnsafeBytes { block in
+        var place = 0
+        while place < block.count {
+          let rest = UnsafeRawBufferPointer(rebasing: block[place...])
+          let length: Int
+          switch syntax.end(of: rest) {
+          case .after(let count): length = count
+          case .open where isLast: length = rest.count
+          case .openQuote(let quote) where isLast || rest.count > TextRows.longest:
+            throw unclosed(line: line + rest[..<quote].newlines)
+          case .open, .openQuote:
+            guard rest.count <= TextRows.longest else { throw tooLong(line: line) }
+            return place
+          }
+          let row = UnsafeRawBufferPointer(rebasing: rest[..<length])
+          if !isBlank(row) {
+            guard try body(Row(bytes: row, index: index, line: line), offset + place) else { return nil }
+            index += 1
+          }
+          line += row[...].newlines
+          place += length
+        }
+        return place
+      }
+      guard let used else { return }
+      offset += used
+      // A row that is longer than the block is asked for again, with more.
+      wanted = used == 0 ? 2 * wanted : 1 << 18
+    }
+  }
+
+  /// Nothing but the line's end, or one empty pair of quotes; of whole lines, white space too.
+  private func isBlank(_ row: UnsafeRawBufferPointer) -> Bool {
+    if case .line = syntax { return row.allSatisfy { $0 == 0x20 || (0x09...0x0D).contains($0) } }
+    guard row.count <= 4 else { return false }
+    var fields: [RowField] = []
+    syntax.split(row, into: &fields)
+    return fields.count == 1 && fields[0].isEmpty
+  }
+
+  private func unclosed(line: Int) -> DatasetError {
+    DatasetError(
+      .wrongFormat, file: content.file, found: "a quote in line \(line.grouped) that never ends",
+      expected: "a closing \"", advice: "Close it, and double each quote inside a quoted field")
+  }
+
+  private func tooLong(line: Int) -> DatasetError {
+    DatasetError(
+      .wrongFormat, file: content.file,
+      found: "a row of more than \(TextRows.longest.grouped) bytes in line \(line.grouped)",
+      expected: "rows that are shorter", advice: "Split that row")
+  }
+}
+
+extension Slice<UnsafeRawBufferPointer> {
+  fileprivate var newlines: Int {
+    let bytes = UnsafeRawBufferPointer(rebasing: self)
+    var (count, place) = (0, 0)
+    while let next = bytes.position(of: UInt8(ascii: "\n"), from: place) { (count, place) = (count + 1, next + 1) }
+    return count
+  }
+}

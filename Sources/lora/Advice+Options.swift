@@ -1,0 +1,18 @@
+import LoRAKit
+
+extension Advice.Action {
+  /// What this program has for it.
+  var option: String {
+    switch self {
+    case .untie: "--untie"
+    case .nameBase: "--base"
+    case .nameColumns: "--text-column, --label-column"
+    case .chooseFormat: "--dtype"
+    case .combineExactly: "--method exact"
+    case .trainClassifier: "lora train classify"
+    case .convertToLoRA: "lora convert --to lora"
+    case .merge: "lora merge"
+    case .inspect: "lora inspect"
+    }
+  }
+}
