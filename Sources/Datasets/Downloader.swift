@@ -156,10 +156,11 @@ public struct Downloader: Sendable {
     let session = URLSession(configuration: .ephemeral, delegate: transfer, delegateQueue: nil)
     defer { session.finishTasksAndInvalidate() }
     let task = session.dataTask(with: request)
-    let clock = Task {
-      try await Task.sleep(for: .seconds(limit))
+    // Not a Swift task: those wait for each other where all threads are taken.
+    let clock = DispatchWorkItem { [limit] in
       transfer.stop(task, Failure("not done after \(limit.formatted()) seconds"))
     }
+    DispatchQueue.global().asyncAfter(deadline: .now() + limit, execute: clock)
     defer { clock.cancel() }
     try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in

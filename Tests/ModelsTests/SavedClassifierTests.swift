@@ -56,7 +56,7 @@ struct SavedClassifierTests {
       #expect(try classifier.model.withAdapters([name]) { try logits(classifier) } == expected)
     }
     let rows = try classifier.model.withAdapters(rows: ["two", "one", "two"]) {
-      classifier.logits(of: try classifier.encode(texts), at: [0, 1, 2])
+      try classifier.logits(of: classifier.encode(texts), at: [0, 1, 2])
     }
     #expect(rows.scalars == found[1][0] + found[0][1] + found[1][2])
   }
