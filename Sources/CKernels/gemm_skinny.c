@@ -8,9 +8,9 @@
 #include "dispatch.h"
 
 enum {
-  MOST_FEW = 36,            // above, packing is cheaper
-  LEAST_DEPTH = 48,         // below, folding the lanes costs too much
-  DEPTH = 1024,             // of a block along k: ten rows of x fit the first-level cache
+  MOST_FEW = 36,     // above, packing is cheaper
+  LEAST_DEPTH = 48,  // below, folding the lanes costs too much
+  DEPTH = 1024,      // of a block along k: ten rows of x fit the first-level cache
   WORTH_A_COPY = 64,
   READING = 16  // multiplications that take as long as reading a float32 from memory
 };
