@@ -14,6 +14,7 @@ public enum AttachmentError: DescribedError {
   case nameTaken(String)
   /// An adapter can only be folded into what is stored where it comes first in its weight's chain.
   case notFirst(name: String, path: String)
+  /// In a batch whose rows use different adapters, one changes a parameter that all rows share.
   case notByRow(name: String, parameter: String)
 
   public var subject: String { "" }

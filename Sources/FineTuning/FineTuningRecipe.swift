@@ -8,7 +8,18 @@ import LoRATraining
 public struct FineTuningRecipe: Sendable {
   /// What becomes of the base's weights: an adapter's form, or `full`, every parameter trained.
   public enum Method: String, Sendable, CaseIterable {
-    case lora, rslora, dora, pissa, olora, full
+    /// W + (α/r) B A.
+    case lora
+    /// W + (α/√r) B A.
+    case rslora
+    /// Direction by LoRA, length by row of its own.
+    case dora
+    /// LoRA from the weight's largest singular values.
+    case pissa
+    /// LoRA from the first columns of the weight's QR decomposition.
+    case olora
+    /// Every parameter, no adapter.
+    case full
   }
 
   /// The form.

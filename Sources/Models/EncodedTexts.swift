@@ -23,14 +23,18 @@ public enum LongTexts: String, Sendable, CaseIterable {
 /// try texts.sequences(of: 1).count        // 3: the second text is read in three windows
 /// ```
 public struct EncodedTexts: Sendable {
+  /// What makes the tokens.
   public let tokenizer: Tokenizer
   /// The most tokens of a sequence, the special ones included.
   public let length: Int
+  /// What is done with texts of more tokens.
   public let longTexts: LongTexts
+  /// How many texts there are.
   public private(set) var count = 0
   /// The first hundred of the texts in which nothing but special tokens is left to read: empty, or of white space or
   /// characters that the tokenizer drops.
   public private(set) var blankTexts: [Int] = []
+  /// How many such texts there are.
   public private(set) var blankCount = 0
   /// How many texts were longer than is read at once.
   public private(set) var longCount = 0

@@ -35,6 +35,7 @@ public struct TokenWindows: Sendable {
   private let tokenizer: Tokenizer
   private let length: Int
 
+  /// How many windows there are.
   public var count: Int { lists.count }
 
   private init(tokenizer: Tokenizer, length: Int) { (self.tokenizer, self.length) = (tokenizer, length) }
@@ -166,6 +167,9 @@ public struct TokenWindows: Sendable {
 
   // MARK: Reading
 
+  /// The window at a place.
+  ///
+  /// - Throws: `CheckpointError` where the temporary file can't be read.
   public func window(at index: Int) throws -> Window { TokenWindows.window(try lists.list(at: index)) }
 
   /// All windows in memory.

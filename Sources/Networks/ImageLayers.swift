@@ -7,13 +7,20 @@ import LoRATensors
 /// A parametrization sees the whole weight. `LoRA` takes it as the matrix [outputs, inputs · height · width], peft's
 /// pair of a convolution to `rank` channels and one of 1 × 1.
 public final class Conv2d: Layer, CopyableModule {
-  public let weight: Parameter  // [outputs, inputs / groups, height, width]
-  public let bias: Parameter?  // [outputs]
+  /// [outputs, inputs / groups, height, width]
+  public let weight: Parameter
+  /// [outputs], or none.
+  public let bias: Parameter?
+  /// By how much the kernel moves.
   public let stride: Int
+  /// How many zeros there are around the input.
   public let padding: Int
+  /// How far the kernel's elements are apart.
   public let dilation: Int
+  /// Parts of the channels that know nothing of each other.
   public let groups: Int
 
+  /// A layer with given parameters: weight [outputs, inputs / groups, height, width], bias [outputs].
   public init(
     weight: Parameter, bias: Parameter?, stride: Int = 1, padding: Int = 0, dilation: Int = 1, groups: Int = 1
   ) {
@@ -45,6 +52,7 @@ public final class Conv2d: Layer, CopyableModule {
       dilation: dilation, groups: groups)
   }
 
+  /// [images, inputs, height, width] → [images, outputs, height, width] with lengths as `Tensor.conv2d` says.
   public func callAsFunction(_ x: Tensor) -> Tensor {
     x.conv2d(
       weight.value, bias: bias?.value, stride: stride, padding: padding, dilation: dilation, groups: groups)
@@ -60,11 +68,16 @@ public final class Conv2d: Layer, CopyableModule {
 /// batch, so that training and evaluation compute the same. With one group it is layer normalisation over channels and
 /// places, with as many as channels instance normalisation.
 public final class GroupNorm: Layer, CopyableModule {
-  public let weight: Parameter  // [channels]
-  public let bias: Parameter  // [channels]
+  /// The factors, [channels].
+  public let weight: Parameter
+  /// What is added, [channels].
+  public let bias: Parameter
+  /// How many parts of the channels are normalised each for itself.
   public let groups: Int
+  /// Added to the variance, so that a constant group is divided by no zero.
   public let epsilon: Float
 
+  /// A layer with given factors and sums, [channels] each.
   public init(groups: Int, weight: Parameter, bias: Parameter, epsilon: Float = 1e-5) {
     expect(
       weight.shape.count == 1 && bias.shape == weight.shape && groups >= 1 && weight.shape[0] % groups == 0,
@@ -93,14 +106,19 @@ public final class GroupNorm: Layer, CopyableModule {
 
 /// The largest element of each window (see `Tensor.maxPool2d`).
 public final class MaxPool2d: Layer, CopyableModule {
+  /// The side of a window.
   public let window: Int
+  /// By how much it moves.
   public let stride: Int
+  /// By how much windows may reach over each edge.
   public let padding: Int
 
+  /// Windows of a side, by default beside each other.
   public init(_ window: Int, stride: Int? = nil, padding: Int = 0) {
     (self.window, self.stride, self.padding) = (window, stride ?? window, padding)
   }
 
+  /// [.., height, width] → the same with lengths as `Tensor.maxPool2d` says.
   public func callAsFunction(_ x: Tensor) -> Tensor { x.maxPool2d(window, stride: stride, padding: padding) }
 
   /// Itself: there is nothing to copy.
@@ -109,14 +127,19 @@ public final class MaxPool2d: Layer, CopyableModule {
 
 /// The mean of each window (see `Tensor.averagePool2d`).
 public final class AveragePool2d: Layer, CopyableModule {
+  /// The side of a window.
   public let window: Int
+  /// By how much it moves.
   public let stride: Int
+  /// By how much windows may reach over each edge.
   public let padding: Int
 
+  /// Windows of a side, by default beside each other.
   public init(_ window: Int, stride: Int? = nil, padding: Int = 0) {
     (self.window, self.stride, self.padding) = (window, stride ?? window, padding)
   }
 
+  /// [.., height, width] → the same with lengths as `Tensor.averagePool2d` says.
   public func callAsFunction(_ x: Tensor) -> Tensor { x.averagePool2d(window, stride: stride, padding: padding) }
 
   /// Itself: there is nothing to copy.
@@ -125,8 +148,10 @@ public final class AveragePool2d: Layer, CopyableModule {
 
 /// All axes but the first as one: [images, channels, height, width] → [images, channels · height · width].
 public final class Flatten: Layer, CopyableModule {
+  /// The one there is.
   public init() {}
 
+  /// [n, a, b, …] → [n, a · b · …]
   public func callAsFunction(_ x: Tensor) -> Tensor {
     expect(x.rank >= 1, "Flatten: a scalar has no axis")
     return x.reshaped([x.shape[0], x.shape.dropFirst().reduce(1, *)])

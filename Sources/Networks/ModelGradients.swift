@@ -38,18 +38,27 @@ public struct Gradients {
 //       if let step = ascent[item.parameter] { try item.parameter.assignOriginal(item.parameter.original + step) }
 //     }
 extension Gradients {
+  /// The sum, parameter by parameter.
   public static func + (a: Gradients, b: Gradients) -> Gradients { a.adding(b, scaledBy: 1) }
+  /// The difference, parameter by parameter.
   public static func - (a: Gradients, b: Gradients) -> Gradients { a.adding(b, scaledBy: -1) }
+  /// Every gradient turned round.
   public static prefix func - (a: Gradients) -> Gradients { a * -1 }
+  /// Every gradient times a number.
   public static func * (a: Gradients, scale: Float) -> Gradients {
     var result = a
     result.byParameter = a.byParameter.mapValues { $0 * scale }
     return result
   }
+  /// Every gradient times a number.
   public static func * (scale: Float, a: Gradients) -> Gradients { a * scale }
+  /// Every gradient divided by a number.
   public static func / (a: Gradients, divisor: Float) -> Gradients { a * (1 / divisor) }
+  /// Adds parameter by parameter.
   public static func += (a: inout Gradients, b: Gradients) { a = a + b }
+  /// Subtracts parameter by parameter.
   public static func -= (a: inout Gradients, b: Gradients) { a = a - b }
+  /// Multiplies every gradient by a number.
   public static func *= (a: inout Gradients, scale: Float) { a = a * scale }
 
   /// self + scale · other.

@@ -26,10 +26,14 @@ public struct ModuleSummary: Sendable, Equatable {
     public var copies = 1
   }
 
+  /// A parameter's name and shape.
   public struct Shape: Sendable, Equatable, CustomStringConvertible {
+    /// Its name in the module that holds it.
     public var name: String
+    /// Its shape.
     public var sizes: [Int]
 
+    /// A name and a shape.
     public init(name: String, sizes: [Int]) { (self.name, self.sizes) = (name, sizes) }
 
     public var description: String { "\(name) \(sizes)" }
@@ -37,6 +41,7 @@ public struct ModuleSummary: Sendable, Equatable {
 
   /// The type of the module itself.
   public let type: String
+  /// Its parts in the order of a walk from the top, each under what it is a part of.
   public let rows: [Row]
   /// Numbers in all parameters of the model, without those of parametrizations.
   public let count: Int
@@ -45,6 +50,7 @@ public struct ModuleSummary: Sendable, Equatable {
   /// Numbers that an optimizer changes, those of parametrizations included.
   public let trainableCount: Int
 
+  /// What a module consists of now: what is attached later is not in it.
   public init(_ module: some Module) {
     type = name(of: module)
     rows = Node.tree(of: module).rows(depth: 0)

@@ -2,6 +2,7 @@ import LoRATensors
 
 /// A module that makes one tensor of one tensor.
 public protocol Layer: Module {
+  /// What the layer makes of x.
   func callAsFunction(_ x: Tensor) -> Tensor
 }
 
@@ -15,14 +16,18 @@ public protocol Layer: Module {
 /// ```
 /// Parameters are named by the layer's place, as PyTorch names them: `0.weight`, `4.bias`.
 public final class Sequential: Layer, CopyableModule {
+  /// In the order in which they run.
   public let layers: [any Layer]
 
+  /// Layers as arguments.
   public init(_ layers: any Layer...) { self.layers = layers }
+  /// Layers that were made elsewhere.
   public init(_ layers: [any Layer]) { self.layers = layers }
 
   /// Nothing: a layer is named by its place alone.
   public static func pathComponent(ofProperty property: String) -> String { "" }
 
+  /// x through every layer in turn.
   public func callAsFunction(_ x: Tensor) -> Tensor { layers.reduce(x) { $1($0) } }
 
   /// A sequence of copies.
@@ -47,15 +52,23 @@ public final class Sequential: Layer, CopyableModule {
 public final class Activation: Layer, CopyableModule {
   private let function: (Tensor) -> Tensor
 
+  /// A layer that applies `function`.
   public init(_ function: @escaping (Tensor) -> Tensor) { self.function = function }
 
+  /// max(x, 0).
   public static var relu: Activation { Activation { $0.relu() } }
+  /// x Φ(x).
   public static var gelu: Activation { Activation { $0.gelu() } }
+  /// x σ(x).
   public static var silu: Activation { Activation { $0.silu() } }
+  /// The hyperbolic tangent.
   public static var tanh: Activation { Activation { $0.tanh() } }
+  /// 1 / (1 + e⁻ˣ).
   public static var sigmoid: Activation { Activation { $0.sigmoid() } }
+  /// ln(1 + eˣ).
   public static var softplus: Activation { Activation { $0.softplus() } }
 
+  /// The function of x.
   public func callAsFunction(_ x: Tensor) -> Tensor { function(x) }
 
   /// Itself: there is nothing to copy.

@@ -15,18 +15,25 @@ import LoRATensors
 /// compiled from `Sources/PageEngine` (`Scripts/page/build-engine.sh`). Given the same images, its training is that of
 /// `DigitExperiment`, number for number up to rounding.
 public struct LivePage {
+  /// The frozen network.
   public let base: DigitClassifier
+  /// What the page learns from.
   public let train: LabelledImages
+  /// What it counts errors on.
   public let test: LabelledImages
   /// The digit that the page offers to teach first.
   public let digit: Int
   /// Of the adapter's first numbers and of the order of the images.
   public let seed: UInt32
 
+  /// A page about a base and a digit.
+  ///
   /// - Parameters:
   ///   - base: a classifier of the images; its adapters, if it has any, are left out.
   ///   - train: what the page learns from. Each image takes about 220 bytes of the file.
   ///   - test: what it counts errors on.
+  ///   - digit: what is offered to be taught first.
+  ///   - seed: of everything random.
   public init(base: DigitClassifier, train: LabelledImages, test: LabelledImages, digit: Int, seed: UInt32) {
     expect(
       train.pixelCount == base.hidden1.weight.shape[1] && test.pixelCount == train.pixelCount,

@@ -19,7 +19,7 @@ package struct Dense {
   }
 
   func callAsFunction(_ x: [Float], rows: Int) -> [Float] {
-    var y = product(x, weight, rows: rows, inputs: inputs, outputs: outputs)
+    var y = product(x, timesTurned: weight, rows: rows, inputs: inputs, outputs: outputs)
     for i in y.indices { y[i] += bias[i % outputs] }
     return y
   }
@@ -45,27 +45,17 @@ package struct LowRank {
   }
 
   /// x Aᵀ, [rows, rank]: all that the adapter sees of its input.
-  func narrowed(_ x: [Float], rows: Int) -> [Float] { product(x, a, rows: rows, inputs: inputs, outputs: rank) }
+  func narrowed(_ x: [Float], rows: Int) -> [Float] {
+    product(x, timesTurned: a, rows: rows, inputs: inputs, outputs: rank)
+  }
 
-  /// scale · narrowed · Bᵀ, [rows, outputs].
+  /// narrowed Bᵀ, [rows, outputs].
   func widened(_ narrowed: [Float], rows: Int) -> [Float] {
-    product(narrowed, b, rows: rows, inputs: rank, outputs: outputs)
+    product(narrowed, timesTurned: b, rows: rows, inputs: rank, outputs: outputs)
   }
 
   /// scale · B A, [outputs, inputs].
   package func delta(scale: Float) -> [Float] {
-    var delta = [Float](repeating: 0, count: outputs * inputs)
-    delta.withUnsafeMutableBufferPointer { delta in
-      a.withUnsafeBufferPointer { a in
-        for output in 0..<outputs {
-          for r in 0..<rank {
-            add(
-              a.baseAddress! + r * inputs, times: scale * b[output * rank + r],
-              to: delta.baseAddress! + output * inputs, inputs)
-          }
-        }
-      }
-    }
-    return delta
+    product(b, times: a, rows: outputs, inputs: inputs, outputs: rank).map { $0 * scale }
   }
 }

@@ -53,8 +53,8 @@ func add(_ x: UnsafePointer<Float>, times factor: Float, to y: UnsafeMutablePoin
 @inline(__always)
 private func lanes(_ x: UnsafePointer<Float>) -> Lanes { UnsafeRawPointer(x).loadUnaligned(as: Lanes.self) }
 
-/// x Wᵀ: [rows, inputs] by [outputs, inputs] gives [rows, outputs].
-func product(_ x: [Float], _ weight: [Float], rows: Int, inputs: Int, outputs: Int) -> [Float] {
+/// x Wᵀ: [rows, inputs] by [outputs, inputs] gives [rows, outputs], what the layer makes of its input.
+func product(_ x: [Float], timesTurned weight: [Float], rows: Int, inputs: Int, outputs: Int) -> [Float] {
   [Float](unsafeUninitializedCapacity: rows * outputs) { result, count in
     x.withUnsafeBufferPointer { x in
       weight.withUnsafeBufferPointer { weight in
@@ -79,7 +79,7 @@ func product(_ x: [Float], _ weight: [Float], rows: Int, inputs: Int, outputs: I
 }
 
 /// dy W: [rows, outputs] by [outputs, inputs] gives [rows, inputs], what the layer's input is to change by.
-func inputGradient(_ dy: [Float], _ weight: [Float], rows: Int, inputs: Int, outputs: Int) -> [Float] {
+func product(_ dy: [Float], times weight: [Float], rows: Int, inputs: Int, outputs: Int) -> [Float] {
   var dx = [Float](repeating: 0, count: rows * inputs)
   dx.withUnsafeMutableBufferPointer { dx in
     weight.withUnsafeBufferPointer { weight in
@@ -96,7 +96,7 @@ func inputGradient(_ dy: [Float], _ weight: [Float], rows: Int, inputs: Int, out
 }
 
 /// dyᵀ x: [rows, outputs] by [rows, inputs] gives [outputs, inputs], what the layer's weight is to change by.
-func weightGradient(_ dy: [Float], _ x: [Float], rows: Int, inputs: Int, outputs: Int) -> [Float] {
+func product(_ dy: [Float], turnedTimes x: [Float], rows: Int, inputs: Int, outputs: Int) -> [Float] {
   var dw = [Float](repeating: 0, count: outputs * inputs)
   dw.withUnsafeMutableBufferPointer { dw in
     x.withUnsafeBufferPointer { x in

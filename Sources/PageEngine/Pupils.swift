@@ -49,23 +49,23 @@ struct Pupil {
       let x = trace.inputs[index]
       var dx: [Float] = []
       if index > 0 {
-        dx = inputGradient(dy, layer.weight, rows: rows, inputs: layer.inputs, outputs: layer.outputs)
+        dx = product(dy, times: layer.weight, rows: rows, inputs: layer.inputs, outputs: layer.outputs)
       }
       if let adapter = network.adapters?[index] {
         // y = … + s (x Aᵀ) Bᵀ, so dB = s dyᵀ (x Aᵀ), d(x Aᵀ) = s dy B, dA = d(x Aᵀ)ᵀ x, dx += d(x Aᵀ) A.
         let scaled = dy.map { $0 * network.scale }
         let r = adapter.rank
-        let db = weightGradient(scaled, trace.narrowed[index], rows: rows, inputs: r, outputs: layer.outputs)
-        let dn = inputGradient(scaled, adapter.b, rows: rows, inputs: r, outputs: layer.outputs)
-        let da = weightGradient(dn, x, rows: rows, inputs: layer.inputs, outputs: r)
+        let db = product(scaled, turnedTimes: trace.narrowed[index], rows: rows, inputs: r, outputs: layer.outputs)
+        let dn = product(scaled, times: adapter.b, rows: rows, inputs: r, outputs: layer.outputs)
+        let da = product(dn, turnedTimes: x, rows: rows, inputs: layer.inputs, outputs: r)
         if index > 0 {
-          let more = inputGradient(dn, adapter.a, rows: rows, inputs: layer.inputs, outputs: r)
+          let more = product(dn, times: adapter.a, rows: rows, inputs: layer.inputs, outputs: r)
           for i in dx.indices { dx[i] += more[i] }
         }
         optimizers[index].first.update(&network.adapters![index].a, da, rate: rate)
         optimizers[index].second.update(&network.adapters![index].b, db, rate: rate)
       } else {
-        let dw = weightGradient(dy, x, rows: rows, inputs: layer.inputs, outputs: layer.outputs)
+        let dw = product(dy, turnedTimes: x, rows: rows, inputs: layer.inputs, outputs: layer.outputs)
         var db = [Float](repeating: 0, count: layer.outputs)
         for i in dy.indices { db[i % layer.outputs] += dy[i] }
         optimizers[index].first.update(&network.layers[index].weight, dw, rate: rate)

@@ -9,6 +9,7 @@ public protocol DescribedError: LocalizedError, CustomStringConvertible, Sendabl
   var subject: String { get }
   /// What was found, and what was expected instead.
   var problem: String { get }
+  /// What to do.
   var advice: Advice { get }
 }
 
@@ -27,13 +28,32 @@ extension DescribedError {
 public struct Advice: Equatable, Sendable, ExpressibleByStringInterpolation {
   /// Something that a program may have an option or a command for.
   public enum Action: Sendable {
-    case untie, nameBase, nameColumns, chooseFormat, combineExactly, trainClassifier, convertToLoRA, merge, inspect
+    /// Let the two weights of a tied pair differ from then on.
+    case untie
+    /// Say which base model is meant.
+    case nameBase
+    /// Say which columns hold text and label.
+    case nameColumns
+    /// Say which format is meant.
+    case chooseFormat
+    /// Combine by concatenation, which holds for any ranks.
+    case combineExactly
+    /// Train a classifier on the base.
+    case trainClassifier
+    /// Write the adapter as plain LoRA first.
+    case convertToLoRA
+    /// Put the adapter into the base's weights.
+    case merge
+    /// Look at what the file holds.
+    case inspect
   }
 
   /// A sentence without its full stop.
   public let text: String
+  /// What a program may have an option for; `nil`: nothing of that sort.
   public let action: Action?
 
+  /// A sentence without its full stop, and what it asks for.
   public init(_ text: String, _ action: Action? = nil) { (self.text, self.action) = (text, action) }
   public init(stringLiteral text: String) { self.init(text) }
 

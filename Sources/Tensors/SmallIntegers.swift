@@ -10,16 +10,20 @@ public struct SmallIntegers: RandomAccessCollection, Sendable, ExpressibleByArra
   private var pairs: [UInt16] = []
   private var isWide = false
 
+  /// The largest number that fits, 65,535.
   public static let largest = Int(UInt16.max)
 
+  /// No numbers yet.
   public init() {}
   public init(arrayLiteral elements: Int...) { self.init(elements) }
+  /// Numbers in 0...`largest`.
   public init(_ elements: some Sequence<Int>) { for element in elements { append(element) } }
 
   public var startIndex: Int { 0 }
   public var endIndex: Int { isWide ? pairs.count : bytes.count }
   public subscript(position: Int) -> Int { isWide ? Int(pairs[position]) : Int(bytes[position]) }
 
+  /// Adds a number in 0...`largest`.
   public mutating func append(_ element: Int) {
     expect(
       element >= 0 && element <= SmallIntegers.largest,

@@ -11,19 +11,25 @@ public struct ClassificationReport {
     public let key: String
     /// How it answers.
     public let description: String
+    /// The answers.
     public let result: ClassificationResult
 
+    /// Answers to compare with, what they are called and how they came about.
     public init(name: String, key: String, description: String, result: ClassificationResult) {
       (self.name, self.key, self.description, self.result) = (name, key, description, result)
     }
   }
 
+  /// The classes' names.
   public let labels: [String]
+  /// The answers that are reported.
   public let result: ClassificationResult
   /// The mean cross-entropy.
   public let loss: Double
+  /// What they are compared with.
   public let before: Before?
 
+  /// Answers, and what they are compared with.
   public init(labels: [String], result: ClassificationResult, loss: Double, before: Before? = nil) {
     (self.labels, self.result, self.loss, self.before) = (labels, result, loss, before)
   }

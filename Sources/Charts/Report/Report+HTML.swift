@@ -156,8 +156,10 @@ extension Report {
 
 /// Numbers that matter, as tiles.
 public struct Highlights: Figure {
+  /// The numbers; those without a label are left out.
   public let fields: [Report.Field]
 
+  /// Tiles in this order.
   public init(_ fields: [Report.Field]) { self.fields = fields }
 
   public var html: String {

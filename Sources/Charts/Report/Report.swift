@@ -50,7 +50,14 @@ public struct Report: Sendable {
   /// How it ended, in a sentence.
   public struct Conclusion: Sendable {
     /// How it is coloured.
-    public enum Tone: Sendable { case plain, good, bad }
+    public enum Tone: Sendable {
+      /// Neither well nor badly.
+      case plain
+      /// As it should.
+      case good
+      /// Not as it should.
+      case bad
+    }
     /// The sentence.
     public let text: String
     /// Whether that is well.

@@ -21,10 +21,15 @@ public struct TextStyle: Sendable {
 
   /// Colours and weights, by their codes (ECMA-48, select graphic rendition).
   public enum Paint: String, Sendable {
+    /// Heavier.
     case bold = "1"
+    /// Fainter.
     case dim = "2"
+    /// For what is wrong.
     case red = "31"
+    /// For what is right.
     case green = "32"
+    /// For what deserves a look.
     case yellow = "33"
   }
 

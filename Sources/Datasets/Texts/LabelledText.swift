@@ -115,6 +115,9 @@ public struct LabelledText: Sendable {
   /// - Throws: `DatasetError` where the file has changed meanwhile.
   public func text(at index: Int) throws -> String { try texts(in: index..<index + 1)[0] }
 
+  /// The texts at some places, in that order.
+  ///
+  /// - Throws: `DatasetError` where the file has changed meanwhile.
   public func texts(at indices: [Int]) throws -> [String] { try indices.map(text) }
 
   /// Some texts that follow each other. Of a large file take a few thousand at a time.

@@ -86,7 +86,7 @@ async function teach() {
   $("teach").disabled = true;
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const end = state.step + STEPS, start = performance.now();
-  let last = start, drawn = 0, frames = 0;
+  let last = start, frames = 0;
   while (state.step < end && state.isTeaching) {
     const now = await new Promise(still ? (next) => setTimeout(() => next(performance.now())) : requestAnimationFrame);
     const count = Math.min(10, Math.max(1, Math.round((now - last) * 0.12)));
@@ -99,7 +99,6 @@ async function teach() {
       if (frames++ % 4 === 0) { countErrors(); drawAnswer(); }
       if (frames % 24 === 0) drawSpectrum();
     }
-    drawn = state.step;
   }
   const seconds = (performance.now() - start) / 1000;
   $("speed").textContent = `${Math.round(STEPS / seconds)} steps a second, of both`;
@@ -209,7 +208,6 @@ function drawWeights() {
   $("delta-count").textContent = `${(100 * norm).toFixed(1)}% of W's norm; drawn ${FINER} times stronger`;
 }
 
-const escaped = (text) => text.replace(/[&<>]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" }[c]));
 const LEFT = 34, RIGHT = 350, UPPER = 10, LOWER = 164;
 
 /** A logarithmic axis from low to high, with its decades named. */
@@ -477,11 +475,12 @@ function watchParts() {
 }
 
 $("lede").innerHTML =
-  `This network has hardly seen a ${state.digit} and misreads <b>${results[BASE].counts[state.digit]}</b> of `
-  + `${test.labels.filter((label) => label === state.digit).length}. Freeze its <b>${grouped(weightCount)}</b> numbers; train `
+  `This network misreads <b>${results[BASE].counts[state.digit]}</b> of `
+  + `${test.labels.filter((label) => label === state.digit).length} images of a ${state.digit}. Freeze its <b>${grouped(weightCount)}</b> numbers; train `
   + `<b id="lede-count"></b> beside them.`;
+const worst = results[BASE].counts.indexOf(Math.max(...results[BASE].counts));
 $("test-count").textContent = grouped(lesson.test);
-$("digit").append(...Array.from({ length: 10 }, (_, i) => new Option(i === lesson.digit ? `${i}, hardly seen` : i, i)));
+$("digit").append(...Array.from({ length: 10 }, (_, i) => new Option(i === worst ? `${i}, misread most` : i, i)));
 $("digit").value = state.digit;
 $("chances").append(...Array.from({ length: 10 }, (_, i) => {
   const bar = document.createElement("div");
