@@ -215,12 +215,13 @@ void ck_rotary(const float *x, const int32_t *positions, const float *cosines, c
 // MARK: Optimizers: one pass over weight, gradient and moments.
 
 /// PyTorch's rules. decoupled: AdamW (weight ·= 1 − lr·decay), else decay is added to the gradient. `step` counts
-/// from 1. gradient_scale multiplies the gradient first (clipping).
-void ck_adam_step(float *weight, const float *gradient, float *m, float *v, size_t count, float learning_rate,
+/// from 1. gradient_scale multiplies the gradient first (clipping). False where a gradient is infinite or not a number,
+/// and the weights with it.
+bool ck_adam_step(float *weight, const float *gradient, float *m, float *v, size_t count, float learning_rate,
                   float beta1, float beta2, float epsilon, float decay, bool decoupled, int64_t step,
                   float gradient_scale);
 /// velocity may be NULL (no momentum); PyTorch's rule with dampening 0. first_step: velocity = gradient.
-void ck_sgd_step(float *weight, const float *gradient, float *velocity, size_t count, float learning_rate,
+bool ck_sgd_step(float *weight, const float *gradient, float *velocity, size_t count, float learning_rate,
                  float momentum, bool nesterov, float decay, bool first_step, float gradient_scale);
 
 // MARK: Number formats. Narrowing rounds to nearest, ties to even; NaN stays NaN.
