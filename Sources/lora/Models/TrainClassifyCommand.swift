@@ -48,17 +48,16 @@ struct TrainClassifyCommand: ParsableCommand {
     let classifier = try TextClassifier(
       model: model.folder, labels: examples.labelNames, maximumLength: length, longTexts: long.longTexts,
       seed: training.seed)
-    func encode(_ texts: LabelledText, _ file: String) throws -> EncodedTexts {
+    func encode(_ texts: LabelledText, _ file: String) throws -> TextClassificationTask.Examples {
       let encoded = try TextOrigin(file: file, line: texts.line).encode(
         texts, into: classifier.noTexts(), isQuiet: output.quiet)
-      try classifier.requireKnown(encoded)
-      return encoded
+      return TextClassificationTask.Examples(encoded, labels: texts.labels)
     }
-    let encoded = try encode(examples, data)
-    let evaluationTexts = try evaluation.map { try encode($0, eval!) }
+    let task = try TextClassificationTask(
+      classifier, examples: try encode(examples, data), evaluation: try evaluation.map { try encode($0, eval!) })
 
     let recipe = training.recipe(defaultTargets: ["query", "value"], wholeModules: ["classifier"])
-    let before = try evaluationTexts.map { try answersBefore(classifier, examples, evaluation!, $0) }
+    let before = try task.evaluation.map { try answersBefore(classifier, examples, evaluation!, $0.texts) }
     var generator = SeededGenerator(seed: training.seed &+ 1)
     try recipe.prepare(classifier.model, using: &generator)
     classifier.model.bert.recomputes = training.recompute
@@ -67,44 +66,29 @@ struct TrainClassifyCommand: ParsableCommand {
       plan: training.plan(defaultBatchSize: 32),
       isQuiet: output.quiet)
     let shape = classifier.model.bert.configuration
-    let longest = encoded.mostTokens(of: run.plan.batchSize / run.plan.accumulation)
+    let longest = task.examples.texts.mostTokens(of: run.plan.batchSize / run.plan.accumulation)
     try run.announce(
       rows: longest, layers: shape.layers, hidden: shape.hidden, intermediate: shape.intermediate,
       outputs: classifier.labels.count)
     let trained = classifier.model.trainableCount
 
     let (outcome, metrics) = try run.train(
-      examples: examples.count,
+      task,
       keeping: try training.keeping(
         model: model.model, length: length, longTexts: long.longTexts == .cut ? nil : long.longTexts
       ) { digest in
-        try encoded.forEachSequence {
+        try task.examples.texts.forEachSequence {
           digest.add($0.ids)
           digest.endSequence()
         }
         for label in examples.labels { digest.add([Int32(label)]) }
         digest.endSequence()
-      },
-      evaluate: evaluation.map { evaluation in
-        {
-          var (right, loss, index) = (0, 0.0, 0)
-          try classifier.forEachPrediction(of: evaluationTexts!) { prediction in
-            let label = evaluation.labels[index]
-            right += prediction.label == label ? 1 : 0
-            loss += Double(prediction.loss(of: label))
-            index += 1
-          }
-          return (Double(right) / Double(evaluation.count), loss / Double(evaluation.count))
-        }
-      }, scoreName: "accuracy",
-      loss: { indices in
-        try classifier.logits(of: encoded, at: indices).crossEntropy(indices.map { examples.labels[$0] })
-      })
+      }, scoreName: "accuracy")
     let account = try evaluation.map { evaluation in
       ClassificationReport(
         labels: classifier.labels,
         result: ClassificationResult(
-          labels: evaluation.labels, predictions: try answers(of: classifier, evaluationTexts!),
+          labels: evaluation.labels, predictions: try answers(of: classifier, task.evaluation!.texts),
           classCount: classifier.labels.count),
         loss: outcome.best?.loss ?? .nan, before: before)
     }

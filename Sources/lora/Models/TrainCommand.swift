@@ -95,7 +95,7 @@ struct TrainLMCommand: ParsableCommand {
       intermediate: 3 * decoder.outputWeight.shape[1], outputs: decoder.vocabulary)
     let trained = decoder.trainableCount
     let (outcome, metrics) = try run.train(
-      examples: examples.count, weight: { Float(try examples.predictions(of: $0)) },
+      LanguageModelingTask(decoder, windows: examples, evaluation: evaluation),
       keeping: try training.keeping(model: model.model, length: length) { digest in
         try examples.forEachWindow { window in
           for numbers in [window.ids, window.targets] {
@@ -103,16 +103,6 @@ struct TrainLMCommand: ParsableCommand {
             digest.endSequence()
           }
         }
-      },
-      evaluate: evaluation.map { evaluation in
-        {
-          let loss = try evaluation.score(by: decoder).loss
-          return (-loss, loss)
-        }
-      },
-      loss: { indices in
-        let (tokens, targets) = try examples.batch(indices)
-        return decoder.loss(tokens, targets: targets)
       })
     var fields: [Report.Field] = []
     if let best = outcome.best, let base {

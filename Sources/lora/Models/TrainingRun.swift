@@ -46,16 +46,15 @@ struct TrainingRun {
   }
 
   func train(
-    examples: Int, weight: (Int) throws -> Float = { _ in 1 }, keeping: StateKeeping?,
-    evaluate: (() throws -> (score: Double, loss: Double))?, scoreName: String? = nil, loss: ([Int]) throws -> Tensor
+    _ task: some LearningTask, keeping: StateKeeping?, scoreName: String? = nil
   ) throws -> (outcome: TrainingOutcome, metrics: String) {
     let interruption = Interruption()
-    let bar = ProgressBar("training", total: plan.totalSteps(examples: examples), unit: " steps", isQuiet: isQuiet)
+    let bar = ProgressBar("training", total: plan.totalSteps(examples: task.count), unit: " steps", isQuiet: isQuiet)
     var seen = 0
     do {
       let outcome = try FineTuning(recipe, plan).run(
-        model, examples: examples, weight: weight, keeping: keeping,
-        resumeFrom: options.resume.map { URL(fileURLWithPath: $0) }, shouldStop: { interruption.isRequested },
+        task, keeping: keeping, resumeFrom: options.resume.map { URL(fileURLWithPath: $0) },
+        shouldStop: { interruption.isRequested },
         onStep: { report in
           bar.advance(by: report.step - seen, note: "loss \(Report.Value.decimal(Double(report.loss), 4).text)")
           seen = report.step
@@ -67,7 +66,7 @@ struct TrainingRun {
               + (scoreName.map { "\($0) \(Report.Value.share(evaluation.score).text), " } ?? "")
               + "loss \(Report.Value.decimal(evaluation.loss, 4).text)",
             isQuiet: isQuiet)
-        }, evaluate: evaluate, loss: loss)
+        })
       bar.finish()
       return (outcome, try TrainingRun.metrics(outcome.history))
     } catch let error as TrainingError {
