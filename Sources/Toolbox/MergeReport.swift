@@ -62,7 +62,7 @@ public struct MergeFigures: Sendable {
 /// Gathers figures from threads, and adds up each tensor's blocks in their order so that sums don't depend on timing.
 final class MergeAccount: @unchecked Sendable {
   private let lock = NSLock()
-  private var blocks: [String: [(start: Int, figures: MergeFigures)]] = [:]
+  private var blocks: [ExactString: [(start: Int, figures: MergeFigures)]] = [:]
 
   func add(_ figures: MergeFigures, rows: Range<Int>) {
     lock.withLock { blocks[figures.tensor, default: []].append((rows.lowerBound, figures)) }
@@ -72,7 +72,7 @@ final class MergeAccount: @unchecked Sendable {
     lock.withLock {
       blocks.map { name, blocks in
         blocks.sorted { $0.start < $1.start }
-          .reduce(into: MergeFigures(tensor: name, weight: 0, update: 0)) { $0.add($1.figures) }
+          .reduce(into: MergeFigures(tensor: name.text, weight: 0, update: 0)) { $0.add($1.figures) }
       }
     }
   }
