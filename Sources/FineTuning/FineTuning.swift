@@ -38,7 +38,7 @@ public struct FineTuningSchedule: Sendable {
     steps ?? max(1, Int((epochs * Double(stepsPerEpoch(examples))).rounded()))
   }
 
-  func stepsPerEpoch(_ examples: Int) -> Int { (examples + batchSize - 1) / batchSize }
+  func stepsPerEpoch(_ examples: Int) -> Int { examples == 0 ? 0 : (examples - 1) / batchSize + 1 }
 }
 
 /// A run of fine-tuning: a recipe's parameters, a schedule's batches, in the one loop of `Trainer`.

@@ -81,8 +81,9 @@ struct DigitsCommand: AsyncParsableCommand {
 
   func validate() throws {
     if let digit, !(0...9).contains(digit) { throw ValidationError("--digit \(digit): a digit from 0 to 9 is needed.") }
-    for (name, value) in [("steps", steps), ("batch-size", batchSize), ("epochs", epochs ?? 1)] where value < 1 {
-      throw ValidationError("--\(name) \(value): a number of at least 1 is needed.")
+    for (name, value) in [("steps", steps), ("batch-size", batchSize), ("epochs", epochs ?? 1)]
+    where !(1...1_000_000_000).contains(value) {
+      throw ValidationError("--\(name) \(value): a number from 1 to 1,000,000,000 is needed.")
     }
     for (name, value) in [("alpha", alpha), ("learning-rate", learningRate)] {
       if let value, !(value.isFinite && value > 0) {
@@ -105,6 +106,11 @@ struct DigitsCommand: AsyncParsableCommand {
     try output.prepare(alsoWriting: checkpoint)
     if let save { try checkFolderWritable(save) }
     let (name, digits) = try await loadDigits()
+    guard batchSize <= digits.train.count else {
+      throw InputError(
+        "--batch-size \(batchSize): \(name) has \(grouped(digits.train.count)) training images; take no more for a step"
+      )
+    }
     let experiment = DigitExperiment(train: digits.train, test: digits.test, settings: try settings(for: digits))
     let progress = DigitProgress(isQuiet: output.quiet)
     let interruption = Interruption()
