@@ -48,7 +48,7 @@ extension StoredAdapter {
   public static func recognises(_ url: URL) -> Bool {
     if isDirectory(url) { return isDirectoryOfAdapter(url) || MLXFormat.recognises(url) || !innerAdapters(url).isEmpty }
     if url.lastPathComponent == PEFTNames.weightsName { return true }
-    return ["safetensors", "bin", "pt", "ckpt"].contains(url.pathExtension)
+    return ["", "safetensors", "bin", "pt", "ckpt"].contains(url.pathExtension)
       && ((try? TensorFile(url)).map(AdapterFile.recognises) ?? false)
   }
 

@@ -1,6 +1,6 @@
-import LoRACKernels
-
 // Operations that move elements and compute nothing.
+
+import LoRACKernels
 
 extension Tensor {
   /// The same elements in the same order under another shape; shares memory. One axis may be −1: it takes what the

@@ -1,3 +1,5 @@
+// tokenizer.json, as Hugging Face's tokenizers write it.
+
 import Foundation
 import LoRAFiles
 import LoRAFormats

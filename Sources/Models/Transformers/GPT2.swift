@@ -1,9 +1,10 @@
-import Foundation
 // GPT-2 (Radford et al. 2019): a decoder with layer norms before each part, learnt positions, and linear maps stored as
 // [inputs, outputs] (Conv1D).
 //
 // x₀ = token + position;  in each layer  a = x + attention(norm x),  x′ = a + W₂ gelu(W₁ norm a);
 // logits = E norm x with the embedding table E.
+
+import Foundation
 import LoRAFiles
 import LoRAFormats
 import LoRANetworks

@@ -1,9 +1,10 @@
-import Foundation
 // Llama (Touvron et al. 2023) and its kin Mistral, Qwen2 and SmolLM: a decoder with RMS norms before each part, rotary
 // positions, grouped-query attention and gated feed-forward layers (SwiGLU, Shazeer 2020).
 //
 // x₀ = embedding;  in each layer  a = x + Wo attention(norm x),  x′ = a + W_down (silu(W_gate norm a) ∘ W_up norm a);
 // logits = W_out norm x.
+
+import Foundation
 import LoRAFiles
 import LoRAFormats
 import LoRANetworks

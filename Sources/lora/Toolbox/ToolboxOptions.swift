@@ -7,9 +7,8 @@ struct WritingOptions: ParsableArguments {
   @Option(
     name: [.customShort("o"), .customLong("output")],
     help: ArgumentHelp(
-      "Where to write. (default: the input's name and what was done, in the current folder)", valueName: "path"),
-    completion: .file())
-  var path: String?
+      "Where to write. (default: the input's name and what was done, in the current folder)", valueName: "path"))
+  var path: Path?
 
   @Flag(help: "Say what would be done, and write nothing.")
   var dryRun = false
@@ -19,13 +18,14 @@ struct WritingOptions: ParsableArguments {
 
   /// Where to write: what was asked for, or a name like that of `source` in the current folder.
   func url(for source: URL, suffix: String) throws -> URL {
-    let url = path.map { URL(fileURLWithPath: $0) } ?? Self.named(source, suffix)
+    let url = try path?.place(of: "an adapter or a model that is written") ?? Self.named(source, suffix)
     try checkReplaceable(url, force: force || dryRun)
     return url
   }
 
   /// "model.safetensors" → "model-merged.safetensors", "adapter" → "adapter-merged".
   private static func named(_ source: URL, _ suffix: String) -> URL {
+    if source == Path.standardInput { return URL(fileURLWithPath: "\(suffix).safetensors") }
     let source = source.standardizedFileURL
     let stem = source.deletingPathExtension().lastPathComponent
     let name =
@@ -38,14 +38,7 @@ struct WritingOptions: ParsableArguments {
 enum FormatArgument: String, CaseIterable, ExpressibleByArgument {
   case f32, f16, bf16, f64
 
-  var format: NumberFormat {
-    switch self {
-    case .f32: .f32
-    case .f16: .f16
-    case .bf16: .bf16
-    case .f64: .f64
-    }
-  }
+  var format: NumberFormat { NumberFormat(rawValue: rawValue.uppercased())! }
 }
 
 /// "20MB", "1.5 GB", "4096": bytes, with thousands of 1000.
@@ -64,8 +57,10 @@ struct ByteCount: ExpressibleByArgument {
 
 /// "path:0.7": an adapter with a weight, 1 where none is given.
 struct WeightedAdapter: ExpressibleByArgument {
-  let url: URL
+  let path: Path
   let weight: Double
+
+  static var defaultCompletionKind: CompletionKind { .file() }
 
   init?(argument: String) {
     guard !argument.isEmpty else { return nil }
@@ -75,16 +70,11 @@ struct WeightedAdapter: ExpressibleByArgument {
       colon > argument.startIndex
     {
       guard weight.isFinite else { return nil }
-      self.init(url: URL(fileURLWithPath: String(argument[..<colon])), weight: weight)
+      (path, self.weight) = (Path(argument: String(argument[..<colon])), weight)
     } else {
-      self.init(url: URL(fileURLWithPath: argument), weight: 1)
+      (path, weight) = (Path(argument: argument), 1)
     }
   }
 
-  private init(url: URL, weight: Double) {
-    self.url = url
-    self.weight = weight
-  }
-
-  func open() throws -> (adapter: StoredAdapter, weight: Double) { (try StoredAdapter(contentsOf: url), weight) }
+  func open() throws -> (adapter: StoredAdapter, weight: Double) { (try path.adapter(), weight) }
 }
