@@ -32,7 +32,16 @@ public struct Checkpoint: Sendable {
     files = try CheckpointFiles(url)
     let opened = try files.weights.map { try TensorFile($0) }
     gguf = try opened.count == 1 && opened[0].format == .gguf ? GGUFModel(opened[0]) : nil
-    shards = gguf.map { [$0.file] } ?? opened
+    let configurationFile = try files.directory.map { try file("config.json", in: $0) }
+    configuration =
+      try gguf?.configuration
+      ?? configurationFile.flatMap { file -> JSON? in
+        // Not `? … : nil`: JSON takes a nil literal for its null.
+        guard FileManager.default.fileExists(atPath: file.path) else { return Optional.none }
+        return try readJSON(file)
+      }
+    let quantized = try QuantizedTensors(opened, configuration: configuration)
+    shards = try gguf.map { [$0.file] } ?? (quantized.isEmpty ? opened : opened.map(quantized.reading))
     var places: [ExactString: (shard: Int, position: Int)] = [:]
     var repeated: [String] = []
     for (shard, file) in shards.enumerated() {
@@ -48,19 +57,9 @@ public struct Checkpoint: Sendable {
       }
     }
     self.places = places
-    if let gguf {
-      (configuration, findings) = (gguf.configuration, [])
-      return
-    }
-    let configurationFile = try files.directory.map { try file("config.json", in: $0) }
-    configuration = try configurationFile.flatMap { file -> JSON? in
-      // Not `? … : nil`: JSON takes a nil literal for its null.
-      guard FileManager.default.fileExists(atPath: file.path) else { return Optional.none }
-      return try readJSON(file)
-    }
     var findings: [Finding] = []
     findings.report(.note, "tensors that lie in two shards; one is read", repeated)
-    if !files.map.isEmpty {
+    if !files.map.isEmpty, quantized.isEmpty {
       let absent = files.map.keys.filter { places[$0] == nil }.map(\.text)
       findings.report(.note, "tensors that the index names and no shard holds", absent)
       let (map, known) = (files.map, Set<ExactString>(names: repeated))

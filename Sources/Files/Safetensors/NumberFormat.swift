@@ -52,25 +52,25 @@ public enum NumberFormat: String, CaseIterable, Sendable {
   /// Unsigned integers of 64 bits.
   case u64 = "U64"
   /// ggml: blocks of 32 numbers, signed bytes times a scale.
-  case q8_0 = "Q8_0"
+  case q80 = "Q8_0"
   /// ggml: blocks of 32, 4 bits around 8, times a scale.
-  case q4_0 = "Q4_0"
+  case q40 = "Q4_0"
   /// ggml: blocks of 32, 4 bits times a scale, from a least number on.
-  case q4_1 = "Q4_1"
+  case q41 = "Q4_1"
   /// ggml: blocks of 32, 5 bits around 16, times a scale.
-  case q5_0 = "Q5_0"
+  case q50 = "Q5_0"
   /// ggml: blocks of 32, 5 bits times a scale, from a least number on.
-  case q5_1 = "Q5_1"
+  case q51 = "Q5_1"
   /// ggml: blocks of 256 in parts of 16, 2 bits.
-  case q2_K = "Q2_K"
+  case q2K = "Q2_K"
   /// ggml: blocks of 256 in parts of 16, 3 bits.
-  case q3_K = "Q3_K"
+  case q3K = "Q3_K"
   /// ggml: blocks of 256 in parts of 32 with a scale and a least number each, 4 bits.
-  case q4_K = "Q4_K"
+  case q4K = "Q4_K"
   /// ggml: as Q4_K with 5 bits.
-  case q5_K = "Q5_K"
+  case q5K = "Q5_K"
   /// ggml: blocks of 256 in parts of 16 with a scale each, 6 bits.
-  case q6_K = "Q6_K"
+  case q6K = "Q6_K"
   /// bitsandbytes: 4 bits that name quantiles of the normal distribution, blocks with a scale each.
   case nf4 = "NF4"
   /// bitsandbytes: floats of 4 bits, blocks with a scale each.
@@ -100,7 +100,7 @@ public enum NumberFormat: String, CaseIterable, Sendable {
     case .i16, .u16, .f16, .bf16: 16
     case .i32, .u32, .f32: 32
     case .c64, .f64, .i64, .u64: 64
-    case .q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .q2_K, .q3_K, .q4_K, .q5_K, .q6_K: 8
+    case .q40, .q41, .q50, .q51, .q80, .q2K, .q3K, .q4K, .q5K, .q6K: 8
     case .nf4, .fp4, .affine4, .gptq, .awq: 4
     case .int8Rows, .affine8: 8
     }
@@ -128,7 +128,7 @@ public enum NumberFormat: String, CaseIterable, Sendable {
   /// Whether float32 can be rounded into it.
   public var isWritable: Bool {
     switch self {
-    case .f32, .f16, .bf16, .f64, .q8_0, .q4_0, .q4_1, .q5_0, .q5_1, .q4_K, .q5_K, .q6_K: true
+    case .f32, .f16, .bf16, .f64, .q80, .q40, .q41, .q50, .q51, .q4K, .q5K, .q6K: true
     default: false
     }
   }
@@ -145,16 +145,16 @@ public enum NumberFormat: String, CaseIterable, Sendable {
     case .f32: CK_F32
     case .f16: CK_F16
     case .bf16: CK_BF16
-    case .q8_0: CK_Q8_0
-    case .q4_0: CK_Q4_0
-    case .q4_1: CK_Q4_1
-    case .q5_0: CK_Q5_0
-    case .q5_1: CK_Q5_1
-    case .q2_K: CK_Q2_K
-    case .q3_K: CK_Q3_K
-    case .q4_K: CK_Q4_K
-    case .q5_K: CK_Q5_K
-    case .q6_K: CK_Q6_K
+    case .q80: CK_Q8_0
+    case .q40: CK_Q4_0
+    case .q41: CK_Q4_1
+    case .q50: CK_Q5_0
+    case .q51: CK_Q5_1
+    case .q2K: CK_Q2_K
+    case .q3K: CK_Q3_K
+    case .q4K: CK_Q4_K
+    case .q5K: CK_Q5_K
+    case .q6K: CK_Q6_K
     default: nil
     }
   }

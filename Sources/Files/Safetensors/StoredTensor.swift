@@ -161,6 +161,10 @@ public struct StoredTensor: @unchecked Sendable {
     return StoredTensor(info: info, owner: memory, bytes: UnsafeRawBufferPointer(memory.bytes))
   }
 
+  /// What keeps its bytes, and where they begin: for what is read by way of pointers.
+  package var storage: AnyObject { owner }
+  package var start: UnsafeRawPointer? { bytes.baseAddress }
+
   /// The bytes as they are stored.
   public func withBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
     try withExtendedLifetime(owner) { try body(bytes) }
@@ -311,7 +315,7 @@ extension NumberFormat {
   private func blockOverflows(_ bytes: UnsafeMutableRawBufferPointer, count: Int) -> Int {
     guard let block else { return 0 }
     // Where a block's float16 lie.
-    let places = [.q6_K].contains(self) ? [208] : [.q8_0, .q4_0, .q5_0].contains(self) ? [0] : [0, 2]
+    let places = [.q6K].contains(self) ? [208] : [.q80, .q40, .q50].contains(self) ? [0] : [0, 2]
     var overflows = 0
     for start in stride(from: 0, to: count / block.count * block.bytes, by: block.bytes) {
       for place in places where bytes.loadUnaligned(fromByteOffset: start + place, as: UInt16.self) & 0x7C00 == 0x7C00 {

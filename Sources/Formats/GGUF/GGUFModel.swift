@@ -12,6 +12,8 @@ package struct GGUFModel: Sendable {
   let configuration: JSON
   /// What llama.cpp calls a tensor, by transformers' name, and how it is stored there.
   let origins: [ExactString: StoredTensor]
+  /// Tensors that transformers does not store.
+  let leftOut: [StoredTensor]
   let names: GGUFNames
   let heads: AttentionHeads?
 
@@ -43,10 +45,11 @@ package struct GGUFModel: Sendable {
     self.names = names
     heads = Self.heads(file, architecture)
     var (tensors, origins): ([StoredTensor], [ExactString: StoredTensor]) = ([], [:])
-    var factors: [Float] = []
+    var (factors, leftOut): ([Float], [StoredTensor]) = ([], [])
     for tensor in file.tensors {
       if tensor.name == "rope_freqs.weight", tensor.shape.count == 1, tensor.count < 1 << 16 {
         factors = try tensor.tensor().scalars
+        leftOut.append(tensor)
         continue
       }
       let path = names.path(of: tensor.info.modulePath)
@@ -55,7 +58,10 @@ package struct GGUFModel: Sendable {
         throw fail("\(tensor.name) is no tensor of a \(architecture) model that is known")
       }
       // A copy of the embedding, which some converters write.
-      if tensor.name == "output.weight", architecture == "gpt2" { continue }
+      if tensor.name == "output.weight", architecture == "gpt2" {
+        leftOut.append(tensor)
+        continue
+      }
       var read = tensor
       if let heads = self.heads.flatMap({ names.heads(of: tensor.info.modulePath, $0) }) {
         guard let size = AttentionHeads.size(rows: tensor.shape.first ?? 0, heads: heads), tensor.shape.count <= 2
@@ -74,6 +80,7 @@ package struct GGUFModel: Sendable {
     }
     self.file = try file.reading(tensors)
     self.origins = origins
+    self.leftOut = leftOut
     configuration = try GGUFConfiguration(file, names).json(factors: factors) { origins[$0] }
   }
 

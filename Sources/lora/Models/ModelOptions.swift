@@ -6,7 +6,8 @@ import LoRAKit
 struct ModelOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "A Hugging Face folder: config.json, weights in safetensors, tokenizer.json.", valueName: "folder"),
+      "A Hugging Face folder (config.json, weights in safetensors, tokenizer.json), or a GGUF file.",
+      valueName: "folder"),
     completion: .file())
   var model: String
 
@@ -14,8 +15,10 @@ struct ModelOptions: ParsableArguments {
 
   func validate() throws {
     var isFolder: ObjCBool = false
-    if FileManager.default.fileExists(atPath: model, isDirectory: &isFolder), !isFolder.boolValue {
-      throw ValidationError("--model \(model): is a file; the folder that holds the model is needed.")
+    if FileManager.default.fileExists(atPath: model, isDirectory: &isFolder), !isFolder.boolValue,
+      folder.pathExtension != "gguf"
+    {
+      throw ValidationError("--model \(model): is a file; the folder that holds the model, or a GGUF file, is needed.")
     }
   }
 }

@@ -33,11 +33,11 @@ enum SVDInput {
     guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory) else {
       throw InputError("\(file): there is no such file")
     }
-    if isDirectory.boolValue || file.hasSuffix(".safetensors") || file.hasSuffix(".index.json") {
+    if isDirectory.boolValue || [".safetensors", ".index.json", ".gguf"].contains(where: file.hasSuffix) {
       self = try Self.tensors(of: try Checkpoint(url), file: file, pattern: tensor)
       return
     }
-    if tensor != nil { throw InputError("\(file): --tensor chooses among the tensors of a safetensors file") }
+    if tensor != nil { throw InputError("\(file): --tensor chooses among the tensors of a checkpoint") }
     if NumPyFile.recognises(url) {
       let array = try NumPyFile(url)
       guard array.shape.count == 2, !array.shape.contains(0) else {
@@ -55,7 +55,7 @@ enum SVDInput {
 
   private static func picture(_ data: Data, file: String, name: String) throws -> SVDInput {
     guard Picture.recognises(data) else {
-      throw InputError("\(file): is no picture (PNG, JPEG, WebP, PGM, PPM), no safetensors and no NumPy file")
+      throw InputError("\(file): is no picture (PNG, JPEG, WebP, PGM, PPM), no safetensors, GGUF or NumPy file")
     }
     do { return .picture(try Picture(contentsOf: data), name: name) } catch let error as PictureError {
       throw InputError("\(file): \(error.description)")

@@ -9,11 +9,14 @@ struct MergeCommand: ParsableCommand {
     abstract: "Add adapters to a model's weights, shard by shard, in little memory.",
     discussion: """
       Arithmetic is in float32, rounded once to the output's format. A model's directory is written with its other \
-      files. An adapter that would act only in part is refused.
+      files; an output that ends in .gguf is a GGUF file, by default in the base's own quantisation. Weights that \
+      bitsandbytes, mlx, GPTQ or AWQ quantised are written as numbers again. An adapter that would act only in part is \
+      refused.
 
       EXAMPLES
         lora merge my-model/ my-adapter/ -o merged/
         lora merge my-model/ style/:0.7 facts/:0.3 -o merged/ --dtype bf16
+        lora merge model-q4_k_m.gguf my-adapter/ -o merged.gguf
       """)
 
   @Argument(help: ArgumentHelp("The model: a directory, an index or a file.", valueName: "base"), completion: .file())
@@ -24,8 +27,8 @@ struct MergeCommand: ParsableCommand {
     completion: .file())
   var adapters: [WeightedAdapter]
 
-  @Option(help: "Format of the output. (default: each tensor's own)")
-  var dtype: FormatArgument?
+  @Option(name: [.customLong("dtype"), .customLong("to")], help: "Format of the output. (default: each tensor's own)")
+  var dtype: WeightFormatArgument?
 
   @Flag(help: "Store tied embeddings apart, so that one of the two can change.")
   var untie = false
@@ -45,7 +48,7 @@ struct MergeCommand: ParsableCommand {
       base: base, adapters: adapters.map { try $0.open() }, format: dtype?.format, unties: untie)
     let report =
       writing.dryRun
-      ? merge.plan
+      ? try merge.plan(output: target)
       : try withProgress("merging", unit: "bytes", isQuiet: output.quiet) { try merge.run(to: target, progress: $0) }
     let names = adapters.map(\.url.lastPathComponent).joined(separator: " + ")
     try output.show(report.report(title: "\(base.url.lastPathComponent) + \(names), merged"))
@@ -91,7 +94,7 @@ struct UnmergeCommand: ParsableCommand {
       undoing: adapters.map { try $0.open() }, in: merged, allowsPartial: allowPartial)
     let report =
       writing.dryRun
-      ? merge.plan
+      ? try merge.plan(output: target)
       : try withProgress("unmerging", unit: "bytes", isQuiet: output.quiet) { try merge.run(to: target, progress: $0) }
     let names = adapters.map(\.url.lastPathComponent).joined(separator: " − ")
     try output.show(report.report(title: "\(merged.url.lastPathComponent) − \(names), unmerged"))

@@ -1,7 +1,7 @@
 """`lora` against llama.cpp (PyPI xllamacpp): adapters converted to GGUF, and GGUF bases that they were merged into, give
 the log-probabilities of Python peft.
 
-usage: gguf.py LORA SHARED, where SHARED holds data/models/stories260K, data/adapters and tools/gguf_oracle.py."""
+usage: llamacpp.py LORA SHARED, where SHARED holds data/models/stories260K, data/adapters and tools/gguf_oracle.py."""
 import json, os, subprocess, sys, tempfile
 
 import numpy as np
