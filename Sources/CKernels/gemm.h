@@ -59,5 +59,7 @@ void ck_multiply_blocked(const ck_product *product);
 /// Whether dot products along k, without a packed copy of the large matrix, are the better way.
 bool ck_product_is_skinny(const ck_product *product);
 void ck_multiply_skinny(const ck_product *product);
+/// For a right factor that is encoded: decoded tile by tile, each of which is multiplied by one of the two ways.
+void ck_multiply_encoded(const ck_product *product);
 
 #endif

@@ -18,7 +18,14 @@ extension MergeReport: CustomPlaygroundDisplayConvertible {
         .init("lost to rounding", key: "lost_to_rounding", total: .share(total.lostToRounding)) {
           .share($0.lostToRounding)
         },
-      ])
+      ]
+        + (total.keptShare == nil
+          ? []
+          : [
+            .init("update kept", key: "update_kept", total: total.keptShare.map { .share($0) }) {
+              $0.keptShare.map { .share($0) } ?? .unknown
+            }
+          ]))
     let added = addedTensors.isEmpty ? "" : ", \(grouped(addedTensors.count)) added"
     return .operation(
       title: title ?? "A merge into \(base.lastPathComponent)",

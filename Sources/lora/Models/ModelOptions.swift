@@ -6,7 +6,8 @@ import LoRAKit
 struct ModelOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "A Hugging Face folder: config.json, weights in safetensors, tokenizer.json.", valueName: "folder"))
+      "A Hugging Face folder (config.json, weights in safetensors, tokenizer.json), or a GGUF file.",
+      valueName: "folder"))
   var model: Path
 
   var folder: URL { model.url }
@@ -14,9 +15,10 @@ struct ModelOptions: ParsableArguments {
   func validate() throws {
     var isFolder: ObjCBool = false
     let isThere = FileManager.default.fileExists(atPath: model.description, isDirectory: &isFolder)
-    if model.isStream || isThere && !isFolder.boolValue {
+    if model.isStream || isThere && !isFolder.boolValue && folder.pathExtension != "gguf" {
       throw ValidationError(
-        "--model \(model): is a \(model.isStream ? "stream" : "file"); the folder that holds the model is needed.")
+        "--model \(model): is a \(model.isStream ? "stream" : "file"); the folder that holds the model, or a GGUF file, is needed."
+      )
     }
   }
 }

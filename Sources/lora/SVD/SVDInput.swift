@@ -30,13 +30,13 @@ enum SVDInput {
     guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory) else {
       throw InputError("\(file): there is no such file")
     }
-    if isDirectory.boolValue || [".safetensors", ".index.json"].contains(where: url.path.hasSuffix)
+    if isDirectory.boolValue || [".safetensors", ".index.json", ".gguf"].contains(where: url.path.hasSuffix)
       || file.isStream && (try? TensorFile(url)) != nil
     {
       self = try Self.tensors(of: try Checkpoint(url), file: file.name, pattern: tensor)
       return
     }
-    if tensor != nil { throw InputError("\(file.name): --tensor chooses among the tensors of a safetensors file") }
+    if tensor != nil { throw InputError("\(file.name): --tensor chooses among the tensors of a checkpoint") }
     if NumPyFile.recognises(url) {
       let array = try NumPyFile(url)
       guard array.shape.count == 2, !array.shape.contains(0) else {
@@ -51,7 +51,7 @@ enum SVDInput {
 
   private static func picture(_ data: Data, file: String, name: String) throws -> SVDInput {
     guard Picture.recognises(data) else {
-      throw InputError("\(file): is no picture (PNG, JPEG, WebP, PGM, PPM), no safetensors and no NumPy file")
+      throw InputError("\(file): is no picture (PNG, JPEG, WebP, PGM, PPM), no safetensors, GGUF or NumPy file")
     }
     do { return .picture(try Picture(contentsOf: data), name: name) } catch let error as PictureError {
       throw InputError("\(file): \(error.description)")

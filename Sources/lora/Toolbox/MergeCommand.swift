@@ -9,11 +9,14 @@ struct MergeCommand: ParsableCommand {
     abstract: "Add adapters to a model's weights, shard by shard, in little memory.",
     discussion: """
       Arithmetic is in float32, rounded once to the output's format. A model's directory is written with its other \
-      files. An adapter that would act only in part is refused.
+      files; an output that ends in .gguf is a GGUF file, by default in the base's own quantisation. Weights that \
+      bitsandbytes, mlx, GPTQ or AWQ quantised are written as numbers again. An adapter that would act only in part is \
+      refused.
 
       EXAMPLES
         lora merge my-model/ my-adapter/ -o merged/
         lora merge my-model/ style/:0.7 facts/:0.3 -o merged/ --dtype bf16
+        lora merge model-q4_k_m.gguf my-adapter/ -o merged.gguf
       """)
 
   @Argument(help: ArgumentHelp("The model: a directory, an index or a file.", valueName: "base"))
@@ -22,8 +25,8 @@ struct MergeCommand: ParsableCommand {
   @Argument(help: ArgumentHelp("Adapters, each with a weight if it is not 1: path:0.7.", valueName: "adapter"))
   var adapters: [WeightedAdapter]
 
-  @Option(help: "Format of the output. (default: each tensor's own)")
-  var dtype: FormatArgument?
+  @Option(name: [.customLong("dtype"), .customLong("to")], help: "Format of the output. (default: each tensor's own)")
+  var dtype: WeightFormatArgument?
 
   @Flag(help: "Store tied embeddings apart, so that one of the two can change.")
   var untie = false
@@ -48,7 +51,7 @@ extension Merge {
     let target = try writing.url(for: base.url, suffix: result)
     let report =
       writing.dryRun
-      ? plan
+      ? try plan(output: target)
       : try withProgress(sign == "+" ? "merging" : "unmerging", unit: "bytes", isQuiet: output.quiet) {
         try run(to: target, progress: $0)
       }

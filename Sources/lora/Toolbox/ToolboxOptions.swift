@@ -29,7 +29,8 @@ struct WritingOptions: ParsableArguments {
     let source = source.standardizedFileURL
     let stem = source.deletingPathExtension().lastPathComponent
     let name =
-      source.pathExtension == "safetensors" ? "\(stem)-\(suffix).safetensors" : "\(source.lastPathComponent)-\(suffix)"
+      ["safetensors", "gguf"].contains(source.pathExtension)
+      ? "\(stem)-\(suffix).\(source.pathExtension)" : "\(source.lastPathComponent)-\(suffix)"
     return URL(fileURLWithPath: name)
   }
 }
@@ -39,6 +40,36 @@ enum FormatArgument: String, CaseIterable, ExpressibleByArgument {
   case f32, f16, bf16, f64
 
   var format: NumberFormat { NumberFormat(rawValue: rawValue.uppercased())! }
+}
+
+/// A number format of a model's weights: those of GGUF too.
+enum WeightFormatArgument: String, CaseIterable, ExpressibleByArgument {
+  case f32, f16, bf16, f64
+  case q80 = "q8_0"
+  case q40 = "q4_0"
+  case q41 = "q4_1"
+  case q50 = "q5_0"
+  case q51 = "q5_1"
+  case q4K = "q4_k"
+  case q5K = "q5_k"
+  case q6K = "q6_k"
+
+  var format: NumberFormat {
+    switch self {
+    case .f32: .f32
+    case .f16: .f16
+    case .bf16: .bf16
+    case .f64: .f64
+    case .q80: .q80
+    case .q40: .q40
+    case .q41: .q41
+    case .q50: .q50
+    case .q51: .q51
+    case .q4K: .q4K
+    case .q5K: .q5K
+    case .q6K: .q6K
+    }
+  }
 }
 
 /// "20MB", "1.5 GB", "4096": bytes, with thousands of 1000.
