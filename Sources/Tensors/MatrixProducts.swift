@@ -6,13 +6,14 @@ package typealias Factor = ck_factor
 extension ck_factor {
   /// Rows lie `stride` elements apart.
   package init(_ elements: UnsafePointer<Float>, stride: Int, transposed: Bool = false) {
-    self.init(elements: elements, stride: stride, transposed: transposed, bfloat16: false)
+    self.init(elements: elements, stride: stride, transposed: transposed, bfloat16: false, rounds: false)
   }
 
   /// A tensor's elements as they are stored, bfloat16 too: only the right factor of a product may be that.
   init(_ storage: Storage, stride: Int, transposed: Bool = false) {
     let elements = storage.narrow.map { UnsafeRawPointer($0) } ?? UnsafeRawPointer(storage.base)
-    self.init(elements: elements, stride: stride, transposed: transposed, bfloat16: storage.isNarrow)
+    self.init(
+      elements: elements, stride: stride, transposed: transposed, bfloat16: storage.isNarrow, rounds: storage.rounds)
   }
 }
 

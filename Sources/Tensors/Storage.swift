@@ -13,6 +13,8 @@ package final class Storage: @unchecked Sendable {
   private let memory: UnsafeMutableRawPointer
   private let owner: AnyObject?
   package let isNarrow: Bool
+  /// Whether products with it, being bfloat16, round the other factor to that too.
+  package let rounds: Bool
 
   /// A block of float32 with undefined contents.
   package init(count: Int) {
@@ -20,6 +22,7 @@ package final class Storage: @unchecked Sendable {
     self.count = count
     self.owner = nil
     self.isNarrow = false
+    self.rounds = false
   }
 
   /// Memory owned by `owner`, which must keep it valid and unchanged.
@@ -28,14 +31,16 @@ package final class Storage: @unchecked Sendable {
     self.count = count
     self.owner = owner
     self.isNarrow = false
+    self.rounds = false
   }
 
   /// The same with elements of bfloat16.
-  package init(borrowingBFloat16 base: UnsafePointer<UInt16>, count: Int, owner: AnyObject) {
+  package init(borrowingBFloat16 base: UnsafePointer<UInt16>, count: Int, owner: AnyObject, rounds: Bool = false) {
     self.memory = UnsafeMutableRawPointer(mutating: base)
     self.count = count
     self.owner = owner
     self.isNarrow = true
+    self.rounds = rounds
   }
 
   /// The elements, of float32.

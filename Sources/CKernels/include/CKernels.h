@@ -25,6 +25,8 @@ void ck_set_thread_count(int count);
 void ck_parallel(int parts, void (*body)(void *context, int part), void *context);
 /// What the CPU offers and was chosen: "avx512", "avx2", "neon" or "plain".
 const char *ck_instruction_set(void);
+/// Whether it multiplies bfloat16 as fast as half as many float32.
+bool ck_multiplies_bfloat16(void);
 
 // MARK: Memory. Blocks are 64-byte aligned and kept for reuse, so large tensors are not paged in anew.
 
@@ -42,6 +44,7 @@ typedef struct {
   ptrdiff_t stride;
   bool transposed;  // the product takes its transpose
   bool bfloat16;    // instead, widened block by block; the right factor alone may be that
+  bool rounds;      // being bfloat16: the other factor is rounded to that too, and sums are float32
 } ck_factor;
 
 /// C = alpha · op(A) op(B) + beta · C; op(A) is [m, k], op(B) is [k, n], C is [m, n] with rows ldc elements apart.

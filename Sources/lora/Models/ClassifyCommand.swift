@@ -25,6 +25,7 @@ struct ClassifyCommand: ParsableCommand {
 
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var input: TextInput
+  @OptionGroup var precision: PrecisionOptions
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
@@ -37,6 +38,7 @@ struct ClassifyCommand: ParsableCommand {
     let classifier = try TextClassifier(
       model: model.folder, adapter: adapter.map { URL(fileURLWithPath: $0) }, maximumLength: reading.length,
       longTexts: reading.long.longTexts)
+    let chosen = precision.apply(to: classifier.model, isQuiet: output.quiet)
     let encoded = try origin.encode(texts, into: classifier.noTexts(), isQuiet: output.quiet)
     let bar = ProgressBar("classifying", total: texts.count, isQuiet: output.quiet || texts.count < 200)
     let predictions = try classifier.predict(encoded) { bar.advance(by: $0) }
@@ -61,7 +63,7 @@ struct ClassifyCommand: ParsableCommand {
         title: "Texts classified by \(model.folder.lastPathComponent)",
         summary: "\(grouped(texts.count)) texts in \(classifier.labels.count) classes.",
         sections: [.init("Texts", [.table(table)])],
-        settings: [.init("model", .text(model.model)), .adapter(adapter)],
+        settings: [.init("model", .text(model.model)), .adapter(adapter), chosen],
         members: [.init("labels", .array(classifier.labels.map(JSON.string)))]), printsText: false)
   }
 }

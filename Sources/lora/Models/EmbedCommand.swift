@@ -25,6 +25,7 @@ struct EmbedCommand: ParsableCommand {
 
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var input: TextInput
+  @OptionGroup var precision: PrecisionOptions
   @OptionGroup var output: OutputOptions
 
   func run() throws {
@@ -33,6 +34,7 @@ struct EmbedCommand: ParsableCommand {
     let embedder = try SentenceEmbedder(
       model: model.folder, adapter: adapter.map { URL(fileURLWithPath: $0) }, maximumLength: reading.length,
       longTexts: reading.long.longTexts)
+    let chosen = precision.apply(to: embedder.model, isQuiet: output.quiet)
     let encoded = try origin.encode(texts, into: embedder.noTexts(), isQuiet: output.quiet)
     let bar = ProgressBar("embedding", total: texts.count, isQuiet: output.quiet || texts.count < 200)
     let vectors = try embedder.embed(encoded) { bar.advance(by: $0) }
@@ -68,7 +70,7 @@ struct EmbedCommand: ParsableCommand {
               )
             ]),
         ],
-        settings: [.init("model", .text(model.model)), .adapter(adapter)],
+        settings: [.init("model", .text(model.model)), .adapter(adapter), chosen],
         members: [
           .init("texts", .array(texts.map(JSON.string))),
           .init("embeddings", .array(vectors.map { .array($0.map { JSON($0) }) })),

@@ -34,6 +34,7 @@ struct EvaluateCommand: ParsableCommand {
       valueName: "folder"), completion: .file())
   var against: String?
 
+  @OptionGroup var precision: PrecisionOptions
   @OptionGroup var output: OutputOptions
 
   func run() throws {
@@ -50,6 +51,8 @@ struct EvaluateCommand: ParsableCommand {
   private func evaluateClassifier() throws {
     let classifier = try classifier(adapter: adapter)
     let other = try against.map { try self.classifier(adapter: $0) }
+    let chosen = precision.apply(to: classifier.model, isQuiet: output.quiet)
+    if let other { precision.apply(to: other.model, isQuiet: true) }
     if let other, Set<ExactString>(names: other.labels) != Set<ExactString>(names: classifier.labels) {
       throw InputError(
         "\(against!): knows the classes \(other.labels.prefix(8).joined(separator: ", ")); to be compared, it should know "
@@ -97,7 +100,7 @@ struct EvaluateCommand: ParsableCommand {
         title: "\(subject) on \(data)",
         summary: "\(grouped(examples.count)) texts in \(classifier.labels.count) classes.",
         sections: [.init("Result", [.fields(account.fields)])] + (try account.sections(examples.text)),
-        settings: settings,
+        settings: settings + [chosen],
         members: [
           .init("count", .integer(examples.count)), .init("labels", .array(classifier.labels.map(JSON.string))),
           .init("confusion", .array(found.confusion.map { .array($0.map(JSON.integer)) })),
@@ -119,6 +122,7 @@ struct EvaluateCommand: ParsableCommand {
       throw InputError("--against is about a classifier, and \(model.model) is a decoder; leave it out")
     }
     let generator = try TextGenerator(model: model.folder, adapters: adapter.map { [URL(fileURLWithPath: $0)] } ?? [])
+    let chosen = precision.apply(to: generator.model, isQuiet: output.quiet)
     let windows = try TokenWindows(
       contentsOf: URL(fileURLWithPath: data), tokenizer: generator.tokenizer,
       length: min(reading.length ?? .max, generator.model.positions))
@@ -144,7 +148,7 @@ struct EvaluateCommand: ParsableCommand {
                 .init(key: "count", .count(windows.predictions)),
               ])
             ])
-        ], settings: settings))
+        ], settings: settings + [chosen]))
   }
 }
 

@@ -57,6 +57,7 @@ struct GenerateCommand: ParsableCommand {
   @Flag(help: "Let the base model write too.")
   var compare = false
 
+  @OptionGroup var precision: PrecisionOptions
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
@@ -80,6 +81,7 @@ struct GenerateCommand: ParsableCommand {
     try output.prepare()
     let prompt = try readPrompt()
     let generator = try TextGenerator(model: model.folder, adapters: adapter.map { URL(fileURLWithPath: $0) })
+    let chosen = precision.apply(to: generator.model, isQuiet: output.quiet)
     var options = SamplingOptions()
     (options.temperature, options.topK, options.topP, options.minP) = (temperature, topK, topP, minP)
     options.repetitionPenalty = repetitionPenalty
@@ -109,6 +111,7 @@ struct GenerateCommand: ParsableCommand {
         sections: [.init("Texts", [.table(table)])],
         settings: [
           .init("model", .text(model.model)), .init("adapters", .texts(adapter)), .init("seed", .text("\(seed)")),
+          chosen,
         ]),
       printsText: false)
   }

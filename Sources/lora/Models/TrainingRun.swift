@@ -10,6 +10,7 @@ struct TrainingRun {
   let options: TrainingOptions
   let recipe: FineTuningRecipe
   let plan: FineTuningSchedule
+  let precision: Report.Field
   let isQuiet: Bool
 
   /// Says what will be trained, and refuses what can't fit into the memory.
@@ -92,7 +93,7 @@ struct TrainingRun {
       summary: "Trained on \(data)\(outcome.stoppedEarly ? ", until nothing got better" : "").",
       sections: [.init("Result", [.fields(fields + outcome.fields(trained: trained))]), curves] + sections,
       conclusion: .init("Written: \(options.output(for: base).path)"),
-      settings: settings + FineTuning(recipe, plan).settings)
+      settings: settings + FineTuning(recipe, plan).settings + [precision])
   }
 
   /// metrics.jsonl: a line for every step and, after it, one for its evaluation.
