@@ -75,5 +75,7 @@ void ck_multiply_skinny(const ck_product *product, bool pairs);
 /// Whether b `rounds` a, and the product has a shape for it; others are widened. How it is multiplied then.
 bool ck_product_pairs(const ck_product *product);
 void ck_multiply_pairs(const ck_product *product);
+/// For a right factor that is encoded: decoded tile by tile, each of which is multiplied by one of the two ways.
+void ck_multiply_encoded(const ck_product *product);
 
 #endif

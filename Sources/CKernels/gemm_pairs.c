@@ -38,7 +38,7 @@ void ck_multiply_pairs(const ck_product *p) {
 
   ck_product halves = *p;
   halves.k = k;
-  halves.a = (ck_factor){pairs, stride, false, false, false};
+  halves.a = (ck_factor){pairs, stride, false, false, false, NULL};
   if (p->b.transposed) {
     halves.b.stride /= 2;  // pairs as they are stored
     halves.b.bfloat16 = false;

@@ -14,14 +14,15 @@ public enum Precision: String, CaseIterable, Sendable {
 
 extension Tensor {
   /// Whether the elements lie in memory as bfloat16.
-  public var isBFloat16: Bool { storage.isNarrow }
+  public var isBFloat16: Bool { storage.narrow != nil }
 
   /// The same matrix, rounded to bfloat16 where it is not that yet: half the memory. Products with it round the other
-  /// factor too, and sum in float32; everything else widens it.
+  /// factor too, and sum in float32; everything else widens it. What is encoded stays so, and is decoded to bfloat16.
   ///
   /// Rounding is to nearest, ties to even; its relative error is at most 2⁻⁹.
   public var inBFloat16: Tensor {
     guard !storage.rounds else { return self }
+    if let encoded = storage.encoded { return Tensor(storage: Storage(encoded, rounds: true), shape: shape) }
     if let narrow = storage.narrow {
       return Tensor(
         storage: Storage(borrowingBFloat16: narrow, count: count, owner: storage, rounds: true), shape: shape)

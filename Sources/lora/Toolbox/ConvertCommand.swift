@@ -9,11 +9,12 @@ struct ConvertCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "convert",
     abstract:
-      "Convert an adapter between PEFT, mlx-lm and kohya, or into a plain LoRA, with a verdict on what that keeps.",
+      "Convert an adapter between PEFT, mlx-lm, kohya and GGUF, or into a plain LoRA, with a verdict on what that keeps.",
     discussion: """
       EXAMPLES
         lora convert my-adapter/ --to mlx -o mlx-adapter/
         lora convert style.safetensors --to peft --base my-model/
+        lora convert my-adapter/ --to gguf --base my-model/ -o my-adapter.gguf
         lora convert loha-adapter/ --to lora
         lora convert ia3-adapter/ --to lora --base my-model/ --rank 32
       """)
@@ -26,7 +27,7 @@ struct ConvertCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The model: to turn kohya's flat names back into paths, and for what depends on its weights (IA3, VeRA).",
+      "The model: for GGUF's names, to turn kohya's flat names back into paths, and for what depends on its weights (IA3, VeRA).",
       valueName: "model"), completion: .file())
   var base: String?
 
@@ -50,6 +51,7 @@ struct ConvertCommand: ParsableCommand {
     if writing.path == nil {
       let isFile = to == .kohya || to == .lora && adapter.format.isFile
       target = target.deletingPathExtension()
+      if to == .gguf { target = target.appendingPathExtension("gguf") }
       if isFile { target = target.appendingPathExtension("safetensors") }
     }
     var conversion = Conversion(to: to)
