@@ -1,5 +1,5 @@
-// Encoded numbers to float32, row by row. Inner loops have fixed lengths, so that the compiler makes vector code of them;
-// products and sums stay apart, since the reference implementations round after each.
+// Encoded numbers to float32, row by row. Inner loops have fixed lengths, so that the compiler makes vector code of
+// them; products and sums stay apart, since the reference implementations round after each.
 #pragma STDC FP_CONTRACT OFF
 #include <string.h>
 
@@ -146,8 +146,7 @@ CK_INLINE void decode_q6_k(const uint8_t *x, float *y) {
     for (int half = 0; half < 2; half++) {
       const float step = d * (float)scales[2 * part + half];
       for (int i = 16 * half; i < 16 * half + 16; i++)
-        y[32 * part + i] =
-            step * (float)((int)((low[i] >> low_shift & 15) | (high[i] >> high_shift & 3) << 4) - 32);
+        y[32 * part + i] = step * (float)((int)((low[i] >> low_shift & 15) | (high[i] >> high_shift & 3) << 4) - 32);
     }
   }
 }
@@ -218,10 +217,12 @@ CK_INLINE void decode_gptq(const ck_encoded *e, ptrdiff_t row, float *y) {
       known = group;
       scale = float_at(e->scales, e->scale_encoding, group * e->rows + row);
       // What is added wraps around in the stored bits, as the reference has it.
-      zero = ((ptrdiff_t)(word_at(e->offsets, group * (e->rows / per_word) + row / per_word) >> zero_place) + e->zero_shift) &
+      zero = ((ptrdiff_t)(word_at(e->offsets, group * (e->rows / per_word) + row / per_word) >> zero_place) +
+              e->zero_shift) &
              mask;
     }
-    const ptrdiff_t code = (ptrdiff_t)(word_at(e->codes, i / per_word * e->rows + row) >> (i % per_word * e->bits)) & mask;
+    const ptrdiff_t code =
+        (ptrdiff_t)(word_at(e->codes, i / per_word * e->rows + row) >> (i % per_word * e->bits)) & mask;
     y[i] = scale * (float)(code - zero);
   }
 }

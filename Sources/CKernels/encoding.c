@@ -1,8 +1,8 @@
 // float32 to ggml's blocks.
 //
-// The blocks of 32 have one way, that of ggml's reference, which is kept bit for bit. For the blocks of 256 the format says
-// only what is stored; here each part's step and start are searched for: several roundings are tried, for each the least
-// squares fit is taken, and what gives the least error stays.
+// The blocks of 32 have one way, that of ggml's reference, which is kept bit for bit. For the blocks of 256 the format
+// says only what is stored; here each part's step and start are searched for: several roundings are tried, for each the
+// least squares fit is taken, and what gives the least error stays.
 #pragma STDC FP_CONTRACT OFF
 #include <math.h>
 #include <string.h>
@@ -178,7 +178,8 @@ CK_INLINE void encode_q6_k(const float *x, uint8_t *y) {
     const int scale = bounded(floorf(steps[part] / d + 0.5f), -128, 127);
     y[192 + part] = (uint8_t)(int8_t)scale;
     const float step = d * (float)scale;
-    uint8_t *low = y + part / 8 * 64 + part / 2 % 2 * 32 + part % 2 * 16, *high = y + 128 + part / 8 * 32 + part % 2 * 16;
+    uint8_t *low = y + part / 8 * 64 + part / 2 % 2 * 32 + part % 2 * 16,
+            *high = y + 128 + part / 8 * 32 + part % 2 * 16;
     for (int i = 0; i < 16; i++) {
       const float place = step == 0 ? 0 : floorf(x[16 * part + i] / step + 0.5f);
       const int code = bounded(place, -32, 31) + 32;

@@ -6,18 +6,21 @@ package typealias Factor = ck_factor
 extension ck_factor {
   /// Rows lie `stride` elements apart.
   package init(_ elements: UnsafePointer<Float>, stride: Int, transposed: Bool = false) {
-    self.init(elements: elements, stride: stride, transposed: transposed, bfloat16: false, encoded: nil)
+    self.init(elements: elements, stride: stride, transposed: transposed, bfloat16: false, rounds: false, encoded: nil)
   }
 
   /// A tensor's elements as they are stored, bfloat16 or encoded too: only the right factor of a product may be that.
   init(_ storage: Storage, stride: Int, transposed: Bool = false) {
     if let encoded = storage.encoded {
-      self.init(elements: nil, stride: stride, transposed: transposed, bfloat16: false, encoded: encoded.address)
+      self.init(
+        elements: nil, stride: stride, transposed: transposed, bfloat16: false,
+        rounds: storage.rounds, encoded: encoded.address)
       return
     }
     let elements = storage.narrow.map { UnsafeRawPointer($0) } ?? UnsafeRawPointer(storage.base)
     self.init(
-      elements: elements, stride: stride, transposed: transposed, bfloat16: storage.isNarrow, encoded: nil)
+      elements: elements, stride: stride, transposed: transposed, bfloat16: storage.isNarrow, rounds: storage.rounds,
+      encoded: nil)
   }
 }
 

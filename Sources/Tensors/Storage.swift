@@ -14,6 +14,8 @@ package final class Storage: @unchecked Sendable {
   private let owner: AnyObject?
   /// Whether the elements are no float32.
   package let isNarrow: Bool
+  /// Whether products with it, being bfloat16 or encoded, are of bfloat16 on both sides.
+  package let rounds: Bool
   /// The elements where they are encoded, else nil.
   package let encoded: EncodedMatrix?
 
@@ -23,6 +25,7 @@ package final class Storage: @unchecked Sendable {
     self.count = count
     self.owner = nil
     self.isNarrow = false
+    self.rounds = false
     self.encoded = nil
   }
 
@@ -32,24 +35,27 @@ package final class Storage: @unchecked Sendable {
     self.count = count
     self.owner = owner
     self.isNarrow = false
+    self.rounds = false
     self.encoded = nil
   }
 
   /// The same with elements of bfloat16.
-  package init(borrowingBFloat16 base: UnsafePointer<UInt16>, count: Int, owner: AnyObject) {
+  package init(borrowingBFloat16 base: UnsafePointer<UInt16>, count: Int, owner: AnyObject, rounds: Bool = false) {
     self.memory = UnsafeMutableRawPointer(mutating: base)
     self.count = count
     self.owner = owner
     self.isNarrow = true
+    self.rounds = rounds
     self.encoded = nil
   }
 
   /// Numbers that stay encoded.
-  package init(_ encoded: EncodedMatrix) {
+  package init(_ encoded: EncodedMatrix, rounds: Bool = false) {
     self.memory = UnsafeMutableRawPointer(mutating: encoded.address)
     self.count = encoded.count
     self.owner = encoded
     self.isNarrow = true
+    self.rounds = rounds
     self.encoded = encoded
   }
 

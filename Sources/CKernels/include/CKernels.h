@@ -25,6 +25,8 @@ void ck_set_thread_count(int count);
 void ck_parallel(int parts, void (*body)(void *context, int part), void *context);
 /// What the CPU offers and was chosen: "avx512", "avx2", "neon" or "plain".
 const char *ck_instruction_set(void);
+/// Whether it multiplies bfloat16 as fast as half as many float32.
+bool ck_multiplies_bfloat16(void);
 
 // MARK: Memory. Blocks are 64-byte aligned and kept for reuse, so large tensors are not paged in anew.
 
@@ -78,13 +80,13 @@ typedef struct {
   ptrdiff_t head;         // rows of an attention head whose two halves are stored in turns; 0: rows lie in order
 } ck_encoded;
 
-/// Decodes rows begin ..< end into `out`, whose rows lie `stride` floats apart. Each number is made by the operations of
-/// the format's reference implementation in their order, none of them fused.
+/// Decodes rows begin ..< end into `out`, whose rows lie `stride` floats apart. Each number is made by the operations
+/// of the format's reference implementation in their order, none of them fused.
 void ck_decode_rows(const ck_encoded *matrix, ptrdiff_t begin, ptrdiff_t end, float *out, ptrdiff_t stride);
 /// The same for rows by index.
 void ck_decode_rows_at(const ck_encoded *matrix, const int32_t *rows, ptrdiff_t count, float *out);
-/// Encodes `count` finite numbers, a multiple of the block's, into ggml's blocks. Q8_0 to Q5_1 as its reference does, bit for
-/// bit; Q4_K, Q5_K and Q6_K by a search for the scales with the least squared error.
+/// Encodes `count` finite numbers, a multiple of the block's, into ggml's blocks. Q8_0 to Q5_1 as its reference does,
+/// bit for bit; Q4_K, Q5_K and Q6_K by a search for the scales with the least squared error.
 void ck_encode_blocks(int encoding, const float *x, void *blocks, ptrdiff_t count);
 /// Numbers of a block of ggml's, and its bytes.
 ptrdiff_t ck_block_count(int encoding);
@@ -96,8 +98,9 @@ ptrdiff_t ck_block_bytes(int encoding);
 typedef struct {
   const void *elements;  // float32
   ptrdiff_t stride;
-  bool transposed;  // the product takes its transpose
-  bool bfloat16;    // instead, widened block by block; the right factor alone may be that
+  bool transposed;            // the product takes its transpose
+  bool bfloat16;              // instead, widened block by block; the right factor alone may be that
+  bool rounds;                // being bfloat16 or encoded: both factors are rounded to bfloat16, sums are float32
   const ck_encoded *encoded;  // instead, decoded tile by tile; the right factor alone may be that, and whole
 } ck_factor;
 

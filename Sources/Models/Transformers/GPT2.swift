@@ -69,6 +69,7 @@ public final class GPT2: LanguageModel {
     (configuration.layers, configuration.heads, configuration.hidden / configuration.heads)
   }
   /// What is attached to the embedding acts there alone, as in peft.
+  public var outputEmbedding: Parameter? { transformer.wte.weight }
   public var outputWeight: Tensor { transformer.wte.weight.stored }
 
   public func logits(of hidden: Tensor) -> Tensor {

@@ -108,6 +108,7 @@ public final class Llama: LanguageModel {
     (configuration.layers, configuration.keyHeads, configuration.headSize)
   }
   /// Where it is tied to the embedding, what is attached there acts on the embedding alone, as in peft.
+  public var outputEmbedding: Parameter? { outputProjection == nil ? model.embedTokens.weight : nil }
   public var outputWeight: Tensor { outputProjection?.weight.value ?? model.embedTokens.weight.stored }
 
   /// An adapter of the output layer acts on the logits; its sum with a weight of that size is not formed.

@@ -20,6 +20,7 @@ struct ClassifyCommand: ParsableCommand {
 
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var input: TextInput
+  @OptionGroup var precision: PrecisionOptions
   @OptionGroup var output: OutputOptions
 
   func validate() throws { try check("top", top, atLeast: 1) }
@@ -28,6 +29,7 @@ struct ClassifyCommand: ParsableCommand {
     try output.prepare()
     let (texts, origin) = try input.read()
     let classifier = try reading.classifier(model.folder, adapter: model.adapterFolder())
+    let chosen = precision.apply(to: classifier.model, isQuiet: output.quiet)
     let encoded = try origin.encode(texts, into: classifier.noTexts(), isQuiet: output.quiet)
     let bar = ProgressBar("classifying", total: texts.count, isQuiet: output.quiet || texts.count < 200)
     let predictions = try classifier.predict(encoded) { bar.advance(by: $0) }
@@ -52,7 +54,7 @@ struct ClassifyCommand: ParsableCommand {
         title: "Texts classified by \(model.name)",
         summary: "\(grouped(texts.count)) texts in \(classifier.labels.count) classes.",
         sections: [.init("Texts", [.table(table)])],
-        settings: model.settings,
+        settings: model.settings + [chosen],
         members: [.init("labels", .array(classifier.labels.map(JSON.string)))]), printsText: false)
   }
 }

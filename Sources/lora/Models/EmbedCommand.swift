@@ -22,6 +22,7 @@ struct EmbedCommand: ParsableCommand {
 
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var input: TextInput
+  @OptionGroup var precision: PrecisionOptions
   @OptionGroup var output: OutputOptions
 
   func run() throws {
@@ -30,6 +31,7 @@ struct EmbedCommand: ParsableCommand {
     let embedder = try SentenceEmbedder(
       model: model.folder, adapter: model.adapterFolder(), maximumLength: reading.length,
       longTexts: reading.long.longTexts)
+    let chosen = precision.apply(to: embedder.model, isQuiet: output.quiet)
     let encoded = try origin.encode(texts, into: embedder.noTexts(), isQuiet: output.quiet)
     let bar = ProgressBar("embedding", total: texts.count, isQuiet: output.quiet || texts.count < 200)
     let vectors = try embedder.embed(encoded) { bar.advance(by: $0) }
@@ -65,7 +67,7 @@ struct EmbedCommand: ParsableCommand {
               )
             ]),
         ],
-        settings: model.settings,
+        settings: model.settings + [chosen],
         members: [
           .init("texts", .array(texts.map(JSON.string))),
           .init("embeddings", .array(vectors.map { .array($0.map { JSON($0) }) })),

@@ -32,6 +32,7 @@ struct EvaluateCommand: ParsableCommand {
       valueName: "folder"))
   var against: Path?
 
+  @OptionGroup var precision: PrecisionOptions
   @OptionGroup var output: OutputOptions
 
   func run() throws {
@@ -42,6 +43,8 @@ struct EvaluateCommand: ParsableCommand {
   private func evaluateClassifier() throws {
     let classifier = try reading.classifier(model.folder, adapter: model.adapterFolder())
     let other = try against.map { try reading.classifier(model.folder, adapter: $0.place(of: "an adapter's folder")) }
+    let chosen = precision.apply(to: classifier.model, isQuiet: output.quiet)
+    if let other { precision.apply(to: other.model, isQuiet: true) }
     if let other, Set<ExactString>(names: other.labels) != Set<ExactString>(names: classifier.labels) {
       throw InputError(
         "\(against!): knows the classes \(other.labels.prefix(8).joined(separator: ", ")); to be compared, it should know "
@@ -89,7 +92,7 @@ struct EvaluateCommand: ParsableCommand {
         title: "\(model.name) on \(data.name)",
         summary: "\(grouped(examples.count)) texts in \(classifier.labels.count) classes.",
         sections: [.init("Result", [.fields(account.fields)])] + (try account.sections(examples.text)),
-        settings: settings,
+        settings: settings + [chosen],
         members: [
           .init("count", .integer(examples.count)), .init("labels", .array(classifier.labels.map(JSON.string))),
           .init("confusion", .array(found.confusion.map { .array($0.map(JSON.integer)) })),
@@ -106,6 +109,7 @@ struct EvaluateCommand: ParsableCommand {
       throw InputError("--against is about a classifier, and \(model.base.model) is a decoder; leave it out")
     }
     let generator = try TextGenerator(model: model.folder, adapters: model.adapterFolder().map { [$0] } ?? [])
+    let chosen = precision.apply(to: generator.model, isQuiet: output.quiet)
     let windows = try TokenWindows(
       contentsOf: data.input(), tokenizer: generator.tokenizer,
       length: min(reading.length ?? .max, generator.model.positions))
@@ -133,7 +137,7 @@ struct EvaluateCommand: ParsableCommand {
                 .init(key: "count", .count(windows.predictions)),
               ])
             ])
-        ], settings: settings))
+        ], settings: settings + [chosen]))
   }
 }
 

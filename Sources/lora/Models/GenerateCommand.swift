@@ -60,6 +60,7 @@ struct GenerateCommand: ParsableCommand {
   @Flag(help: "Let the base model write too.")
   var compare = false
 
+  @OptionGroup var precision: PrecisionOptions
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
@@ -76,6 +77,7 @@ struct GenerateCommand: ParsableCommand {
     try output.prepare()
     let prompt = try readPrompt()
     let generator = try TextGenerator(model: model.folder, adapters: adapter.adapters())
+    let chosen = precision.apply(to: generator.model, isQuiet: output.quiet)
     var options = SamplingOptions()
     (options.temperature, options.topK, options.topP, options.minP) = (temperature, topK, topP, minP)
     options.repetitionPenalty = repetitionPenalty
@@ -107,6 +109,7 @@ struct GenerateCommand: ParsableCommand {
         settings: [
           .init("model", .text("\(model.model)")), .init("adapters", .texts(adapter.map(\.description))),
           .init("seed", .text("\(seed)")),
+          chosen,
         ]),
       printsText: false)
   }

@@ -62,6 +62,7 @@ struct TrainClassifyCommand: ParsableCommand {
     let run = TrainingRun(
       model: classifier.model, base: model.folder, options: training, recipe: recipe,
       plan: training.plan(defaultBatchSize: 32),
+      precision: training.precision.apply(to: classifier.model, trains: true, isQuiet: output.quiet),
       isQuiet: output.quiet)
     let shape = classifier.model.bert.configuration
     let longest = task.examples.texts.mostTokens(of: run.plan.batchSize / run.plan.accumulation)

@@ -89,8 +89,7 @@ struct TrainLMCommand: ParsableCommand {
     }
     let run = TrainingRun(
       model: decoder, base: model.folder, options: training, recipe: recipe, plan: training.plan(defaultBatchSize: 8),
-      isQuiet: output.quiet
-    )
+      precision: training.precision.apply(to: decoder, trains: true, isQuiet: output.quiet), isQuiet: output.quiet)
     let longest = examples.longest * run.plan.batchSize / run.plan.accumulation
     try run.announce(
       rows: longest, layers: decoder.cacheShape.layers, hidden: decoder.outputWeight.shape[1],

@@ -103,6 +103,8 @@ struct TrainingOptions: ParsableArguments {
     name: [.long, .customLong("max-grad-norm")], help: "The largest norm of the gradient; 0 for no bound.")
   var clipping: Float = 1
 
+  @OptionGroup var precision: PrecisionOptions
+
   @Option(help: "Seed of everything random. The same seed gives the same adapter.")
   var seed: UInt64 = 0
 
@@ -205,6 +207,7 @@ struct TrainingOptions: ParsableArguments {
         "train \(recipe), model \(model), data \(digest.text()), length \(length)\(longTexts.map { " in \($0.rawValue)" } ?? ""), batch \(batchSize ?? 0)/\(accumulation), "
         + "epochs \(epochs), steps \(steps ?? 0), rate \(learningRate ?? 0), \(schedule.rawValue), warm-up \(warmUp), "
         + "decay \(weightDecay), clipping \(clipping), dropout \(dropout), bias \(bias.rawValue), ratio \(rateRatio), seed \(seed)"
+        + (precision.precision.map { ", precision \($0.rawValue)" } ?? "")
     )
   }
 

@@ -10,6 +10,7 @@ struct TrainingRun {
   let options: TrainingOptions
   let recipe: FineTuningRecipe
   let plan: FineTuningSchedule
+  let precision: Report.Field
   let isQuiet: Bool
 
   /// Says what will be trained, and refuses what can't fit into the memory.
@@ -84,7 +85,7 @@ struct TrainingRun {
       sections: [.init("Result", [.fields(fields + outcome.fields(trained: trained))]), curves] + sections,
       conclusion: .init("Written: \(options.output(for: base).path)"),
       settings: [.init("model", .text(base.relativePath)), .init("data", .text(path.name))]
-        + (eval.map { [.init("evaluated on", .text($0.name))] } ?? []) + FineTuning(recipe, plan).settings)
+        + (eval.map { [.init("evaluated on", .text($0.name))] } ?? []) + FineTuning(recipe, plan).settings + [precision])
   }
 
   /// metrics.jsonl: a line for every step and, after it, one for its evaluation.
