@@ -85,7 +85,8 @@ struct TrainingRun {
       sections: [.init("Result", [.fields(fields + outcome.fields(trained: trained))]), curves] + sections,
       conclusion: .init("Written: \(options.output(for: base).path)"),
       settings: [.init("model", .text(base.relativePath)), .init("data", .text(path.name))]
-        + (eval.map { [.init("evaluated on", .text($0.name))] } ?? []) + FineTuning(recipe, plan).settings + [precision])
+        + (eval.map { [.init("evaluated on", .text($0.name))] } ?? []) + FineTuning(recipe, plan).settings + [precision]
+    )
   }
 
   /// metrics.jsonl: a line for every step and, after it, one for its evaluation.
