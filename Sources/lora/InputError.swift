@@ -18,9 +18,10 @@ func check<Value>(
   if let value, !isRight(value) { throw ValidationError("--\(option) \(value): \(wanted) is needed.") }
 }
 
-/// Throws where a count is not at least `least`.
+/// Throws where a count is not at least `least`, or so large that arithmetic with it would overflow.
 func check(_ option: String, _ value: Int?, atLeast least: Int) throws {
   try check(option, value, "a number of at least \(least)") { $0 >= least }
+  try check(option, value, "a number up to 1,000,000,000") { $0 <= 1_000_000_000 }
 }
 
 /// Throws where a number is not above zero, or no number.

@@ -76,7 +76,7 @@ struct DigitsCommand: AsyncParsableCommand {
   func validate() throws {
     try check("digit", digit, "a digit from 0 to 9") { (0...9).contains($0) }
     for (name, value) in [("steps", steps), ("batch-size", batchSize), ("epochs", epochs)] {
-      try check(name, value, "a number from 1 to 1,000,000,000") { (1...1_000_000_000).contains($0) }
+      try check(name, value, atLeast: 1)
     }
     try check("alpha", positive: alpha)
     try check("learning-rate", positive: learningRate)

@@ -122,7 +122,6 @@ struct TrainingOptions: ParsableArguments {
       ("evaluate-every", evaluateEvery), ("patience", patience),
     ] {
       try check(name, value, atLeast: 1)
-      try check(name, value, "a number up to 1,000,000,000") { $0 <= 1_000_000_000 }
     }
     try check("epochs", epochs, "a number up to 1,000,000") { !($0 > 1_000_000) }
     for (name, value) in [
