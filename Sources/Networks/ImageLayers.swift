@@ -1,6 +1,6 @@
-import LoRATensors
-
 // Layers for images: tensors [images, channels, height, width].
+
+import LoRATensors
 
 /// Convolution over height and width (PyTorch's `nn.Conv2d`, with zeros as padding; see `Tensor.conv2d`).
 ///

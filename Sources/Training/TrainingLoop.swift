@@ -1,3 +1,5 @@
+// The one loop of training: batches, steps, evaluations, the best, patience, resuming.
+
 import LoRANetworks
 import LoRATensors
 

@@ -25,6 +25,8 @@ public struct WeightCatalog: Sendable {
   public let architecture: NameTable
   /// Whether a configuration says what the model is.
   public let hasConfiguration: Bool
+  /// How many heads of queries and keys a configuration says that there are.
+  let heads: AttentionHeads?
   private let entries: [ExactString: Entry]
   /// Stored names by what else they are called.
   private let spellings: [ExactString: String]
@@ -75,6 +77,7 @@ public struct WeightCatalog: Sendable {
     let architecture = NameTable(configuration: configuration, names: names)
     self.architecture = architecture
     hasConfiguration = configuration?["model_type"] != nil
+    heads = AttentionHeads(configuration)
     tied = TiedEmbeddings(names: names, configuration: configuration, areEqual: areEqual)
     images = ImageModelNames(tensors: infos, component: component)
     var spellings: [ExactString: String] = [:]

@@ -1,9 +1,10 @@
-import Foundation
 // BERT (Devlin et al. 2018): a bidirectional transformer encoder (Vaswani et al. 2017) over word pieces, and what is
 // put on it: a classifier of texts, and sentence embeddings (Reimers and Gurevych 2019).
 //
 // x₀ = norm(word + position + segment);  in each layer, with post-normalisation,
 // a = norm(x + attention(x)),  x′ = norm(a + W₂ gelu(W₁ a)).
+
+import Foundation
 import LoRAFiles
 import LoRAFormats
 import LoRANetworks
