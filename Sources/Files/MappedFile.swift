@@ -22,7 +22,7 @@ package final class MappedFile: @unchecked Sendable {
     guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
       close(descriptor)
       throw CheckpointError(
-        .inputOutput, file: path, "is a folder, a pipe or a device; an ordinary file is needed", advice: "Name a file")
+        .inputOutput, file: path, "is no ordinary file, but a folder, a pipe or a device", advice: "Name a file")
     }
     let length = Int(status.st_size)
     guard length > 0 else {
