@@ -133,7 +133,7 @@ public enum FileKind: Equatable, Sendable, CustomStringConvertible {
   public var description: String {
     let converting = "convert it in Python with safetensors.torch.save_file"
     return switch self {
-    case .empty: "empty: it was not fetched, or not written to its end"
+    case .empty: "empty: it was not fetched, or not written to its end; fetch it again, or write it anew"
     case .safetensors: "a safetensors file"
     case .torchZip: "a PyTorch weight file (torch.save)"
     case .torchLegacy: "a PyTorch weight file of the time before PyTorch 1.6 (torch.save)"

@@ -45,7 +45,8 @@ extension StoredAdapter {
     }
     for item in placement.items {
       let weight = parameters[item.places[0].tensor]!.parameter
-      links.append((weight, try item.module.method.attached(to: weight, named: name)))
+      links.append(
+        (weight, try CheckpointError.about(url.path) { try item.module.method.attached(to: weight, named: name) }))
       if let bias = item.bias.flatMap({ parameters[$0.tensor]?.parameter }),
         let changed = try FixedBias(item.module.method, on: bias, named: name)
       {
@@ -63,8 +64,8 @@ extension StoredAdapter {
     guard broken.isEmpty else {
       throw CheckpointError(
         .number, file: url.path,
-        "holds NaN or infinity in \(broken.prefix(5).joined(separator: ", "))\(broken.count > 5 ? " and \(broken.count - 5) more" : ""): the adapter is broken"
-      )
+        "holds NaN or infinity in \(broken.prefix(5).joined(separator: ", "))\(broken.count > 5 ? " and \(broken.count - 5) more" : ""): the adapter is broken",
+        advice: "Take a state of the training from before it diverged")
     }
   }
 

@@ -87,12 +87,15 @@ struct CheckpointFiles: Sendable {
   private init(index: URL, directory: URL?) throws {
     let json = try readJSON(index)
     guard let members = json["weight_map"]?.members, !members.isEmpty else {
-      throw CheckpointError(.malformed, file: index.path, "has no weight_map")
+      throw CheckpointError(
+        .malformed, file: index.path, "has no weight_map, which says in which file each tensor lies",
+        advice: "Fetch the index that belongs to these weights")
     }
     var map: [ExactString: String] = [:]
     for member in members {
       guard let file = member.value.string else {
-        throw CheckpointError(.malformed, file: index.path, "weight_map: \(member.key) names no file")
+        throw CheckpointError(
+          .malformed, file: index.path, "weight_map: \(member.key) is \(member.value.compact), expected a file's name")
       }
       let parts = file.split(separator: "/", omittingEmptySubsequences: false)
       guard !file.isEmpty, !parts.contains(".."), !parts.contains("") else {

@@ -77,7 +77,8 @@ public struct Merge: Sendable {
     if let first = decoded.first, !target.isGGUF {
       findings.append(
         Finding(
-          .note, "the base's quantised weights (\(first.source.format.rawValue)) are written as numbers again "
+          .note,
+          "the base's quantised weights (\(first.source.format.rawValue)) are written as numbers again "
             + "(\(first.slot.info.format.rawValue))"))
     }
     return MergeReport(
@@ -148,7 +149,8 @@ public struct Merge: Sendable {
         return Output(source: origin, change: nil, slot: slot)
       }
       let isAsStored =
-        source.format == slot.info.format && source.head == slot.head && !slot.isTransposed && !source.format.isComposite
+        source.format == slot.info.format && source.head == slot.head && !slot.isTransposed
+        && !source.format.isComposite
       return Output(
         source: source, change: isAsStored ? nil : WeightChange(source),
         slot: isAsStored ? slot : try requireWritable(slot))

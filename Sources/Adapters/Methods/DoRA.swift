@@ -65,8 +65,9 @@ public final class DoRA: StorableAdapter, ConvolutionParametrization {
   private func norms(of weight: Tensor) -> Tensor {
     let squares = self.squares.weight.isShared(with: weight) ? self.squares.squares : DoRA.squares(of: weight, layout)
     let (a, b, scale) = (lora.a.value.detached, lora.b.value.detached, lora.scale)
-    let crossed = DoRA.matrix(weight).matmul(a, transposeSelf: layout == .inputsByOutputs, transposeOther: true)  // [outputs, rank]
-    let inner = b.matmul(a.matmul(a, transposeOther: true))  // [outputs, rank]
+    // Both [outputs, rank].
+    let crossed = DoRA.matrix(weight).matmul(a, transposeSelf: layout == .inputsByOutputs, transposeOther: true)
+    let inner = b.matmul(a.matmul(a, transposeOther: true))
     let change = (b * crossed).sum(axis: 1) * (2 * scale) + (b * inner).sum(axis: 1) * (scale * scale)
     return (squares + change).squareRoot()
   }

@@ -51,7 +51,8 @@ package final class OutputFile: @unchecked Sendable {
       let result = posix_fallocate(descriptor, 0, off_t(byteCount))
       guard result != ENOSPC && result != EDQUOT && result != EFBIG else {
         throw CheckpointError(
-          .inputOutput, file: url.path, "\(byteCount) bytes don't fit: \(String(cString: strerror(result)))")
+          .inputOutput, file: url.path, "\(byteCount) bytes don't fit: \(String(cString: strerror(result)))",
+          advice: "Make room on that disk, or name another place")
       }
     #endif
   }

@@ -30,7 +30,7 @@ public struct Placement: Sendable {
   public let findings: [Finding]
   /// Whether the base's tied embeddings have to be stored apart.
   public let isUntied: Bool
-  private let adapter: StoredAdapter
+  package let adapter: StoredAdapter
   /// Whether they would have to be, and nobody asked for it.
   private let isUntyingRefused: Bool
 

@@ -295,7 +295,8 @@ public final class BERTClassifier: Module {
     try weights.finish { BERT.isIgnorable($0) || own != labels && $0.hasPrefix("classifier.") }
     if bert.pooler == nil {
       throw CheckpointError(
-        .missing, file: folder.path, "missing: bert.pooler.dense.weight, which a classifier stands on")
+        .missing, file: folder.path, "has no bert.pooler.dense.weight, which a classifier stands on",
+        advice: "Take the encoder with its pooler (add_pooling_layer=True)")
     }
   }
 
