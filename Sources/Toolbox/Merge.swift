@@ -77,7 +77,8 @@ public struct Merge: Sendable {
     if let first = decoded.first, !target.isGGUF {
       findings.append(
         Finding(
-          .note, "the base's quantised weights (\(first.source.format.rawValue)) are written as numbers again "
+          .note,
+          "the base's quantised weights (\(first.source.format.rawValue)) are written as numbers again "
             + "(\(first.slot.info.format.rawValue))"))
     }
     return MergeReport(
@@ -148,7 +149,8 @@ public struct Merge: Sendable {
         return Output(source: origin, change: nil, slot: slot)
       }
       let isAsStored =
-        source.format == slot.info.format && source.head == slot.head && !slot.isTransposed && !source.format.isComposite
+        source.format == slot.info.format && source.head == slot.head && !slot.isTransposed
+        && !source.format.isComposite
       return Output(
         source: source, change: isAsStored ? nil : WeightChange(source),
         slot: isAsStored ? slot : try requireWritable(slot))
@@ -273,6 +275,7 @@ public struct Merge: Sendable {
           // Of numbers that no adapter changes, what rounding does to them is of interest where it is coarse.
           guard !change.parts.isEmpty || format.isQuantized else { return }
           var figures = MergeFigures(tensor: tensor.name, weight: squares.weight, update: squares.update)
+          figures.format = format
           if format != .f32 && format != .f64 {
             withScratch(count) { rounded in
               format.decode(UnsafeRawBufferPointer(bytes), into: rounded)
