@@ -211,3 +211,31 @@ CK_KERNEL(encode_range, (int encoding, const float *x, uint8_t *y, ptrdiff_t blo
 void ck_encode_blocks(int encoding, const float *x, void *blocks, ptrdiff_t count) {
   encode_range(encoding, x, blocks, count / ck_block_count(encoding));
 }
+
+// MARK: Code books
+
+CK_KERNEL(encode_code_book,
+          (const float *x, ptrdiff_t count, ptrdiff_t group, const float *bounds, uint8_t *codes, float *scales),
+          (x, count, group, bounds, codes, scales)) {
+  for (ptrdiff_t begin = 0; begin < count; begin += group, scales++) {
+    const ptrdiff_t end = ck_smaller(begin + group, count);
+    float largest = 0;
+    for (ptrdiff_t i = begin; i < end; i++) largest = fabsf(x[i]) > largest ? fabsf(x[i]) : largest;
+    *scales = largest;
+    const float divisor = largest > 1e-38f ? largest : 1e-38f, inverse = 1 / divisor;
+    for (ptrdiff_t i = begin; i < end; i++) {
+      // As the reference has it: a last, short group is divided.
+      const float place = end - begin == group ? x[i] * inverse : x[i] / divisor;
+      int code = 0;
+      for (int bound = 0; bound < 15; bound++) code += place > bounds[bound];
+      codes[i / 2] = (uint8_t)(i % 2 == 0 ? code << 4 : codes[i / 2] | code);
+    }
+  }
+}
+
+void ck_encode_code_book(const float *x, ptrdiff_t count, ptrdiff_t group, const float *table, uint8_t *codes,
+                         float *scales) {
+  float bounds[15];
+  for (int i = 0; i < 15; i++) bounds[i] = (table[i] + table[i + 1]) / 2;
+  encode_code_book(x, count, group, bounds, codes, scales);
+}

@@ -275,6 +275,7 @@ public struct Merge: Sendable {
           // Of numbers that no adapter changes, what rounding does to them is of interest where it is coarse.
           guard !change.parts.isEmpty || format.isQuantized else { return }
           var figures = MergeFigures(tensor: tensor.name, weight: squares.weight, update: squares.update)
+          figures.format = format
           if format != .f32 && format != .f64 {
             withScratch(count) { rounded in
               format.decode(UnsafeRawBufferPointer(bytes), into: rounded)

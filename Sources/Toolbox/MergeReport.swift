@@ -36,6 +36,8 @@ public struct MergeFigures: Sendable {
   public let tensor: String
   /// The module's path in the adapter.
   public var path = ""
+  /// How its numbers are stored in the output.
+  public internal(set) var format = NumberFormat.f32
   var weight: Double
   var update: Double
   var rounding = 0.0
@@ -82,7 +84,10 @@ final class MergeAccount: @unchecked Sendable {
     lock.withLock {
       blocks.map { name, blocks in
         blocks.sorted { $0.start < $1.start }
-          .reduce(into: MergeFigures(tensor: name.text, weight: 0, update: 0)) { $0.add($1.figures) }
+          .reduce(into: MergeFigures(tensor: name.text, weight: 0, update: 0)) {
+            $0.add($1.figures)
+            $0.format = $1.figures.format
+          }
       }
     }
   }

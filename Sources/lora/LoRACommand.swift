@@ -15,7 +15,8 @@ struct LoRACommand: AsyncParsableCommand {
       ClassifyCommand.self,
       EmbedCommand.self,
       GenerateCommand.self, LogitsCommand.self, InspectCommand.self, CheckCommand.self, MergeCommand.self,
-      UnmergeCommand.self, ExtractCommand.self, ResizeCommand.self, CombineCommand.self, ConvertCommand.self,
+      UnmergeCommand.self, QuantizeCommand.self, ExtractCommand.self, ResizeCommand.self, CombineCommand.self,
+      ConvertCommand.self,
       DiffCommand.self,
     ])
 

@@ -46,6 +46,24 @@ struct FuzzedReader: CustomTestStringConvertible, Sendable {
     FuzzedReader(name: "torch, pickles", seeds: bytes("torch/old.bin", "torch/module.bin"), fileName: "x.bin") {
       try numbers(TensorFile($0).tensors)
     },
+    FuzzedReader(name: "GGUF", seeds: bytes("quantized/blocks.gguf"), fileName: "x.gguf") {
+      try numbers(GGUFFile($0).tensors)
+    },
+    FuzzedReader(
+      name: "GGUF models", seeds: bytes("quantized/tiny-llama.gguf", "quantized/tiny-gpt2.gguf"),
+      fileName: "x.gguf"
+    ) { url in
+      let tokenizer = try? Tokenizer(contentsOf: url)
+      _ = tokenizer.map { $0.decode($0.encode("ab fox\n").ids) }
+      let model = try languageModel(contentsOf: url)
+      _ = model.logits(TokenRows(ids: [[1, 3, 2].filter { $0 < model.vocabulary }]))
+    },
+    FuzzedReader(name: "GGUF adapters", seeds: [adapter], fileName: "x.gguf") { url in
+      _ = try AdapterInspection(StoredAdapter(contentsOf: url))
+    },
+    FuzzedReader(
+      name: "codes and scales", seeds: bytes("quantized/bitsandbytes.safetensors"), fileName: "x.safetensors"
+    ) { try numbers(Checkpoint($0).tensors) },
     FuzzedReader(
       name: "one-file adapters",
       seeds: bytes("cases/adapters/kohya/alpha-i64.safetensors", "methods/lokr.safetensors", "methods/oft.safetensors"),
@@ -120,6 +138,24 @@ struct FuzzedReader: CustomTestStringConvertible, Sendable {
       (trainer, model, sampler) = training()
     },
   ]
+
+  /// A LoRA as llama.cpp reads it.
+  private static let adapter: [UInt8] = {
+    let url = FileManager.default.temporaryDirectory.appendingPathComponent("fuzz-\(UUID().uuidString).gguf")
+    defer { try? FileManager.default.removeItem(at: url) }
+    let tensors = ["attn_q", "ffn_down"].flatMap { name in
+      [("a", [2, 4]), ("b", [8, 2])].map {
+        try! StoredTensor(name: "blk.0.\(name).weight.lora_\($0.0)", Tensor.full($0.1, 0.5))
+      }
+    }
+    let fields = [
+      GGUFField("general.type", "adapter"), GGUFField("general.architecture", "llama"),
+      GGUFField("adapter.type", "lora"), GGUFField("adapter.lora.alpha", Float(4)),
+      GGUFField("llama.attention.head_count", UInt32(2)),
+    ]
+    try! GGUFWriter.write(tensors, fields: fields, to: url)
+    return FileManager.default.contents(atPath: url.path).map { [UInt8]($0) } ?? []
+  }()
 
   private static func training() -> (Trainer, Linear, ShuffledBatches) {
     var generator = SeededGenerator(seed: 3)

@@ -88,6 +88,10 @@ void ck_decode_rows_at(const ck_encoded *matrix, const int32_t *rows, ptrdiff_t 
 /// Encodes `count` finite numbers, a multiple of the block's, into ggml's blocks. Q8_0 to Q5_1 as its reference does,
 /// bit for bit; Q4_K, Q5_K and Q6_K by a search for the scales with the least squared error.
 void ck_encode_blocks(int encoding, const float *x, void *blocks, ptrdiff_t count);
+/// Encodes numbers, from the beginning of a group on, by the nearest of a table's 16 values in ascending order, each
+/// group's largest magnitude being 1: two codes to a byte, the first in the high bits; a scale for each group.
+void ck_encode_code_book(const float *x, ptrdiff_t count, ptrdiff_t group, const float *table, uint8_t *codes,
+                         float *scales);
 /// Numbers of a block of ggml's, and its bytes.
 ptrdiff_t ck_block_count(int encoding);
 ptrdiff_t ck_block_bytes(int encoding);

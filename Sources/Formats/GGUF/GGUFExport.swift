@@ -136,7 +136,9 @@ private struct GGUFTokenizerExport {
       (tokens[id], types[id]) = (member.key, 1)
     }
     for token in added {
-      guard let id = token["id"]?.integer, (0..<size).contains(id), let content = token["content"]?.string else { continue }
+      guard let id = token["id"]?.integer, (0..<size).contains(id), let content = token["content"]?.string else {
+        continue
+      }
       (tokens[id], types[id]) = (content, token["special"]?.bool == true ? 3 : 4)
     }
     let merges = (model["merges"]?.array ?? []).compactMap { merge in
@@ -162,7 +164,9 @@ private struct GGUFTokenizerExport {
         ("mask", "mask_token"),
       ] {
         let text = settings[role]?.string ?? settings[role]?["content"]?.string ?? "[\(role.prefix(3).uppercased())]"
-        if let id = tokens.firstIndex(of: text) { fields.append(GGUFField("tokenizer.ggml.\(key)_token_id", UInt32(id))) }
+        if let id = tokens.firstIndex(of: text) {
+          fields.append(GGUFField("tokenizer.ggml.\(key)_token_id", UInt32(id)))
+        }
       }
     case _ where isByteLevel:
       fields.append(GGUFField("tokenizer.ggml.model", "gpt2"))
@@ -181,13 +185,17 @@ private struct GGUFTokenizerExport {
         if tokens[id] == model["unk_token"]?.string { types[id] = 2 }
         if tokens[id].wholeMatch(of: /<0x[0-9A-F]{2}>/) != nil { types[id] = 6 }
       }
-      let prepends = pieces(json["normalizer"]).contains { $0["type"]?.string == "Prepend" }
-        || pieces(json["pre_tokenizer"]).contains { $0["type"]?.string == "Metaspace" && $0["prepend_scheme"]?.string != "never" }
+      let prepends =
+        pieces(json["normalizer"]).contains { $0["type"]?.string == "Prepend" }
+        || pieces(json["pre_tokenizer"]).contains {
+          $0["type"]?.string == "Metaspace" && $0["prepend_scheme"]?.string != "never"
+        }
       fields.append(GGUFField("tokenizer.ggml.add_space_prefix", prepends))
     }
     fields.append(GGUFField("tokenizer.ggml.tokens", tokens))
     fields.append(GGUFField("tokenizer.ggml.token_type", types))
-    for (key, role) in [("bos", "bos_token"), ("eos", "eos_token"), ("padding", "pad_token"), ("unknown", "unk_token")] {
+    for (key, role) in [("bos", "bos_token"), ("eos", "eos_token"), ("padding", "pad_token"), ("unknown", "unk_token")]
+    {
       let name = "tokenizer.ggml.\(key)_token_id"
       if let id = id(role), !fields.contains(where: { $0.key == name }) { fields.append(GGUFField(name, id)) }
     }

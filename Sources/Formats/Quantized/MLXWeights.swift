@@ -6,7 +6,8 @@ import LoRAFiles
 extension QuantizedTensors {
   mutating func affine(_ codes: StoredTensor) throws -> StoredTensor? {
     let path = codes.info.modulePath
-    guard codes.format == .u32, codes.shape.count == 2, let scales = self["\(path).scales"], self["\(path).biases"] != nil,
+    guard codes.format == .u32, codes.shape.count == 2, let scales = self["\(path).scales"],
+      self["\(path).biases"] != nil,
       let settings = configuration["quantization"] ?? configuration["quantization_config"]
     else { return nil }
     let own = settings[path]
@@ -25,7 +26,9 @@ extension QuantizedTensors {
       bytes: codes.info.byteCount + 2 * scales.info.byteCount
     ) { matrix in
       (matrix.encoding, matrix.bits, matrix.group) = (Int32(CK_AFFINE), Int32(bits), columns / scales.shape[1])
-      (matrix.scales, matrix.offsets, matrix.scale_encoding) = (scales.start, offsets.start, scales.format.scaleEncoding)
+      (matrix.scales, matrix.offsets, matrix.scale_encoding) = (
+        scales.start, offsets.start, scales.format.scaleEncoding
+      )
     }
   }
 }

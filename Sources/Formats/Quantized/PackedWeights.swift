@@ -19,7 +19,9 @@ extension QuantizedTensors {
     let columns = isAWQ ? codes.shape[0] : codes.shape[0] * perWord
     guard codes.count > 0, groups > 0, rows % perWord == 0, [.f16, .bf16, .f32].contains(scales.format),
       zeros.format.bits == 32, zeros.shape == [groups, rows / perWord], !isAWQ || codes.shape[1] == rows / 8
-    else { throw Problem(message: "qweight \(codes.shape), qzeros \(zeros.shape) and scales \(scales.shape) do not fit") }
+    else {
+      throw Problem(message: "qweight \(codes.shape), qzeros \(zeros.shape) and scales \(scales.shape) do not fit")
+    }
     for part in ["scales", "qzeros"] { _ = take("\(path).\(part)") }
     var index: IndexTable?
     if let order = take("\(path).g_idx") {

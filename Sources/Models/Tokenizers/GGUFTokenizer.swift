@@ -68,7 +68,9 @@ struct GGUFTokenizer {
         "normalized": false, "special": .bool(types[id] != 4),
       ]
     }
-    func special(_ id: Int?) -> [JSON] { id.map { [["SpecialToken": ["id": .string(tokens[$0]), "type_id": 0]]] } ?? [] }
+    func special(_ id: Int?) -> [JSON] {
+      id.map { [["SpecialToken": ["id": .string(tokens[$0]), "type_id": 0]]] } ?? []
+    }
     func template(_ sequence: String, _ type: JSON) -> [JSON] {
       special(beginning) + [["Sequence": ["id": .string(sequence), "type_id": type]]] + special(end)
     }
@@ -79,7 +81,8 @@ struct GGUFTokenizer {
     return [
       "added_tokens": .array(added), "normalizer": normalizer, "pre_tokenizer": preTokenizer,
       "post_processor": [
-        "type": "TemplateProcessing", "single": .array(template("A", 0)), "pair": .array(template("A", 0) + template("B", 1)),
+        "type": "TemplateProcessing", "single": .array(template("A", 0)),
+        "pair": .array(template("A", 0) + template("B", 1)),
         "special_tokens": .object(specials),
       ],
       "decoder": decoder, "model": .object(model + [JSON.Member("vocab", .object(vocabulary))]),
@@ -149,12 +152,15 @@ struct GGUFTokenizer {
       parts = [["type": "Digits", "individual_digits": true], gpt2]
     default:
       throw fail(
-        "tokenizer.ggml.pre is \(name), whose way to cut words is not known here; known are gpt-2, llama-bpe, qwen2, smollm")
+        "tokenizer.ggml.pre is \(name), whose way to cut words is not known here; known are gpt-2, llama-bpe, qwen2, smollm"
+      )
     }
     guard let merges = file.field("tokenizer.ggml.merges")?.strings else { throw fail("has no tokenizer.ggml.merges") }
     let pairs = try merges.map { merge -> JSON in
       // The space between the two; one of them may begin with none, since a space is spelt otherwise.
-      guard let space = merge.utf8.dropFirst().firstIndex(of: 0x20) else { throw fail("the merge \"\(merge)\" is no pair") }
+      guard let space = merge.utf8.dropFirst().firstIndex(of: 0x20) else {
+        throw fail("the merge \"\(merge)\" is no pair")
+      }
       return [.string(String(merge[..<space])), .string(String(merge[merge.utf8.index(after: space)...]))]
     }
     return file(
