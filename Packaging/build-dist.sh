@@ -52,7 +52,7 @@ else
   options=(
     --static-swift-stdlib -Xswiftc -Xfrontend -Xswiftc -function-sections -Xcc -ffunction-sections -Xswiftc -use-ld=lld
     -Xlinker "-L$static" -Xlinker "--remap-inputs=*/lib_FoundationICU.a=$static/lib_FoundationICU.a" -Xlinker --icf=safe
-    -Xlinker --no-export-dynamic -Xlinker --strip-all -Xswiftc -Xclang-linker -Xswiftc -static-libgcc)
+    -Xlinker --no-export-dynamic -Xlinker --strip-all -Xswiftc -Xclang-linker -Xswiftc -static-libgcc -Xlinker -O2)
 fi
 package zlib z
 package libpng png16 z
