@@ -308,7 +308,7 @@ struct ClassifierCommandTests {
     let run = try CommandRun(training(place) + options)
     #expect(run.exitCode == 64 && run.errors.contains(options[0]), "\(run.errors)")
     let file = try CommandRun(["classify", "--model", place.train, "a fox"])
-    #expect(file.exitCode == 64 && file.errors.contains("is a file; the folder that holds the model is needed"))
+    #expect(file.exitCode == 64 && file.errors.contains("is a file; the folder that holds the model, or a GGUF file, is needed"))
   }
 
   @Test("adapters that don't belong to the model are refused with an account")
