@@ -14,13 +14,5 @@ public enum ModelKind: Sendable {
 public func modelKind(of folder: URL) throws -> ModelKind {
   let checkpoint = try Checkpoint(folder)
   let configuration = try ModelConfiguration(checkpoint)
-  guard let type = try configuration.text("model_type") else { throw configuration.missing("model_type") }
-  switch type {
-  case "bert": return .encoder
-  case "gpt2": return .decoder
-  case _ where LlamaConfiguration.types.contains(type): return .decoder
-  default:
-    throw configuration.unsupported(
-      "model_type", .string(type), supported: (["bert", "gpt2"] + LlamaConfiguration.types).joined(separator: ", "))
-  }
+  return try TransformerFamily.of(configuration).kind
 }

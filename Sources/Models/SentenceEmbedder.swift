@@ -12,7 +12,7 @@ import LoRATensors
 /// ```
 public final class SentenceEmbedder {
   /// The encoder, with the adapter where there is one.
-  public let model: BERT
+  public let model: Transformer
   /// What makes tokens of texts.
   public let tokenizer: Tokenizer
   /// The most tokens that are read at once.
@@ -27,8 +27,8 @@ public final class SentenceEmbedder {
   ///   - longTexts: what is done with longer texts.
   public init(model folder: URL, adapter: URL? = nil, maximumLength: Int? = nil, longTexts: LongTexts = .cut) throws {
     tokenizer = try Tokenizer(contentsOf: folder)
-    model = try BERT(contentsOf: folder)
-    self.maximumLength = min(maximumLength ?? .max, model.configuration.positions)
+    model = try Transformer(contentsOf: folder)
+    self.maximumLength = min(maximumLength ?? .max, model.description.positions)
     self.longTexts = longTexts
     try adapter.map { try StoredAdapter(peft: $0) }?.attach(to: model, skippingUnplacedWeights: true)
   }
@@ -58,7 +58,17 @@ public final class SentenceEmbedder {
   ) throws -> [[Float]] { try model.sentenceEmbeddings(of: texts, rows: rows, progress: progress) }
 }
 
-extension BERT {
+extension Transformer {
+  /// Each text's mean token vector, scaled to length 1, [texts, hidden]: a sentence embedding.
+  public func sentenceEmbeddings(_ tokens: TokenRows) -> Tensor {
+    let means = pooled(self(tokens), tokens, .mean)
+    return .concatenated(
+      (0..<means.shape[0]).map { index in
+        let mean = means.sliced(axis: 0, index..<(index + 1))
+        return mean / max(Float(mean.norm), 1e-12)
+      }, axis: 0)
+  }
+
   /// Each text's mean token vector, scaled to length 1. Over several windows the mean is that of all tokens, each
   /// counted once: one that several windows hold counts with the mean of its vectors.
   ///
@@ -81,7 +91,7 @@ extension BERT {
     of texts: EncodedTexts, rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in },
     _ body: ([Float]) throws -> Void
   ) throws {
-    try texts.requireKnown(vocabulary: configuration.vocabulary, segments: configuration.segments)
+    try texts.requireKnown(vocabulary: description.vocabulary, segments: description.knownSegments)
     var weights: [[Float]] = []
     var start: Int?
     func sums(_ part: EncodedTexts.Part, _ batch: [Int]) -> [[Float]] {

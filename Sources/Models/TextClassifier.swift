@@ -14,8 +14,8 @@ import LoRATensors
 /// With several adapters, which are for the same classes, one is on at a time (`use`), or each task has its own:
 /// `classifier.model.withAdapters(["reviews"]) { try classifier.predict(texts) }`.
 public final class TextClassifier {
-  /// The encoder and its classifier, with the adapter where there is one.
-  public let model: BERTClassifier
+  /// The transformer and its classifier, with the adapter where there is one.
+  public let model: SequenceClassifier
   /// What makes tokens of texts.
   public let tokenizer: Tokenizer
   /// The most tokens that are read at once.
@@ -100,13 +100,13 @@ public final class TextClassifier {
       )
     }
     var generator = SeededGenerator(seed: seed)
-    model = try BERTClassifier(contentsOf: folder, labels: labels ?? known.first, using: &generator)
-    self.maximumLength = min(maximumLength ?? .max, model.bert.configuration.positions)
+    model = try SequenceClassifier(contentsOf: folder, labels: labels ?? known.first, using: &generator)
+    self.maximumLength = min(maximumLength ?? .max, model.body.description.positions)
     self.longTexts = longTexts
-    hasOwnClassifier =
-      try model.bert.configuration.labels == model.labels && Checkpoint(folder)["classifier.weight"] != nil
+    hasOwnClassifier = model.isOwn
     for (name, adapter) in stored {
-      guard hasOwnClassifier || adapter.replacements.contains(where: { $0.name.hasSuffix("classifier.weight") }) else {
+      guard hasOwnClassifier || adapter.replacements.contains(where: { $0.name == "\(model.headModules.last!).weight" })
+      else {
         throw CheckpointError(
           .missing, file: adapter.url.path,
           "has no classifier, and the model has none for its classes", advice: Advice("Train one", .trainClassifier))
@@ -207,7 +207,7 @@ public final class TextClassifier {
   /// - Throws: `TokenizerError`.
   public func requireKnown(_ texts: EncodedTexts) throws {
     try texts.requireKnown(
-      vocabulary: model.bert.configuration.vocabulary, segments: model.bert.configuration.segments)
+      vocabulary: model.body.description.vocabulary, segments: model.body.description.knownSegments)
   }
 
   /// Logits of some of the texts, [indices, classes], for training: the mean over each text's windows.

@@ -60,7 +60,7 @@ struct LogitsCommand: ParsableCommand {
     if try modelKind(of: folder) == .encoder {
       let classifier = try TextClassifier(model: folder, adapter: adapter)
       let ids = try self.ids.map(LogitsCommand.numbers) ?? classifier.tokenizer.encode(text!).ids.map(Int.init)
-      let shape = classifier.model.bert.configuration
+      let shape = classifier.model.body.description
       try LogitsCommand.check(ids, vocabulary: shape.vocabulary, positions: shape.positions)
       result = (ids: ids, logits: classifier.model(TokenRows(ids: [ids])).scalars)
     } else {
