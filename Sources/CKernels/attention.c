@@ -156,7 +156,11 @@ static void forward_part(void *context, int part) {
       const ck_factor weights = {scores, b.stride, false, false};
       const ck_product product = {b.rows, b.columns, size, s->rule.scale, 0, q, k_turned, scores, b.stride};
       // For a single query no packing is worth while, as short as it may be.
-      (b.rows == 1 && size >= LEAST_SIZE_OF_ONE ? ck_multiply_skinny : ck_multiply)(&product);
+      if (b.rows == 1 && size >= LEAST_SIZE_OF_ONE) {
+        ck_multiply_skinny(&product, false);
+      } else {
+        ck_multiply(&product);
+      }
       if (is_adjusted(&b)) adjust_block(&b);
       weigh_block(&b);
       ck_multiply(&(ck_product){b.rows, size, b.columns, 1, j0 == start ? 0 : 1, weights, v, s->out + b.query_place,

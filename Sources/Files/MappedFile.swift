@@ -2,14 +2,6 @@
 
 import Foundation
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// A file's bytes, read-only. The mapping lives as long as the object.
 ///
 /// As with every memory map, another program that shortens the file meanwhile stops this one (SIGBUS). Programs that

@@ -25,7 +25,7 @@ extension StoredAdapter {
     let placement = try Placement(self, on: WeightCatalog(model))
     try placement.requireComplete(action: "attached")
     try requireFinite()
-    let parameters = Dictionary(model.parameters.map { ($0.name, $0.parameter) }) { first, _ in first }
+    let parameters = Dictionary(byName: model.parameters, \.name)
     let unplaced = placement.replacements.filter { $0.isNew }.map(\.tensor.name)
     guard skipsUnplaced || unplaced.isEmpty else {
       throw CheckpointError(
@@ -33,20 +33,20 @@ extension StoredAdapter {
         "brings weights that the model has no place for; nothing was attached: \(unplaced.joined(separator: ", "))",
         advice: "Take the model that the adapter was made for")
     }
-    let adapted = Set(placement.items.flatMap { $0.places.map(\.tensor) })
+    let adapted = Set<ExactString>(names: placement.items.flatMap { $0.places.map(\.tensor) })
     // What takes a weight's place comes before what is added to it: peft stores a copy of an adapted embedding.
     var links: [(weight: Parameter, adapter: any Adapter)] = []
     for (tensor, isNew) in placement.replacements where !isNew {
-      let weight = parameters[tensor.name]!
+      let weight = parameters[tensor.name]!.parameter
       let value = try tensor.tensor()
       // Where that copy is the model's own weight, there is nothing to replace.
       if adapted.contains(tensor.name), value.isIdentical(to: weight.original) { continue }
       links.append((weight, Replacement(of: weight, value: value, name: name)))
     }
     for item in placement.items {
-      let weight = parameters[item.places[0].tensor]!
+      let weight = parameters[item.places[0].tensor]!.parameter
       links.append((weight, try item.module.method.attached(to: weight, named: name)))
-      if let bias = item.bias.flatMap({ parameters[$0.tensor] }),
+      if let bias = item.bias.flatMap({ parameters[$0.tensor]?.parameter }),
         let changed = try FixedBias(item.module.method, on: bias, named: name)
       {
         links.append((bias, changed))
@@ -100,14 +100,18 @@ extension StoredAdapter {
       }
       let isEmbedding = embeddings.contains(ObjectIdentifier(item.weight))
       if item.weight.layout == .inputsByOutputs && !isEmbedding { configuration.isFanInFanOut = true }
-      modules.append(StoredModule(path: item.path, method: try adapter.stored(isEmbedding: isEmbedding)))
+      modules.append(
+        StoredModule(path: item.path, method: try adapter.stored(for: item.weight, isEmbedding: isEmbedding)))
     }
     guard !modules.isEmpty else { throw AttachmentError.noMatch(targets: [name], candidates: model.adapterNames) }
     configuration.describe(modules)
     configuration.setTargets(modules, among: model.parameters.map { String($0.name.drop(lastPart: ".")) })
     // A module with its weight is saved whole; a bias alone is one of the bias modes.
     let whole = Set(replacements.filter { $0.name.hasSuffix(".weight") }.map(\.info.modulePath))
-    configuration.selection.saved = Array(Set(configuration.selection.saved + whole.map(lastComponent))).sorted()
+    // What lies within a module that is saved whole is saved with it.
+    let named = Set(configuration.selection.saved)
+    let apart = whole.filter { path in !path.split(separator: ".").contains { named.contains(String($0)) } }
+    configuration.selection.saved = Array(named.union(apart.map(lastComponent))).sorted()
     let biased = Set(replacements.map(\.info.modulePath)).subtracting(whole)
     if !biased.isEmpty { configuration.bias = biased.isSubset(of: modules.map(\.path)) ? .loraOnly : .all }
     self.init(url: url, configuration: configuration, modules: modules, replacements: replacements)

@@ -62,6 +62,11 @@ struct CheckpointFiles: Sendable {
       self.init(file: try file(candidates[0], in: url), directory: url)
       return
     }
+    let ggufs = names.filter { $0.hasSuffix(".gguf") }
+    if candidates.isEmpty, ggufs.count == 1 {
+      self.init(file: try file(ggufs[0], in: url), directory: nil)
+      return
+    }
     throw CheckpointError(.missing, file: url.path, Self.whatIsThere(url, names, candidates))
   }
 
@@ -119,8 +124,8 @@ struct CheckpointFiles: Sendable {
     if let pickle = names.first(where: { name in [".bin", ".pt", ".pth", ".ckpt"].contains(where: name.hasSuffix) }) {
       return "holds \(pickle), a PyTorch file, and no model under a known name; if that is the model, name the file"
     }
-    if let gguf = names.first(where: { $0.hasSuffix(".gguf") }) {
-      return "holds a GGUF file, \(gguf), which is not read here; take the model's safetensors"
+    if names.contains(where: { $0.hasSuffix(".gguf") }) {
+      return "holds several GGUF files: \(names.filter { $0.hasSuffix(".gguf") }.joined(separator: ", ")); name one"
     }
     return "holds neither model.safetensors nor an index of shards"
   }

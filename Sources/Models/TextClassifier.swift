@@ -38,11 +38,18 @@ public final class TextClassifier {
   public struct Prediction: Sendable {
     /// Of a text in several windows: the mean of theirs.
     public var logits: [Float]
+    /// What becomes of them.
+    var answer = SequenceClassifier.Answer.oneOfAll
     /// The likeliest class.
     public var label: Int { logits.indices.max { logits[$0] < logits[$1] }! }
-    /// softmax of the logits; the sigmoid of a single one, as cross-encoders have it.
+    /// softmax of the logits; the sigmoid of each where a text may have several labels, and of a single one, as
+    /// cross-encoders have it; the logit itself where the model's configuration says that it is the score.
     public var probabilities: [Float] {
-      if logits.count == 1 { return [1 / (1 + exp(-logits[0]))] }
+      switch answer {
+      case .score: return logits
+      case .eachByItself: return logits.map { 1 / (1 + exp(-$0)) }
+      case .oneOfAll: break
+      }
       let weights = logits.map { exp($0 - logits[label]) }
       let sum = weights.reduce(0, +)
       return weights.map { $0 / sum }
@@ -123,7 +130,9 @@ public final class TextClassifier {
   /// The classes of an adapter: those named beside it, or else the base's where their number is right, or else numbered.
   private static func labels(of adapter: StoredAdapter, base: URL) throws -> [String] {
     let file = try LoRAFiles.file(labelsName, in: adapter.url)
-    let count = adapter.replacements.first { $0.name == "classifier.weight" }?.shape.first
+    let description = try TransformerDescription(ModelConfiguration(Checkpoint(base)))
+    let output = "\(description.head.output).weight"
+    let count = adapter.replacements.first { $0.name == output }?.shape.first
     if let data = FileManager.default.contents(atPath: file.path) {
       guard let labels = try? JSONDecoder().decode([String].self, from: data), count == nil || labels.count == count
       else {
@@ -137,7 +146,7 @@ public final class TextClassifier {
       }
       return labels
     }
-    let own = try ModelConfiguration(Checkpoint(base)).labels()
+    let own = description.labels
     guard let count = count ?? own?.count else {
       throw CheckpointError(
         .missing, file: adapter.url.path,
@@ -198,7 +207,9 @@ public final class TextClassifier {
     }
     try texts.forEachText(rows: rows, progress: progress, compute: logits) { _, windows in
       let sum = windows.dropFirst().reduce(windows[0]) { sum, logits in zip(sum, logits).map { $0 + $1 } }
-      try body(Prediction(logits: windows.count == 1 ? sum : sum.map { $0 / Float(windows.count) }))
+      try body(
+        Prediction(
+          logits: windows.count == 1 ? sum : sum.map { $0 / Float(windows.count) }, answer: model.answer))
     }
   }
 

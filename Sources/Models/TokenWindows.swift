@@ -60,7 +60,8 @@ public struct TokenWindows: Sendable {
     for pair in pairs { try append(prompt: pair.prompt, completion: pair.completion) }
   }
 
-  /// A file: jsonl with "prompt" and "completion", or "text", in each line; any other is one text.
+  /// A file: jsonl with "prompt" and "completion", or "text", in each line; any other is one text. What has no extension (a
+  /// stream) is jsonl where it begins with an object.
   ///
   /// A text of more than a megabyte is cut up for the tokenizer where its tokens are the same on both sides.
   ///
@@ -69,8 +70,10 @@ public struct TokenWindows: Sendable {
     self.init(tokenizer: tokenizer, length: length)
     let content = try TextContent(file)
     let name = file.pathExtension.lowercased() == "gz" ? file.deletingPathExtension() : file
+    let start = try content.start()
+    let beginsAsObject = try content.read(start..<min(content.count, start + 1)) == [UInt8(ascii: "{")]
     let isEmpty =
-      ["jsonl", "ndjson"].contains(name.pathExtension.lowercased())
+      ["jsonl", "ndjson"].contains(name.pathExtension.lowercased()) || name.pathExtension.isEmpty && beginsAsObject
       ? try appendLines(of: content) : try appendText(of: content)
     guard !isEmpty else {
       throw DatasetError(

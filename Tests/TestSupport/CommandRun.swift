@@ -20,9 +20,10 @@ public struct CommandRun: Sendable {
     return repositoryRoot.appendingPathComponent(".build/release/lora")
   }()
 
-  /// Runs `lora` to its end. `whileRunning` is called with the process once it is started.
+  /// Runs `lora` to its end. `whileRunning` is called with the process once it is started; what a file holds is piped into
+  /// it.
   public init(
-    _ arguments: [String], in folder: URL? = nil, environment: [String: String] = [:],
+    _ arguments: [String], in folder: URL? = nil, environment: [String: String] = [:], piping file: URL? = nil,
     whileRunning: (Process) throws -> Void = { _ in }
   ) throws {
     let process = Process()
@@ -37,6 +38,15 @@ public struct CommandRun: Sendable {
     process.standardOutput = try FileHandle(forWritingTo: outputFile)
     process.standardError = try FileHandle(forWritingTo: errorFile)
     process.standardInput = FileHandle.nullDevice
+    let source = Process()
+    if let file {
+      let pipe = Pipe()
+      process.standardInput = pipe
+      source.executableURL = URL(fileURLWithPath: "/bin/cat")
+      source.arguments = [file.path]
+      source.standardOutput = pipe
+      try source.run()
+    }
     try process.run()
     try whileRunning(process)
     process.waitUntilExit()

@@ -5,14 +5,6 @@
 
 import Foundation
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// A file being written. ``commit()`` makes it appear; without it nothing is left.
 package final class OutputFile: @unchecked Sendable {
   let url: URL

@@ -42,7 +42,7 @@ private struct TorchContent {
   let pickle: Pickle
   let file: MappedFile
   /// The bytes of each storage, by its key.
-  let storages: [String: Range<Int>]
+  let storages: [ExactString: Range<Int>]
 
   init(zip file: MappedFile, path: String) throws {
     let archive = try ZipArchive(file.bytes, path: path)
@@ -52,7 +52,7 @@ private struct TorchContent {
         advice: "Unpack it, if what you look for is in there")
     }
     let root = entry.name.dropLast("data.pkl".count)
-    var storages: [String: Range<Int>] = [:]
+    var storages: [ExactString: Range<Int>] = [:]
     for entry in archive.entries where entry.name.hasPrefix(root) {
       let name = entry.name.dropFirst(root.count)
       guard !entry.isCompressed else {
@@ -101,12 +101,12 @@ private struct TorchContent {
         .malformed, file: path, "is a broken PyTorch file: the list of storages is missing",
         advice: "Fetch the file again")
     }
-    var widths: [String: Int] = [:]
+    var widths: [ExactString: Int] = [:]
     for members in pickle.dictionaries {
       for tensor in members.compactMap(\.value.tensor) { widths[tensor.storage.key] = tensor.storage.unit }
     }
     let reader = LittleEndianReader(bytes: file.bytes)
-    var storages: [String: Range<Int>] = [:]
+    var storages: [ExactString: Range<Int>] = [:]
     for key in keys {
       guard let count = reader.integer(at: offset, bytes: 8) else {
         throw CheckpointError(

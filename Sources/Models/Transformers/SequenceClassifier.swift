@@ -18,6 +18,18 @@ public final class SequenceClassifier: Module {
   /// Whether the folder has a classifier for these classes; else it was drawn at random.
   public let isOwn: Bool
 
+  /// What the logits of a text say.
+  enum Answer {
+    /// It has one of the classes.
+    case oneOfAll
+    /// Each class is its own question.
+    case eachByItself
+    /// The logit is the score.
+    case score
+  }
+
+  let answer: Answer
+
   /// Reads the folder; what it lacks of a classifier, or has for other classes, is drawn anew.
   ///
   /// - Parameters:
@@ -40,6 +52,7 @@ public final class SequenceClassifier: Module {
     }
     self.labels = labels
     isOwn = own == labels
+    answer = try isOwn ? json.answer(labels: labels.count) : labels.count == 1 ? .eachByItself : .oneOfAll
     body = Transformer(weights[description.names[.body]!], description)
 
     func drawn(_ outputs: Int, bias: Bool, _ generator: inout some RandomNumberGenerator) -> Linear {
@@ -87,19 +100,58 @@ public final class SequenceClassifier: Module {
   public func callAsFunction(_ tokens: TokenRows) -> Tensor {
     let head = body.description.head
     let hidden = body(tokens)
-    var x = head.usesPooler ? body.pooled(hidden, tokens) : body.pooled(hidden, tokens, head.pooling)
+    var x =
+      head.usesPooler ? body.pooled(hidden, tokens) : body.pooled(hidden, tokens, head.pooling, padding: head.padding)
     if let dense { x = head.denseActivation(dense(x)) }
     return output(norm?(x) ?? x)
   }
 }
 
+extension ModelConfiguration {
+  /// What the logits say: transformers' `problem_type`, and for a single one what sentence-transformers' cross-encoders
+  /// make of it.
+  fileprivate func answer(labels: Int) throws -> SequenceClassifier.Answer {
+    switch try text("problem_type") {
+    case "multi_label_classification": return .eachByItself
+    case "regression":
+      guard labels == 1 else {
+        throw unsupported("problem_type", "regression", supported: "one label for it, not \(labels)")
+      }
+      return .score
+    case nil, "single_label_classification": break
+    case let other?:
+      throw unsupported(
+        "problem_type", .string(other),
+        supported: "single_label_classification, multi_label_classification, regression")
+    }
+    guard labels == 1 else { return .oneOfAll }
+    let newer = try object("sentence_transformers")?.text("activation_fn")
+    let function = try newer ?? text("sbert_ce_default_activation_function")
+    switch function?.split(separator: ".").last {
+    case nil, "Sigmoid": return .eachByItself
+    case "Identity": return .score
+    default:
+      throw unsupported(
+        "activation_fn", .string(function!), supported: "torch.nn's Sigmoid and Identity")
+    }
+  }
+}
+
 extension Transformer {
   /// One of each text's token vectors, or their mean: [texts, hidden].
-  func pooled(_ hidden: Tensor, _ tokens: TokenRows, _ pooling: HeadDescription.Pooling) -> Tensor {
+  ///
+  /// - Parameter padding: a token that is none; the last one is the last that is something else.
+  func pooled(
+    _ hidden: Tensor, _ tokens: TokenRows, _ pooling: HeadDescription.Pooling, padding: Int? = nil
+  ) -> Tensor {
     let sequences = (0..<tokens.packing.count).map { tokens.packing[$0] }
     switch pooling {
     case .first: return hidden.rows(at: sequences.map(\.lowerBound))
-    case .last: return hidden.rows(at: sequences.map { $0.upperBound - 1 })
+    case .last:
+      return hidden.rows(
+        at: sequences.map { rows in
+          padding == nil ? rows.upperBound - 1 : rows.last { tokens.ids[$0] != padding } ?? rows.lowerBound
+        })
     case .mean:
       return .concatenated(
         sequences.map { hidden.sliced(axis: 0, $0).mean(axis: 0, keepingAxis: true) }, axis: 0)

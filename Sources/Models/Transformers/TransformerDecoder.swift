@@ -41,6 +41,7 @@ public final class TransformerDecoder: LanguageModel {
   public var logitRule: LogitRule { body.description.logits }
 
   /// Where it is tied to the table of tokens, what is attached there acts on that alone, as in peft.
+  public var outputEmbedding: Parameter? { outputProjection == nil ? body.tokens.weight : nil }
   public var outputWeight: Tensor { outputProjection?.weight.value ?? body.tokens.weight.stored }
 
   /// An adapter of the output layer acts on the logits; its sum with a weight of that size is not formed.

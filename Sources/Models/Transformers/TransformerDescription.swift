@@ -161,6 +161,8 @@ struct HeadDescription {
   }
 
   var pooling = Pooling.last
+  /// A token that does not count as the last one.
+  var padding: Int?
   /// Whether it first goes through the body's own pooler (BERT).
   var usesPooler = false
   /// The dense layer before the last one.

@@ -18,31 +18,34 @@ struct GenerateCommand: ParsableCommand {
 
   @OptionGroup var model: ModelOptions
 
-  @Option(help: ArgumentHelp("A PEFT folder; may be given several times.", valueName: "folder"), completion: .file())
-  var adapter: [String] = []
+  @Option(
+    name: [.long, .customLong("adapter-path")],
+    help: ArgumentHelp("A PEFT folder; may be given several times. (default: none)", valueName: "folder"))
+  var adapter: [Path] = []
 
   @Option(help: "The text to go on with. (default: the token that begins texts)")
   var prompt: String?
 
   @Option(
     help: ArgumentHelp(
-      "A file with the text to go on with, less a line end at its end; - for standard input.", valueName: "path"),
-    completion: .file())
-  var promptFile: String?
+      "A file with the text to go on with, less a line end at its end; - for standard input.", valueName: "path"))
+  var promptFile: Path?
 
   @Option(name: [.long, .customLong("max-tokens")], help: "The most tokens to write.")
   var tokens = 200
 
-  @Option(help: "0 takes the likeliest token each time; 1 draws by the model's probabilities.")
+  @Option(
+    name: [.long, .customLong("temp")],
+    help: "0 takes the likeliest token each time; 1 draws by the model's probabilities.")
   var temperature: Float = 0
 
-  @Option(help: "Draw among the likeliest so many tokens only.")
+  @Option(help: "Draw among the likeliest so many tokens only. (default: all)")
   var topK: Int?
 
-  @Option(help: "Draw among the likeliest tokens that together reach this probability only.")
+  @Option(help: "Draw among the likeliest tokens that together reach this probability only. (default: 1)")
   var topP: Float?
 
-  @Option(help: "Draw among tokens with at least this share of the likeliest one's probability only.")
+  @Option(help: "Draw among tokens with at least this share of the likeliest one's probability only. (default: 0)")
   var minP: Float?
 
   @Option(help: "Above 1, tokens that occurred become less likely.")
@@ -57,29 +60,24 @@ struct GenerateCommand: ParsableCommand {
   @Flag(help: "Let the base model write too.")
   var compare = false
 
+  @OptionGroup var precision: PrecisionOptions
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
     if prompt != nil, promptFile != nil { throw ValidationError("Give --prompt or --prompt-file, not both.") }
-    if tokens < 1 { throw ValidationError("--tokens \(tokens): a number of at least 1 is needed.") }
-    if !(temperature.isFinite && temperature >= 0) {
-      throw ValidationError("--temperature \(temperature): a number of at least 0 is needed.")
-    }
-    if let topK, topK < 1 { throw ValidationError("--top-k \(topK): a number of at least 1 is needed.") }
-    for (name, value) in [("top-p", topP), ("min-p", minP)] {
-      if let value, !(value > 0 && value <= 1) {
-        throw ValidationError("--\(name) \(value): a number above 0 and up to 1 is needed.")
-      }
-    }
-    if !(repetitionPenalty.isFinite && repetitionPenalty > 0) {
-      throw ValidationError("--repetition-penalty \(repetitionPenalty): a number above 0 is needed.")
-    }
+    try check("tokens", tokens, atLeast: 1)
+    try check("temperature", temperature, "a number of at least 0") { $0 >= 0 && $0.isFinite }
+    try check("top-k", topK, atLeast: 1)
+    try check("top-p", share: topP)
+    try check("min-p", share: minP)
+    try check("repetition-penalty", positive: repetitionPenalty)
   }
 
   func run() throws {
     try output.prepare()
     let prompt = try readPrompt()
-    let generator = try TextGenerator(model: model.folder, adapters: adapter.map { URL(fileURLWithPath: $0) })
+    let generator = try TextGenerator(model: model.folder, adapters: adapter.adapters())
+    let chosen = precision.apply(to: generator.model, isQuiet: output.quiet)
     var options = SamplingOptions()
     (options.temperature, options.topK, options.topP, options.minP) = (temperature, topK, topP, minP)
     options.repetitionPenalty = repetitionPenalty
@@ -98,30 +96,28 @@ struct GenerateCommand: ParsableCommand {
     let table = Table(
       key: "texts", of: writers,
       [
-        .init("adapter", key: "adapter") { .text($0.adapter) },
+        .init("adapter") { .text($0.name) }, .init(key: "adapter") { .text($0.adapter) },
         .init("text", key: "text") { .text($0.text.text) },
         .init("tokens", key: "tokens") { .count($0.text.tokens) },
         .init("time", key: "seconds") { .seconds($0.seconds) },
       ])
     try output.show(
       Report(
-        title: "Texts by \(model.folder.lastPathComponent)", summary: prompt.isEmpty ? "" : "After “\(prompt)”.",
+        title: "Texts by \(([model.model] + adapter).map(\.lastComponent).joined(separator: ", "))",
+        summary: prompt.isEmpty ? "" : "After “\(prompt)”.",
         sections: [.init("Texts", [.table(table)])],
         settings: [
-          .init("model", .text(model.model)), .init("adapters", .texts(adapter)), .init("seed", .text("\(seed)")),
+          .init("model", .text("\(model.model)")), .init("adapters", .texts(adapter.map(\.description))),
+          .init("seed", .text("\(seed)")),
+          chosen,
         ]),
       printsText: false)
   }
 
   private func readPrompt() throws -> String {
     guard let promptFile else { return prompt ?? "" }
-    let isInput = promptFile == "-"
-    let name = isInput ? "standard input" : promptFile
-    let data =
-      isInput ? FileHandle.standardInput.readDataToEndOfFile() : FileManager.default.contents(atPath: promptFile)
-    guard let data else { throw InputError("\(name): can't be read") }
-    guard let text = String(validating: data, as: UTF8.self) else {
-      throw InputError("\(name): is not UTF-8; convert it, for example with iconv")
+    guard let text = String(validating: try promptFile.content(), as: UTF8.self) else {
+      throw InputError("\(promptFile.name): is not UTF-8; convert it, for example with iconv")
     }
     return text.last?.isNewline == true ? String(text.dropLast()) : text
   }

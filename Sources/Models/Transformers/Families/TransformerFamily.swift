@@ -54,6 +54,7 @@ extension TransformerDescription {
       throw json.unsupported("head_dim", .integer(headSize), supported: "1 to 65536")
     }
     labels = try json.labels()
+    head.padding = json.json["pad_token_id"]?.integer
     try json.finish()
   }
 }
