@@ -157,6 +157,36 @@ struct FamilyTests {
     }
   }
 
+  @Test("the last token of a text is the last that is no padding")
+  func lastToken() throws {
+    let model = try classifier("llama-score")  // its pad_token_id is 0
+    func logits(_ ids: [Int]) -> [Float] { model(TokenRows(ids: [ids])).scalars }
+    // Tokens after it are not seen.
+    #expect(zip(logits([3, 15, 0, 0]), logits([3, 15])).allSatisfy { abs($0 - $1) < 1e-5 })
+    #expect(zip(logits([0, 0]), logits([0])).allSatisfy { abs($0 - $1) < 1e-5 })
+    #expect(!zip(logits([3, 15, 1]), logits([3, 15])).allSatisfy { abs($0 - $1) < 1e-3 })
+  }
+
+  @Test("logits become what config.json says: one class of all, each by itself, a score")
+  func answers() throws {
+    func probabilities(_ name: String, _ changes: [String: JSON]) throws -> [Float] {
+      let temporary = try TemporaryFolder()
+      let url = try changed(name, changes, in: temporary)
+      var generator = SeededGenerator(seed: 1)
+      let model = try SequenceClassifier(contentsOf: url, using: &generator)
+      return TextClassifier.Prediction(logits: [0.5, -1].suffix(model.labels.count), answer: model.answer).probabilities
+    }
+    // 1 / (1 + e) = 0.2689
+    #expect(abs(try probabilities("electra-wide", [:])[0] - 0.2689) < 1e-4)
+    #expect(
+      try probabilities(
+        "electra-wide", ["sentence_transformers": ["activation_fn": "torch.nn.modules.linear.Identity"]]) == [-1])
+    #expect(try probabilities("electra-wide", ["problem_type": "regression"]) == [-1])
+    #expect(
+      try probabilities("camembert", ["problem_type": "multi_label_classification"]).reduce(0, +) != 1)
+    #expect(abs(try probabilities("camembert", [:]).reduce(0, +) - 1) < 1e-6)
+  }
+
   // MARK: Adapters
 
   @Test(
@@ -178,5 +208,72 @@ struct FamilyTests {
       }
       #expect(largestDifference(output, expected) < 1e-4, "\(kind)")
     }
+  }
+  // MARK: What is not honoured
+
+  /// A copy of a fixture whose config.json says something else.
+  private func changed(_ name: String, _ changes: [String: JSON], in temporary: TemporaryFolder) throws -> URL {
+    let url = temporary.file(name)
+    try FileManager.default.copyItem(at: folder.appendingPathComponent(name), to: url)
+    let file = url.appendingPathComponent("config.json")
+    var json = try JSON(parsing: String(contentsOf: file, encoding: .utf8))
+    for (key, value) in changes { json[key] = value }
+    try Data(json.compact.utf8).write(to: file)
+    return url
+  }
+
+  @Test(
+    "a field that changes the mathematics and isn't honoured is an error that names it",
+    arguments: [
+      ("llama", "sliding_window", 4), ("llama", "attn_logit_softcapping", 30.0), ("llama", "logits_scaling", 2.0),
+      ("llama", "partial_rotary_factor", 0.5), ("llama", "layer_types", ["sliding_attention", "full_attention"]),
+      ("llama", "num_local_experts", 4), ("llama", "final_logit_softcapping", 30), ("llama", "rope_interleaved", true),
+      ("mistral", "layer_types", ["full_attention", "sliding_attention"]), ("mistral", "query_pre_attn_scalar", 5),
+      ("qwen3", "layer_types", ["chunked_attention", "full_attention"]), ("qwen3", "layer_types", ["full_attention"]),
+      ("gemma3_text", "attn_logit_softcapping", 20.0), ("gemma2", "use_bidirectional_attention", true),
+      ("granite", "qk_layernorm", true), ("olmo2", "clip_qkv", 8.0), ("phi3", "sliding_window", 0),
+      ("smollm3", "no_rope_layers", [1, 2, 1]), ("gpt2", "rope_scaling", ["type": "linear", "factor": 2]),
+      ("bert", "is_decoder", true), ("roberta", "position_embedding_type", "relative_key_query"),
+      ("mpnet", "relative_attention_num_buckets", 16), ("modernbert", "classifier_pooling", "max"),
+      ("modernbert", "local_attention", -1), ("electra", "embedding_size", 0), ("distilbert", "n_heads", 5),
+    ] as [(String, String, JSON)])
+  func unhonoured(name: String, field: String, value: JSON) throws {
+    let temporary = try TemporaryFolder()
+    let url = try changed(name, [field: value], in: temporary)
+    let error = #expect(throws: CheckpointError.self) { try Transformer(contentsOf: url) }
+    #expect(error?.description.contains(field == "n_heads" ? "dim" : field) == true, "\(error?.description ?? "")")
+    // Null is as good as nothing.
+    if field != "embedding_size", field != "n_heads", field != "local_attention" {
+      let other = try TemporaryFolder()
+      let plain = try changed(name, [field: .null], in: other)
+      if field != "relative_attention_num_buckets" { _ = try Transformer(contentsOf: plain) }
+    }
+  }
+
+  // MARK: The documentation
+
+  @Test("docs/models.md lists what runs")
+  func documentation() throws {
+    let root = fixtures.deletingLastPathComponent().deletingLastPathComponent()
+    let text = try String(contentsOf: root.appendingPathComponent("docs/models.md"), encoding: .utf8)
+    let found = text.split(separator: "\n").filter { $0.hasPrefix("| `") }.map { row in
+      row.split(separator: "|").prefix(3).map { $0.trimmingCharacters(in: .whitespaces) }
+    }
+    let all = names(classifiers: false) + names(classifiers: true)
+    let expected = try TransformerFamily.all.flatMap { family in
+      try family.types.map { type in
+        let fixture = try #require(
+          all.first {
+            (try? Checkpoint(folder.appendingPathComponent($0)))?.configuration?["model_type"]?.string == type
+          })
+        let checkpoint = try Checkpoint(folder.appendingPathComponent(fixture))
+        let head = try TransformerDescription(ModelConfiguration(checkpoint)).head.modules
+        return [
+          "`\(type)`", family.kind == .decoder ? "decoder" : "encoder", head.map { "`\($0)`" }.joined(separator: ", "),
+        ]
+      }
+    }
+    #expect(found == expected)
+    if found != expected { print(expected.map { "| \($0.joined(separator: " | ")) | |" }.joined(separator: "\n")) }
   }
 }

@@ -112,12 +112,17 @@ public struct SentenceModules {
   }
 
   private static func reading(_ folder: URL) throws -> (maximumLength: Int?, lowercases: Bool) {
+    var (length, lowercases): (Int?, Bool) = (nil, false)
     for kind in ["bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"] {
       guard let json = try configuration("sentence_\(kind)_config.json", in: folder) else { continue }
-      let length = json.isNull("max_seq_length") || json.json["max_seq_length"] == nil
-      return (length ? nil : try json.integer("max_seq_length"), try json.flag("do_lower_case", default: false))
+      try json.require("transformer_task", "feature-extraction")
+      if json.json["max_seq_length"]?.isNull == false { length = try json.integer("max_seq_length") }
+      lowercases = try json.flag("do_lower_case", default: false)
+      break
     }
-    return (nil, false)
+    // Newer folders leave it to the tokenizer, which has a huge number where it knows none.
+    let tokenizer = try configuration("tokenizer_config.json", in: folder)?.json["model_max_length"]?.number
+    return (length ?? tokenizer.flatMap { $0 >= 1 && $0 < 1e9 ? Int($0) : nil }, lowercases)
   }
 
   private static func pooling(_ folder: URL) throws -> SentencePooling {

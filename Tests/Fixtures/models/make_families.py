@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 
 import torch
 import transformers as t
@@ -255,4 +254,5 @@ def main():
             print(name, sum(os.path.getsize(os.path.join(root, file)) for root, _, files in os.walk(os.path.join(here, name)) for file in files))
 
 
-main()
+if __name__ == "__main__":
+    main()
