@@ -19,4 +19,6 @@ else
   echo "skip cases: no ../shared/cases"
 fi
 case $python in /*) ;; *) python=$PWD/$python ;; esac
+chats=$(mktemp)
+"$python" Tests/Interop/chats.py "$chats" && LORA_CHAT_CASES="$chats" swift test -c release --filter ChatTemplateTests
 LORA_PYTHON="$python" swift test -c release --filter TokenizerInteropTests

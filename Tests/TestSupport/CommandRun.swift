@@ -20,9 +20,9 @@ public struct CommandRun: Sendable {
     return repositoryRoot.appendingPathComponent(".build/release/lora")
   }()
 
-  /// Runs `lora` to its end. `whileRunning` is called with the process once it is started.
+  /// Runs `lora` to its end. `input` comes through a pipe; `whileRunning` is called with the process once it is started.
   public init(
-    _ arguments: [String], in folder: URL? = nil, environment: [String: String] = [:],
+    _ arguments: [String], in folder: URL? = nil, environment: [String: String] = [:], input: String? = nil,
     whileRunning: (Process) throws -> Void = { _ in }
   ) throws {
     let process = Process()
@@ -36,8 +36,12 @@ public struct CommandRun: Sendable {
     for file in [outputFile, errorFile] { try Data().write(to: file) }
     process.standardOutput = try FileHandle(forWritingTo: outputFile)
     process.standardError = try FileHandle(forWritingTo: errorFile)
-    process.standardInput = FileHandle.nullDevice
+    let pipe = Pipe()
+    process.standardInput = input == nil ? FileHandle.nullDevice : pipe
     try process.run()
+    // Less than a pipe holds, so that writing never waits.
+    if let input { try pipe.fileHandleForWriting.write(contentsOf: Data(input.utf8)) }
+    try pipe.fileHandleForWriting.close()
     try whileRunning(process)
     process.waitUntilExit()
     exitCode = process.terminationStatus

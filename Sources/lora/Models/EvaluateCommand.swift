@@ -34,6 +34,11 @@ struct EvaluateCommand: ParsableCommand {
       valueName: "folder"), completion: .file())
   var against: String?
 
+  @Option(help: "What counts of conversations, and of prompts with completions: assistant, last or all. (decoders)")
+  var learn = LearntTurns.assistant
+
+  @OptionGroup var template: TemplateOptions
+
   @OptionGroup var output: OutputOptions
 
   func run() throws {
@@ -121,7 +126,12 @@ struct EvaluateCommand: ParsableCommand {
     let generator = try TextGenerator(model: model.folder, adapters: adapter.map { [URL(fileURLWithPath: $0)] } ?? [])
     let windows = try TokenWindows(
       contentsOf: URL(fileURLWithPath: data), tokenizer: generator.tokenizer,
-      length: min(reading.length ?? .max, generator.model.positions))
+      length: min(reading.length ?? .max, generator.model.positions),
+      template: try ChatTemplate(named: template.chatTemplate, of: model.folder), turns: learn)
+    for source in windows.sources {
+      guard let columns = source.columns else { continue }
+      comment("\(source.file.relativePath): \(grouped(source.count)) rows, \(columns).", isQuiet: output.quiet)
+    }
     try generator.model.requireKnown([windows.largestID], of: generator.tokenizer)
     guard windows.predictions > 0 else { throw InputError("\(data): too short, a text of at least 2 tokens is needed") }
     let bar = ProgressBar("evaluating", total: windows.predictions, unit: " tokens", isQuiet: output.quiet)
