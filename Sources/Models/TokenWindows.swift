@@ -128,9 +128,8 @@ public struct TokenWindows: Sendable {
         if try !appendText(of: examples.content) { isEmpty = false }
         continue
       }
-      var columns: ExampleColumns?
       var (count, chats) = (0, 0)
-      try examples.forEach(onColumns: { columns = $0 }) { example, line in
+      let columns = try examples.forEachExample { example, line in
         count += 1
         switch example {
         case .text(let text): try append(prompt: "", completion: text)

@@ -153,7 +153,7 @@ struct ChatTrainingTests {
       let file = folder.appendingPathComponent(name)
       try Data(content.utf8).write(to: file)
       var found: [LanguageExample] = []
-      try LanguageExamples(file).forEach { example, _ in found.append(example) }
+      try LanguageExamples(file).forEachExample { example, _ in found.append(example) }
       #expect(found == expected, "\(name)")
     }
   }
@@ -168,7 +168,7 @@ struct ChatTrainingTests {
       try Data("[{\"text\": \"c\"}]".utf8).write(to: folder.appendingPathComponent("c/c.json"))
       var found: [LanguageExample] = []
       for file in try LanguageExamples.files(at: folder) {
-        try LanguageExamples(file).forEach { example, _ in found.append(example) }
+        try LanguageExamples(file).forEachExample { example, _ in found.append(example) }
       }
       #expect(found == [.text("a"), .text("b"), .text("c")])
     }
@@ -191,7 +191,7 @@ struct ChatTrainingTests {
     try withTemporaryDirectory { folder in
       let file = folder.appendingPathComponent(name)
       try Data(content.utf8).write(to: file)
-      let error = #expect(throws: DatasetError.self) { try LanguageExamples(file).forEach { _, _ in } }
+      let error = #expect(throws: DatasetError.self) { try LanguageExamples(file).forEachExample { _, _ in } }
       #expect(error?.description.contains(message) == true, "\(error?.description ?? "none")")
     }
   }

@@ -127,7 +127,7 @@ struct TokenizerTests {
   func preTokenizers() throws {
     for (part, cases) in try parts("pre_tokenizers") {
       let preTokenizer = try PreTokenizer(part)
-      let spelled = try PreTokenizer.isByteLevel(part)
+      let spelled = try PreTokenizer.endsWithBytes(part)
       for item in cases {
         let text = try #require(item[0] as? String)
         var pieces = TextPieces(Array(text.utf8))

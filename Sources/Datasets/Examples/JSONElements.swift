@@ -45,8 +45,8 @@ struct JSONElements {
     }
   }
 
-  /// Calls `body` with each element, its place counted from 1, and the line in which it begins.
-  func forEach(_ body: (JSON, _ place: Int, _ line: Int) throws -> Void) throws {
+  /// Calls `body` with each element, and the line in which it begins.
+  func forEachElement(_ body: (JSON, _ line: Int) throws -> Void) throws {
     var (offset, wanted) = (start, 1 << 20)
     var (place, line) = (0, 1)
     if start > 0 { line += try content.read(0..<start).count { $0 == UInt8(ascii: "\n") } }
@@ -78,7 +78,7 @@ struct JSONElements {
           do { value = try JSON(parsing: element, holdsTexts: true) } catch {
             throw damaged("no valid JSON (\(error))", place, line)
           }
-          try body(value, place, line)
+          try body(value, line)
           line += element.count { $0 == UInt8(ascii: "\n") }
           used = first + length
         }

@@ -7,7 +7,7 @@ import LoRATensors
 ///
 /// ```swift
 /// for file in try LanguageExamples.files(at: url) {
-///   try LanguageExamples(file)?.forEach { example, place in … }
+///   try LanguageExamples(file).forEachExample { example, place in … }
 /// }
 /// ```
 public struct LanguageExamples {
@@ -104,20 +104,17 @@ public struct LanguageExamples {
 
   /// Calls `body` with every example.
   ///
-  /// - Parameters:
-  ///   - onColumns: is told which columns were taken, before the first example.
-  ///   - body: is given an example, and the line in which it begins.
+  /// - Parameter body: is given an example, and the line in which it begins.
+  /// - Returns: which columns were taken; nil where there is no row.
   /// - Throws: `DatasetError` that names the file and the line. Of a plain text there are no examples.
-  public func forEach(
-    onColumns: (ExampleColumns) -> Void = { _ in }, _ body: (LanguageExample, _ line: Int) throws -> Void
-  ) throws {
+  @discardableResult
+  public func forEachExample(
+    _ body: (LanguageExample, _ line: Int) throws -> Void
+  ) throws -> ExampleColumns? {
     var reader: ExampleReader?
     func take(_ row: JSON, _ line: Int) throws {
       do throws(ExampleReader.Problem) {
-        if reader == nil {
-          reader = try ExampleReader(first: row)
-          onColumns(reader!.columns)
-        }
+        if reader == nil { reader = try ExampleReader(first: row) }
       } catch {
         throw problem(error, line)
       }
@@ -137,10 +134,11 @@ public struct LanguageExamples {
         }
         try take(json, row.line)
       }
-    case .json: try JSONElements(content).forEach { element, _, line in try take(element, line) }
+    case .json: try JSONElements(content).forEachElement { element, line in try take(element, line) }
     case .commaSeparated, .tabSeparated: try forEachField(take)
     case .plain: break
     }
+    return reader?.columns
   }
 
   /// The rows of a table as objects.
