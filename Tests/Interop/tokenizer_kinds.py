@@ -1,5 +1,7 @@
 """Tokenizers of some eighty kinds, trained small, with the ids and texts that Python's tokenizers and sentencepiece give:
-python tokenizer_kinds.py OUTPUT_FOLDER CORPORA_FOLDER [NAME ...]
+python tokenizer_kinds.py [--small] OUTPUT_FOLDER CORPORA_FOLDER [NAME ...]
+
+--small makes the committed ones: fewer tokens, every eleventh text, and a map of a few characters.
 
 Writes NAME/tokenizer.json (or NAME/tokenizer.model), texts.json and NAME/cases.json. TokenizerKindsTests compares.
 """
@@ -9,14 +11,16 @@ import json
 import pathlib
 import random
 import sys
-import unicodedata
+import tempfile
 
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers)
 
-output, corpora = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
-wanted = set(sys.argv[3:])
+arguments = [argument for argument in sys.argv[1:] if argument != "--small"]
+small = "--small" in sys.argv
+output, corpora = pathlib.Path(arguments[0]), pathlib.Path(arguments[1])
+wanted = set(arguments[2:])
 
 MULTI = """Größe, Straße, naïve café — “Über”; l’été à Zürich. Ça va? Ñandú, São Paulo, Łódź, Đà Nẵng, İstanbul ığdır.
 Привет, мир! Это проверка токенизатора. Ελληνικά: Καλημέρα κόσμε. שלום עולם. مرحبا بالعالم، كيف حالك؟
@@ -58,7 +62,7 @@ def texts():
     return result[:742]
 
 
-TEXTS = texts()
+TEXTS = texts()[::11] if small else texts()
 CORPUS = (
     (corpora / "alice.txt").read_text(encoding="utf-8").split("\n")
     + (corpora / "shakespeare.txt").read_text(encoding="utf-8").split("\n")[:4000] + MULTI.split("\n") * 20)
@@ -75,6 +79,8 @@ def named(name, function):
 
 
 def train(tokenizer, trainer):
+    if small:
+        trainer.vocab_size = min(trainer.vocab_size, 330)
     tokenizer.train_from_iterator(CORPUS, trainer)
     return tokenizer
 
@@ -238,9 +244,15 @@ def metaspace_underscore():
 
 def spm(model_type="unigram", **options):
     buffer = io.BytesIO()
+    if small:
+        # A full map takes 240 kB. Scalars in base 16: what is replaced, and by what.
+        rules = pathlib.Path(tempfile.mkdtemp()) / "rules.tsv"
+        rules.write_text("FB01\t66 69\nBD\t31 2F 32\nB2\t32\n3000\t20\n9\t20\nA\t20\n65 301\tE9\nFF21\t41\nAD\t\n")
+        options["normalization_rule_tsv"] = str(rules)
+        options.pop("normalization_rule_name", None)
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter([line for line in CORPUS if line.strip()]), model_writer=buffer, vocab_size=800, model_type=model_type,
-        character_coverage=options.pop("character_coverage", 0.999), minloglevel=2, hard_vocab_limit=False, **options)
+        sentence_iterator=iter([line for line in CORPUS if line.strip()]), model_writer=buffer, vocab_size=(420 if options.get("byte_fallback") else 300) if small else 800, model_type=model_type,
+        character_coverage=options.pop("character_coverage", 0.98 if small else 0.999), minloglevel=2, hard_vocab_limit=False, **options)
     return buffer.getvalue()
 
 

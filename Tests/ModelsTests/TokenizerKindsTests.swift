@@ -43,6 +43,54 @@ private func differences(_ folder: URL, _ texts: [String]) throws -> (count: Int
 
 @Suite("Tokenizers of many kinds")
 struct TokenizerKindsTests {
+  static let kinds = fixtures.appendingPathComponent("models/kinds")
+
+  @Test(
+    "ids and texts of the committed kinds are Python's",
+    arguments: [
+      "xlm-r", "falcon", "bpe-w", "bpe-hashes", "wordlevel-scripts", "bert-added", "unigram-bytes", "model-symbols",
+      "model-bpe",
+    ])
+  func committed(name: String) throws {
+    let texts = try #require(json(TokenizerKindsTests.kinds.appendingPathComponent("texts.json")).strings)
+    #expect(texts.count > 60)
+    let (count, shown) = try differences(TokenizerKindsTests.kinds.appendingPathComponent(name), texts)
+    #expect(count == 0, "\(count) differ: \(shown.joined(separator: "\n    "))")
+  }
+
+  @Test("a folder with a SentencePiece model alone begins and ends texts as its class does")
+  func sentencePiece() throws {
+    try withTemporaryDirectory { folder in
+      let model = TokenizerKindsTests.kinds.appendingPathComponent("model-bpe/tokenizer.model")
+      try FileManager.default.copyItem(at: model, to: folder.appendingPathComponent("tokenizer.model"))
+      func ends(_ configuration: String) throws -> (first: Int32, last: Int32) {
+        try Data(configuration.utf8).write(to: folder.appendingPathComponent("tokenizer_config.json"))
+        let ids = try Tokenizer(contentsOf: folder).encode("Hello world").ids
+        return (ids.first!, ids.last!)
+      }
+      #expect(try ends(#"{"tokenizer_class": "LlamaTokenizer"}"#).first == 1)
+      #expect(try ends(#"{"tokenizer_class": "LlamaTokenizer", "add_bos_token": false}"#).first != 1)
+      #expect(try ends(#"{"tokenizer_class": "T5Tokenizer"}"#).last == 2)
+      #expect(try ends(#"{"tokenizer_class": "LlamaTokenizer", "add_eos_token": true}"#).last == 2)
+    }
+  }
+
+  @Test("a SentencePiece model that is cut off anywhere is an error or a tokenizer, never a crash")
+  func cutOff() throws {
+    let model = TokenizerKindsTests.kinds.appendingPathComponent("model-symbols/tokenizer.model")
+    let bytes = [UInt8](try Data(contentsOf: model))
+    try withTemporaryDirectory { folder in
+      let file = folder.appendingPathComponent("tokenizer.model")
+      for count in stride(from: 0, to: bytes.count, by: 97) {
+        try Data(bytes[..<count]).write(to: file)
+        if let tokenizer = try? Tokenizer(contentsOf: folder) { _ = tokenizer.encode("Hello ½ world").ids }
+      }
+      try Data("no model".utf8).write(to: file)
+      let error = #expect(throws: TokenizerError.self) { try Tokenizer(contentsOf: folder) }
+      #expect(error?.file == file.path)
+    }
+  }
+
   @Test(
     "ids and texts are Python's, for each kind and text", .enabled(if: madeKinds != nil, "needs LORA_TOKENIZER_KINDS"))
   func made() throws {

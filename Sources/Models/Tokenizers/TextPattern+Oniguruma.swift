@@ -6,7 +6,8 @@ extension TextPattern {
   /// space, and `\h` hexadecimal digits.
   static func translated(_ expression: String) -> String {
     let classes: [Unicode.Scalar: String] = [
-      "w": #"\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u00B2\u00B3\u00B9\u00BC-\u00BE"#, "s": #"\p{White_Space}"#, "h": "0-9a-fA-F",
+      "w": #"\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u00B2\u00B3\u00B9\u00BC-\u00BE"#, "s": #"\p{White_Space}"#,
+      "h": "0-9a-fA-F",
     ]
     var result = String.UnicodeScalarView()
     var depth = 0

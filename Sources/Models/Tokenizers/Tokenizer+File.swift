@@ -246,8 +246,10 @@ private struct TokenizerFile {
         "the type “\(component.type)” is not supported; supported: BPE, Unigram, WordPiece, WordLevel")
     }
     guard let table = vocabulary else { throw component.error("lacks “vocab”") }
-    guard (component.type == "Unigram") == (table.count == 0 || !scores.isEmpty) || table.count == 0 else {
-      throw component.error("the vocabulary is not one of the type “\(component.type)”")
+    guard scores.isEmpty != (component.type == "Unigram") else {
+      throw component.error(
+        "“vocab” is no " + (scores.isEmpty ? "list of tokens with their scores" : "object of tokens with their ids")
+          + ", which the type “\(component.type)” has")
     }
     if component.type == "Unigram" {
       let unknown = try component.optionalInteger("unk_id")
