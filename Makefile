@@ -73,7 +73,8 @@ SANITIZERS ?= thread address
 sanitize: dependencies
 	Tests/Kernels/run.sh $(SANITIZERS) undefined
 	set -e; for sanitizer in $(SANITIZERS); do \
-	  LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Fixtures/fuzz/foundation.supp $(SWIFT) test -c release --sanitize=$$sanitizer \
+	  SANITIZER=$$sanitizer LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Fixtures/fuzz/foundation.supp \
+	  $(SWIFT) test -c release --sanitize=$$sanitizer \
 	    --scratch-path .build-$$sanitizer --filter '$(TESTS)'; \
 	done
 

@@ -91,6 +91,7 @@ try:
         "… of long rows": ["train", "classify", "--model", encoder, "--data", folder / "long.csv", "--length", 32],
         "train lm": ["train", "lm", "--model", decoder, "--data", folder / "book.txt", "--length", 32],
         "evaluate": ["evaluate", "--model", encoder, "--adapter", folder / "0", "--data", folder / "short.tsv"],
+        "… long rows": ["evaluate", "--model", encoder, "--adapter", folder / "2", "--data", folder / "long.csv"],
     }
     for index, (name, command) in enumerate(tasks.items()):
         if command[0] == "train":

@@ -4,8 +4,9 @@
 
 LORA is the release build's executable. Python needs torch, transformers, peft and tokenizers. Models with random weights of each
 shape are written to a temporary folder; both sides train the same LoRA (r 8 on queries and values) on batches of the same size, and a
-check makes sure that both see the same loss at the first step. Prints medians and peak memory; for decoders also those of `lora` with
-the base in bfloat16, and with layers computed again.
+check makes sure that both see the same loss at the first step. Prints medians and peak memory of peft in float32, under autocast to
+bfloat16 and with weights in bfloat16, and of `lora` in float32 and bfloat16; the ratio is to the fastest of peft's. For decoders also
+`lora` with the base stored as bfloat16, and with layers computed again.
 """
 import argparse
 import json
@@ -75,7 +76,7 @@ def make_data(shape, folder):
     return path, ids
 
 
-def peft_side(folder, shape, ids, steps):
+def peft_side(folder, shape, ids, steps, precision):
     """Runs in a process of its own, so that its peak memory is its own."""
     import resource
     import torch
@@ -93,12 +94,15 @@ def peft_side(folder, shape, ids, steps):
         config = LoraConfig(r=8, lora_alpha=16, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
         labels = batch
     model = get_peft_model(model, config)
+    if precision == "weights":
+        model.to(torch.bfloat16)
     model.train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     times, losses = [], []
     for _ in range(steps):
         start = time.perf_counter()
-        loss = model(input_ids=batch, labels=labels).loss
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "autocast"):
+            loss = model(input_ids=batch, labels=labels).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -143,36 +147,40 @@ def main():
         return make_model(SHAPES[options.shape], options.make)
     if options.peft:
         request = json.loads(options.peft)
-        return peft_side(request["folder"], SHAPES[options.shape], request["ids"], options.steps)
+        return peft_side(request["folder"], SHAPES[options.shape], request["ids"], options.steps, request["precision"])
     results = {}
-    print(f"{'shape':<18}{'peft s/step':>12}{'lora s/step':>12}{'ratio':>7}{'peft MB':>9}{'lora MB':>9}{'share':>7}")
+    print(f"{'':<34}{'s/step':>9}{'ratio':>7}{'MB':>8}{'share':>7}")
     for name in [options.shape] if options.shape else SHAPES:
         shape = SHAPES[name]
         with tempfile.TemporaryDirectory() as folder:
             itself = [sys.executable, __file__, options.lora, "--shape", name, "--steps", str(options.steps)]
             run(itself + ["--make", folder])
             data, ids = make_data(shape, folder)
-            request = json.dumps({"folder": folder, "ids": ids})
-            text, _ = run(itself + ["--peft", request])
-            peft = json.loads(text.splitlines()[-1])
-            ours = lora_side(options.lora, folder, shape, data, options.steps)
-            # No peer trains on a base in bfloat16 with arithmetic in float32: these stand beside peft's float32.
-            others = {}
+            peers, ours = {}, {}
+            for precision, title in {"float32": "peft", "autocast": "peft, autocast to BF16", "weights": "peft, weights in BF16"}.items():
+                request = json.dumps({"folder": folder, "ids": ids, "precision": precision})
+                text, _ = run(itself + ["--peft", request])
+                peers[title] = json.loads(text.splitlines()[-1])
+            for precision in ["f32", "bf16"]:
+                ours[f"lora --precision {precision}"] = lora_side(
+                    options.lora, folder, shape, data, options.steps, "--precision", precision)
             if shape["kind"] == "llama":
                 half = os.path.join(folder, "bf16")
-                others["  base in BF16"] = lora_side(options.lora, half, shape, data, options.steps)
-                others["  and --recompute"] = lora_side(options.lora, half, shape, data, options.steps, "--recompute")
+                for title, flags in {"base stored as BF16": [], "and --recompute": ["--recompute"]}.items():
+                    ours[f"  {title}"] = lora_side(options.lora, half, shape, data, options.steps, *flags)
         # A decoder's first loss does not depend on what is drawn at the start; a classifier's new head does.
-        if shape["kind"] == "llama" and abs(peft["losses"][0] - ours["losses"][0]) > 1e-3:
-            sys.exit(f"{name}: the first losses differ: {peft['losses'][0]} and {ours['losses'][0]}")
-        peft_seconds, peft_mb = statistics.median(peft["times"][1:]), peft["peak"] / 1024
-        for title, side in {name: ours, **others}.items():
-            seconds, megabytes = statistics.median(side["times"][1:]), side["peak"] / 1024
-            results[title if side is ours else name + title] = {
-                "peft_seconds": peft_seconds, "lora_seconds": seconds, "peft_mb": peft_mb, "lora_mb": megabytes}
+        first, limit = peers["peft"]["losses"][0], {"lora --precision f32": 1e-3, "lora --precision bf16": 1e-2}
+        for title in limit if shape["kind"] == "llama" else []:
+            if abs(first - ours[title]["losses"][0]) > limit[title]:
+                sys.exit(f"{name}: the first losses of peft and {title} differ: {first} and {ours[title]['losses'][0]}")
+        seconds = {title: statistics.median(side["times"][1:]) for title, side in {**peers, **ours}.items()}
+        best, least = min(seconds[title] for title in peers), min(side["peak"] for side in peers.values())
+        print(name)
+        for title, side in {**peers, **ours}.items():
             print(
-                f"{title:<18}{peft_seconds:>12.3f}{seconds:>12.3f}{peft_seconds / seconds:>7.2f}{peft_mb:>9.0f}{megabytes:>9.0f}"
-                f"{megabytes / peft_mb:>7.2f}", flush=True)
+                f"  {title:<32}{seconds[title]:>9.3f}{best / seconds[title]:>7.2f}{side['peak'] / 1024:>8.0f}"
+                f"{side['peak'] / least:>7.2f}", flush=True)
+            results[f"{name}, {title.strip()}"] = {"seconds": seconds[title], "mb": side["peak"] / 1024}
     if options.json:
         with open(options.json, "w") as file:
             json.dump(results, file, indent=2)

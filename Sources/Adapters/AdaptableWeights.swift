@@ -28,7 +28,7 @@ public enum AttachmentError: DescribedError {
     case .badPattern(let pattern, let reason):
       "'\(pattern)' is no regular expression: \(reason)"
     case .rank(let rank, let path, let shape):
-      "rank \(rank) does not fit \(path) of shape \(shape); it must lie in 1...\(shape.min() ?? 0)"
+      "rank \(rank) does not fit \(path) of shape \(shape); it must lie in 1...\(AttachmentError.largestRank(shape))"
     case .nameTaken(let name):
       "an adapter named '\(name)' is attached already"
     case .notFirst(let name, let path):
@@ -51,6 +51,9 @@ public enum AttachmentError: DescribedError {
 }
 
 extension AttachmentError {
+  /// The smaller side of a matrix; of a convolution's weight, of [outputs, inputs · height · width].
+  static func largestRank(_ shape: [Int]) -> Int { min(shape.first ?? 0, shape.dropFirst().reduce(1, *)) }
+
   /// Paths that differ in one number only as one: `layers.0.mlp`, `layers.1.mlp` → `layers.0-1.mlp`.
   private static func families(_ paths: [String]) -> [String] {
     var order: [String] = []
@@ -71,26 +74,43 @@ extension AttachmentError {
   }
 }
 
-/// A matrix of a model to which an adapter can go.
+/// A matrix of a model, or the weight of a convolution, to which an adapter can go.
 public struct AdaptableWeight {
+  /// What kind of layer a weight belongs to.
+  public enum Kind: Sendable {
+    /// A linear map, or a matrix of a layer that is not known.
+    case linear
+    /// A table of rows that are looked up.
+    case embedding
+    /// A convolution, [outputs, inputs / groups, height, width].
+    case convolution
+  }
+
   /// The path of the module that holds it.
   public let path: String
-  /// The matrix, in the model.
+  /// The weight, in the model.
   public let parameter: Parameter
-  /// Whether it is the weight of a linear layer (not of an embedding).
-  public let isLinear: Bool
+  /// What kind of layer it belongs to.
+  public let kind: Kind
+  /// Whether it is the weight of a linear layer: what "all linear" means, as in peft.
+  public var isLinear: Bool { kind == .linear }
 }
 
 extension Module {
-  /// The matrices of this model by the path of their module, in the order of declaration. Of a module with one
-  /// matrix, the path is the module's; otherwise the parameter's.
+  /// The matrices and the weights of convolutions of this model by the path of their module, in the order of
+  /// declaration. Of a module with one matrix, the path is the module's; otherwise the parameter's.
   public var adaptableWeights: [AdaptableWeight] {
-    var embeddings: Set<ObjectIdentifier> = []
-    for case (_, let embedding as Embedding) in modules { embeddings.insert(ObjectIdentifier(embedding.weight)) }
-    return parameters.filter { $0.parameter.shape.count == 2 }.map { item in
-      AdaptableWeight(
+    var kinds: [ObjectIdentifier: AdaptableWeight.Kind] = [:]
+    for (_, module) in modules {
+      if let embedding = module as? Embedding { kinds[ObjectIdentifier(embedding.weight)] = .embedding }
+      if let convolution = module as? Conv2d { kinds[ObjectIdentifier(convolution.weight)] = .convolution }
+    }
+    return parameters.compactMap { item in
+      guard let kind = kinds[ObjectIdentifier(item.parameter)] ?? (item.parameter.shape.count == 2 ? .linear : nil)
+      else { return nil }
+      return AdaptableWeight(
         path: item.name.hasSuffix(".weight") ? String(item.name.dropLast(".weight".count)) : item.name,
-        parameter: item.parameter, isLinear: !embeddings.contains(ObjectIdentifier(item.parameter)))
+        parameter: item.parameter, kind: kind)
     }
   }
 
@@ -124,7 +144,7 @@ extension Targets {
     var selected: [AdaptableWeight] = []
     do throws(PythonPatternError) {
       matcher = try SelectionMatcher(
-        ModuleSelection(targets: named), linear: Set(candidates.filter(\.isLinear).map(\.path)))
+        ModuleSelection(targets: named), linear: Set<ExactString>(names: candidates.filter(\.isLinear).map(\.path)))
       for candidate in candidates where try matcher.targets(candidate.path) { selected.append(candidate) }
     } catch {
       throw AttachmentError.badPattern(text, reason: "\(error)")

@@ -20,6 +20,8 @@ extension Adapter {
 public protocol StorableAdapter: Adapter {
   /// What it is at rest, as it is now.
   ///
-  /// - Parameter isEmbedding: whether the weight is a table of rows that are looked up.
-  func stored(isEmbedding: Bool) throws -> any AdapterMethod
+  /// - Parameters:
+  ///   - weight: what it is attached to; of a convolution its kernel is needed.
+  ///   - isEmbedding: whether the weight is a table of rows that are looked up.
+  func stored(for weight: Parameter, isEmbedding: Bool) throws -> any AdapterMethod
 }

@@ -85,7 +85,9 @@ extension Module {
     if attachedAdapters.contains(where: { $0.adapter.name == configuration.name }) {
       throw AttachmentError.nameTaken(configuration.name)
     }
-    for weight in weights where !(1...weight.parameter.shape.min()!).contains(configuration.rank) {
+    for weight in weights {
+      let largest = AttachmentError.largestRank(weight.parameter.shape)
+      if configuration.rank >= 1, configuration.rank <= largest { continue }
       throw AttachmentError.rank(configuration.rank, path: weight.path, shape: weight.parameter.shape)
     }
     let attached = try weights.map { weight in

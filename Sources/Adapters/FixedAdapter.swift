@@ -37,7 +37,7 @@ public final class FixedAdapter: StorableAdapter {
     return layout == .outputsByInputs ? input.linear(value) : input.matmul(value)
   }
 
-  public func stored(isEmbedding: Bool) throws -> any AdapterMethod { method }
+  public func stored(for weight: Parameter, isEmbedding: Bool) throws -> any AdapterMethod { method }
   public func copy() -> FixedAdapter { FixedAdapter(self) }
 }
 

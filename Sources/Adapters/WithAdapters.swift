@@ -78,7 +78,7 @@ extension Module {
   private func requireByRow(_ adapters: [AttachedAdapter]) throws {
     let others = adapters.filter { $0.weight.shape.count != 2 }
     guard !others.isEmpty else { return }
-    let matrices = Set(adaptableWeights.map(\.path))
+    let matrices = Set(adaptableWeights.filter { $0.kind != .convolution }.map(\.path))
     for item in parameters {
       guard let adapter = others.first(where: { $0.weight === item.parameter })?.adapter else { continue }
       guard item.name.hasSuffix(".bias"), matrices.contains(String(item.name.dropLast(".bias".count))) else {

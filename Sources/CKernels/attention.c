@@ -121,7 +121,11 @@ static void forward_part(void *context, int part) {
       const ck_factor weights = {scores, b.stride, false, false};
       const ck_product product = {b.rows, b.columns, size, s->scale, 0, q, k_turned, scores, b.stride};
       // For a single query no packing is worth while, as short as it may be.
-      (b.rows == 1 && size >= LEAST_SIZE_OF_ONE ? ck_multiply_skinny : ck_multiply)(&product);
+      if (b.rows == 1 && size >= LEAST_SIZE_OF_ONE) {
+        ck_multiply_skinny(&product, false);
+      } else {
+        ck_multiply(&product);
+      }
       weigh_block(&b);
       ck_multiply(&(ck_product){b.rows, size, b.columns, 1, j0 == 0 ? 0 : 1, weights, v, s->out + b.query_place,
                                 b.query_stride});

@@ -22,7 +22,7 @@ static void multiply_narrow(const ck_product *p) {
       .m = p->n, .n = p->m, .k = p->k, .alpha = p->alpha, .a = p->b, .b = p->a, .c = turned, .ldc = p->m};
   other.a.transposed = !p->b.transposed;
   other.b.transposed = false;
-  ck_multiply_blocked(&other);
+  ck_multiply_blocked(&other, false);
   for (ptrdiff_t i = 0; i < p->m; i++) {
     float *c = p->c + i * p->ldc;
     for (ptrdiff_t j = 0; j < p->n; j++) c[j] = turned[j * p->m + i] + (p->beta == 0 ? 0 : p->beta * c[j]);
@@ -34,12 +34,16 @@ void ck_multiply(const ck_product *p) {
   if (p->m <= 0 || p->n <= 0) return;
   if (p->k <= 0 || p->alpha == 0) {
     scale(p);
+  } else if (p->b.encoded != NULL) {
+    ck_multiply_encoded(p);
   } else if (is_narrow(p)) {
     multiply_narrow(p);
+  } else if (ck_product_pairs(p)) {
+    ck_multiply_pairs(p);
   } else if (ck_product_is_skinny(p)) {
-    ck_multiply_skinny(p);
+    ck_multiply_skinny(p, false);
   } else {
-    ck_multiply_blocked(p);
+    ck_multiply_blocked(p, false);
   }
 }
 

@@ -1,5 +1,5 @@
 // Matrix products, on the inside: gemm.c chooses between two ways, gemm_blocked.c and gemm_skinny.c, which know nothing
-// of each other; both run the inner loops of gemm_kernels.c.
+// of each other; both run the inner loops of gemm_kernels.c. gemm_pairs.c has them multiply in bfloat16.
 //
 // Two kinds of loop do all the work. A *tile* keeps rows × (vectors · lanes) sums of C in registers and adds outer
 // products of a column of A and a row of B. A *dot tile* keeps few × some sums, each spread over the lanes of a
@@ -46,6 +46,17 @@ struct ck_gemm_kernels {
 /// Those of the CPU's instruction set.
 const struct ck_gemm_kernels *ck_gemm_kernels(void);
 
+/// The same for *pairs* of bfloat16 along k in place of float32, with sums in float32: `k`, steps and strides count
+/// pairs. Registers and tiles are those of ck_gemm_kernels.
+struct ck_pair_kernels {
+  ck_tile tile[CK_WIDE][CK_MAXIMUM_TILE_ROWS + 1];  // a is packed
+  ck_dot_tile dot[CK_MAXIMUM_TILE_ROWS + 1], dot_single[CK_MAXIMUM_TILE_ROWS + 1];
+  ck_pack pack_rows;  // from bfloat16 [2k, count]; ldx is what two rows take
+  /// The rows of x [rows, k], rounded to nearest with ties to even, as pairs.
+  void (*round)(ptrdiff_t rows, ptrdiff_t k, const float *x, ptrdiff_t ldx, uint32_t *pairs, ptrdiff_t ldp);
+};
+const struct ck_pair_kernels *ck_pair_kernels(void);
+
 /// Multiplications that are a part's least: some microseconds, since waking a thread may take as long.
 #define CK_PRODUCT_GRAIN 500000.0
 
@@ -54,10 +65,17 @@ static inline const void *ck_element(const void *matrix, bool half, ptrdiff_t in
   return half ? (const void *)((const uint16_t *)matrix + index) : (const void *)((const float *)matrix + index);
 }
 
-/// The two ways, for m, n, k > 0. The first fits all products.
-void ck_multiply_blocked(const ck_product *product);
+/// The two ways, for m, n, k > 0. The first fits all products. With `pairs`, k counts pairs: a holds them in place of
+/// float32, and so does b where it is transposed; else b is bfloat16, and its stride is that of two rows.
+void ck_multiply_blocked(const ck_product *product, bool pairs);
 /// Whether dot products along k, without a packed copy of the large matrix, are the better way.
 bool ck_product_is_skinny(const ck_product *product);
-void ck_multiply_skinny(const ck_product *product);
+void ck_multiply_skinny(const ck_product *product, bool pairs);
+
+/// Whether b `rounds` a, and the product has a shape for it; others are widened. How it is multiplied then.
+bool ck_product_pairs(const ck_product *product);
+void ck_multiply_pairs(const ck_product *product);
+/// For a right factor that is encoded: decoded tile by tile, each of which is multiplied by one of the two ways.
+void ck_multiply_encoded(const ck_product *product);
 
 #endif

@@ -58,7 +58,10 @@
 #define FOR_TILE_ROWS(X) ROWS_1_TO_6(X)
 #define FOR_HALF_TILE_ROWS(X) ROWS_1_TO_3(X)
 #endif
+#include "gemm_lanes_template.h"
 #include "gemm_kernels_template.h"
+#include "gemm_pairs_template.h"
+#include "gemm_end_template.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -77,7 +80,10 @@
 #define SUMS 12
 #define FOR_TILE_ROWS(X) ROWS_1_TO_6(X)
 #define FOR_HALF_TILE_ROWS(X) ROWS_1_TO_3(X)
+#include "gemm_lanes_template.h"
 #include "gemm_kernels_template.h"
+#include "gemm_pairs_template.h"
+#include "gemm_end_template.h"
 #pragma clang attribute pop
 
 // MARK: AVX-512: 32 registers of 16 lanes
@@ -92,7 +98,29 @@
 #define SUMS 28
 #define FOR_TILE_ROWS(X) ROWS_1_TO_14(X)
 #define FOR_HALF_TILE_ROWS(X) ROWS_1_TO_7(X)
+#include "gemm_lanes_template.h"
 #include "gemm_kernels_template.h"
+#include "gemm_pairs_template.h"
+#include "gemm_end_template.h"
+#pragma clang attribute pop
+
+// MARK: AVX-512 with bfloat16, for pairs alone
+
+#pragma clang attribute push(__attribute__((target("avx512bf16," CK_AVX512_FEATURES))), apply_to = function)
+#define LANES 16
+#define LOW(d, a, b) SHUFFLE(LOW, 16, d, a, b)
+#define HIGH(d, a, b) SHUFFLE(HIGH, 16, d, a, b)
+#define LOAD_PART(pointer, count) ((VECTOR)_mm512_maskz_loadu_ps((__mmask16)((1u << (unsigned)(count)) - 1), (pointer)))
+#define PAIR_SUM(sum, a, b) ((VECTOR)_mm512_dpbf16_ps((__m512)(sum), (__m512bh)(a), (__m512bh)(b)))
+#define ROUND_PAIRS(low, high) ((NAME(words))_mm512_cvtne2ps_pbh((__m512)(high), (__m512)(low)))
+#define NAME(x) x##_avx512bf16
+#define TILE_ROWS 14
+#define SUMS 28
+#define FOR_TILE_ROWS(X) ROWS_1_TO_14(X)
+#define FOR_HALF_TILE_ROWS(X) ROWS_1_TO_7(X)
+#include "gemm_lanes_template.h"
+#include "gemm_pairs_template.h"
+#include "gemm_end_template.h"
 #pragma clang attribute pop
 #endif
 
@@ -105,5 +133,15 @@ const struct ck_gemm_kernels *ck_gemm_kernels(void) {
   return sets[ck_instruction_set_index()];
 #else
   return &kernels_baseline;
+#endif
+}
+
+const struct ck_pair_kernels *ck_pair_kernels(void) {
+#if defined(__x86_64__)
+  static const struct ck_pair_kernels *const sets[] = {
+      [CK_BASELINE] = &pair_kernels_baseline, [CK_AVX2] = &pair_kernels_avx2, [CK_AVX512] = &pair_kernels_avx512};
+  return ck_multiplies_bfloat16() ? &pair_kernels_avx512bf16 : sets[ck_instruction_set_index()];
+#else
+  return &pair_kernels_baseline;
 #endif
 }

@@ -1,59 +1,5 @@
-// The kernels of gemm.h, written once for registers of any length. Included by gemm_kernels.c for each
-// instruction set, with
-//   NAME(x)           x with the set's suffix
-//   LANES             float32 lanes of a register
-//   TILE_ROWS, SUMS   rows of a tile of two vectors; registers for sums in a dot tile
-//   FOR_TILE_ROWS(X)  X(1) … X(TILE_ROWS); FOR_HALF_TILE_ROWS(X) as far as TILE_ROWS / 2
-//   LOW(d, a, b)      from every block of 2d lanes the lower half of a, then of b; HIGH likewise the upper halves
-//   LOAD_PART(p, n)   the first n lanes, zeros in the others
+// Products in float32, written once for registers of any length (gemm_lanes_template.h).
 // No include guard: it is meant to be included again.
-
-typedef float NAME(lanes) __attribute__((ext_vector_type(LANES)));
-typedef uint16_t NAME(halves) __attribute__((ext_vector_type(LANES)));
-typedef uint32_t NAME(words) __attribute__((ext_vector_type(LANES)));
-#define VECTOR NAME(lanes)
-#define UNROLLED _Pragma("clang loop unroll(full)")
-
-// bfloat16 is the upper half of a float32.
-#define WIDEN(halves)                                                        \
-  ({                                                                         \
-    NAME(words) wide = __builtin_convertvector((halves), NAME(words)) << 16; \
-    VECTOR widened;                                                          \
-    memcpy(&widened, &wide, sizeof widened);                                 \
-    widened;                                                                 \
-  })
-
-/// Lanes from element `i` on of a matrix of float32 or bfloat16.
-#define LOAD(half, pointer, i)                                           \
-  ({                                                                     \
-    VECTOR loaded;                                                       \
-    if (half) {                                                          \
-      NAME(halves) stored;                                               \
-      memcpy(&stored, (const uint16_t *)(pointer) + (i), sizeof stored); \
-      loaded = WIDEN(stored);                                            \
-    } else {                                                             \
-      memcpy(&loaded, (const float *)(pointer) + (i), sizeof loaded);    \
-    }                                                                    \
-    loaded;                                                              \
-  })
-
-/// The first `count` of them, and zeros.
-#define LOAD_FIRST(half, pointer, i, count)                                                   \
-  ({                                                                                          \
-    VECTOR loaded;                                                                            \
-    if (half) {                                                                               \
-      NAME(halves) stored = 0;                                                                \
-      memcpy(&stored, (const uint16_t *)(pointer) + (i), (size_t)(count) * sizeof(uint16_t)); \
-      loaded = WIDEN(stored);                                                                 \
-    } else {                                                                                  \
-      loaded = LOAD_PART((const float *)(pointer) + (i), (count));                            \
-    }                                                                                         \
-    loaded;                                                                                   \
-  })
-
-#define PREFETCH(half, pointer, i)                                              \
-  __builtin_prefetch((half) ? (const void *)((const uint16_t *)(pointer) + (i)) \
-                            : (const void *)((const float *)(pointer) + (i)))
 
 // MARK: Tiles
 
@@ -107,21 +53,6 @@ FOR_HALF_TILE_ROWS(DEFINE_WIDE_TILES)
 
 // MARK: Dot tiles
 
-/// Lane i of the result is the sum of sums[i]'s lanes. The network of a transposition, adding as it goes.
-#define FOLD(d) \
-  UNROLLED for (int i = 0; i < d; i++) sums[i] = LOW(d, sums[i], sums[i + d]) + HIGH(d, sums[i], sums[i + d])
-
-CK_INLINE void NAME(fold)(VECTOR *sums) {
-#if LANES > 8
-  FOLD(8);
-#endif
-#if LANES > 4
-  FOLD(4);
-#endif
-  FOLD(2);
-  FOLD(1);
-}
-
 CK_INLINE void NAME(dot)(int rows, int columns, bool half, ptrdiff_t k, const float *x, ptrdiff_t ldx, const void *w,
                          ptrdiff_t ldw, ptrdiff_t ahead, float alpha, float beta, float *c, ptrdiff_t row_step,
                          ptrdiff_t column_step) {
@@ -147,19 +78,8 @@ CK_INLINE void NAME(dot)(int rows, int columns, bool half, ptrdiff_t k, const fl
       UNROLLED for (int s = 0; s < columns; s++) sums[r * columns + s] = row * column[s] + sums[r * columns + s];
     }
   }
-  UNROLLED for (int first = 0; first < rows * columns; first += LANES) {
-    NAME(fold)(sums + first);
-    UNROLLED for (int i = 0; i < LANES; i++) {
-      if (first + i >= rows * columns) break;
-      float *place = c + (first + i) / columns * row_step + (first + i) % columns * column_step;
-      float sum = alpha * sums[first][i];
-      *place = beta == 0 ? sum : sum + beta * *place;
-    }
-  }
+  STORE_DOTS(rows, columns);
 }
-
-/// As many rows of w as registers hold sums for.
-#define DOT_COLUMNS(rows) (8 * (rows) <= SUMS ? 8 : 4 * (rows) <= SUMS ? 4 : 2 * (rows) <= SUMS ? 2 : 1)
 
 #define DEFINE_DOT(rows, columns, name, half)                                                                        \
   static void NAME(name##_##rows##_##half)(ptrdiff_t k, const float *x, ptrdiff_t ldx, const void *w, ptrdiff_t ldw, \
@@ -295,14 +215,3 @@ static const struct ck_gemm_kernels NAME(kernels) = {
     .pack_columns = {NAME(pack_columns_0), NAME(pack_columns_1)},
     .transpose = NAME(transpose_matrix),
 };
-
-// The parameters are taken back, for the next inclusion.
-#undef LANES
-#undef LOW
-#undef HIGH
-#undef LOAD_PART
-#undef NAME
-#undef TILE_ROWS
-#undef SUMS
-#undef FOR_TILE_ROWS
-#undef FOR_HALF_TILE_ROWS

@@ -17,6 +17,7 @@ enum {
 
 struct dots {
   const struct ck_gemm_kernels *kernels;
+  bool pairs;
   ptrdiff_t few, many, k;
   const float *x;
   ptrdiff_t ldx;
@@ -47,9 +48,11 @@ static void run_dots(const void *context, ptrdiff_t begin, ptrdiff_t end) {
       const void *w = ck_element(s->w, s->half, j * s->ldw + p);
       for (ptrdiff_t chunk = 0; chunk < chunks; chunk++) {
         const ptrdiff_t i = s->few * chunk / chunks, rows = s->few * (chunk + 1) / chunks - i;
-        ck_dot_tile dot = whole ? kernels->dot[s->half][rows] : kernels->dot_single[s->half][rows];
-        dot(k, s->x + i * s->ldx + p, s->ldx, w, s->ldw, taken * s->ldw, s->alpha, beta,
-            s->c + i * s->few_step + j * s->many_step, s->few_step, s->many_step);
+        const ck_dot_tile *dots = s->pairs ? (whole ? ck_pair_kernels()->dot : ck_pair_kernels()->dot_single)
+                                  : whole  ? kernels->dot[s->half]
+                                           : kernels->dot_single[s->half];
+        dots[rows](k, s->x + i * s->ldx + p, s->ldx, w, s->ldw, taken * s->ldw, s->alpha, beta,
+                   s->c + i * s->few_step + j * s->many_step, s->few_step, s->many_step);
       }
     }
   }
@@ -72,8 +75,9 @@ static void pack_few(struct dots *s, const void *rows, bool half, bool transpose
   s->x = copy;
 }
 
-void ck_multiply_skinny(const ck_product *p) {
-  struct dots s = {.kernels = ck_gemm_kernels(), .k = p->k, .alpha = p->alpha, .beta = p->beta, .c = p->c};
+void ck_multiply_skinny(const ck_product *p, bool pairs) {
+  struct dots s = {
+      .kernels = ck_gemm_kernels(), .pairs = pairs, .k = p->k, .alpha = p->alpha, .beta = p->beta, .c = p->c};
   const bool rows_are_few = p->b.transposed && p->m <= p->n;
   if (rows_are_few) {
     s.few = p->m, s.x = p->a.elements, s.ldx = p->a.stride, s.few_step = p->ldc;

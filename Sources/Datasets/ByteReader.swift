@@ -1,7 +1,8 @@
-import Foundation
-import LoRACZlib
 // Reads a file front to back, inflating it when its content is gzip (RFC 1952), whatever its name. Each member's CRC
 // and length are checked by zlib. Memory stays bounded: the caller says how many bytes it takes.
+
+import Foundation
+import LoRACZlib
 import LoRATensors
 
 final class ByteReader {

@@ -40,6 +40,13 @@ public struct CheckpointError: DescribedError, Equatable {
   public let message: String
   public let advice: Advice
 
+  /// Runs `body`; what it throws without a file is about this one.
+  package static func about<Result>(_ file: String, _ body: () throws -> Result) throws -> Result {
+    do { return try body() } catch let error as CheckpointError where error.file.isEmpty {
+      throw CheckpointError(error.kind, file: file, error.message, advice: error.advice)
+    }
+  }
+
   public var subject: String { file }
   public var problem: String { message }
 

@@ -133,7 +133,7 @@ public enum FileKind: Equatable, Sendable, CustomStringConvertible {
   public var description: String {
     let converting = "convert it in Python with safetensors.torch.save_file"
     return switch self {
-    case .empty: "empty: it was not fetched, or not written to its end"
+    case .empty: "empty: it was not fetched, or not written to its end; fetch it again, or write it anew"
     case .safetensors: "a safetensors file"
     case .torchZip: "a PyTorch weight file (torch.save)"
     case .torchLegacy: "a PyTorch weight file of the time before PyTorch 1.6 (torch.save)"
@@ -143,7 +143,7 @@ public enum FileKind: Equatable, Sendable, CustomStringConvertible {
       "a Python pickle that torch.save did not write, and could run code when loaded; it is not read. If you trust it, "
         + converting
     case .zip: "a zip archive that torch.save did not write; unpack it, if what you look for is in there"
-    case .gguf: "a GGUF file (llama.cpp)"
+    case .gguf: "a GGUF file (llama.cpp), under the name of another format: name it .gguf"
     case .numpy: "a NumPy array file (.npy)"
     case .numpyZip: "a NumPy archive (.npz); \(converting)"
     case .onnx: "an ONNX model; use the weights that it was exported from"

@@ -2,14 +2,6 @@
 
 import Foundation
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// A file's bytes, read-only. The mapping lives as long as the object.
 ///
 /// As with every memory map, another program that shortens the file meanwhile stops this one (SIGBUS). Programs that
@@ -23,11 +15,14 @@ package final class MappedFile: @unchecked Sendable {
     let path = url.path
     // A pipe that nobody writes to would never be open.
     descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-    guard descriptor >= 0 else { throw CheckpointError(.inputOutput, file: path, "can't be opened: \(systemError())") }
+    guard descriptor >= 0 else {
+      throw CheckpointError(.inputOutput, file: path, "can't be opened for reading: \(systemError())")
+    }
     var status = stat()
     guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
       close(descriptor)
-      throw CheckpointError(.inputOutput, file: path, "is no ordinary file")
+      throw CheckpointError(
+        .inputOutput, file: path, "is no ordinary file, but a folder, a pipe or a device", advice: "Name a file")
     }
     let length = Int(status.st_size)
     guard length > 0 else {
@@ -37,7 +32,9 @@ package final class MappedFile: @unchecked Sendable {
     guard let base = mmap(nil, length, PROT_READ, MAP_SHARED, descriptor, 0), base != MAP_FAILED else {
       let reason = systemError()
       close(descriptor)
-      throw CheckpointError(.inputOutput, file: path, "can't be mapped into memory: \(reason)")
+      throw CheckpointError(
+        .inputOutput, file: path, "can't be mapped into memory: \(reason)",
+        advice: "Free some memory, or copy the file to a disk of this machine")
     }
     bytes = UnsafeRawBufferPointer(start: base, count: length)
   }

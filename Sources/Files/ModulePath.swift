@@ -9,9 +9,9 @@ package func lastComponent(_ path: String) -> String {
 package func isOrdered(_ a: String, _ b: String) -> Bool {
   let left = a.split(separator: ".", omittingEmptySubsequences: false)
   let right = b.split(separator: ".", omittingEmptySubsequences: false)
-  for (x, y) in zip(left, right) where x != y {
+  for (x, y) in zip(left, right) where !x.utf8.elementsEqual(y.utf8) {
     if let i = Int(x), let j = Int(y), i != j { return i < j }
-    return x < y
+    return x.utf8.lexicographicallyPrecedes(y.utf8)
   }
   return left.count < right.count
 }

@@ -45,7 +45,8 @@ public struct NumPyFile: Sendable {
     let version = bytes[6]
     guard (1...3).contains(version) else {
       throw CheckpointError(
-        .unsupported, file: url.path, "has NumPy's format version \(version).\(bytes[7]); 1.0 to 3.0 are read")
+        .unsupported, file: url.path, "has NumPy's format version \(version).\(bytes[7]); 1.0 to 3.0 are read",
+        advice: "Save it again with numpy.save")
     }
     // The header's length has two bytes in version 1, then four; little-endian.
     let lengthBytes = version == 1 ? 2 : 4
@@ -103,7 +104,8 @@ public struct NumPyFile: Sendable {
         if isSwapped { bits = bits.byteSwapped }
         guard Double(bitPattern: bits).isInfinite else {
           throw CheckpointError(
-            .number, file: url.path, "holds \(Double(bitPattern: bits)), which is beyond the range of float32")
+            .number, file: url.path, "holds \(Double(bitPattern: bits)), which is beyond the range of float32",
+            advice: "Scale the numbers before they are saved")
         }
       }
     }

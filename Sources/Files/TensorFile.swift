@@ -4,14 +4,16 @@
 
 import Foundation
 
-/// A safetensors file or one that `torch.save` wrote. Which of them it is, its bytes say and not its name.
+/// A safetensors file, one that `torch.save` wrote, or a GGUF file. Which of them it is, its bytes say and not its name.
 public struct TensorFile: Sendable {
-  /// Which of the two it is.
+  /// Which of them it is.
   public enum Format: Sendable {
     /// A header of JSON, then the numbers.
     case safetensors
     /// What `torch.save` wrote, read without running the pickle in it.
     case torch
+    /// llama.cpp's format.
+    case gguf
   }
 
   /// The file.
@@ -24,6 +26,8 @@ public struct TensorFile: Sendable {
   public let byteCount: Int
   /// What a reader should know of how the file was read, in sentences.
   public let notes: [String]
+  /// The fields of a GGUF file's metadata; empty for others.
+  public let fields: [GGUFField]
   private let list: TensorList
 
   /// - Throws: ``CheckpointError`` where the file can't be opened, is not valid, or is something else, which it names.
@@ -33,13 +37,38 @@ public struct TensorFile: Sendable {
     let kind = withExtendedLifetime(mapped) { FileKind(mapped.bytes) }
     if kind.isTorch, url.pathExtension != "safetensors" {
       let file = try TorchFile(mapped, at: url)
-      (format, byteCount, notes, list) = (.torch, file.byteCount, file.notes, file.list)
+      (format, byteCount, notes, fields, list) = (.torch, file.byteCount, file.notes, [], file.list)
       metadata = SafetensorsWriter.pythonMetadata + file.metadata
+    } else if kind == .gguf, url.pathExtension != "safetensors" {
+      let file = try GGUFFile(mapped, at: url)
+      (format, byteCount, notes, fields, list) = (.gguf, file.byteCount, [], file.fields, file.list)
+      metadata = SafetensorsWriter.pythonMetadata
     } else {
       let file = try SafetensorsFile(mapped, at: url)
       (format, metadata, byteCount, notes, list) = (.safetensors, file.metadata, file.byteCount, [], file.list)
+      fields = []
     }
   }
+
+  private init(_ file: TensorFile, holding list: TensorList) {
+    (url, format, metadata, byteCount) = (file.url, file.format, file.metadata, file.byteCount)
+    (notes, fields, self.list) = (file.notes, file.fields, list)
+  }
+
+  /// The same file with its tensors as they are to be understood: under other names, in another order of rows, codes and
+  /// scales as one.
+  ///
+  /// - Throws: ``CheckpointError`` where two get one name.
+  package func reading(_ tensors: [StoredTensor]) throws -> TensorFile {
+    var names: Set<ExactString> = []
+    for tensor in tensors where !names.insert(tensor.name) {
+      throw CheckpointError(.malformed, file: url.path, "has two tensors that are both \(tensor.name)")
+    }
+    return TensorFile(self, holding: TensorList(tensors))
+  }
+
+  /// The field of a key in a GGUF file's metadata.
+  public func field(_ key: String) -> GGUFField? { fields.first { $0.key.isExactly(key) } }
 
   /// In an order that is the same each time: of their bytes (safetensors), of the dictionary (torch).
   public var tensors: [StoredTensor] { list.tensors }

@@ -1,3 +1,5 @@
+// What the digit experiment saves: the base, and an adapter that Python peft reads.
+
 import Foundation
 import LoRAAdapters
 import LoRAFiles

@@ -164,14 +164,9 @@ extension DigitExperiment {
     var plan = TrainingPlan(steps: sampler.batchesPerEpoch * settings.epochs)
     (plan.keeping, plan.resumeFrom) = (keeping, resumeFrom)
     let outcome = try Trainer(Adam(model.trainableParameters, learningRate: settings.baseLearningRate)).run(
-      model, plan, drawing: &sampler, shouldStop: shouldStop, onStep: { onStep("base", plan.steps, $0) },
-      loss: { loss(of: model, on: $0) })
+      DigitTask(model, images: train), plan, drawing: &sampler, shouldStop: shouldStop,
+      onStep: { onStep("base", plan.steps, $0) })
     return (model, outcome.losses, outcome.seconds)
-  }
-
-  private func loss(of model: DigitClassifier, on indices: [Int]) -> Tensor {
-    let batch = train.batch(indices)
-    return model(batch.inputs).crossEntropy(batch.labels)
   }
 }
 
@@ -209,8 +204,8 @@ extension DigitExperiment {
     )
     var sampler = FocusedBatches(digit, of: train, share: recipe.focusShare, settings.batchSize, seed: generator.next())
     let training = try trainer.run(
-      model, TrainingPlan(steps: settings.steps), drawing: &sampler, shouldStop: shouldStop,
-      onStep: { onStep(arm.rawValue, settings.steps, $0) }, loss: { loss(of: model, on: $0) })
+      DigitTask(model, images: train), TrainingPlan(steps: settings.steps), drawing: &sampler, shouldStop: shouldStop,
+      onStep: { onStep(arm.rawValue, settings.steps, $0) })
 
     let unchanged = zip(base.parameters, weightsBefore).allSatisfy { item, scalars in
       item.parameter.original.isIdentical(to: Tensor(shape: item.parameter.shape, scalars: scalars))

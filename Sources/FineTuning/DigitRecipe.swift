@@ -1,3 +1,5 @@
+// How each arm of the digit experiment is trained.
+
 import LoRAAdapters
 import LoRATraining
 

@@ -38,7 +38,7 @@ public struct FineTuningSchedule: Sendable {
     steps ?? max(1, Int((epochs * Double(stepsPerEpoch(examples))).rounded()))
   }
 
-  func stepsPerEpoch(_ examples: Int) -> Int { (examples + batchSize - 1) / batchSize }
+  func stepsPerEpoch(_ examples: Int) -> Int { examples == 0 ? 0 : (examples - 1) / batchSize + 1 }
 }
 
 /// A run of fine-tuning: a recipe's parameters, a schedule's batches, in the one loop of `Trainer`.
@@ -54,20 +54,20 @@ public struct FineTuning {
     self.schedule = schedule
   }
 
-  /// Trains what is trainable in `model`, on `examples` known by index.
+  /// Trains what is trainable in the task's model.
   ///
   /// - Parameters:
+  ///   - task: what is learnt.
   ///   - keeping: where a state is kept every so many steps, at the end and when stopped; the best parameters so far lie
   ///     beside it.
   ///   - resumeFrom: a state to go on from: the outcome is then that of a run without interruption, bit for bit.
-  ///   - weight, shouldStop, onStep, onEvaluation, evaluate, loss: as in `Trainer.run`, whose errors it throws.
+  ///   - shouldStop, onStep, onEvaluation: as in `Trainer.run`, whose errors it throws.
   public func run(
-    _ model: some Module, examples: Int, weight: (Int) throws -> Float = { _ in 1 }, keeping: StateKeeping? = nil,
-    resumeFrom: URL? = nil, shouldStop: () -> Bool = { false }, onStep: (StepReport) -> Void = { _ in },
-    onEvaluation: (Evaluation) -> Void = { _ in }, evaluate: (() throws -> (score: Double, loss: Double))? = nil,
-    loss: ([Int]) throws -> Tensor
+    _ task: some LearningTask, keeping: StateKeeping? = nil, resumeFrom: URL? = nil,
+    shouldStop: () -> Bool = { false }, onStep: (StepReport) -> Void = { _ in },
+    onEvaluation: (Evaluation) -> Void = { _ in }
   ) throws -> TrainingOutcome {
-    let parameters = model.trainableParameters
+    let (parameters, examples) = (task.model.trainableParameters, task.count)
     var plan = TrainingPlan(steps: schedule.totalSteps(examples: examples))
     plan.accumulation = schedule.accumulation
     plan.evaluateEvery = schedule.evaluateEvery ?? max(1, schedule.stepsPerEpoch(examples))
@@ -82,7 +82,6 @@ public struct FineTuning {
       clipping: schedule.clipping)
     var sampler = ShuffledBatches(count: examples, batchSize: schedule.batchSize, seed: schedule.seed)
     return try trainer.run(
-      model, plan, drawing: &sampler, weight: weight, shouldStop: shouldStop, onStep: onStep,
-      onEvaluation: onEvaluation, evaluate: evaluate, loss: loss)
+      task, plan, drawing: &sampler, shouldStop: shouldStop, onStep: onStep, onEvaluation: onEvaluation)
   }
 }

@@ -61,7 +61,9 @@ package enum AdapterFile {
       return ModuleScale(alpha: try matcher.alpha(of: name), scaling: scaling, rank: try matcher.rank(of: name))
     }
     guard !modules.isEmpty else {
-      throw CheckpointError(.malformed, file: file.url.path, "holds no whole module: \(incomplete.first ?? "")")
+      throw CheckpointError(
+        .malformed, file: file.url.path, "holds no whole module: \(incomplete.first ?? "")",
+        advice: Advice("Look at its names", .inspect))
     }
     var configuration = PEFTConfiguration()
     configuration.setRanks(of: modules)

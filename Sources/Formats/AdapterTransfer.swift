@@ -25,7 +25,7 @@ extension StoredAdapter {
     let placement = try Placement(self, on: WeightCatalog(model))
     try placement.requireComplete(action: "attached")
     try requireFinite()
-    let parameters = Dictionary(model.parameters.map { ($0.name, $0.parameter) }) { first, _ in first }
+    let parameters = Dictionary(byName: model.parameters, \.name)
     let unplaced = placement.replacements.filter { $0.isNew }.map(\.tensor.name)
     guard skipsUnplaced || unplaced.isEmpty else {
       throw CheckpointError(
@@ -33,20 +33,21 @@ extension StoredAdapter {
         "brings weights that the model has no place for; nothing was attached: \(unplaced.joined(separator: ", "))",
         advice: "Take the model that the adapter was made for")
     }
-    let adapted = Set(placement.items.flatMap { $0.places.map(\.tensor) })
+    let adapted = Set<ExactString>(names: placement.items.flatMap { $0.places.map(\.tensor) })
     // What takes a weight's place comes before what is added to it: peft stores a copy of an adapted embedding.
     var links: [(weight: Parameter, adapter: any Adapter)] = []
     for (tensor, isNew) in placement.replacements where !isNew {
-      let weight = parameters[tensor.name]!
+      let weight = parameters[tensor.name]!.parameter
       let value = try tensor.tensor()
       // Where that copy is the model's own weight, there is nothing to replace.
       if adapted.contains(tensor.name), value.isIdentical(to: weight.original) { continue }
       links.append((weight, Replacement(of: weight, value: value, name: name)))
     }
     for item in placement.items {
-      let weight = parameters[item.places[0].tensor]!
-      links.append((weight, try item.module.method.attached(to: weight, named: name)))
-      if let bias = item.bias.flatMap({ parameters[$0.tensor] }),
+      let weight = parameters[item.places[0].tensor]!.parameter
+      links.append(
+        (weight, try CheckpointError.about(url.path) { try item.module.method.attached(to: weight, named: name) }))
+      if let bias = item.bias.flatMap({ parameters[$0.tensor]?.parameter }),
         let changed = try FixedBias(item.module.method, on: bias, named: name)
       {
         links.append((bias, changed))
@@ -63,8 +64,8 @@ extension StoredAdapter {
     guard broken.isEmpty else {
       throw CheckpointError(
         .number, file: url.path,
-        "holds NaN or infinity in \(broken.prefix(5).joined(separator: ", "))\(broken.count > 5 ? " and \(broken.count - 5) more" : ""): the adapter is broken"
-      )
+        "holds NaN or infinity in \(broken.prefix(5).joined(separator: ", "))\(broken.count > 5 ? " and \(broken.count - 5) more" : ""): the adapter is broken",
+        advice: "Take a state of the training from before it diverged")
     }
   }
 
@@ -100,7 +101,8 @@ extension StoredAdapter {
       }
       let isEmbedding = embeddings.contains(ObjectIdentifier(item.weight))
       if item.weight.layout == .inputsByOutputs && !isEmbedding { configuration.isFanInFanOut = true }
-      modules.append(StoredModule(path: item.path, method: try adapter.stored(isEmbedding: isEmbedding)))
+      modules.append(
+        StoredModule(path: item.path, method: try adapter.stored(for: item.weight, isEmbedding: isEmbedding)))
     }
     guard !modules.isEmpty else { throw AttachmentError.noMatch(targets: [name], candidates: model.adapterNames) }
     configuration.describe(modules)

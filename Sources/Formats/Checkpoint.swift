@@ -10,16 +10,19 @@ public struct Checkpoint: Sendable {
   public let url: URL
   /// The weight files, in the order of their names.
   public let shards: [TensorFile]
-  /// The model's `config.json`, where the checkpoint is a directory that has one.
+  /// The model's `config.json`, where the checkpoint is a directory that has one, or what a GGUF file's metadata makes of
+  /// one.
   public let configuration: JSON?
   /// What was odd about the files, without harm.
   public let findings: [Finding]
   /// The names that the files have: "model.safetensors", or diffusers' own.
   let files: CheckpointFiles
+  /// Where it is a GGUF file, what that says.
+  package let gguf: GGUFModel?
   /// By name: names are bytes, so that two ways of writing "ä" are two names.
   private let places: [ExactString: (shard: Int, position: Int)]
 
-  /// Opens a weight file (safetensors, or what torch.save wrote), a `….index.json`, or a directory that holds one of them.
+  /// Opens a weight file (safetensors, GGUF, or what torch.save wrote), a `….index.json`, or a directory that holds one of them.
   ///
   /// Which file of a directory counts is what transformers and diffusers take: one whole file before shards, and all
   /// tensors of the shards that the index names, whether it lists them or not.
@@ -27,7 +30,18 @@ public struct Checkpoint: Sendable {
   public init(_ url: URL) throws {
     self.url = url
     files = try CheckpointFiles(url)
-    shards = try files.weights.map { try TensorFile($0) }
+    let opened = try files.weights.map { try TensorFile($0) }
+    gguf = try opened.count == 1 && opened[0].format == .gguf ? GGUFModel(opened[0]) : nil
+    let configurationFile = try files.directory.map { try file("config.json", in: $0) }
+    configuration =
+      try gguf?.configuration
+      ?? configurationFile.flatMap { file -> JSON? in
+        // Not `? … : nil`: JSON takes a nil literal for its null.
+        guard FileManager.default.fileExists(atPath: file.path) else { return Optional.none }
+        return try readJSON(file)
+      }
+    let quantized = try QuantizedTensors(opened, configuration: configuration)
+    shards = try gguf.map { [$0.file] } ?? (quantized.isEmpty ? opened : opened.map(quantized.reading))
     var places: [ExactString: (shard: Int, position: Int)] = [:]
     var repeated: [String] = []
     for (shard, file) in shards.enumerated() {
@@ -43,15 +57,9 @@ public struct Checkpoint: Sendable {
       }
     }
     self.places = places
-    let configurationFile = try files.directory.map { try file("config.json", in: $0) }
-    configuration = try configurationFile.flatMap { file -> JSON? in
-      // Not `? … : nil`: JSON takes a nil literal for its null.
-      guard FileManager.default.fileExists(atPath: file.path) else { return Optional.none }
-      return try readJSON(file)
-    }
     var findings: [Finding] = []
     findings.report(.note, "tensors that lie in two shards; one is read", repeated)
-    if !files.map.isEmpty {
+    if !files.map.isEmpty, quantized.isEmpty {
       let absent = files.map.keys.filter { places[$0] == nil }.map(\.text)
       findings.report(.note, "tensors that the index names and no shard holds", absent)
       let (map, known) = (files.map, Set<ExactString>(names: repeated))

@@ -62,6 +62,11 @@ struct CheckpointFiles: Sendable {
       self.init(file: try file(candidates[0], in: url), directory: url)
       return
     }
+    let ggufs = names.filter { $0.hasSuffix(".gguf") }
+    if candidates.isEmpty, ggufs.count == 1 {
+      self.init(file: try file(ggufs[0], in: url), directory: nil)
+      return
+    }
     throw CheckpointError(.missing, file: url.path, Self.whatIsThere(url, names, candidates))
   }
 
@@ -82,12 +87,15 @@ struct CheckpointFiles: Sendable {
   private init(index: URL, directory: URL?) throws {
     let json = try readJSON(index)
     guard let members = json["weight_map"]?.members, !members.isEmpty else {
-      throw CheckpointError(.malformed, file: index.path, "has no weight_map")
+      throw CheckpointError(
+        .malformed, file: index.path, "has no weight_map, which says in which file each tensor lies",
+        advice: "Fetch the index that belongs to these weights")
     }
     var map: [ExactString: String] = [:]
     for member in members {
       guard let file = member.value.string else {
-        throw CheckpointError(.malformed, file: index.path, "weight_map: \(member.key) names no file")
+        throw CheckpointError(
+          .malformed, file: index.path, "weight_map: \(member.key) is \(member.value.compact), expected a file's name")
       }
       let parts = file.split(separator: "/", omittingEmptySubsequences: false)
       guard !file.isEmpty, !parts.contains(".."), !parts.contains("") else {
@@ -119,8 +127,8 @@ struct CheckpointFiles: Sendable {
     if let pickle = names.first(where: { name in [".bin", ".pt", ".pth", ".ckpt"].contains(where: name.hasSuffix) }) {
       return "holds \(pickle), a PyTorch file, and no model under a known name; if that is the model, name the file"
     }
-    if let gguf = names.first(where: { $0.hasSuffix(".gguf") }) {
-      return "holds a GGUF file, \(gguf), which is not read here; take the model's safetensors"
+    if names.contains(where: { $0.hasSuffix(".gguf") }) {
+      return "holds several GGUF files: \(names.filter { $0.hasSuffix(".gguf") }.joined(separator: ", ")); name one"
     }
     return "holds neither model.safetensors nor an index of shards"
   }

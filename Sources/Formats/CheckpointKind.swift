@@ -1,9 +1,9 @@
-// What a checkpoint is that holds no plain weights: quantised, or wrapped for training.
+// What a checkpoint is that holds no weights that are read: quantised in ways that are not known, or wrapped for training.
 
 import LoRAFiles
 
 extension Checkpoint {
-  /// Why its weights are no plain numbers, and what to do; nil for a plain checkpoint.
+  /// Why its weights are no plain numbers nor read as such, and what to do; nil for others.
   public var peculiarity: String? {
     let names = tensors.map(\.name)
     func has(_ suffixes: String...) -> Bool { suffixes.contains { suffix in names.contains { $0.hasSuffix(suffix) } } }
@@ -15,8 +15,7 @@ extension Checkpoint {
       return "is a model with LoRA layers inside (base_layer.weight beside lora_A): save the adapter alone "
         + "(save_pretrained of the PeftModel), or merge it in Python first (merge_and_unload)"
     }
-    if has(".quant_state.bitsandbytes__nf4", ".quant_state.bitsandbytes__fp4", ".SCB") || quantisation == "bitsandbytes"
-    {
+    if has(".quant_state.bitsandbytes__nf4", ".quant_state.bitsandbytes__fp4", ".SCB") {
       return "is quantised by bitsandbytes (quant_state beside the weights): \(remedy)"
     }
     if has(".qweight", ".qzeros") {

@@ -25,7 +25,8 @@ package enum MLXFormat {
     let type = json["fine_tune_type"]?.string ?? (json["use_dora"]?.bool == true ? "dora" : "lora")
     guard type == "lora" || type == "dora" else {
       throw CheckpointError(
-        .unsupported, file: configurationFile.path, "fine_tune_type is \"\(type)\", expected lora or dora")
+        .unsupported, file: configurationFile.path, "fine_tune_type is \"\(type)\", expected lora or dora",
+        advice: "Take an adapter, not weights that were trained whole")
     }
     guard let parameters = json["lora_parameters"], let rank = parameters["rank"]?.integer, rank > 0 else {
       throw fail("has no lora_parameters with a rank")
@@ -49,7 +50,8 @@ package enum MLXFormat {
         throw CheckpointError(
           .unsupported, file: file.url.path,
           "\(path): lora_a \(a.shape) and lora_b \(b.shape) are mlx-lm's LoRA of a layer of experts (SwitchLinear), which "
-            + "is not read; expected [in, r] and [r, out]")
+            + "is not read; expected [in, r] and [r, out]",
+          advice: "Leave the experts out when it is trained, or fuse it with mlx_lm.fuse")
       }
       guard a.count > 0, b.count > 0 else {
         throw CheckpointError(
@@ -71,7 +73,12 @@ package enum MLXFormat {
               alpha: Scaling.standard.alpha(scale: scale, rank: a.shape[1])))))
     }
     if !unknown.isEmpty { findings.append(Finding(.error, "tensors of no known part", unknown.sorted(by: isOrdered))) }
-    guard !modules.isEmpty else { throw CheckpointError(.malformed, file: file.url.path, "has no lora_a and lora_b") }
+    guard !modules.isEmpty else {
+      throw CheckpointError(
+        .malformed, file: file.url.path,
+        "has no lora_a and lora_b: its names begin with \(file.tensors.first?.name ?? "nothing")",
+        advice: Advice("Look at its names", .inspect))
+    }
     var configuration = PEFTConfiguration()
     configuration.usesMagnitudes = modules.contains { $0.method is StoredDoRA }
     configuration.setRanks(of: modules)

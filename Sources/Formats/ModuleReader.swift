@@ -26,7 +26,9 @@ struct ModuleReader {
   mutating func add(_ tensor: StoredTensor, as part: MethodPart, of path: String) throws {
     if let other = parts[ExactString(path), default: [:]].updateValue(tensor, forKey: part) {
       throw CheckpointError(
-        .malformed, file: file, "\(tensor.name) and \(other.name) are the same part of the module \(path)")
+        .malformed, file: file,
+        "\(tensor.name) and \(other.name) are the same part of the module \(path); one is expected",
+        advice: "Remove one of the two")
     }
   }
 

@@ -5,7 +5,7 @@ import LoRAAdapters
 import LoRAFiles
 
 extension StoredAdapter {
-  /// Opens an adapter of any known format: a PEFT or mlx-lm directory, or one file.
+  /// Opens an adapter of any known format: a PEFT or mlx-lm directory, or one file (GGUF too).
   ///
   /// A directory that holds a single folder with an adapter (peft's place for one that is not named "default") stands
   /// for it.
@@ -22,6 +22,10 @@ extension StoredAdapter {
         return
       }
       let file = try TensorFile(url)
+      if GGUFAdapter.recognises(file) {
+        self = try GGUFAdapter.read(file)
+        return
+      }
       guard AdapterFile.recognises(file) else {
         throw CheckpointError(
           .unsupported, file: url.path,
@@ -48,8 +52,11 @@ extension StoredAdapter {
   public static func recognises(_ url: URL) -> Bool {
     if isDirectory(url) { return isDirectoryOfAdapter(url) || MLXFormat.recognises(url) || !innerAdapters(url).isEmpty }
     if url.lastPathComponent == PEFTNames.weightsName { return true }
-    return ["safetensors", "bin", "pt", "ckpt"].contains(url.pathExtension)
-      && ((try? TensorFile(url)).map(AdapterFile.recognises) ?? false)
+    guard ["", "safetensors", "bin", "pt", "ckpt", "gguf"].contains(url.pathExtension), let file = try? TensorFile(url)
+    else {
+      return false
+    }
+    return AdapterFile.recognises(file) || GGUFAdapter.recognises(file)
   }
 
   private static func isDirectoryOfAdapter(_ url: URL) -> Bool {
@@ -63,10 +70,11 @@ extension StoredAdapter {
     return names.sorted().map(url.appendingPathComponent).filter { isDirectory($0) && isDirectoryOfAdapter($0) }
   }
 
-  /// Writes the adapter in the format that it came in.
+  /// Writes the adapter in the format that it came in; one of llama.cpp's as a PEFT directory, since that format's names
+  /// and rows depend on the base.
   public func write(_ url: URL) throws {
     switch format {
-    case .peft: try write(peft: url)
+    case .peft, .gguf: try write(peft: url)
     case .mlx: try MLXFormat.write(self, to: url)
     case .kohya, .file: try AdapterFile.write(self, to: url)
     }

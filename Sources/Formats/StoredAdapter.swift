@@ -17,8 +17,10 @@ public struct StoredAdapter: Sendable {
     case kohya
     /// One file whose modules have paths with dots, as diffusers, ComfyUI and others write it.
     case file
+    /// llama.cpp: one GGUF file.
+    case gguf
 
-    /// Whether it is one file, not a directory.
+    /// Whether it is a file whose names may be none of the model's.
     public var isFile: Bool { self == .kohya || self == .file }
   }
 
@@ -39,6 +41,9 @@ public struct StoredAdapter: Sendable {
   public var findings: [Finding]
   /// Metadata of the weights' file.
   public var metadata: [JSON.Member]
+  /// Whether the rows of B of queries and keys are in llama.cpp's order, the halves of each head in turns, because the file
+  /// does not say how many heads there are. A placement on a model that does puts them right.
+  public internal(set) var isInterleaved = false
 
   /// An adapter from its parts, put into the natural order of their names.
   public init(

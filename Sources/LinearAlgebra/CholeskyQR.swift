@@ -1,3 +1,5 @@
+// An orthonormal basis by two Cholesky factorisations, where float32 allows that.
+
 import LoRATensors
 
 extension Tensor {

@@ -1,3 +1,5 @@
+// Matrices of normal numbers, drawn fast.
+
 import LoRATensors
 
 extension Tensor {

@@ -1,6 +1,6 @@
-import LoRATensors
-
 // Linear equations and inverses, with their derivatives.
+
+import LoRATensors
 
 extension Tensor {
   /// The solution X of A X = B, A being this matrix, by LU factorisation with partial pivoting.

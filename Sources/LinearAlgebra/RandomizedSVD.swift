@@ -1,7 +1,7 @@
-import LoRATensors
-
 // The randomised singular value decomposition of Halko, Martinsson and Tropp, "Finding structure with randomness"
 // (SIAM Review 53, 2011): a random sketch finds the range, power iterations sharpen it, and what remains is small.
+
+import LoRATensors
 
 extension LinearOperator {
   /// The leading singular triplets, from a few products with the operator; it need not be a matrix in memory.

@@ -1,6 +1,6 @@
-import LoRATensors
-
 // Products with a diagonal matrix, and the first columns of a matrix.
+
+import LoRATensors
 
 extension Tensor {
   /// diag(d) · self, for self [rows, columns] and d [rows].

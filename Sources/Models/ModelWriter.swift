@@ -23,7 +23,9 @@ public func writeModel(_ model: some Module, like base: URL, labels: [String]? =
 func writeModelFiles(_ tensors: [StoredTensor], like base: URL, labels: [String]?, to staging: URL) throws {
   try SafetensorsWriter.write(tensors, to: staging.appendingPathComponent("model.safetensors"))
   guard var configuration = try Checkpoint(base).configuration else {
-    throw CheckpointError(.missing, file: base.path, "has no config.json")
+    throw CheckpointError(
+      .missing, file: base.path, "has no config.json, which says what model it is",
+      advice: "Name the folder of a Hugging Face model")
   }
   for name in ["torch_dtype", "dtype"] where configuration[name] != nil { configuration[name] = "float32" }
   if let labels {

@@ -47,11 +47,17 @@ extension TextClassifier {
     guard let data = FileManager.default.contents(atPath: file.path) else {
       throw CheckpointError(
         .missing, file: file.path,
-        "is not there; a classifier that was saved whole has it. Give model and adapters apart")
+        "is not there; a classifier that was saved whole has it",
+        advice: "Name such a folder, or give model and adapters apart")
     }
     guard let record = try? JSONDecoder().decode(Record.self, from: data),
       let longTexts = LongTexts(rawValue: record.longTexts), record.maximumLength > 0
-    else { throw CheckpointError(.malformed, file: file.path, "does not say what a saved classifier's file says") }
+    else {
+      throw CheckpointError(
+        .malformed, file: file.path,
+        "holds something else than \"adapters\", \"enabled\", \"maximumLength\" and \"longTexts\" of a saved classifier",
+        advice: "Save the classifier again")
+    }
     try self.init(
       model: directory, named: record.adapters.map { ($0, TextClassifier.place($0, in: directory)) },
       maximumLength: record.maximumLength, longTexts: longTexts)

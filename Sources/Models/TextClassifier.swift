@@ -96,7 +96,8 @@ public final class TextClassifier {
       throw CheckpointError(
         .mismatch, file: stored[index].adapter.url.path,
         "is for the classes \(others.joined(separator: ", ")), and \(stored[0].adapter.url.path) for "
-          + "\(known[0].joined(separator: ", ")); adapters of one classifier are for the same classes in the same order"
+          + "\(known[0].joined(separator: ", ")); adapters of one classifier are for the same classes in the same order",
+        advice: "Load them into classifiers of their own"
       )
     }
     var generator = SeededGenerator(seed: seed)
@@ -128,7 +129,8 @@ public final class TextClassifier {
       guard let labels = try? JSONDecoder().decode([String].self, from: data), count == nil || labels.count == count
       else {
         throw CheckpointError(
-          .malformed, file: file.path, "is no list of \(count.map(String.init) ?? "the") class names")
+          .malformed, file: file.path, "is no list of \(count.map(String.init) ?? "the") class names",
+          advice: "Write the names as a JSON list, in the order of the classifier's rows")
       }
       guard Set<ExactString>(names: labels).count == labels.count else {
         throw CheckpointError(

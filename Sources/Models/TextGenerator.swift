@@ -18,7 +18,7 @@ public final class TextGenerator {
   public let folder: URL
 
   /// - Parameters:
-  ///   - folder: a Hugging Face folder: config.json, weights, tokenizer.json.
+  ///   - folder: a Hugging Face folder (config.json, weights, tokenizer.json), or a GGUF file.
   ///   - adapters: PEFT folders; each is known by its folder's name, with as many of the folders above it as tell it
   ///     from the others. The first is on.
   public init(model folder: URL, adapters: [URL] = []) throws {
@@ -40,7 +40,8 @@ public final class TextGenerator {
 
   /// The token ids in a field of generation_config.json and config.json: a number or a list.
   private static func ids(_ field: String, in folder: URL) throws -> [Int] {
-    try ["generation_config.json", "config.json"].flatMap { name -> [Int] in
+    guard isDirectory(folder) else { return [try Checkpoint(folder).configuration?[field]?.integer].compactMap { $0 } }
+    return try ["generation_config.json", "config.json"].flatMap { name -> [Int] in
       let file = try LoRAFiles.file(name, in: folder)
       guard let data = FileManager.default.contents(atPath: file.path) else { return [] }
       let json: JSON

@@ -1,11 +1,11 @@
-import LoRATensors
-
 // Layers for images: tensors [images, channels, height, width].
+
+import LoRATensors
 
 /// Convolution over height and width (PyTorch's `nn.Conv2d`, with zeros as padding; see `Tensor.conv2d`).
 ///
-/// A parametrization sees the whole weight. `LoRA` takes it as the matrix [outputs, inputs · height · width], peft's
-/// pair of a convolution to `rank` channels and one of 1 × 1.
+/// A parametrization sees the whole weight, or adjusts the output (``ConvolutionParametrization``). `LoRA` takes the weight
+/// as the matrix [outputs, inputs · height · width], peft's pair of a convolution to `rank` channels and one of 1 × 1.
 public final class Conv2d: Layer, CopyableModule {
   /// [outputs, inputs / groups, height, width]
   public let weight: Parameter
@@ -54,8 +54,7 @@ public final class Conv2d: Layer, CopyableModule {
 
   /// [images, inputs, height, width] → [images, outputs, height, width] with lengths as `Tensor.conv2d` says.
   public func callAsFunction(_ x: Tensor) -> Tensor {
-    x.conv2d(
-      weight.value, bias: bias?.value, stride: stride, padding: padding, dilation: dilation, groups: groups)
+    weight.conv2d(x, bias: bias, stride: stride, padding: padding, dilation: dilation, groups: groups)
   }
 
   public func copy() -> Conv2d {

@@ -66,7 +66,8 @@ extension Module {
       throw CheckpointError(
         .mismatch, file: url.path,
         "the tensors are not those of this \(type(of: self)); nothing was loaded:\(shown)"
-          + (problems.count > 20 ? "\n  and \(problems.count - 20) more" : ""))
+          + (problems.count > 20 ? "\n  and \(problems.count - 20) more" : ""),
+        advice: "Make the module as it was when it was saved")
     }
     let values = try found.map { try $0.tensor.tensor() }
     for (found, value) in zip(found, values) { try found.item.parameter.assignOriginal(value) }

@@ -60,7 +60,7 @@ public final class Parameter {
   }
 
   /// The links that the value passes through.
-  fileprivate var takingPart: [any Parametrization] {
+  var takingPart: [any Parametrization] {
     guard let choice = LinkChoice.of(self) else { return parametrizations.filter(\.isEnabled) }
     guard let links = choice.links(of: parametrizations) else {
       fatalError(
@@ -79,7 +79,7 @@ public final class Parameter {
     if parametrizations.isEmpty { return map(input, by: stored, bias: bias?.value) }
     let links = takingPart
     if links.isEmpty { return map(input, by: stored, bias: bias?.value) }
-    guard ValueCache.current == nil, links.allSatisfy({ $0 is any LinearParametrization }) else {
+    guard !Parameter.isCaching, links.allSatisfy({ $0 is any LinearParametrization }) else {
       return map(input, by: value, bias: bias?.value)
     }
     let rows = input.reshaped([input.count / inputs, inputs])
@@ -103,7 +103,7 @@ public final class Parameter {
   public func rows(at indices: [Int]) -> Tensor {
     if let choice = LinkChoice.byRow(of: self) { return rows(at: indices, choice) }
     let links = takingPart
-    return links.isEmpty || ValueCache.current == nil ? rows(at: indices, through: links) : value.rows(at: indices)
+    return links.isEmpty || !Parameter.isCaching ? rows(at: indices, through: links) : value.rows(at: indices)
   }
 
   func rows(at indices: [Int], through links: [any Parametrization]) -> Tensor {
@@ -219,9 +219,12 @@ extension Parameter {
     return try ValueCache.$kept.withValue(cache, operation: body)
   }
 
+  /// Whether values are kept here and now.
+  static var isCaching: Bool { ValueCache.current != nil }
+
   /// The same with nothing computed yet, where values are kept.
   static func withoutCachedValues<Result>(_ body: () throws -> Result) rethrows -> Result {
-    guard ValueCache.current != nil else { return try body() }
+    guard isCaching else { return try body() }
     return try caching(body)
   }
 }

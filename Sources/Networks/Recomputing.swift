@@ -1,3 +1,5 @@
+// Gradients of a part that is computed again, to keep less in memory.
+
 import LoRATensors
 
 extension Module {

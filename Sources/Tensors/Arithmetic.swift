@@ -1,7 +1,7 @@
-import LoRACKernels
-
 // Elementwise operations of one and two operands. Two operands broadcast as in NumPy: aligned at the last axis, an
 // axis of length 1 or absent repeats.
+
+import LoRACKernels
 
 extension Tensor {
   package func mapped(_ operation: ck_unary_op) -> Tensor {

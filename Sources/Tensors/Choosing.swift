@@ -1,6 +1,6 @@
-import LoRACKernels
-
 // Comparisons, and what chooses elements: by a condition, by bounds, by an index.
+
+import LoRACKernels
 
 extension Tensor {
   // Conditions are tensors of ones and zeros and have no gradient. The operators are those of Swift's SIMD vectors.

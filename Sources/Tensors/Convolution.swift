@@ -1,3 +1,5 @@
+// Convolution of images in two dimensions.
+
 import LoRACKernels
 
 extension Tensor {

@@ -1,3 +1,5 @@
+// The cross-entropy of classes.
+
 import LoRACKernels
 
 extension Tensor {

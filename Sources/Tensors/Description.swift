@@ -1,3 +1,5 @@
+// Tensors as text.
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)

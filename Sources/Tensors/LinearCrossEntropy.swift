@@ -1,3 +1,5 @@
+// The cross-entropy of a linear layer's outputs, which are never all in memory.
+
 import LoRACKernels
 
 extension Tensor {

@@ -6,13 +6,21 @@ package typealias Factor = ck_factor
 extension ck_factor {
   /// Rows lie `stride` elements apart.
   package init(_ elements: UnsafePointer<Float>, stride: Int, transposed: Bool = false) {
-    self.init(elements: elements, stride: stride, transposed: transposed, bfloat16: false)
+    self.init(elements: elements, stride: stride, transposed: transposed, bfloat16: false, rounds: false, encoded: nil)
   }
 
-  /// A tensor's elements as they are stored, bfloat16 too: only the right factor of a product may be that.
+  /// A tensor's elements as they are stored, bfloat16 or encoded too: only the right factor of a product may be that.
   init(_ storage: Storage, stride: Int, transposed: Bool = false) {
+    if let encoded = storage.encoded {
+      self.init(
+        elements: nil, stride: stride, transposed: transposed, bfloat16: false,
+        rounds: storage.rounds, encoded: encoded.address)
+      return
+    }
     let elements = storage.narrow.map { UnsafeRawPointer($0) } ?? UnsafeRawPointer(storage.base)
-    self.init(elements: elements, stride: stride, transposed: transposed, bfloat16: storage.isNarrow)
+    self.init(
+      elements: elements, stride: stride, transposed: transposed, bfloat16: storage.isNarrow, rounds: storage.rounds,
+      encoded: nil)
   }
 }
 
@@ -55,7 +63,7 @@ extension Tensor {
     expect(
       k == otherK && (batchA == batchB || batchA.isEmpty || batchB.isEmpty),
       "matmul: shapes \(shape)\(transposeSelf ? "ᵀ" : "") and \(other.shape)\(transposeOther ? "ᵀ" : "") do not fit")
-    // Kernels take bfloat16 on the right: A B = (Bᵀ Aᵀ)ᵀ.
+    // Kernels take bfloat16 and encoded numbers on the right: A B = (Bᵀ Aᵀ)ᵀ.
     if storage.isNarrow && rank == 2 && other.rank == 2 {
       return other.widened.product(self, !transposeOther, !transposeSelf).transposed()
     }

@@ -1,6 +1,6 @@
-import LoRACKernels
-
 // Operations over the last axis: softmax and the normalisations.
+
+import LoRACKernels
 
 extension Tensor {
   private var rowExtents: (rows: Int, columns: Int) {

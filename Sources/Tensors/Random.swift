@@ -1,3 +1,5 @@
+// Uniform and normal random numbers.
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)

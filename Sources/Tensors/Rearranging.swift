@@ -1,6 +1,6 @@
-import LoRACKernels
-
 // Operations that move elements and compute nothing.
+
+import LoRACKernels
 
 extension Tensor {
   /// The same elements in the same order under another shape; shares memory. One axis may be −1: it takes what the
@@ -105,7 +105,9 @@ extension Tensor {
     let index = indices.map(Int32.init)
     let columns = shape[1]
     return Tensor(shape: [index.count, columns]) { out in
-      if let table = storage.narrow {
+      if let encoded = storage.encoded {
+        encoded.decode(rowsAt: index, into: out.baseAddress!)
+      } else if let table = storage.narrow {
         for (place, row) in indices.enumerated() {
           ck_bf16_to_f32(table + row * columns, out.baseAddress! + place * columns, columns)
         }

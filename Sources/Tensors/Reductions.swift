@@ -1,6 +1,6 @@
-import LoRACKernels
-
 // Sums, means and maxima. An axis may be given from the end: -1 is the last.
+
+import LoRACKernels
 
 extension Tensor {
   package func resolved(axis: Int, _ operation: String) -> Int {

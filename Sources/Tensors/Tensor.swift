@@ -1,7 +1,7 @@
 import LoRACKernels
 
 /// A dense, row-major array of float32 of any rank: a value, never changed once made. (One that borrows its memory may
-/// keep bfloat16 there, each number of which is a float32.)
+/// keep bfloat16 or encoded numbers there, each of which is a float32.)
 ///
 /// ```swift
 /// let x = Tensor(shape: [2, 3], scalars: [1, 2, 3, 4, 5, 6])
@@ -78,6 +78,12 @@ public struct Tensor: Sendable {
       storage: Storage(borrowingBFloat16: base, count: shape.reduce(1, *), owner: owner), shape: shape)
   }
 
+  /// A matrix whose numbers stay encoded. Matrix products and `rows` decode them as they go; any other operation decodes
+  /// a copy, and so does the first change.
+  package init(_ encoded: EncodedMatrix) {
+    self.init(storage: Storage(encoded), shape: [encoded.rows, encoded.columns])
+  }
+
   /// A tensor with the same value everywhere.
   public static func full(_ shape: [Int], _ value: Float) -> Tensor {
     Tensor(shape: shape) { $0.initialize(repeating: value) }
@@ -121,7 +127,7 @@ public struct Tensor: Sendable {
   }
 
   /// Lends the elements in row-major order, as float32, for the length of the call: a copy where they are stored as
-  /// bfloat16, else the memory itself.
+  /// bfloat16 or encoded, else the memory itself.
   public func withUnsafeBufferPointer<Result>(_ body: (UnsafeBufferPointer<Float>) throws -> Result) rethrows -> Result
   {
     let floats = widened.storage
@@ -129,14 +135,17 @@ public struct Tensor: Sendable {
     return try body(UnsafeBufferPointer(start: floats.base, count: floats.count))
   }
 
-  /// The same value with its elements in memory as float32: a copy where they are bfloat16. What hands `pointer` to a
+  /// The same value with its elements in memory as float32: a copy where they are stored otherwise. What hands `pointer` to a
   /// kernel asks for it first.
   package var widened: Tensor {
     storage.isNarrow ? Tensor(storage: storage.copied(), shape: shape, node: node) : self
   }
 
   /// Bytes of memory that the elements take.
-  public var byteCount: Int { count * (storage.isNarrow ? MemoryLayout<UInt16>.stride : MemoryLayout<Float>.stride) }
+  public var byteCount: Int {
+    storage.encoded?.byteCount
+      ?? count * (storage.isNarrow ? MemoryLayout<UInt16>.stride : MemoryLayout<Float>.stride)
+  }
 
   /// Read access for kernels; `storage` outlives every synchronous use. The elements must be float32 (`widened`).
   package var pointer: UnsafePointer<Float> { UnsafePointer(storage.base) }

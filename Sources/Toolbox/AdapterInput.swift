@@ -20,7 +20,8 @@ extension StoredAdapter {
     if modules.isEmpty && replacements.isEmpty { problems.append("holds no module") }
     guard problems.isEmpty else {
       throw CheckpointError(
-        .malformed, file: url.path, "can't be \(action), nothing was written: \(problems.joined(separator: "; "))")
+        .malformed, file: url.path, "can't be \(action), nothing was written: \(problems.joined(separator: "; "))",
+        advice: Advice("Look at what it holds", .inspect))
     }
   }
 
@@ -35,7 +36,9 @@ extension StoredAdapter {
           + "weights or has full rank", advice: Advice("Merge it into the base, then extract", .merge))
     }
     guard update.a.isFinite, update.b.isFinite, update.scale.isFinite else {
-      throw CheckpointError(.number, file: url.path, "\(module.path): A, B or the scale holds NaN or infinity")
+      throw CheckpointError(
+        .number, file: url.path, "\(module.path): A, B or the scale holds NaN or infinity; numbers are needed",
+        advice: "Take a state of the training from before it diverged")
     }
     return update
   }
@@ -44,7 +47,8 @@ extension StoredAdapter {
   func decomposing<Result>(_ module: StoredModule, _ body: () throws -> Result) throws -> Result {
     do { return try body() } catch let error as CheckpointError { throw error } catch LinearAlgebraError.overflow {
       throw CheckpointError(
-        .number, file: url.path, "\(module.path): the numbers of A and B are so large that B A is beyond float32")
+        .number, file: url.path, "\(module.path): the numbers of A and B are so large that B A is beyond float32",
+        advice: "Take a state of the training from before it diverged")
     } catch {
       throw CheckpointError(.number, file: url.path, "\(module.path): \(error)")
     }

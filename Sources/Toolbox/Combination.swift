@@ -143,7 +143,8 @@ public struct Combination: Sendable {
       throw CheckpointError(
         .mismatch, file: member.adapter.url.path,
         "\(group.path): BA is \([first.outputs, first.inputs]) in one adapter and "
-          + "\([member.module.outputs, member.module.inputs]) in another")
+          + "\([member.module.outputs, member.module.inputs]) in another",
+        advice: "Combine adapters of one base")
     }
     let terms = try group.members.map { member in
       let update = try member.adapter.update(of: member.module)

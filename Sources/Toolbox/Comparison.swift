@@ -89,7 +89,8 @@ public struct AdapterComparison: Sendable {
     guard first.outputs == second.outputs, first.inputs == second.inputs else {
       throw CheckpointError(
         .mismatch, file: secondAdapter.url.path,
-        "\(first.path): BA is \([first.outputs, first.inputs]) in one adapter and \([second.outputs, second.inputs]) in the other"
+        "\(first.path): BA is \([first.outputs, first.inputs]) in one adapter and \([second.outputs, second.inputs]) in the other",
+        advice: "Compare adapters of one base"
       )
     }
     let x = try firstAdapter.update(of: first)

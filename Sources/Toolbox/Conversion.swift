@@ -16,6 +16,8 @@ public struct Conversion: Sendable {
     case mlx
     /// A file with flat names, as kohya-ss' trainers write it.
     case kohya
+    /// A GGUF file for llama.cpp.
+    case gguf
     /// The same adapter as a plain LoRA, in the format that it has: exact, by factors.
     case lora
   }
@@ -58,13 +60,14 @@ public struct Conversion: Sendable {
       case .peft: Self.peftLosses(adapter)
       case .mlx: MLXFormat.losses(adapter)
       case .kohya: AdapterFile.losses(adapter)
+      case .gguf: GGUFAdapter.losses(adapter)
       case .lora: LoRAConversion.losses(adapter, isBaseKnown: base != nil, rank: rank)
       }
     lost += adapter.findings.errors.map { "\($0.message) (\($0.subjects.count))" }
-    if target == .mlx || target == .kohya, adapter.format == .peft {
+    if target != .peft && target != .lora, adapter.format == .peft {
       // Fields that only peft knows and that don't change what the adapter computes.
       let fields = adapter.configuration
-      if fields.dropout > 0 && target == .kohya { changed.append("the dropout of \(fields.dropout) is not stored") }
+      if fields.dropout > 0 && target != .mlx { changed.append("the dropout of \(fields.dropout) is not stored") }
       if fields.taskType != nil { changed.append("the task type is not stored") }
     }
     return Verdict(lost: lost, changed: changed)
@@ -91,6 +94,7 @@ public struct Conversion: Sendable {
   /// - Throws: `CheckpointError` where something would be lost and that isn't allowed, or nothing would be left.
   public func convert(_ adapter: StoredAdapter, to url: URL, base: Checkpoint? = nil) throws -> Verdict {
     var adapter = adapter
+    if adapter.format == .gguf { adapter = try inOrder(adapter, base: base) }
     if adapter.format.isFile && (target == .peft || target == .mlx) { adapter = try renamed(adapter, base: base) }
     var verdict = verdict(on: adapter, base: base)
     guard verdict.isLossless || allowsLoss else {
@@ -113,9 +117,30 @@ public struct Conversion: Sendable {
     case .peft: try adapter.write(peft: url)
     case .mlx: try MLXFormat.write(adapter, to: url)
     case .kohya: try AdapterFile.write(adapter, to: url, prefix: kohyaPrefix)
+    case .gguf:
+      guard let base else {
+        throw CheckpointError(
+          .missing, file: adapter.url.path, "llama.cpp's names and order of rows depend on the base model",
+          advice: Advice("Name the base model", .nameBase))
+      }
+      try GGUFAdapter.write(adapter, base: base, to: url)
     case .lora: try adapter.write(url)
     }
     return verdict
+  }
+
+  /// An adapter of llama.cpp's as a PEFT adapter in memory.
+  private func inOrder(_ adapter: StoredAdapter, base: Checkpoint?) throws -> StoredAdapter {
+    var result = try base.map { try adapter.inOrder(for: $0) } ?? adapter
+    guard !result.isInterleaved else {
+      throw CheckpointError(
+        .missing, file: adapter.url.path,
+        "does not say how many heads its model has, so that llama.cpp's order of the rows of q and k can't be undone",
+        advice: Advice("Name the base model", .nameBase))
+    }
+    if let base { result.configuration.setTargets(result.modules, among: WeightCatalog(base).parameterPaths) }
+    result.format = .peft
+    return result
   }
 
   /// The modules of a file under the paths that the model has.

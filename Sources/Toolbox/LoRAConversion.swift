@@ -70,7 +70,9 @@ struct LoRAConversion {
       throw CheckpointError(.unsupported, file: "", unfactored(module.method.name), advice: .given)
     }
     guard shape.count >= 2 else {
-      throw CheckpointError(.unsupported, file: "", "its weight \(shape) is no matrix, which no LoRA changes")
+      throw CheckpointError(
+        .unsupported, file: "", "its weight \(shape) is no matrix, and a LoRA changes matrices alone",
+        advice: Advice("Merge it into the base", .merge))
     }
     let weight = base[item.places[0].tensor]!
     let (rows, columns) = (shape[0], weight.count / max(shape[0], 1))
@@ -79,7 +81,11 @@ struct LoRAConversion {
       of: WeightMatrix(shape: shape, isTransposed: item.isTransposed) { whole.sliced(axis: 0, $0) })
     var change = transform(whole, rows: 0..<rows) - whole
     if item.isTransposed { change = change.transposed() }
-    guard change.isFinite else { throw CheckpointError(.number, file: "", "its change holds NaN or infinity") }
+    guard change.isFinite else {
+      throw CheckpointError(
+        .number, file: "", "its change holds NaN or infinity",
+        advice: "Take a state of the training from before it diverged")
+    }
     let options = Extraction.Options()
     let limit = min(rank, rows, columns)
     let spare = options.oversampling(rank: limit)

@@ -49,6 +49,15 @@ public struct Merge: Sendable {
     try self.init(.subtracting(adapters, from: merged, allowsPartial: allowsPartial), nil, [])
   }
 
+  /// Plans the writing of a model in another format, with no adapter.
+  ///
+  /// - Parameters:
+  ///   - base: the model.
+  ///   - format: of the output's real numbers.
+  public init(converting base: Checkpoint, to format: NumberFormat) throws {
+    try self.init(.adding([], to: base, unties: false), format, [])
+  }
+
   private init(_ changes: MergePlan, _ format: NumberFormat?, _ adapters: [StoredAdapter]) throws {
     base = changes.base
     self.changes = changes
@@ -57,41 +66,58 @@ public struct Merge: Sendable {
   }
 
   /// What the merge will do, without doing it.
-  public var plan: MergeReport {
-    MergeReport(
+  ///
+  /// - Parameter output: where it is to be written, whose name says whether it becomes a GGUF file; nil: what the base is.
+  /// - Throws: `CheckpointError` where the base can't become that.
+  public func plan(output: URL? = nil) throws -> MergeReport {
+    let target = try WeightTarget(base, format: format, output: output)
+    let outputs = try base.shards.indices.flatMap { try self.outputs(ofShard: $0, target) }
+    var findings = base.findings + changes.findings + model.findings
+    let decoded = outputs.filter { $0.source.format.isQuantized && !$0.slot.info.format.isQuantized }
+    if let first = decoded.first, !target.isGGUF {
+      findings.append(
+        Finding(
+          .note,
+          "the base's quantised weights (\(first.source.format.rawValue)) are written as numbers again "
+            + "(\(first.slot.info.format.rawValue))"))
+    }
+    return MergeReport(
       base: base.url, output: nil, modules: [], changedTensors: changes.changes.count + changes.swapped.count,
       addedTensors: changes.additions.keys.map(\.text).sorted(by: isOrdered),
-      copiedTensors: base.tensorCount - changes.changes.keys.filter { base[$0.text] != nil }.count
+      copiedTensors: outputs.filter { $0.change == nil && changes.additions[$0.source.name] == nil }.count
         - changes.swapped.count,
-      byteCount: base.shards.indices.reduce(0) { $0 + outputs(ofShard: $1).reduce(0) { $0 + $1.info.byteCount } },
-      findings: base.findings + changes.findings + model.findings)
+      byteCount: outputs.reduce(0) { $0 + $1.slot.info.byteCount }, findings: findings)
   }
 
   /// Writes the merged checkpoint.
   ///
   /// - Parameters:
-  ///   - output: a file where the base is a file; a directory where it is a directory or an index, or where the name
-  ///     does not end in ".safetensors".
+  ///   - output: a file where its name ends in ".safetensors" and the base is one file, or in ".gguf"; else a directory.
   ///   - progress: called with bytes written.
   public func run(to output: URL, progress: OperationProgress.Handler? = nil) throws -> MergeReport {
-    let counter = ProgressCounter(total: plan.byteCount, progress)
+    let target = try WeightTarget(base, format: format, output: output)
+    var report = try plan(output: output)
+    let counter = ProgressCounter(total: report.byteCount, progress)
     let account = MergeAccount()
-    if base.shards.count == 1 && output.pathExtension == "safetensors" {
-      try writeShard(0, to: output, counter: counter, account: account)
+    if target.isGGUF {
+      try write(
+        base.shards.indices.flatMap { try outputs(ofShard: $0, target) }, to: output, target, [], counter, account)
+    } else if base.shards.count == 1 && output.pathExtension == "safetensors" {
+      try write(outputs(ofShard: 0, target), to: output, target, base.shards[0].metadata, counter, account)
     } else {
       let directory = try OutputDirectory(output)
       let names = base.shardNames
       for shard in base.shards.indices {
-        try writeShard(
-          shard, to: directory.staging.appendingPathComponent(names[shard]), counter: counter, account: account)
+        try write(
+          outputs(ofShard: shard, target), to: directory.staging.appendingPathComponent(names[shard]), target,
+          base.shards[shard].metadata, counter, account)
       }
       if names.count > 1 {
-        try writeIndex(names, to: directory.staging.appendingPathComponent(base.indexName))
+        try writeIndex(names, target, to: directory.staging.appendingPathComponent(base.indexName))
       }
       try model.write(to: directory.staging)
       try directory.commit()
     }
-    var report = plan
     report.output = output
     report.modules = account.modules.sorted { isOrdered($0.tensor, $1.tensor) }.map { figures in
       var figures = figures
@@ -103,31 +129,53 @@ public struct Merge: Sendable {
 
   /// A tensor of the output: where its numbers come from, and what it is called.
   private struct Output {
+    /// Where nothing changes, its bytes are what is written.
     let source: StoredTensor
     let change: WeightChange?
-    let info: TensorInfo
+    let slot: WeightTarget.Slot
   }
 
   /// What a shard of the output holds, in the order of its bytes.
-  private func outputs(ofShard shard: Int) -> [Output] {
-    let added = shard == base.shards.count - 1 ? changes.additions.values.sorted { isOrdered($0.name, $1.name) } : []
-    return (base.tensors(ofShard: shard) + added).map { tensor in
+  private func outputs(ofShard shard: Int, _ target: WeightTarget) throws -> [Output] {
+    let isLast = shard == base.shards.count - 1
+    let added = isLast ? changes.additions.values.sorted { isOrdered($0.name, $1.name) } : []
+    let outputs = try (base.tensors(ofShard: shard) + added).map { tensor -> Output in
       let source = changes.swapped[ExactString(tensor.name)] ?? tensor
-      let format = source.format.isConvertible ? format ?? source.format : source.format
-      let change = changes.changes[ExactString(tensor.name)] ?? (format == source.format ? nil : WeightChange(source))
+      let slot = try target.slot(of: target.isGGUF ? tensor.name : model.name(of: tensor.name), source)
+      if let change = changes.changes[ExactString(tensor.name)] {
+        return Output(source: source, change: change, slot: try requireWritable(slot))
+      }
+      if let origin = slot.origin, origin.format == slot.info.format {
+        return Output(source: origin, change: nil, slot: slot)
+      }
+      let isAsStored =
+        source.format == slot.info.format && source.head == slot.head && !slot.isTransposed
+        && !source.format.isComposite
       return Output(
-        source: source, change: change,
-        info: TensorInfo(name: model.name(of: tensor.name), format: format, shape: tensor.shape))
+        source: source, change: isAsStored ? nil : WeightChange(source),
+        slot: isAsStored ? slot : try requireWritable(slot))
     }
+    return outputs
+      + (isLast ? target.additions : []).map { Output(source: $0, change: nil, slot: WeightTarget.Slot(info: $0.info)) }
   }
 
-  private func writeIndex(_ names: [String], to url: URL) throws {
+  private func requireWritable(_ slot: WeightTarget.Slot) throws -> WeightTarget.Slot {
+    guard slot.info.format.isWritable else {
+      throw CheckpointError(
+        .unsupported, file: base.url.path,
+        "\(slot.info.name) is stored as \(slot.info.format.rawValue), which can be read and not written",
+        advice: Advice("Choose another format", .chooseFormat))
+    }
+    return slot
+  }
+
+  private func writeIndex(_ names: [String], _ target: WeightTarget, to url: URL) throws {
     var map: [JSON.Member] = []
     var size = 0
     for (shard, name) in names.enumerated() {
-      for output in outputs(ofShard: shard) {
-        map.append(JSON.Member(output.info.name, .string(name)))
-        size += output.info.byteCount
+      for output in try outputs(ofShard: shard, target) {
+        map.append(JSON.Member(output.slot.info.name, .string(name)))
+        size += output.slot.info.byteCount
       }
     }
     let index: JSON = [
@@ -138,25 +186,26 @@ public struct Merge: Sendable {
 
   private enum Job {
     /// Rows of a tensor that changes or is converted; `place` is where the tensor begins.
-    case rows(Range<Int>, change: WeightChange, format: NumberFormat, place: Int)
+    case rows(Range<Int>, change: WeightChange, slot: WeightTarget.Slot, place: Int)
     /// Bytes that stay as they are.
     case bytes(Range<Int>, of: StoredTensor, place: Int)
   }
 
-  private func writeShard(_ shard: Int, to url: URL, counter: ProgressCounter, account: MergeAccount) throws {
-    let outputs = outputs(ofShard: shard)
-    let metadata = base.shards[shard].metadata
-    let writer = try SafetensorsWriter(
-      to: url, expecting: outputs.map(\.info), metadata: metadata.isEmpty ? SafetensorsWriter.pythonMetadata : metadata)
+  private func write(
+    _ outputs: [Output], to url: URL, _ target: WeightTarget, _ metadata: [JSON.Member], _ counter: ProgressCounter,
+    _ account: MergeAccount
+  ) throws {
+    let writer = try target.writer(to: url, outputs.map(\.slot.info), metadata: metadata)
     var jobs: [Job] = []
     for output in outputs {
-      let place = try writer.place(output.info).lowerBound
+      let place = try writer.place(output.slot.info).lowerBound
       if let change = output.change {
-        for rows in change.blocks {
-          jobs.append(.rows(rows, change: change, format: output.info.format, place: place))
+        // A transpose is written whole.
+        for rows in output.slot.isTransposed ? [0..<change.rows] : change.blocks {
+          jobs.append(.rows(rows, change: change, slot: output.slot, place: place))
         }
       } else {
-        let bytes = output.info.byteCount
+        let bytes = output.slot.info.byteCount
         for start in stride(from: 0, to: bytes, by: 4 << 20) {
           jobs.append(.bytes(start..<min(start + 4 << 20, bytes), of: output.source, place: place))
         }
@@ -175,13 +224,12 @@ public struct Merge: Sendable {
   private func prefetch(_ job: Job) {
     switch job {
     case .rows(let rows, let change, _, _):
-      let row = change.columns * change.weight.format.bits / 8
-      change.weight.prefetch(bytes: rows.lowerBound * row..<rows.upperBound * row)
+      change.weight.prefetch(numbers: rows.lowerBound * change.columns..<rows.upperBound * change.columns)
     case .bytes(let range, let tensor, _): tensor.prefetch(bytes: range)
     }
   }
 
-  private func perform(_ job: Job, writer: SafetensorsWriter, account: MergeAccount) throws -> (
+  private func perform(_ job: Job, writer: any TensorWriter, account: MergeAccount) throws -> (
     bytes: Int, name: String
   ) {
     switch job {
@@ -191,9 +239,10 @@ public struct Merge: Sendable {
       }
       tensor.release(bytes: range)
       return (range.count, tensor.name)
-    case .rows(let rows, let change, let format, let place):
+    case .rows(let rows, let change, let slot, let place):
       let count = rows.count * change.columns
-      let size = format.bits / 8
+      let format = slot.info.format
+      let size = TensorInfo(name: "", format: format, shape: [count]).byteCount
       let tensor = change.weight
       try withScratch(count) { block in
         let squares = try change.apply(to: block, rows: rows)
@@ -203,8 +252,9 @@ public struct Merge: Sendable {
             "\(tensor.name) would hold NaN or infinity: the base or the adapter is broken",
             advice: Advice("Inspect both to see which", .inspect))
         }
-        try withScratch((count * size + 3) / 4) { narrow in
-          let bytes = UnsafeMutableRawBufferPointer(start: narrow.baseAddress!, count: count * size)
+        if slot.isTransposed { transpose(block, rows: rows.count, columns: change.columns) }
+        try withScratch((size + 3) / 4) { narrow in
+          let bytes = UnsafeMutableRawBufferPointer(start: narrow.baseAddress!, count: size)
           let overflows = format.encode(UnsafeBufferPointer(block), into: bytes)
           guard overflows == 0 else {
             throw CheckpointError(
@@ -212,21 +262,60 @@ public struct Merge: Sendable {
               "\(tensor.name): \(overflows) or more numbers are beyond the range of \(format.rawValue)",
               advice: Advice("Choose bf16 or f32", .chooseFormat))
           }
-          try writer.write(UnsafeRawBufferPointer(bytes), at: place + rows.lowerBound * change.columns * size)
-          guard !change.parts.isEmpty else { return }
+          if slot.head > 0 {
+            let row = size / rows.count
+            for (index, number) in rows.enumerated() {
+              try writer.write(
+                UnsafeRawBufferPointer(rebasing: bytes[index * row..<(index + 1) * row]),
+                at: place + StoredTensor.storedRow(number, head: slot.head) * row)
+            }
+          } else {
+            try writer.write(UnsafeRawBufferPointer(bytes), at: place + rows.lowerBound * (size / rows.count))
+          }
+          // Of numbers that no adapter changes, what rounding does to them is of interest where it is coarse.
+          guard !change.parts.isEmpty || format.isQuantized else { return }
           var figures = MergeFigures(tensor: tensor.name, weight: squares.weight, update: squares.update)
+          figures.format = format
           if format != .f32 && format != .f64 {
             withScratch(count) { rounded in
               format.decode(UnsafeRawBufferPointer(bytes), into: rounded)
               figures.rounding = WeightChange.squareDistance(UnsafeBufferPointer(rounded), UnsafeBufferPointer(block))
+              if format.isQuantized && !change.parts.isEmpty && !slot.isTransposed {
+                figures.kept = kept(of: block, rounded, rows, tensor)
+              }
             }
           }
           account.add(figures, rows: rows)
         }
       }
-      let row = change.columns * tensor.format.bits / 8
-      tensor.release(bytes: rows.lowerBound * row..<rows.upperBound * row)
-      return (count * size, tensor.name)
+      tensor.release(numbers: rows.lowerBound * change.columns..<rows.upperBound * change.columns)
+      return (size, tensor.name)
+    }
+  }
+
+  /// The inner product of the change that was meant, and the one that came about.
+  private func kept(
+    of block: UnsafeMutableBufferPointer<Float>, _ rounded: UnsafeMutableBufferPointer<Float>, _ rows: Range<Int>,
+    _ weight: StoredTensor
+  ) -> Double {
+    withScratch(block.count) { original in
+      let columns = block.count / max(rows.count, 1)
+      weight.read(rows.lowerBound * columns..<rows.upperBound * columns, into: original)
+      var sum = 0.0
+      for index in block.indices {
+        sum += Double(block[index] - original[index]) * Double(rounded[index] - original[index])
+      }
+      return sum
+    }
+  }
+
+  /// Turns a matrix in its place.
+  private func transpose(_ block: UnsafeMutableBufferPointer<Float>, rows: Int, columns: Int) {
+    withScratch(block.count) { turned in
+      for row in 0..<rows {
+        for column in 0..<columns { turned[column * rows + row] = block[row * columns + column] }
+      }
+      _ = block.update(fromContentsOf: turned)
     }
   }
 }

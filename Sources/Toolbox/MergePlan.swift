@@ -101,7 +101,7 @@ struct MergePlan: Sendable {
         // Of a pair that the file stores twice, alike, both change.
         for name in isUntied ? [place.tensor] : copies(of: place.tensor) {
           paths[ExactString(name)] = item.module.path
-          change(name).add(WeightChange.Part(item, at: place, coefficient: weight))
+          change(name).add(WeightChange.Part(item, of: placement.adapter.url.path, at: place, coefficient: weight))
         }
       }
       if let bias = item.bias {

@@ -36,9 +36,13 @@ public struct MergeFigures: Sendable {
   public let tensor: String
   /// The module's path in the adapter.
   public var path = ""
+  /// How its numbers are stored in the output.
+  public internal(set) var format = NumberFormat.f32
   var weight: Double
   var update: Double
   var rounding = 0.0
+  /// The inner product of the meant change with the one that came about; nil where it was not asked for.
+  var kept: Double?
 
   init(tensor: String, weight: Double, update: Double) {
     self.tensor = tensor
@@ -52,7 +56,15 @@ public struct MergeFigures: Sendable {
   /// ‖round(W + ΔW) − (W + ΔW)‖ / ‖ΔW‖: how much of the update rounding to the output's format lost.
   public var lostToRounding: Double { update > 0 ? (rounding / update).squareRoot() : rounding > 0 ? .infinity : 0 }
 
+  /// ‖round(W) − W‖ / ‖W‖, where nothing but the format changed.
+  public var relativeError: Double { weight > 0 ? (rounding / weight).squareRoot() : 0 }
+
+  /// Of a base and an output in blocks: the share of the update that the output has in the update's own direction, 1 where
+  /// all of it came through; nil for other formats.
+  public var keptShare: Double? { kept.map { update > 0 ? $0 / update : 1 } }
+
   mutating func add(_ other: MergeFigures) {
+    if let more = other.kept { kept = (kept ?? 0) + more }
     weight += other.weight
     update += other.update
     rounding += other.rounding
@@ -62,7 +74,7 @@ public struct MergeFigures: Sendable {
 /// Gathers figures from threads, and adds up each tensor's blocks in their order so that sums don't depend on timing.
 final class MergeAccount: @unchecked Sendable {
   private let lock = NSLock()
-  private var blocks: [String: [(start: Int, figures: MergeFigures)]] = [:]
+  private var blocks: [ExactString: [(start: Int, figures: MergeFigures)]] = [:]
 
   func add(_ figures: MergeFigures, rows: Range<Int>) {
     lock.withLock { blocks[figures.tensor, default: []].append((rows.lowerBound, figures)) }
@@ -72,7 +84,10 @@ final class MergeAccount: @unchecked Sendable {
     lock.withLock {
       blocks.map { name, blocks in
         blocks.sorted { $0.start < $1.start }
-          .reduce(into: MergeFigures(tensor: name, weight: 0, update: 0)) { $0.add($1.figures) }
+          .reduce(into: MergeFigures(tensor: name.text, weight: 0, update: 0)) {
+            $0.add($1.figures)
+            $0.format = $1.figures.format
+          }
       }
     }
   }

@@ -32,6 +32,7 @@ struct MergedModel: Sendable {
       (self.configuration, names, findings) = (nil, nil, [])
       return
     }
+    for key in ["quantization_config", "quantization"] where configuration[key] != nil { configuration[key] = nil }
     if plan.isUntied { configuration["tie_word_embeddings"] = false }
     if let format {
       let names: [NumberFormat: String] = [.f16: "float16", .bf16: "bfloat16", .f32: "float32", .f64: "float64"]

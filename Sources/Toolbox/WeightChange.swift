@@ -119,13 +119,14 @@ final class WeightChange: @unchecked Sendable {
 }
 
 extension WeightChange.Part {
-  /// What a module's method makes of a place of its weight.
-  init(_ item: Placement.Item, at place: WeightPlace, coefficient: Double) {
+  /// What a module's method makes of a place of its weight; `file` is the adapter's, for errors.
+  init(_ item: Placement.Item, of file: String, at place: WeightPlace, coefficient: Double) {
     let method = item.module.method
     self.init(
       coefficient: coefficient, rows: place.tensorRows, moduleRows: place.moduleRows,
       mixesRows: method.mixesRows,
-      prepare: { try method.transform(of: $0) }, isTransposed: item.isTransposed)
+      prepare: { weight in try CheckpointError.about(file) { try method.transform(of: weight) } },
+      isTransposed: item.isTransposed)
   }
 
   /// What a module's method makes of its bias, [outputs, 1].

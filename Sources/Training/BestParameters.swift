@@ -44,10 +44,17 @@ struct BestParameters {
     let stored = try SafetensorsFile(file)
     guard let text = stored.metadata.first(where: { $0.key == "evaluation" })?.value.string,
       let record = try? JSONDecoder().decode(Evaluation.self, from: Data(text.utf8))
-    else { throw CheckpointError(.malformed, file: file.path, "holds no evaluation") }
+    else {
+      throw CheckpointError(
+        .malformed, file: file.path, "holds no evaluation, as a run's best parameters do",
+        advice: "Begin anew, or keep another state")
+    }
     values = try parameters.map { item in
       guard let tensor = stored[item.name], tensor.shape == item.parameter.shape else {
-        throw CheckpointError(.mismatch, file: file.path, "has no \(item.name) of shape \(item.parameter.shape)")
+        throw CheckpointError(
+          .mismatch, file: file.path,
+          "has \(stored[item.name].map { "\(item.name) of shape \($0.shape)" } ?? "no \(item.name)"), expected one of shape "
+            + "\(item.parameter.shape)", advice: "Resume with the options of the run that was interrupted")
       }
       return try tensor.tensor()
     }

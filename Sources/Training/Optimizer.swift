@@ -17,7 +17,11 @@ public protocol Optimizer: AnyObject {
   /// Updates done so far.
   var step: Int { get }
   /// One step. Every gradient is first multiplied by `gradientScale` (clipping). A parameter without a gradient stays.
-  func update(_ gradients: Gradients, gradientScale: Float)
+  ///
+  /// - Returns: false where a gradient holds an infinite element or one that is not a number, so that the parameters do
+  ///   too: nobody looks for that beforehand, since a step reads every element anyway.
+  @discardableResult
+  func update(_ gradients: Gradients, gradientScale: Float) -> Bool
   /// What must be kept to go on bit for bit, by name; nil before the first step.
   var state: [String: Tensor] { get }
   /// Takes up a kept state. Throws where names or shapes differ.
@@ -26,7 +30,8 @@ public protocol Optimizer: AnyObject {
 
 extension Optimizer {
   /// One step by the gradients as they are.
-  public func update(_ gradients: Gradients) { update(gradients, gradientScale: 1) }
+  @discardableResult
+  public func update(_ gradients: Gradients) -> Bool { update(gradients, gradientScale: 1) }
 }
 
 /// Why a kept optimizer state does not fit.
@@ -128,21 +133,25 @@ public final class Adam: Optimizer {
     self.second = Moments("second_moment", count: parameters.count)
   }
 
-  public func update(_ gradients: Gradients, gradientScale: Float) {
+  @discardableResult
+  public func update(_ gradients: Gradients, gradientScale: Float) -> Bool {
     step += 1
+    var isFinite = true
     for (index, item) in parameters.enumerated() {
       guard let gradient = gradients[item.parameter] else { continue }
       let (rateMultiplier, decay) = settings[index]
       first.update(index, like: item.parameter) { m in
         second.update(index, like: item.parameter) { v in
           item.parameter.update { weight, count in
-            ck_adam_step(
+            let isSound = ck_adam_step(
               weight, gradient.pointer, m, v, count, learningRate * rateMultiplier, betas.0, betas.1, epsilon, decay,
               weightDecay.isDecoupled, Int64(step), gradientScale)
+            isFinite = isFinite && isSound
           }
         }
       }
     }
+    return isFinite
   }
 
   public var state: [String: Tensor] {
@@ -195,21 +204,24 @@ public final class SGD: Optimizer {
     self.velocity = Moments("velocity", count: parameters.count)
   }
 
-  public func update(_ gradients: Gradients, gradientScale: Float) {
+  @discardableResult
+  public func update(_ gradients: Gradients, gradientScale: Float) -> Bool {
     step += 1
+    var isFinite = true
     for (index, item) in parameters.enumerated() {
       guard let gradient = gradients[item.parameter] else { continue }
       let (rateMultiplier, decay) = settings[index]
       func change(_ velocity: UnsafeMutablePointer<Float>?) {
         item.parameter.update { weight, count in
-          ck_sgd_step(
+          let isSound = ck_sgd_step(
             weight, gradient.pointer, velocity, count, learningRate * rateMultiplier, momentum, isNesterov, decay,
-            step == 1,
-            gradientScale)
+            step == 1, gradientScale)
+          isFinite = isFinite && isSound
         }
       }
       if momentum == 0 { change(nil) } else { velocity.update(index, like: item.parameter, change) }
     }
+    return isFinite
   }
 
   public var state: [String: Tensor] {

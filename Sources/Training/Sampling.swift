@@ -67,7 +67,7 @@ public struct ShuffledBatches: BatchSampler {
   }
 
   /// How many batches go once through all examples, a smaller last one included.
-  public var batchesPerEpoch: Int { (count + batchSize - 1) / batchSize }
+  public var batchesPerEpoch: Int { count == 0 ? 0 : (count - 1) / batchSize + 1 }
 
   public mutating func next() -> [Int] {
     if position >= count {

@@ -34,8 +34,8 @@ public final class Trainer {
   }
 
   /// One step. Throws `TrainingError`, before anything is changed, where the loss or the learning rate is no finite number,
-  /// the loss depends on no trained parameter, or the gradients' norm is no finite number: with `clipping` in every step,
-  /// without it in the first and in every sixteenth after that.
+  /// the loss depends on no trained parameter or, with `clipping`, the gradients' norm is no finite number. Without it
+  /// such gradients end the same step too, but are met by the pass that changes the parameters, which are lost then.
   @discardableResult
   public func step(_ loss: () throws -> Tensor) throws -> StepReport {
     try step(optimizer.parameters.valueAndGradients(loss))
@@ -77,21 +77,19 @@ public final class Trainer {
     guard optimizer.parameters.contains(where: { gradients[$0.parameter] != nil }) else {
       throw TrainingError.independent(step: number)
     }
-    // A pass over all gradients costs up to a tenth of a step that is small. Where none is needed for clipping, one is
-    // made now and then; weights that a broken gradient broke in between end the next step, whose loss is no number.
-    var norm: Float?
-    if clipping != nil || number % 16 == 1 {
-      norm = Float(gradients.norm(over: optimizer.parameters))
-      guard norm!.isFinite else {
-        throw TrainingError.diverged("the gradients are", step: number, learningRate: optimizer.learningRate)
-      }
+    func diverged() -> TrainingError {
+      .diverged("the gradients are", step: number, learningRate: optimizer.learningRate)
     }
+    // A pass over all gradients costs up to a tenth of a step that is small: where clipping needs none, the optimizer's
+    // own pass looks at them.
+    let norm = clipping.map { _ in Float(gradients.norm(over: optimizer.parameters)) }
+    if let norm, !norm.isFinite { throw diverged() }
     // PyTorch's clip_grad_norm_ adds 1e-6 in the same place.
     let scale = clipping.map { min(1, $0 / (norm! + 1e-6)) } ?? 1
-    optimizer.update(gradients, gradientScale: scale)
+    guard optimizer.update(gradients, gradientScale: scale) else { throw diverged() }
     let report = StepReport(
       step: number, loss: value.item, learningRate: optimizer.learningRate,
-      gradientNorm: clipping == nil ? nil : norm, seconds: seconds)
+      gradientNorm: norm, seconds: seconds)
     history.steps.append(report)
     return report
   }

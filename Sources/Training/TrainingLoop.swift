@@ -1,3 +1,5 @@
+// The one loop of training: batches, steps, evaluations, the best, patience, resuming.
+
 import LoRANetworks
 import LoRATensors
 
@@ -89,7 +91,7 @@ extension Trainer {
 extension [Int] {
   /// Cut into at most `count` parts of one size, of which the last may be smaller.
   fileprivate func parts(_ count: Int) -> [[Int]] {
-    let size = (self.count + count - 1) / count
+    let size = (self.count - 1) / count + 1
     return stride(from: 0, to: self.count, by: size).map { Array(self[$0..<Swift.min($0 + size, self.count)]) }
   }
 }

@@ -3,7 +3,7 @@ import LoRATensors
 
 /// How far a run goes, when it is evaluated and stopped, and where it is kept.
 ///
-/// Digits, classifiers and decoders are plans of one loop, `Trainer.run`; what they are trained on is its loss.
+/// Digits, classifiers and decoders are plans of one loop, `Trainer.run`; what is learnt is a ``LearningTask``.
 public struct TrainingPlan {
   /// Steps in all, those before an interruption included.
   public var steps: Int

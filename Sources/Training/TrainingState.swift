@@ -76,7 +76,8 @@ public enum TrainingState {
       guard let found, found.shape == item.parameter.shape else {
         throw CheckpointError(
           .mismatch, file: url.path,
-          "'\(item.name)' has shape \(found?.shape.description ?? "none"), expected \(item.parameter.shape)")
+          "'\(item.name)' has shape \(found?.shape.description ?? "none"), expected \(item.parameter.shape)",
+          advice: "Resume with the options of the run that was interrupted")
       }
       return try found.tensor()
     }

@@ -1,3 +1,5 @@
+// This program's options for what the library advises.
+
 import LoRAKit
 
 extension Advice.Action {

@@ -1,13 +1,8 @@
-import Dispatch
-import Foundation
+// Ctrl-C: what is going on stops at its next step, with nothing lost.
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
+import ArgumentParser
+import Foundation
+import LoRAKit
 
 /// Ctrl-C as a question: work asks between two steps whether it shall stop. A second Ctrl-C ends the program at once.
 final class Interruption: @unchecked Sendable {
@@ -26,6 +21,26 @@ final class Interruption: @unchecked Sendable {
   }
 
   var isRequested: Bool { lock.withLock { count > 0 } }
+
+  /// Runs a training that stops when it is asked to, and then says how to go on.
+  ///
+  /// - Parameters:
+  ///   - state: where the run is kept.
+  ///   - abandon: what is done with the progress bar.
+  static func training<Result>(
+    keptAt state: String?, abandon: () -> Void, _ run: (@escaping () -> Bool) throws -> Result
+  ) throws -> Result {
+    let interruption = Interruption()
+    do {
+      return try run { interruption.isRequested }
+    } catch let error as TrainingError {
+      abandon()
+      guard case .interrupted(let step) = error else { throw error }
+      let kept = state.map { "; go on with --resume \($0)" } ?? "; --checkpoint keeps the state for --resume"
+      comment("Stopped after step \(step)\(kept)", isQuiet: false)
+      throw ExitCode(130)
+    }
+  }
 
   private func received(_ number: Int32) {
     let isSecond = lock.withLock {

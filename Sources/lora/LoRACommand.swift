@@ -14,8 +14,10 @@ struct LoRACommand: AsyncParsableCommand {
       DigitsCommand.self, PageCommand.self, SVDCommand.self, TrainCommand.self, EvaluateCommand.self,
       ClassifyCommand.self,
       EmbedCommand.self,
-      GenerateCommand.self, ChatCommand.self, LogitsCommand.self, InspectCommand.self, CheckCommand.self, MergeCommand.self,
-      UnmergeCommand.self, ExtractCommand.self, ResizeCommand.self, CombineCommand.self, ConvertCommand.self,
+      GenerateCommand.self, ChatCommand.self, LogitsCommand.self, InspectCommand.self, CheckCommand.self,
+      MergeCommand.self,
+      UnmergeCommand.self, QuantizeCommand.self, ExtractCommand.self, ResizeCommand.self, CombineCommand.self,
+      ConvertCommand.self,
       DiffCommand.self,
     ])
 

@@ -2,31 +2,8 @@ import ArgumentParser
 import Foundation
 import LoRAKit
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
-/// What every command that computes takes: where its report goes and in what form, how loud it is, how many threads it
-/// uses.
-struct OutputOptions: ParsableArguments {
-  @Option(
-    name: .customLong("json"),
-    help: ArgumentHelp("Write the results as JSON; \"-\": to standard output, in place of text.", valueName: "path"),
-    completion: .file(extensions: ["json"]))
-  var jsonPath: String?
-
-  @Option(
-    name: .customLong("report"),
-    help: ArgumentHelp(
-      "Write a report with tables and charts, one HTML file; \"-\": to standard output, in place of text.",
-      valueName: "path"),
-    completion: .file(extensions: ["html"]))
-  var reportPath: String?
-
+/// What every command takes: how loud it is, and how many threads it uses.
+struct RunOptions: ParsableArguments {
   @Flag(help: "Print results and errors only: no progress, no comments.")
   var quiet = false
 
@@ -37,28 +14,47 @@ struct OutputOptions: ParsableArguments {
   var threads: Int?
 
   func validate() throws {
-    if let threads, !(1...1024).contains(threads) {
-      throw ValidationError("--threads \(threads): a number from 1 to 1024 is needed.")
-    }
-    if jsonPath == "-", reportPath == "-" {
-      throw ValidationError("--json - and --report -: standard output takes one of the two; name a file for the other.")
-    }
+    try check("threads", threads, "a number from 1 to 1024") { (1...1024).contains($0) }
   }
 
-  /// Sets the number of threads and makes sure that the outputs can be written, before any work is done.
-  func prepare(alsoWriting others: String?...) throws {
+  /// Sets the number of threads, and makes sure that what is to be written can be, before any work is done.
+  func prepare(writing paths: [Path?]) throws {
     if let threads { Threads.count = threads }
-    for path in others + [jsonPath, reportPath] where path != "-" { try path.map(checkWritable) }
-    if jsonPath == "-" || reportPath == "-" { StandardOutput.reserve() }
+    if paths.filter({ $0?.isStream == true }).count > 1 {
+      throw ValidationError("Standard output takes one of what shall go to \"-\"; name a file for the other.")
+    }
+    for path in paths {
+      guard let path else { continue }
+      if path.isStream { StandardOutput.reserve() } else { try checkWritable(path.description) }
+    }
   }
+}
+
+/// What every command that reports takes besides: where its report goes, and in what form.
+struct OutputOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp("Write the results as JSON; \"-\": to standard output, in place of text.", valueName: "path"))
+  var json: Path?
+
+  @Option(
+    help: ArgumentHelp(
+      "Write a report with tables and charts, one HTML file; \"-\": to standard output, in place of text.",
+      valueName: "path"))
+  var report: Path?
+
+  @OptionGroup var run: RunOptions
+
+  var quiet: Bool { run.quiet }
+
+  func prepare(alsoWriting other: Path? = nil) throws { try run.prepare(writing: [other, json, report]) }
 
   /// Every view of a report that is asked for: text on standard output, JSON, a page.
   ///
   /// - Parameter printsText: false where the results have been printed as they came.
   func show(_ report: Report, printsText: Bool = true) throws {
     if printsText { Swift.print(report.text(Terminal.style())) }
-    if let jsonPath { try write(report.json.sorted.pretty + "\n", to: jsonPath) }
-    guard let reportPath else { return }
+    if let json { try json.write(report.json.sorted.pretty + "\n") }
+    guard let path = self.report else { return }
     var page = report
     page.settings = [.init("command", .text(Self.commandLine))] + page.settings
     page.settings += [
@@ -69,13 +65,8 @@ struct OutputOptions: ParsableArguments {
             .iso8601.year().month().day().dateTimeSeparator(.space).time(includingFractionalSeconds: false)))),
       .init("time taken", .seconds(-programStart.timeIntervalSinceNow)), .init("lora", .text(LoRACommand.version)),
     ]
-    try write(page.html, to: reportPath)
-    if reportPath != "-" { comment("The report: \(reportPath)", isQuiet: quiet) }
-  }
-
-  private func write(_ text: String, to path: String) throws {
-    guard path == "-" else { return try OutputFile.write(text, to: URL(fileURLWithPath: path)) }
-    guard StandardOutput.write(text) else { throw InputError("standard output can't be written to") }
+    try path.write(page.html)
+    if !path.isStream { comment("The report: \(path)", isQuiet: quiet) }
   }
 
   /// As it can be typed again.

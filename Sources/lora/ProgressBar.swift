@@ -1,14 +1,6 @@
 import Foundation
 import LoRAKit
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// Progress on standard error: a bar that redraws itself on a terminal, a plain line now and then elsewhere.
 ///
 /// ```swift

@@ -2,17 +2,9 @@
 
 import Foundation
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// Comments and progress. Where they can't be written, work goes on without them.
 enum StandardError {
-  static func write(_ text: String) { _ = writeAll(text, to: STDERR_FILENO) }
+  static func write(_ text: String) { _ = writeAll(text.utf8, to: STDERR_FILENO) }
 }
 
 /// Results.
@@ -31,14 +23,14 @@ enum StandardOutput {
   static func reserve() { _ = descriptor }
 
   /// Whether all of it arrived.
-  static func write(_ text: String) -> Bool { writeAll(text, to: descriptor) }
+  static func write(_ text: String) -> Bool { writeAll(text.utf8, to: descriptor) }
 
   /// Whether all that was printed arrived.
   static func isFlushed() -> Bool { fflush(nil) == 0 }
 }
 
-private func writeAll(_ text: String, to descriptor: Int32) -> Bool {
-  var bytes = Array(text.utf8)[...]
+func writeAll(_ bytes: some Sequence<UInt8>, to descriptor: Int32) -> Bool {
+  var bytes = Array(bytes)[...]
   while !bytes.isEmpty {
     let count = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
     guard count > 0 else { return false }

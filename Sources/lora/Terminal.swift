@@ -2,14 +2,6 @@ import ArgumentParser
 import Foundation
 import LoRAKit
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// Whether to colour what is written.
 enum ColorChoice: String, CaseIterable, ExpressibleByArgument {
   case auto, always, never

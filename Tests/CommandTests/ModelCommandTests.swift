@@ -76,11 +76,13 @@ struct ModelCommandTests {
           : ["README.md", "adapter_config.json", "adapter_model.safetensors", "labels.json", "metrics.jsonl"]))
     let card = try String(contentsOfFile: place.path("out/README.md"), encoding: .utf8)
     for text in [
-      "base_model: \"\(place.encoder)\"", "pipeline_tag: text-classification", "| accuracy | ", "| seed | 0 |",
+      "The base is `\(place.encoder)`", "pipeline_tag: text-classification", "| accuracy | ", "| seed | 0 |",
       "lora classify --model",
     ] {
       #expect(card.contains(text), "\(text)")
     }
+    // A hub refuses a card whose base is a folder.
+    #expect(!card.contains("base_model:"))
     #expect(card.contains("PeftModel.from_pretrained(model, \"out\")") == (method != "full"))
     let metrics = try String(contentsOfFile: place.path("out/metrics.jsonl"), encoding: .utf8).split(separator: "\n")
     #expect(metrics.count == 80 + 20)

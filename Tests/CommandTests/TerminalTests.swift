@@ -103,7 +103,8 @@ import Testing
   func aliases() throws {
     let help = try CommandRun(["train", "lm", "--help"]).output + CommandRun(["generate", "--help"]).output
     for name in [
-      "--max-tokens", "--gradient-accumulation-steps", "--max-grad-norm", "--warmup-ratio", "--iters", "(default: ",
+      "--max-tokens", "--gradient-accumulation-steps", "--max-grad-norm", "--warmup-ratio", "--iters", "--temp",
+      "--adapter-path", "--max-seq-length", "--target-modules", "(default: ",
     ] {
       #expect(help.contains(name), "\(name)")
     }

@@ -185,6 +185,46 @@ struct LabelledTextTests {
     }
   }
 
+  @Test("A link to a data file is read as the file, its rows where they lie")
+  func link() throws {
+    let file = try folder.write((0..<5000).map { "text \($0)\t\($0 % 2)\n" }.joined(), "a.tsv")
+    let link = folder.url.appendingPathComponent("link.tsv")
+    try FileManager.default.createSymbolicLink(at: link, withDestinationURL: file)
+    let data = try LabelledText(contentsOf: link, text: 0, label: 1, hasHeader: false)
+    #expect(data.count == 5000 && data.labels[4999] == 1)
+    #expect(try data.text(at: 4321) == "text 4321")
+    let nowhere = folder.url.appendingPathComponent("nowhere.tsv")
+    try FileManager.default.createSymbolicLink(atPath: nowhere.path, withDestinationPath: "gone.tsv")
+    let error = #expect(throws: DatasetError.self) { try LabelledText(contentsOf: nowhere) }
+    #expect(error?.kind == .missing)
+  }
+
+  @Test(
+    "A row may have so many bytes and no more, whatever its format and whether the file goes on",
+    arguments: [RowSyntax.line, .tabs, .commas], ["", "a,b\n"])
+  func longRows(syntax: RowSyntax, rest: String) throws {
+    // Longer than a block of 256 kB, so that a row is asked for again.
+    let limit = 300_000
+    let isQuoted = if case .delimited(_, true) = syntax { true } else { false }
+    func count(_ length: Int) throws -> Int {
+      let inner = String(repeating: isQuoted ? "\n" : "x", count: length - (isQuoted ? 3 : 1))
+      let file = try folder.write("a,b\n" + (isQuoted ? "\"\(inner)\"\n" : inner + "\n") + rest, "a.txt")
+      var lengths: [Int] = []
+      _ = try TextRows(TextContent(file), syntax, longest: limit) { lengths.append($0.bytes.count) }
+      #expect(lengths.contains(length))
+      return lengths.count
+    }
+    #expect(try count(limit) == (rest.isEmpty ? 2 : 3))
+    for length in [limit + 1, 600_000] {
+      let error = #expect(throws: DatasetError.self) { try count(length) }
+      let text = error?.description ?? ""
+      // Of a quote, nobody knows whether it ends later.
+      #expect(
+        text.contains("a row of more than 300,000 bytes in line 2") || isQuoted && text.contains("a quote in line 2"),
+        "\(text)")
+    }
+  }
+
   @Test("A file that has become shorter is an error, not a crash")
   func shortened() throws {
     let file = try folder.write((0..<5000).map { "text \($0)\t\($0 % 2)\n" }.joined(), "a.tsv")

@@ -9,6 +9,18 @@ import LoRATraining
 import TestSupport
 import Testing
 
+/// A task by closures.
+private struct ScriptedTask: LearningTask {
+  let model: any Module
+  let count: Int
+  var scores: (() -> (Double, Double))?
+  let loss: ([Int]) throws -> Tensor
+
+  var isEvaluated: Bool { scores != nil }
+  func evaluate() -> (score: Double, loss: Double) { scores!() }
+  func loss(of examples: [Int]) throws -> Tensor { try loss(examples) }
+}
+
 @Suite("Resumed fine-tuning")
 struct ResumeTests {
   private struct Failure: Error {}
@@ -39,14 +51,15 @@ struct ResumeTests {
     let sequences = [[3, 17, 5, 29, 8], [1, 6, 6, 13], [9, 2, 4], [7, 7, 11, 20]]
     var step = 0
     let keeping = (state ?? resumeFrom).map { StateKeeping(url: $0, everySteps: keepEvery, purpose: "test") }
-    let outcome = try FineTuning(recipe, schedule).run(
-      model, examples: sequences.count, keeping: keeping, resumeFrom: resumeFrom,
-      shouldStop: { step == interruptedAt }, onStep: { step = $0.step },
-      evaluate: { (ResumeTests.scores[step]!, Double(step)) },
+    let task = ScriptedTask(
+      model: model, count: sequences.count, scores: { (ResumeTests.scores[step]!, Double(step)) },
       loss: { indices in
         if step + 1 == failingAt { throw Failure() }
         return model.loss(TokenRows(ids: indices.map { sequences[$0] }))
       })
+    let outcome = try FineTuning(recipe, schedule).run(
+      task, keeping: keeping, resumeFrom: resumeFrom, shouldStop: { step == interruptedAt },
+      onStep: { step = $0.step })
     return Run(parameters: model.trainableParameters.map(\.parameter.original), outcome: outcome)
   }
 
@@ -138,7 +151,8 @@ struct ResumeTests {
     let model = try languageModel(contentsOf: fixtures.appendingPathComponent("models/tiny-llama"))
     let before = model.parameters.map(\.parameter.original)
     let error = #expect(throws: TrainingError.self) {
-      try FineTuning(FineTuningRecipe(), FineTuningSchedule()).run(model, examples: 0) { _ in Tensor(0) }
+      try FineTuning(FineTuningRecipe(), FineTuningSchedule()).run(
+        ScriptedTask(model: model, count: 0) { _ in Tensor(0) })
     }
     #expect(error?.description.contains("no example") == true)
     var replay = ReplayBatches(focus: [], replay: [1, 2], focusCount: 1, replayCount: 1, seed: 1)
@@ -160,8 +174,8 @@ struct ResumeTests {
     let temporary = try TemporaryFolder()
     let error = #expect(throws: TrainingError.self) {
       try FineTuning(recipe, schedule).run(
-        model, examples: 2, keeping: StateKeeping(url: temporary.file("state"), everySteps: 1, purpose: "test"),
-        loss: { _ in model.loss(TokenRows(ids: [[3, 17, 5, 29, 8]])) })
+        ScriptedTask(model: model, count: 2) { _ in model.loss(TokenRows(ids: [[3, 17, 5, 29, 8]])) },
+        keeping: StateKeeping(url: temporary.file("state"), everySteps: 1, purpose: "test"))
     }
     let text = try #require(error?.description)
     #expect(text.contains("at step") && text.contains("Try a smaller one"), "\(text)")

@@ -65,9 +65,14 @@ static double element(const float *x, const ck_factor *f, ptrdiff_t row, ptrdiff
 }
 
 static void check_product(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, int layout) {
-  const bool turned_a = layout & 1, turned_b = layout & 2, half = layout & 4;
+  // Where b rounds a, a is of bfloat16 before, so that the formula holds for products that widen b as well.
+  const bool turned_a = layout & 1, turned_b = layout & 2, half = layout & 4, rounds = layout & 8;
   float *a = values((m + 3) * (k + 3)), *b = values((n + 3) * (k + 3));
-  uint16_t *halves = (uint16_t *)values((n + 3) * (k + 3)) + 1;
+  uint16_t *halves = (uint16_t *)values((m + n + 3) * (k + 3)) + (rounds ? 2 : 1);
+  if (rounds) {
+    ck_f32_to_bf16(a, halves, (size_t)((m + 3) * (k + 3)));
+    ck_bf16_to_f32(halves, a, (size_t)((m + 3) * (k + 3)));
+  }
   if (half) {
     ck_f32_to_bf16(b, halves, (size_t)((n + 3) * (k + 3)));
     ck_bf16_to_f32(halves, b, (size_t)((n + 3) * (k + 3)));
@@ -76,9 +81,15 @@ static void check_product(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, int layout) {
   const ptrdiff_t ldc = n + 2;
   float *c = values(m * ldc + 2), *before = values(m * ldc + 2);
   for (ptrdiff_t i = 0; i < m * ldc; i++) before[i] = c[i] = beta == 0 ? NAN : c[i];
-  ck_product p = {
-      m, n,  k, alpha, beta, {a, (turned_a ? m : k) + 3, turned_a, false}, {b, (turned_b ? k : n) + 3, turned_b, half},
-      c, ldc};
+  ck_product p = {m,
+                  n,
+                  k,
+                  alpha,
+                  beta,
+                  {a, (turned_a ? m : k) + 3, turned_a, false, false},
+                  {b, (turned_b ? k : n) + (rounds ? k % 2 : 3), turned_b, half, rounds},
+                  c,
+                  ldc};
   if (half) p.b.elements = halves;
   ck_multiply(&p);
   for (ptrdiff_t i = 0; i < m; i++) {
@@ -99,10 +110,10 @@ static void check_products(void) {
   static const ptrdiff_t shapes[][3] = {{1, 1, 1},     {3, 5, 2},    {10, 77, 300}, {7, 100, 65},  {33, 40, 100},
                                         {70, 65, 270}, {15, 33, 16}, {2, 129, 700}, {100, 4, 200}, {99, 3, 17},
                                         {64, 64, 64},  {65, 31, 63}, {5, 300, 3},   {1, 100, 70},  {1, 50, 33},
-                                        {1, 33, 20},   {100, 1, 70}, {9, 17, 0}};
+                                        {1, 33, 20},   {100, 1, 70}, {9, 17, 0},    {100, 37, 128}};
   now = "product";
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-    for (int layout = 0; layout < 8; layout++) check_product(shapes[i][0], shapes[i][1], shapes[i][2], layout);
+    for (int layout = 0; layout < 16; layout++) check_product(shapes[i][0], shapes[i][1], shapes[i][2], layout);
   now = "product of infinities and NaN";
   float *a = values(20 * 60), *b = values(60 * 40), *c = zeros(20 * 40);
   a[3 * 60 + 7] = INFINITY, a[5 * 60 + 2] = NAN, b[50 * 40 + 11] = -INFINITY;

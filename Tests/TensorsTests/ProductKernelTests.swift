@@ -58,8 +58,12 @@ struct ProductKernelTests {
             c.withUnsafeMutableBufferPointer { c in
               var product = ck_product(
                 m: m, n: n, k: k, alpha: alpha, beta: beta,
-                a: ck_factor(elements: a.baseAddress, stride: lda, transposed: transposeA, bfloat16: false),
-                b: ck_factor(elements: b.baseAddress, stride: ldb, transposed: transposeB, bfloat16: narrow),
+                a: ck_factor(
+                  elements: a.baseAddress, stride: lda, transposed: transposeA, bfloat16: false, rounds: false,
+                  encoded: nil),
+                b: ck_factor(
+                  elements: b.baseAddress, stride: ldb, transposed: transposeB, bfloat16: narrow, rounds: false,
+                  encoded: nil),
                 c: c.baseAddress, ldc: ldc)
               ck_multiply(&product)
             }
@@ -105,8 +109,11 @@ struct ProductKernelTests {
             c.withUnsafeMutableBufferPointer { c in
               var first = ck_product(
                 m: m, n: n, k: k, alpha: 1, beta: 0,
-                a: ck_factor(elements: a.baseAddress, stride: k, transposed: false, bfloat16: false),
-                b: ck_factor(elements: b.baseAddress, stride: k, transposed: true, bfloat16: false), c: c.baseAddress,
+                a: ck_factor(
+                  elements: a.baseAddress, stride: k, transposed: false, bfloat16: false, rounds: false, encoded: nil),
+                b: ck_factor(
+                  elements: b.baseAddress, stride: k, transposed: true, bfloat16: false, rounds: false, encoded: nil),
+                c: c.baseAddress,
                 ldc: n)
               ck_multiply_batch(&first, count, m * k, strideB, m * n)
             }

@@ -16,7 +16,7 @@ struct StorageKernelTests {
       var m = [Float](repeating: 0, count: count)
       var v = m
       for (index, gradient) in gradients.enumerated() {
-        ck_adam_step(
+        _ = ck_adam_step(
           &weight, gradient, &m, &v, count, Float(rate), Float(beta1), Float(beta2), Float(epsilon), Float(decay),
           decoupled, Int64(index + 1), 0.5)
       }
@@ -54,7 +54,7 @@ struct StorageKernelTests {
       var velocity = [Float](repeating: .nan, count: count)
       for (index, gradient) in gradients.enumerated() {
         velocity.withUnsafeMutableBufferPointer {
-          ck_sgd_step(
+          _ = ck_sgd_step(
             &weight, gradient, momentum == 0 ? nil : $0.baseAddress!, count, 0.1, Float(momentum), nesterov, 0.01,
             index == 0, 2)
         }

@@ -20,9 +20,11 @@ public struct CommandRun: Sendable {
     return repositoryRoot.appendingPathComponent(".build/release/lora")
   }()
 
-  /// Runs `lora` to its end. `input` comes through a pipe; `whileRunning` is called with the process once it is started.
+  /// Runs `lora` to its end. `whileRunning` is called with the process once it is started; what a file holds is piped into
+  /// it, or a text.
   public init(
-    _ arguments: [String], in folder: URL? = nil, environment: [String: String] = [:], input: String? = nil,
+    _ arguments: [String], in folder: URL? = nil, environment: [String: String] = [:], piping file: URL? = nil,
+    input: String? = nil,
     whileRunning: (Process) throws -> Void = { _ in }
   ) throws {
     let process = Process()
@@ -36,12 +38,21 @@ public struct CommandRun: Sendable {
     for file in [outputFile, errorFile] { try Data().write(to: file) }
     process.standardOutput = try FileHandle(forWritingTo: outputFile)
     process.standardError = try FileHandle(forWritingTo: errorFile)
-    let pipe = Pipe()
-    process.standardInput = input == nil ? FileHandle.nullDevice : pipe
+    let typed = Pipe()
+    process.standardInput = input == nil ? FileHandle.nullDevice : typed
+    let source = Process()
+    if let file {
+      let pipe = Pipe()
+      process.standardInput = pipe
+      source.executableURL = URL(fileURLWithPath: "/bin/cat")
+      source.arguments = [file.path]
+      source.standardOutput = pipe
+      try source.run()
+    }
     try process.run()
     // Less than a pipe holds, so that writing never waits.
-    if let input { try pipe.fileHandleForWriting.write(contentsOf: Data(input.utf8)) }
-    try pipe.fileHandleForWriting.close()
+    if let input { try typed.fileHandleForWriting.write(contentsOf: Data(input.utf8)) }
+    try typed.fileHandleForWriting.close()
     try whileRunning(process)
     process.waitUntilExit()
     exitCode = process.terminationStatus

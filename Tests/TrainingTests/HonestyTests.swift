@@ -102,7 +102,7 @@ private final class Scaled: Parametrization {
     #expect(relativeDifference(a, b) < 1e-5)
   }
 
-  @Test("a loss without parameters, a gradient or a rate that is no number: an error, before anything changes")
+  @Test("a loss without parameters, a clipped gradient or a rate that is no number: an error, before anything changes")
   func errors() throws {
     let model = Classifier()
     let x = randomTensor([4, 8], seed: 3)
@@ -112,11 +112,36 @@ private final class Scaled: Parametrization {
     // d√x/dx at 0 is infinite, and 0 · ∞ is NaN.
     let p = Parameter(.zeros([3]))
     let sgd = SGD([NamedParameter(name: "p", parameter: p)], learningRate: 0.1)
-    #expect(throws: TrainingError.self) { try Trainer(sgd).step { p.value.squared().sum().squareRoot() } }
+    #expect(throws: TrainingError.self) { try Trainer(sgd, clipping: 1).step { p.value.squared().sum().squareRoot() } }
     #expect(p.original.scalars == [0, 0, 0])
     let broken = SGD(model.trainableParameters, learningRate: .nan)
     #expect(throws: TrainingError.self) { try Trainer(broken).step { model(x).crossEntropy([0, 1, 2, 3]) } }
     #expect(model.output.weight.original.isIdentical(to: before))
+  }
+
+  @Test(
+    "without clipping a broken gradient ends its own step, whichever that is and whoever takes it",
+    arguments: [3, 9, 16], [Float.nan, .infinity])
+  func brokenGradient(step: Int, value: Float) throws {
+    for kind in ["Adam", "SGD", "momentum"] {
+      // Many elements, so that the pass is cut for threads; the broken one is the last.
+      let p = Parameter(randomTensor([40_001], seed: 5))
+      let list = [NamedParameter(name: "p", parameter: p)]
+      let optimizer: any Optimizer =
+        kind == "Adam"
+        ? Adam(list, learningRate: 0.01) : SGD(list, learningRate: 0.01, momentum: kind == "SGD" ? 0 : 0.9)
+      let trainer = Trainer(optimizer)
+      var factors = [Float](repeating: 1, count: 40_001)
+      for _ in 1..<step { try trainer.step { (p.value * Tensor(shape: [40_001], scalars: factors)).sum() } }
+      factors[40_000] = value
+      let gradient = Tensor(shape: [40_001], scalars: factors)
+      let error = #expect(throws: TrainingError.self) {
+        // The loss itself is a number.
+        try trainer.step { .custom([p.value], value: Tensor(1)) { _ in [gradient] } }
+      }
+      #expect(error?.description.contains("the gradients are not finite at step \(step) ") == true, "\(kind)")
+      #expect(trainer.history.steps.count == step - 1)
+    }
   }
 
   @Test("a graph of 100,000 operations is released on a stack of 256 kB")

@@ -49,11 +49,11 @@ struct Pass {
 
     return [
       Pass(name: "Adam step", bytes: 28 * count) {
-        ck_adam_step(&weight, x, &m, &v, count, 1e-3, 0.9, 0.999, 1e-8, 0, true, 10, 1)
+        _ = ck_adam_step(&weight, x, &m, &v, count, 1e-3, 0.9, 0.999, 1e-8, 0, true, 10, 1)
       } element: { i in
         // The first step, from moments of zero, is w − lr · sign(g).
         var (w, m, v) = (Array(start[i..<i + 64]), [Float](repeating: 0, count: 64), [Float](repeating: 0, count: 64))
-        ck_adam_step(&w, Array(x[i..<i + 64]), &m, &v, 64, 1e-3, 0.9, 0.999, 1e-8, 0, true, 1, 1)
+        _ = ck_adam_step(&w, Array(x[i..<i + 64]), &m, &v, 64, 1e-3, 0.9, 0.999, 1e-8, 0, true, 1, 1)
         return (w[63], start[i + 63] - (x[i + 63] < 0 ? -1e-3 : 1e-3))
       },
       Pass(name: "sum of squares", bytes: 4 * count) {

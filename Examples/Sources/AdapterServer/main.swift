@@ -1,7 +1,7 @@
 // One base model and several adapters from files, served by an actor to many callers at once.
 //
-// Modules are classes without locks. The actor lets one caller at a time at them, and every answer is, bit for bit, what
-// a model with that adapter alone gives.
+// Modules are classes without locks. The actor lets one caller at a time at them; which adapter answers is the caller's
+// choice, not state of the model. Every answer is, bit for bit, what a model with that adapter alone gives.
 
 import Foundation
 import LoRAKit
@@ -38,8 +38,7 @@ actor DigitServer {
 
   /// Logits [batch, 10]. Without an adapter it is the base that answers.
   func answer(_ images: Tensor, adapter: String?) throws -> Tensor {
-    try model.enableAdapters(adapter.map { [$0] } ?? [])
-    return model(images)
+    try model.withAdapters(adapter.map { [$0] } ?? []) { model(images) }
   }
 }
 

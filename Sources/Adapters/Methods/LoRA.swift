@@ -11,9 +11,10 @@ import LoRATensors
 /// ```
 ///
 /// B starts at zero, so an adapter starts without effect. A linear layer never forms the sum: its output is
-/// x Wᵀ + s (x Aᵀ) Bᵀ. Dropout on the adapter's input belongs to that path and is active only while a gradient is
+/// x Wᵀ + s (x Aᵀ) Bᵀ; nor does a convolution, whose output is that of its own kernel and s times that of two, A's to `rank`
+/// channels and B's of 1 × 1. Dropout on the adapter's input belongs to that path and is active only while a gradient is
 /// computed; the formed value has none.
-public final class LoRA: StorableAdapter, RowParametrization {
+public final class LoRA: StorableAdapter, RowParametrization, ConvolutionParametrization {
   /// A, [rank, inputs].
   public let a: Parameter
   /// B, [outputs, rank].
@@ -114,10 +115,21 @@ public final class LoRA: StorableAdapter, RowParametrization {
   public func value(of original: Tensor) -> Tensor { original + delta.reshaped(original.shape) }
 
   public func adjust(output: Tensor, input: Tensor, weight: () -> Tensor) -> Tensor {
-    let input = a.value.isTracked ? dropout?.apply(to: input) ?? input : input
+    let input = dropped(input)
     let adapted = output.adding(input.linear(a.value).linear(b.value), scaledBy: scale)
     return origin.map { adapted.adding(input.linear($0.a).linear($0.b), scaledBy: -scale) } ?? adapted
   }
+
+  public func adjust(
+    output: Tensor, input: Tensor, weight: () -> Tensor, convolve: (_ input: Tensor, _ kernels: Tensor) -> Tensor
+  ) -> Tensor {
+    let input = dropped(input)
+    func change(_ a: Tensor, _ b: Tensor) -> Tensor { convolve(input, a).conv2d(b.reshaped(b.shape + [1, 1])) }
+    let adapted = output.adding(change(a.value, b.value), scaledBy: scale)
+    return origin.map { adapted.adding(change($0.a, $0.b), scaledBy: -scale) } ?? adapted
+  }
+
+  private func dropped(_ input: Tensor) -> Tensor { a.value.isTracked ? dropout?.apply(to: input) ?? input : input }
 
   public func adjust(rows: Tensor, at indices: [Int]) -> Tensor {
     let adapted = rows.adding(a.value.transposed().rows(at: indices).linear(b.value), scaledBy: scale)

@@ -19,7 +19,9 @@ extension LoRA {
   /// - Throws: `LinearAlgebraError` where the weight has no decomposition (it is not finite).
   public func starting(from start: PrincipalStart, of weight: Parameter) throws -> LoRA {
     let value = weight.value.detached
-    let matrix = weight.layout == .outputsByInputs ? value : value.transposed()  // [outputs, inputs]
+    // [outputs, inputs]; a convolution's kernel is part of its inputs.
+    let matrix =
+      weight.layout == .outputsByInputs ? value.reshaped([weight.outputs, weight.inputs]) : value.transposed()
     let factors: (a: Tensor, b: Tensor)
     switch start {
     case .pissa:

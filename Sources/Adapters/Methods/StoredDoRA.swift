@@ -111,8 +111,9 @@ extension DoRA {
     return sum * (magnitude / norm).reshaped(axis == 1 ? [norm.count, 1] : [1, norm.count])
   }
 
-  public func stored(isEmbedding: Bool) throws -> any AdapterMethod {
+  public func stored(for weight: Parameter, isEmbedding: Bool) throws -> any AdapterMethod {
     StoredDoRA(
-      try lora.storedLoRA(isEmbedding: isEmbedding), magnitude: try StoredTensor(name: "m", magnitude.original))
+      try lora.storedLoRA(for: weight, isEmbedding: isEmbedding),
+      magnitude: try StoredTensor(name: "m", magnitude.original))
   }
 }

@@ -171,13 +171,21 @@ public struct StoredLoRA: AdapterMethod {
 extension LoRA {
   /// Factors and α that mean the same on the untouched base: where B A counts from B₀ A₀, A′ = [A; A₀] and
   /// B′ = [B, −B₀], with α so that the scale stays.
-  public func stored(isEmbedding: Bool) throws -> any AdapterMethod { try storedLoRA(isEmbedding: isEmbedding) }
+  public func stored(for weight: Parameter, isEmbedding: Bool) throws -> any AdapterMethod {
+    try storedLoRA(for: weight, isEmbedding: isEmbedding)
+  }
 
-  func storedLoRA(isEmbedding: Bool) throws -> StoredLoRA {
+  func storedLoRA(for weight: Parameter, isEmbedding: Bool) throws -> StoredLoRA {
     var (a, b) = (a.original, b.original)
     if let origin {
       a = .concatenated([a, origin.a], axis: 0)
       b = .concatenated([b, -origin.b], axis: 1)
+    }
+    // peft's pair of convolutions: [r, in, kernel…] and [out, r, 1…].
+    let kernel = weight.shape.dropFirst(2)
+    if !kernel.isEmpty {
+      a = a.reshaped([a.shape[0]] + weight.shape.dropFirst())
+      b = b.reshaped(b.shape + kernel.map { _ in 1 })
     }
     return StoredLoRA(
       a: try StoredTensor(name: "a", a), b: try StoredTensor(name: "b", b), isEmbedding: isEmbedding,

@@ -40,13 +40,16 @@ public struct SelectionMatcher: Sendable {
   private let saved: [PythonPattern]
   private let layers: [PythonPattern]
 
+  /// - Throws: `PythonPatternError` where a pattern is no valid regular expression.
+  public init(_ selection: ModuleSelection) throws(PythonPatternError) { try self.init(selection, linear: nil) }
+
   /// - Parameters:
   ///   - selection: what is compiled.
   ///   - linear: the linear layers of the model, for "all-linear"; nil where no model is known, and everything is one.
   ///   - standard: what peft takes where there are no targets; nil where that is unknown, and everything is taken.
   /// - Throws: `PythonPatternError` where a pattern is no valid regular expression.
-  public init(
-    _ selection: ModuleSelection, linear: Set<String>? = nil, standard: Targets? = nil
+  package init(
+    _ selection: ModuleSelection, linear: Set<ExactString>?, standard: Targets? = nil
   ) throws(PythonPatternError) {
     self.selection = selection
     func compiled(_ targets: Targets?) throws(PythonPatternError) -> CompiledTargets? {
@@ -118,9 +121,9 @@ package func pathEndings(_ path: String) -> [Substring] {
 private enum CompiledTargets: Sendable {
   case names(Set<ExactString>)
   case pattern(PythonPattern)
-  case linear(Set<String>?)
+  case linear(Set<ExactString>?)
 
-  init(_ targets: Targets, linear: Set<String>?) throws(PythonPatternError) {
+  init(_ targets: Targets, linear: Set<ExactString>?) throws(PythonPatternError) {
     switch targets {
     case .names(let names): self = .names(Set<ExactString>(names: names))
     case .pattern(let pattern): self = .pattern(try PythonPattern(pattern))

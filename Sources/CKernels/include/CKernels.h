@@ -25,6 +25,8 @@ void ck_set_thread_count(int count);
 void ck_parallel(int parts, void (*body)(void *context, int part), void *context);
 /// What the CPU offers and was chosen: "avx512", "avx2", "neon" or "plain".
 const char *ck_instruction_set(void);
+/// Whether it multiplies bfloat16 as fast as half as many float32.
+bool ck_multiplies_bfloat16(void);
 
 // MARK: Memory. Blocks are 64-byte aligned and kept for reuse, so large tensors are not paged in anew.
 
@@ -34,14 +36,76 @@ void ck_deallocate(void *block, size_t bytes);
 /// Gives the kept blocks back to the system.
 void ck_trim_memory(void);
 
+// MARK: Encoded numbers: matrices stored in fewer bits, decoded to float32 row by row.
+
+/// How numbers are encoded. The blocks are those of ggml, the codes those of bitsandbytes, mlx, GPTQ and AWQ.
+enum {
+  CK_F32,
+  CK_F16,
+  CK_BF16,
+  CK_Q8_0,
+  CK_Q4_0,
+  CK_Q4_1,
+  CK_Q5_0,
+  CK_Q5_1,
+  CK_Q2_K,
+  CK_Q3_K,
+  CK_Q4_K,
+  CK_Q5_K,
+  CK_Q6_K,
+  CK_CODE_BOOK,  // 4 bits, the first of two in the high ones: table[code] · scale; groups go on over the rows' ends
+  CK_ROW_BYTES,  // signed bytes: code · scale of the row / 127
+  CK_AFFINE,     // 4 or 8 bits, low bits first: code · scale + offset; a row of codes is whole words
+  CK_GPTQ,       // stored [columns, rows], 4 or 8 bits, eight (four) columns to a word
+  CK_AWQ,        // stored [columns, rows], 4 bits, eight rows to a word
+};
+
+/// A matrix of encoded numbers. Blocks of ggml hold their scales; other encodings keep them in arrays of their own.
+typedef struct {
+  int encoding;
+  ptrdiff_t rows, columns;
+  const void *codes;
+  int bits;         // of a code
+  ptrdiff_t group;  // how many numbers share a scale
+  const void *scales, *offsets;
+  int scale_encoding;  // CK_F32, CK_F16 or CK_BF16, for scales and offsets
+  const float *table;  // of a code book
+  // Where a code book's scales are codes themselves: scale_table[code] · outer_scales[i / outer_group] + outer_offset.
+  const uint8_t *scale_codes;
+  const float *scale_table, *outer_scales;
+  ptrdiff_t outer_group;
+  float outer_offset;
+  const int32_t *groups;  // GPTQ: the group of each column; NULL: they follow each other
+  int zero_shift;         // GPTQ: what is added to a stored zero point
+  ptrdiff_t head;         // rows of an attention head whose two halves are stored in turns; 0: rows lie in order
+} ck_encoded;
+
+/// Decodes rows begin ..< end into `out`, whose rows lie `stride` floats apart. Each number is made by the operations
+/// of the format's reference implementation in their order, none of them fused.
+void ck_decode_rows(const ck_encoded *matrix, ptrdiff_t begin, ptrdiff_t end, float *out, ptrdiff_t stride);
+/// The same for rows by index.
+void ck_decode_rows_at(const ck_encoded *matrix, const int32_t *rows, ptrdiff_t count, float *out);
+/// Encodes `count` finite numbers, a multiple of the block's, into ggml's blocks. Q8_0 to Q5_1 as its reference does,
+/// bit for bit; Q4_K, Q5_K and Q6_K by a search for the scales with the least squared error.
+void ck_encode_blocks(int encoding, const float *x, void *blocks, ptrdiff_t count);
+/// Encodes numbers, from the beginning of a group on, by the nearest of a table's 16 values in ascending order, each
+/// group's largest magnitude being 1: two codes to a byte, the first in the high bits; a scale for each group.
+void ck_encode_code_book(const float *x, ptrdiff_t count, ptrdiff_t group, const float *table, uint8_t *codes,
+                         float *scales);
+/// Numbers of a block of ggml's, and its bytes.
+ptrdiff_t ck_block_count(int encoding);
+ptrdiff_t ck_block_bytes(int encoding);
+
 // MARK: Matrix products.
 
 /// A matrix that a product reads, its rows `stride` elements apart.
 typedef struct {
   const void *elements;  // float32
   ptrdiff_t stride;
-  bool transposed;  // the product takes its transpose
-  bool bfloat16;    // instead, widened block by block; the right factor alone may be that
+  bool transposed;            // the product takes its transpose
+  bool bfloat16;              // instead, widened block by block; the right factor alone may be that
+  bool rounds;                // being bfloat16 or encoded: both factors are rounded to bfloat16, sums are float32
+  const ck_encoded *encoded;  // instead, decoded tile by tile; the right factor alone may be that, and whole
 } ck_factor;
 
 /// C = alpha · op(A) op(B) + beta · C; op(A) is [m, k], op(B) is [k, n], C is [m, n] with rows ldc elements apart.
@@ -215,12 +279,13 @@ void ck_rotary(const float *x, const int32_t *positions, const float *cosines, c
 // MARK: Optimizers: one pass over weight, gradient and moments.
 
 /// PyTorch's rules. decoupled: AdamW (weight ·= 1 − lr·decay), else decay is added to the gradient. `step` counts
-/// from 1. gradient_scale multiplies the gradient first (clipping).
-void ck_adam_step(float *weight, const float *gradient, float *m, float *v, size_t count, float learning_rate,
+/// from 1. gradient_scale multiplies the gradient first (clipping). False where a gradient is infinite or not a number,
+/// and the weights with it.
+bool ck_adam_step(float *weight, const float *gradient, float *m, float *v, size_t count, float learning_rate,
                   float beta1, float beta2, float epsilon, float decay, bool decoupled, int64_t step,
                   float gradient_scale);
 /// velocity may be NULL (no momentum); PyTorch's rule with dampening 0. first_step: velocity = gradient.
-void ck_sgd_step(float *weight, const float *gradient, float *velocity, size_t count, float learning_rate,
+bool ck_sgd_step(float *weight, const float *gradient, float *velocity, size_t count, float learning_rate,
                  float momentum, bool nesterov, float decay, bool first_step, float gradient_scale);
 
 // MARK: Number formats. Narrowing rounds to nearest, ties to even; NaN stays NaN.

@@ -53,13 +53,8 @@ public struct BarChart: Chart {
         series.values.count == categories.count,
         "BarChart: \(series.values.count) values of \(series.name) for \(categories.count) categories")
     }
-    self.title = title
-    self.categories = categories
-    self.series = series
-    self.xLabel = xLabel
-    self.yLabel = yLabel
-    self.width = width
-    self.height = height
+    (self.title, self.categories, self.series) = (title, categories, series)
+    (self.xLabel, self.yLabel, self.width, self.height) = (xLabel, yLabel, width, height)
   }
 
   public var drawing: Drawing {
@@ -100,7 +95,7 @@ public struct BarChart: Chart {
     frame.addXAxis(
       stride(from: 0, to: categories.count, by: every).map { ((Double($0) + 0.5) / groups, categories[$0]) },
       marks: false, baseline: y.position(0)!)
-    return Drawing(width: width, height: height, title: title, description: description, elements: frame.elements)
+    return Drawing(width: width, height: frame.height, title: title, description: description, elements: frame.elements)
   }
 
   private var description: String {

@@ -23,10 +23,7 @@ public struct ConfusionMatrix: Chart {
     expect(
       counts.count == classes.count && counts.allSatisfy { $0.count == classes.count },
       "ConfusionMatrix: \(counts.count) rows of \(counts.map(\.count)) counts for \(classes.count) classes")
-    self.title = title
-    self.classes = classes
-    self.counts = counts
-    self.width = width
+    (self.title, self.classes, self.counts, self.width) = (title, classes, counts, width)
   }
 
   /// Counts pairs of labels.

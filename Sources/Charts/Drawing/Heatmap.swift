@@ -54,17 +54,10 @@ public struct Heatmap: Chart {
     expect(
       rows >= 0 && columns >= 0 && values.count == rows * columns,
       "Heatmap: \(values.count) values for [\(rows), \(columns)]")
-    self.title = title
-    self.rows = rows
-    self.columns = columns
-    self.values = values
-    self.palette = palette
-    let largest = values.reduce(Float(0)) { $1.isFinite ? max($0, abs($1)) : $0 }
-    self.limit = limit ?? Double(largest)
-    self.rowLabel = rowLabel
-    self.columnLabel = columnLabel
-    self.width = width
-    fieldHeight = height
+    (self.title, self.rows, self.columns, self.values) = (title, rows, columns, values)
+    (self.palette, self.rowLabel, self.columnLabel) = (palette, rowLabel, columnLabel)
+    self.limit = limit ?? Double(values.reduce(Float(0)) { $1.isFinite ? max($0, abs($1)) : $0 })
+    (self.width, fieldHeight) = (width, height)
   }
 
   /// - Parameters:

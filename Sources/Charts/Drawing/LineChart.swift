@@ -21,9 +21,7 @@ public struct LineChart: Chart {
 
     /// A line through these points.
     public init(_ name: String, points: [(x: Double, y: Double)], tint: Int? = nil) {
-      self.name = name
-      self.points = points
-      self.tint = tint
+      (self.name, self.points, self.tint) = (name, points, tint)
     }
 
     /// Values at 1, 2, 3, …
@@ -58,15 +56,8 @@ public struct LineChart: Chart {
     yScale: AxisScale = .linear, smoothing: Int = 1, width: Double = 640, height: Double = 360
   ) {
     expect(smoothing >= 1, "LineChart: smoothing over \(smoothing) points")
-    self.title = title
-    self.series = series
-    self.xLabel = xLabel
-    self.yLabel = yLabel
-    self.xScale = xScale
-    self.yScale = yScale
-    self.smoothing = smoothing
-    self.width = width
-    self.height = height
+    (self.title, self.series, self.smoothing, self.width, self.height) = (title, series, smoothing, width, height)
+    (self.xLabel, self.yLabel, self.xScale, self.yScale) = (xLabel, yLabel, xScale, yScale)
   }
 
   public var drawing: Drawing {
@@ -102,7 +93,7 @@ public struct LineChart: Chart {
       }
       frame.add(Markup("g", ["class": Style.series(series.tint ?? index)], group))
     }
-    return Drawing(width: width, height: height, title: title, description: description, elements: frame.elements)
+    return Drawing(width: width, height: frame.height, title: title, description: description, elements: frame.elements)
   }
 
   private var description: String {

@@ -3,6 +3,7 @@
 /// The layout of a chart; everything in pixels from the top left corner.
 struct PlotFrame {
   let width: Double
+  /// What was asked for, and room for a legend of several lines.
   let height: Double
   /// Where the data go.
   let left, right, top, bottom: Double
@@ -19,6 +20,10 @@ struct PlotFrame {
     y: Axis, lastTick: String = "", tints: [Int]? = nil
   ) {
     self.width = width
+    let keys = legend.allSatisfy(\.isEmpty) ? [] : legend
+    let key = PlotFrame.legend(keys, tints ?? Array(keys.indices), width: width, top: title.isEmpty ? 4 : 30)
+    // The legend's first line is counted with; more of them do not make what is drawn smaller.
+    let height = height + max(0, key.height - 20)
     self.height = height
     let tickWidth = y.labels.map { textWidth($0, size: PlotFrame.tickSize) }.max() ?? 0
     left = (tickWidth + 10).rounded(.up)
@@ -30,11 +35,9 @@ struct PlotFrame {
       elements.append(Markup("text", ["class": "heading", "x": 0, "y": 18], text: title))
       top = 30
     }
-    let keys = legend.allSatisfy(\.isEmpty) ? [] : legend
     if !keys.isEmpty {
-      let (key, keyHeight) = PlotFrame.legend(keys, tints ?? Array(keys.indices), width: width, top: top)
-      elements += key
-      top += keyHeight
+      elements += key.elements
+      top += key.height
     }
     if let yLabel {
       elements.append(Markup("text", ["class": "label", "x": 0, "y": top + 12], text: yLabel))

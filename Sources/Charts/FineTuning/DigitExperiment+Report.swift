@@ -76,7 +76,7 @@ private struct DigitReport {
       + " After \(shown.steps) steps \(shown.test.errors[digit]) errors are left."
   }
 
-  private var conclusion: Report.Conclusion? {
+  private var conclusion: Remark? {
     guard result.outcomes.contains(where: \.arm.usesLoRA) else { return nil }
     return result.baseUnchanged && result.disabledEqualsBase
       ? .init(

@@ -1,5 +1,6 @@
-import LoRAAdapters
 // What a fine-tuning has to say: what was asked for, how it went.
+
+import LoRAAdapters
 import LoRAFineTuning
 import LoRATraining
 
@@ -53,7 +54,7 @@ extension TrainingOutcome {
         title: "Training loss", series: [.init("", losses)], xLabel: "step", yLabel: unit,
         smoothing: max(1, losses.count / 50), width: 480, height: 300)
     ]
-    if !evaluations.isEmpty {
+    if evaluations.count > 1 {
       charts.append(
         LineChart(
           title: accuracy ? "Accuracy on the evaluation texts" : "Loss on the evaluation text",

@@ -14,11 +14,11 @@ extension LabelledImages: CustomPlaygroundDisplayConvertible {
       guard counts[label] > 0 else { return nil }
       return .init(
         Picture(row: self, indices(ofLabel: label).prefix(columns)),
-        captions: [.init("\(label): \(decimalText(Double(counts[label]), decimals: 0)) images")])
+        captions: [.init("\(label): \(grouped(counts[label])) images")])
     }
     return ImageGrid(
       title:
-        "\(name)\(decimalText(Double(count), decimals: 0)) images of \(height)×\(width), \(classCount) classes; the "
+        "\(name)\(grouped(count)) images of \(height)×\(width), \(classCount) classes; the "
         + "first of each:",
       tiles: tiles, tileWidth: min(columns * width, 336))
   }

@@ -1,41 +1,17 @@
 /// Small pictures with captions, in as many columns as fit: the digits that one model got wrong and another right.
 public struct ImageGrid: Figure {
-  /// A line beneath a picture.
-  public struct Caption: Sendable {
-    /// How a line is coloured.
-    public enum Tone: Sendable {
-      /// As other text.
-      case plain
-      /// As what is right.
-      case good
-      /// As what is wrong.
-      case bad
-    }
-    /// What it says.
-    public let text: String
-    /// How it is coloured.
-    public let tone: Tone
-
-    /// A line of text.
-    public init(_ text: String, _ tone: Tone = .plain) {
-      self.text = text
-      self.tone = tone
-    }
-  }
-
   /// A picture with its captions.
   public struct Tile: Sendable {
     /// The picture.
     public let picture: Picture
     /// One line each.
-    public let captions: [Caption]
+    public let captions: [Remark]
 
     /// - Parameters:
     ///   - picture: the picture.
     ///   - captions: one line each.
-    public init(_ picture: Picture, captions: [Caption]) {
-      self.picture = picture
-      self.captions = captions
+    public init(_ picture: Picture, captions: [Remark]) {
+      (self.picture, self.captions) = (picture, captions)
     }
   }
 
@@ -51,9 +27,7 @@ public struct ImageGrid: Figure {
   ///   - tiles: from left to right, row by row.
   ///   - tileWidth: small pictures are enlarged to it, pixel by pixel; large ones are shown smoothly.
   public init(title: String, tiles: [Tile], tileWidth: Int = 88) {
-    self.title = title
-    self.tiles = tiles
-    self.tileWidth = tileWidth
+    (self.title, self.tiles, self.tileWidth) = (title, tiles, tileWidth)
   }
 
   public var plainText: String {
@@ -75,11 +49,7 @@ public struct ImageGrid: Figure {
             ])
         ]
           + tile.captions.map { caption in
-            switch caption.tone {
-            case .plain: Markup("div", text: caption.text)
-            case .good: Markup("div", ["class": "good"], text: caption.text)
-            case .bad: Markup("div", ["class": "bad"], text: caption.text)
-            }
+            Markup("div", ["class": caption.tone.rawValue], text: caption.text)
           })
     }
     let heading = title.isEmpty ? [] : [Markup("div", ["class": "tiles-heading"], text: title)]

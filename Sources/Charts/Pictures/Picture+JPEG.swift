@@ -1,3 +1,5 @@
+// Reading JPEG, by libjpeg-turbo.
+
 import Foundation
 import LoRACTurboJPEG
 

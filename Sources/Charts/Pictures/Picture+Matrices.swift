@@ -1,3 +1,5 @@
+// Pictures as matrices, one for each channel, and back.
+
 import LoRATensors
 
 extension Picture {

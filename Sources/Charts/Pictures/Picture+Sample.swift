@@ -1,3 +1,5 @@
+// The picture that comes with the library.
+
 import Foundation
 import LoRADatasets
 

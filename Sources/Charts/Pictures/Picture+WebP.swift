@@ -1,3 +1,5 @@
+// Reading WebP, by libwebp.
+
 import Foundation
 import LoRACWebP
 

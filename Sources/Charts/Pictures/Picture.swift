@@ -20,10 +20,7 @@ public struct Picture: Equatable, Sendable {
     expect(
       width > 0 && height > 0 && pixels.count == width * height * channels,
       "Picture: \(pixels.count) bytes for \(width)×\(height) pixels of \(channels) channels")
-    self.width = width
-    self.height = height
-    self.channels = channels
-    self.pixels = pixels
+    (self.width, self.height, self.channels, self.pixels) = (width, height, channels, pixels)
   }
 
   /// The picture as a PNG file.

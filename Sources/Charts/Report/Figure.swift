@@ -55,11 +55,8 @@ public struct Drawing: Sendable {
 
   /// A drawing from SVG elements that fit `width` × `height` pixels.
   public init(width: Double, height: Double, title: String, description: String, content: String) {
-    self.width = width
-    self.height = height
-    self.title = title
-    self.description = description
-    self.content = content
+    (self.width, self.height, self.title) = (width, height, title)
+    (self.description, self.content) = (description, content)
   }
 
   init(width: Double, height: Double, title: String, description: String, elements: [Markup]) {

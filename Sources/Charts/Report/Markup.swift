@@ -17,7 +17,7 @@ struct Markup: Sendable {
 
   init(text: String) { source = escaped(text) }
 
-  /// Text that a page may break after the dots, slashes and underscores of paths.
+  /// Text that a page may break after the dots, slashes and underscores of paths, but not within a command's options.
   init(_ name: String, _ attributes: KeyValuePairs<String, any AttributeValue> = [:], breakable text: String) {
     self.init(name, attributes, [Markup(breakable: text)])
   }
@@ -27,7 +27,11 @@ struct Markup: Sendable {
       if parts[parts.count - 1].last.map("._/".contains) == true, !"._/ ".contains(character) { parts.append("") }
       parts[parts.count - 1].append(character)
     }
-    source = text.count <= 24 ? escaped(text) : parts.map(escaped).joined(separator: "<wbr/>")
+    source =
+      text.count <= 24
+      ? escaped(text)
+      : parts.map(escaped).joined(separator: "<wbr/>")
+        .replacing(/(^| )(--?[a-z][a-z-]*)/) { "\($0.1)<span class=\"option\">\($0.2)</span>" }
   }
 
   /// Markup that is well-formed already.

@@ -20,10 +20,13 @@ package func shortText(_ value: Double) -> String {
   let exponent = Int(log10(abs(value)).rounded(.down))
   guard (-5...8).contains(exponent) else { return scientificText(value, decimals: 2) }
   let decimals = value == value.rounded() ? 0 : max(0, 3 - exponent)
+  return trimmedText(value, decimals: decimals)
+}
+
+/// Without zeros at the end of its decimals.
+private func trimmedText(_ value: Double, decimals: Int) -> String {
   let text = decimalText(value, decimals: decimals)
-  guard decimals > 0 else { return text }
-  let trimmed = text.reversed().drop { $0 == "0" }.drop { $0 == "." }
-  return String(trimmed.reversed())
+  return decimals > 0 ? String(text.reversed().drop { $0 == "0" }.drop { $0 == "." }.reversed()) : text
 }
 
 /// 0.00012 as "1.2×10⁻⁴"; a power of ten without its factor.
@@ -32,10 +35,7 @@ func scientificText(_ value: Double, decimals: Int) -> String {
   var exponent = Int(log10(abs(value)).rounded(.down))
   var factor = value / pow(10, Double(exponent))
   if abs(factor) >= 9.995 { (factor, exponent) = (factor / 10, exponent + 1) }
-  var text = decimalText(factor, decimals: decimals)
-  if decimals > 0 {
-    text = String(text.reversed().drop { $0 == "0" }.drop { $0 == "." }.reversed())
-  }
+  let text = trimmedText(factor, decimals: decimals)
   let power = "10" + String(String(exponent).map { superscripts[$0] ?? $0 })
   return text == "1" ? power : text == "−1" ? "−" + power : "\(text)×\(power)"
 }

@@ -59,14 +59,7 @@ extension Report {
   }
 
   private var conclusionHTML: String {
-    guard let conclusion else { return "" }
-    let tone =
-      switch conclusion.tone {
-      case .plain: "conclusion"
-      case .good: "conclusion good"
-      case .bad: "conclusion bad"
-      }
-    return "<p class=\"\(tone)\">\(Report.prose(conclusion.text))</p>"
+    conclusion.map { "<p class=\"conclusion \($0.tone.rawValue)\">\(Report.prose($0.text))</p>" } ?? ""
   }
 
   private static func html(_ section: Section) -> String {
@@ -84,7 +77,7 @@ extension Report {
         field.label.map { label in
           Markup(
             "tr", [:],
-            [Markup("th", ["scope": "row"], text: label), Markup("td", [:], breakable: field.value.text)])
+            [Markup("th", ["scope": "row"], breakable: label), Markup("td", [:], breakable: field.value.text)])
         }
       }
       return rows.isEmpty ? nil : Markup("table", ["class": "fields"], [Markup("tbody", [:], rows)]).source
@@ -178,7 +171,8 @@ extension Style {
   /// What a report consists of, in a page or in a notebook's cell.
   static let sections = """
     .lora-figure *{box-sizing:border-box}
-    .lora-figure h2{font-size:22px;line-height:1.25;letter-spacing:-.01em;margin:0 0 .5em;font-weight:650}
+    .lora-figure h2{font-size:22px;line-height:1.25;letter-spacing:-.01em;margin:0 0 .5em;font-weight:650;\
+    overflow-wrap:anywhere}
     .lora-figure p{margin:0 0 1em;max-width:68ch;overflow-wrap:anywhere}
     .lora-figure :is(figure,.highlights)+p{margin-top:1.6em}
     .lora-figure section>:last-child{margin-bottom:0}
@@ -201,7 +195,7 @@ extension Style {
     .lora-figure .fields{margin:22px 0 0;font-size:14px}
     .lora-figure .fields :is(th,td){text-align:left;vertical-align:top;white-space:normal}
     .lora-figure .fields th{color:var(--muted);font-weight:400;min-width:7em}
-    .lora-figure .fields td{overflow-wrap:anywhere}
+    .lora-figure .fields td{overflow-wrap:anywhere;min-width:6em}
     .lora-figure .conclusion{font-weight:600;margin-top:.6em}
     @media screen and (max-width:860px){.lora-figure .side-by-side{flex-direction:column;align-items:start;max-width:none!important}\
     .lora-figure .side-by-side>div{flex:none!important;width:100%;max-width:var(--most)}}

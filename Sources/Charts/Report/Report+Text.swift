@@ -1,3 +1,5 @@
+// A report in a terminal.
+
 import LoRAAdapters
 
 extension Report {
@@ -10,15 +12,7 @@ extension Report {
     }
     if !summary.isEmpty { parts.append(Self.prose(summary, style)) }
     if let findings, !findings.isEmpty { parts.append(Self.text(findings, style)) }
-    if let conclusion {
-      let paint: TextStyle.Paint? =
-        switch conclusion.tone {
-        case .plain: nil
-        case .good: .green
-        case .bad: .red
-        }
-      parts.append(style.painted(Self.prose(conclusion.text, style), paint))
-    }
+    if let conclusion { parts.append(style.painted(Self.prose(conclusion.text, style), conclusion.paint)) }
     return parts.joined(separator: "\n\n")
   }
 

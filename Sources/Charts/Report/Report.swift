@@ -47,29 +47,6 @@ public struct Report: Sendable {
     case terminal(String)
   }
 
-  /// How it ended, in a sentence.
-  public struct Conclusion: Sendable {
-    /// How it is coloured.
-    public enum Tone: Sendable {
-      /// Neither well nor badly.
-      case plain
-      /// As it should.
-      case good
-      /// Not as it should.
-      case bad
-    }
-    /// The sentence.
-    public let text: String
-    /// Whether that is well.
-    public let tone: Tone
-
-    /// A sentence and whether that is well.
-    public init(_ text: String, _ tone: Tone = .plain) {
-      self.text = text
-      self.tone = tone
-    }
-  }
-
   /// What it is about, with names.
   public var title: String
   /// What one sees, in a few sentences.
@@ -78,8 +55,8 @@ public struct Report: Sendable {
   public var sections: [Section]
   /// `nil` where nothing is looked for.
   public var findings: [Finding]?
-  /// The last word.
-  public var conclusion: Conclusion?
+  /// How it ended, in a sentence.
+  public var conclusion: Remark?
   /// What was asked for and how it was made; for a page.
   public var settings: [Field]
   /// What only programs want to know.
@@ -89,7 +66,7 @@ public struct Report: Sendable {
   /// A report, whose parts may be added later.
   public init(
     title: String, summary: String, sections: [Section] = [], findings: [Finding]? = nil,
-    conclusion: Conclusion? = nil, settings: [Field] = [], members: [JSON.Member] = []
+    conclusion: Remark? = nil, settings: [Field] = [], members: [JSON.Member] = []
   ) {
     (self.title, self.summary, self.sections, self.findings) = (title, summary, sections, findings)
     (self.conclusion, self.settings, self.members) = (conclusion, settings, members)
@@ -119,17 +96,13 @@ public struct Report: Sendable {
       }
     }
     if let findings {
-      result.append(
-        JSON.Member(
-          "findings",
-          Table(
-            of: findings,
-            [
-              .init("", key: "severity") { .text($0.severity.rawValue) },
-              .init("", key: "message") { .text($0.message) },
-              .init("", key: "subjects") { .texts($0.subjects) },
-            ]
-          ).json))
+      let table = Table(
+        of: findings,
+        [
+          .init(key: "severity") { .text($0.severity.rawValue) }, .init(key: "message") { .text($0.message) },
+          .init(key: "subjects") { .texts($0.subjects) },
+        ])
+      result.append(JSON.Member("findings", table.json))
     }
     // The first of a name counts: what stands in a table's cell and at the top is one and the same.
     return JSON.object(

@@ -1,3 +1,5 @@
+// How each kind of value is written: for people, in a terminal, as JSON.
+
 import Foundation
 import LoRAFiles
 

@@ -52,16 +52,19 @@ enum Style {
     .lora-figure{background:var(--surface);color:var(--ink);font-size:14px;line-height:1.45;\
     font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
     .lora-figure.alone{padding:12px}
-    .lora-figure .table{font-size:14px;overflow-x:auto;max-width:100%}
+    .lora-figure .table{font-size:14px;overflow-x:auto;max-width:100%;\
+    background:linear-gradient(to left,var(--surface) 50%,transparent) right/2em 100% no-repeat local,\
+    linear-gradient(to left,var(--axis),transparent) right/.6em 100% no-repeat scroll}
     .lora-figure table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:0}
     .lora-figure table caption{text-align:left;font-weight:600;padding-bottom:.4em;white-space:nowrap}
     .lora-figure th,.lora-figure td{padding:.4em .55em;border:0;border-bottom:1px solid var(--grid);text-align:right;\
     white-space:nowrap;background:none;color:var(--ink)}
     .lora-figure th:first-child,.lora-figure td:first-child{padding-left:0}
     .lora-figure th:last-child,.lora-figure td:last-child{padding-right:0}
-    .lora-figure thead th{color:var(--muted);font-weight:600;border-bottom-color:var(--axis);vertical-align:bottom}
+    .lora-figure thead th{color:var(--muted);font-weight:600;border-bottom-color:var(--axis);vertical-align:bottom;white-space:normal}
     .lora-figure .table :is(th,td).leading{text-align:left}
-    .lora-figure td.path{white-space:normal;min-width:9em}
+    .lora-figure td.path{white-space:pre-line;min-width:9em}
+    .lora-figure .option{white-space:nowrap}
     .lora-figure tfoot td{border-bottom:0;border-top:1px solid var(--axis);font-weight:600}
     .lora-figure td{vertical-align:top}
     .lora-figure td.prose{white-space:normal;overflow-wrap:anywhere;min-width:18em;max-width:52em}
@@ -78,11 +81,7 @@ enum Style {
 struct RGB: Equatable, Sendable {
   let red, green, blue: UInt8
 
-  init(_ red: UInt8, _ green: UInt8, _ blue: UInt8) {
-    self.red = red
-    self.green = green
-    self.blue = blue
-  }
+  init(_ red: UInt8, _ green: UInt8, _ blue: UInt8) { (self.red, self.green, self.blue) = (red, green, blue) }
 
   var css: String { "rgb(\(red),\(green),\(blue))" }
 }

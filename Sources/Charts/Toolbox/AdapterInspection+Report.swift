@@ -1,3 +1,5 @@
+// What lora inspect says of an adapter.
+
 import LoRAToolbox
 
 extension AdapterInspection: CustomPlaygroundDisplayConvertible {

@@ -1,3 +1,5 @@
+// What lora inspect says of a checkpoint.
+
 import LoRAFiles
 import LoRAToolbox
 

@@ -1,3 +1,5 @@
+// What lora diff says of two adapters, or of two checkpoints.
+
 import LoRAFiles
 import LoRAToolbox
 
@@ -29,20 +31,18 @@ extension AdapterComparison: CustomPlaygroundDisplayConvertible {
     return Report(
       title: "\(names.0) and \(names.1)", summary: "\(grouped(modules.count)) modules are in both.",
       sections: [
-        .init(
-          "By module",
-          [
-            .table(
-              table,
-              caption: "Δ is scale·BA. The overlap is the mean of cos² of the principal angles between the spaces of "
-                + "outputs or inputs: 1 where the smaller lies in the larger.")
-          ]),
-        .byModule(
-          "Likeness by module", "module",
-          [
-            ("cosine", modules.map(\.cosine)), ("overlap of outputs", modules.map(\.outputOverlap)),
-            ("overlap of inputs", modules.map(\.inputOverlap)),
-          ]),
+        .by(
+          "module", table,
+          caption:
+            "Δ is scale·BA. The overlap is the mean of cos² of the principal angles between the spaces of outputs or "
+            + "inputs: 1 where the smaller lies in the larger.",
+          chart: (
+            "Likeness by module",
+            [
+              ("cosine", modules.map(\.cosine)), ("overlap of outputs", modules.map(\.outputOverlap)),
+              ("overlap of inputs", modules.map(\.inputOverlap)),
+            ]
+          )),
         .lists(lists),
       ])
   }
@@ -75,8 +75,9 @@ extension CheckpointComparison: CustomPlaygroundDisplayConvertible {
       summary: "\(grouped(identical)) tensors are the same bit for bit, \(grouped(differing.count)) differ; relative "
         + "difference in all \(shortText(relativeDifference)).",
       sections: [
-        .init("Tensors that differ", [.table(table)]),
-        .byModule("Difference by tensor", "tensor", [("", differing.map { $0.relativeDifference ?? .nan })]),
+        .by(
+          "tensor", table,
+          chart: ("‖y−x‖/‖x‖ of those that differ", [("", differing.map { $0.relativeDifference ?? .nan })])),
         .lists([
           ("only in \(names.0)", "only_in_first", onlyInFirst), ("only in \(names.1)", "only_in_second", onlyInSecond),
         ]),

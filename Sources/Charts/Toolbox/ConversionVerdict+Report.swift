@@ -1,3 +1,5 @@
+// What lora convert says: what the other format keeps, and what it loses.
+
 import Foundation
 import LoRAFiles
 import LoRAFormats
@@ -32,9 +34,9 @@ extension Conversion.Verdict {
               Table(of: residuals, [.init("module") { .text($0.path) }, .init("residual") { .share($0.relative) }]))
           ]),
       ],
-      conclusion: .written(output, as: "adapter"),
+      conclusion: .written(output),
       members: [
-        .init("output", output.map { .string($0.path) } ?? .null), .init("lossless", .bool(isLossless)),
+        .output(output), .init("lossless", .bool(isLossless)),
         .init("lost", .array(lost.map(JSON.string))), .init("changed", .array(changed.map(JSON.string))),
         .init("residuals", .object(residuals.map { JSON.Member($0.path, .number($0.relative)) })),
       ])

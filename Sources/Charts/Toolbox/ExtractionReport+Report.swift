@@ -1,3 +1,5 @@
+// What lora extract says: each module's rank, and what it leaves of the change.
+
 import LoRAFiles
 import LoRAToolbox
 
@@ -19,20 +21,14 @@ extension ExtractionReport: CustomPlaygroundDisplayConvertible {
           .count($0.parameterCount)
         },
       ])
-    return Report(
+    return .operation(
       title: title ?? "The adapter \(output.lastPathComponent), extracted",
       summary: "The adapter holds \(percentText(shareOfChange)) of the squared change."
         + (replaced.isEmpty ? "" : " Kept whole: \(grouped(replaced.count)) tensors."),
-      sections: [
-        .init(
-          "By module", [.table(table, caption: "The residual is what BA leaves of the change, relative to the change.")]
-        ),
-        .byModule("Residual by module", "module", [("", modules.map(\.relativeResidual))]),
-      ],
-      findings: findings, conclusion: .written(output, as: "adapter"),
+      table, caption: "The residual is what BA leaves of the change, relative to the change.",
+      chart: ("Residual by module", [("", modules.map(\.relativeResidual))]), findings: findings, output: output,
       members: [
-        .init("output", .string(output.path)), .init("share_of_change", .number(shareOfChange)),
-        .init("relative_residual", .number(relativeResidual)),
+        .init("share_of_change", .number(shareOfChange)), .init("relative_residual", .number(relativeResidual)),
         .init("kept_whole", .array(replaced.map(JSON.string))),
         .init("left_out", .array(unexplained.map { ["name": .string($0.name), "norm": .number($0.norm)] })),
       ])
@@ -44,7 +40,7 @@ extension Extraction {
   public func planReport(title: String) -> Report {
     Report(
       title: title, summary: "\(grouped(moduleCount)) modules changed and would get factors.",
-      findings: findings, conclusion: .written(nil, as: "adapter"),
-      members: [.init("output", .null), .init("modules", .integer(moduleCount))])
+      findings: findings, conclusion: .written(nil),
+      members: [.output(nil), .init("modules", .integer(moduleCount))])
   }
 }

@@ -1,3 +1,5 @@
+// What lora merge says: how much each tensor changed, and what rounding lost.
+
 import LoRAFiles
 import LoRAToolbox
 
@@ -16,28 +18,27 @@ extension MergeReport: CustomPlaygroundDisplayConvertible {
         .init("lost to rounding", key: "lost_to_rounding", total: .share(total.lostToRounding)) {
           .share($0.lostToRounding)
         },
-      ])
+      ]
+        + (total.keptShare == nil
+          ? []
+          : [
+            .init("update kept", key: "update_kept", total: total.keptShare.map { .share($0) }) {
+              $0.keptShare.map { .share($0) } ?? .unknown
+            }
+          ]))
     let added = addedTensors.isEmpty ? "" : ", \(grouped(addedTensors.count)) added"
-    return Report(
+    return .operation(
       title: title ?? "A merge into \(base.lastPathComponent)",
       summary: "\(grouped(changedTensors)) tensors \(output == nil ? "would change" : "changed"), "
         + "\(grouped(copiedTensors)) copied\(added), \(byteText(byteCount)).",
-      sections: [
-        .init(
-          "By tensor",
-          [
-            .table(
-              table,
-              caption: "How much the weight changed, relative to itself, and how much of that change was lost when the "
-                + "sum was rounded to the output's format.")
-          ]),
-        .byModule("‖ΔW‖/‖W‖ by tensor", "tensor", [("", modules.map(\.relativeUpdate))]),
-      ],
-      findings: findings, conclusion: .written(output, as: "result"),
+      by: "tensor", table,
+      caption: "How much the weight changed, relative to itself, and how much of that change was lost when the sum was "
+        + "rounded to the output's format.",
+      chart: ("‖ΔW‖/‖W‖ by tensor", [("", modules.map(\.relativeUpdate))]), findings: findings, output: output,
+      as: "result",
       members: [
-        .init("output", output.map { .string($0.path) } ?? .null), .init("changed", .integer(changedTensors)),
-        .init("copied", .integer(copiedTensors)), .init("added", .array(addedTensors.map(JSON.string))),
-        .init("bytes", .integer(byteCount)),
+        .init("changed", .integer(changedTensors)), .init("copied", .integer(copiedTensors)),
+        .init("added", .array(addedTensors.map(JSON.string))), .init("bytes", .integer(byteCount)),
         .init(
           "total",
           modules.isEmpty

@@ -1,3 +1,5 @@
+// What lora check says: whether an adapter fits a base.
+
 import LoRAAdapters
 import LoRAFiles
 import LoRAFormats

@@ -27,16 +27,12 @@ extension Report {
       summary += " DoRA's magnitudes are kept as they are; the error is that of the direction's update."
     }
     if kept > 0 { summary += " Kept as they are, having no rank: \(kept) modules." }
-    return Report(
-      title: "The adapter \(adapter.url.lastPathComponent) at another rank", summary: summary,
-      sections: [
-        .init("By module", [.table(table)]),
-        .byModule("Error by module", "module", [("", outcomes.map(\.relativeError))]),
-      ],
-      findings: adapter.findings, conclusion: .written(output, as: "adapter"),
+    return .operation(
+      title: "The adapter \(adapter.url.lastPathComponent) at another rank", summary: summary, table,
+      chart: ("Error by module", [("", outcomes.map(\.relativeError))]), findings: adapter.findings, output: output,
       members: [
-        .init("output", output.map { .string($0.path) } ?? .null), .init("relative_error", .number(total.error)),
-        .init("bytes_before", .integer(adapter.byteCount)), .init("bytes_after", .integer(resized.byteCount)),
+        .init("relative_error", .number(total.error)), .init("bytes_before", .integer(adapter.byteCount)),
+        .init("bytes_after", .integer(resized.byteCount)),
       ])
   }
 
@@ -56,17 +52,14 @@ extension Report {
           .share($0.relativeError)
         },
       ])
-    return Report(
+    return .operation(
       title: "\(names.joined(separator: " + ")), combined",
       summary: "\(method.rawValue): \(byteText(combined.byteCount)); relative error \(percentText(total.error)).",
-      sections: [
-        .init("By module", [.table(table)]),
-        .byModule("Error by module", "module", [("", outcomes.map(\.relativeError))]),
-      ],
-      conclusion: .written(output, as: "adapter"),
+      table,
+      chart: ("Error by module", [("", outcomes.map(\.relativeError))]), output: output,
       members: [
-        .init("output", output.map { .string($0.path) } ?? .null), .init("method", .string(method.rawValue)),
-        .init("relative_error", .number(total.error)), .init("bytes", .integer(combined.byteCount)),
+        .init("method", .string(method.rawValue)), .init("relative_error", .number(total.error)),
+        .init("bytes", .integer(combined.byteCount)),
       ])
   }
 
@@ -75,26 +68,5 @@ extension Report {
     let norm = modules.reduce(0) { $0 + $1.norm * $1.norm }
     let error = modules.reduce(0) { $0 + $1.norm * $1.norm * $1.error * $1.error }
     return (norm.squareRoot(), norm > 0 ? (error / norm).squareRoot() : 0)
-  }
-}
-
-extension Report.Conclusion {
-  static func written(_ output: URL?, as name: String) -> Report.Conclusion {
-    .init(output.map { "The \(name): \($0.path)" } ?? "Nothing was written (--dry-run).")
-  }
-}
-
-extension Report.Section {
-  /// Numbers of modules in their order; nothing where they are too few for a line.
-  static func byModule(_ title: String, _ item: String, _ series: [(name: String, values: [Double])]) -> Self {
-    guard (series.first?.values.count ?? 0) > 3 else { return .init(title, []) }
-    return .init(
-      title,
-      [
-        .figure(
-          LineChart(
-            title: title, series: series.map { .init($0.name, $0.values) }, xLabel: "\(item), in order",
-            width: 480, height: 300))
-      ])
   }
 }

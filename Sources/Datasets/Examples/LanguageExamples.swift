@@ -45,7 +45,24 @@ public struct LanguageExamples {
     case "json": format = try LanguageExamples.isLines(content) ? .jsonLines : .json
     case "csv": format = .commaSeparated
     case "tsv", "tab": format = .tabSeparated
+    // A stream has no name.
+    case "": format = try LanguageExamples.formatByContent(content)
     default: format = .plain
+    }
+  }
+
+  /// Of what has no name: JSON where it begins so.
+  private static func formatByContent(_ content: TextContent) throws -> Format {
+    let start = try content.start()
+    switch try content.read(start..<min(content.count, start + 1)).first {
+    case UInt8(ascii: "{"): return try isLines(content) ? .jsonLines : .json
+    case UInt8(ascii: "["):
+      // A play may begin with a bracket too.
+      let second = try content.read(start..<min(content.count, start + 1000)).dropFirst().first {
+        !" \t\r\n".utf8.contains($0)
+      }
+      return second == UInt8(ascii: "{") ? .json : .plain
+    default: return .plain
     }
   }
 

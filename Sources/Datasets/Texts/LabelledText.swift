@@ -57,6 +57,22 @@ public struct LabelledText: Sendable {
       }
     }
 
+    /// By how the text begins, for what has no extension (a stream): an object, or a line with tabs or commas.
+    fileprivate init?(of content: TextContent) throws {
+      let start = try content.start()
+      let bytes = try content.read(start..<min(content.count, start + 1 << 16))
+      let line = bytes.prefix { $0 != UInt8(ascii: "\n") }
+      if line.first == UInt8(ascii: "{") {
+        self = .jsonLines
+      } else if line.contains(UInt8(ascii: "\t")) {
+        self = .tabSeparated
+      } else if line.contains(UInt8(ascii: ",")) {
+        self = .commaSeparated
+      } else {
+        return nil
+      }
+    }
+
     var syntax: RowSyntax {
       switch self {
       case .tabSeparated: .tabs
@@ -83,7 +99,7 @@ public struct LabelledText: Sendable {
   /// - Parameters:
   ///   - text: `nil` finds the column: that of a usual name, or the first of two.
   ///   - label: likewise, or the second of two.
-  ///   - format: `nil` takes it from the file's extension.
+  ///   - format: `nil` takes it from the file's extension; where there is none, from how the text begins.
   ///   - hasHeader: whether the first line names the columns; it must when a column is given by name.
   ///   - labelNames: the classes of the training texts, so that a test file gets the same numbers; `nil` finds them.
   /// - Throws: `DatasetError` that names the file and the line.
@@ -91,7 +107,8 @@ public struct LabelledText: Sendable {
     contentsOf file: URL, text: Column? = nil, label: Column? = nil, format: Format? = nil, hasHeader: Bool = true,
     labelNames: [String]? = nil
   ) throws {
-    guard let format = format ?? Format(of: file) else {
+    let content = file.pathExtension.isEmpty ? try TextContent(file) : nil
+    guard let format = try format ?? Format(of: file) ?? content.flatMap({ try Format(of: $0) }) else {
       throw DatasetError(
         .wrongFormat, file: file, found: "the extension \"\(file.pathExtension)\"", expected: "tsv, csv or jsonl",
         advice: "Give it one of these extensions")
@@ -99,7 +116,7 @@ public struct LabelledText: Sendable {
     var reader = RowReader(file: file, syntax: format.syntax, text: text, label: label, hasHeader: hasHeader)
     var classes = try ClassNumbers(labelNames, file: file)
     let headerRows = format != .jsonLines && hasHeader ? 1 : 0
-    let rows = try TextRows(try TextContent(file), format.syntax, skipping: headerRows) { row in
+    let rows = try TextRows(try content ?? TextContent(file), format.syntax, skipping: headerRows) { row in
       if row.index + headerRows == 0 { try reader.findColumns(in: row) }
       if row.index >= 0 { try classes.append(try reader.read(row).label, line: row.line) }
     }

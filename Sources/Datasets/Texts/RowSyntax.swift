@@ -3,15 +3,15 @@
 import Foundation
 
 /// How rows and fields are told apart.
-enum RowSyntax: Sendable {
+package enum RowSyntax: Sendable {
   /// One a line, whatever it holds.
   case line
   /// Fields between separators; where `quotes`, by RFC 4180: a field in double quotes may hold separators, line breaks
   /// and doubled quotes.
   case delimited(separator: UInt8, quotes: Bool)
 
-  static let commas = RowSyntax.delimited(separator: UInt8(ascii: ","), quotes: true)
-  static let tabs = RowSyntax.delimited(separator: UInt8(ascii: "\t"), quotes: false)
+  package static let commas = RowSyntax.delimited(separator: UInt8(ascii: ","), quotes: true)
+  package static let tabs = RowSyntax.delimited(separator: UInt8(ascii: "\t"), quotes: false)
 
   /// What the bytes of a row's beginning say of its end.
   enum End {

@@ -3,14 +3,6 @@
 import Foundation
 import LoRAFiles
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// The bytes of a text file, read where they lie. What can't be read at any place (gzip, a pipe) is inflated or copied
 /// first, into memory up to 16 MB and else into a temporary file, which costs as much disk as the text is long.
 ///

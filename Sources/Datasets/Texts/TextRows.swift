@@ -24,18 +24,23 @@ package struct TextRows: Sendable {
   }
 
   /// Longer rows are errors: with a quote that never ends, the rest of a file is one row.
-  private static let longest = 64 << 20
+  private let longest: Int
+  /// 64 MB.
+  package static let longest = 64 << 20
 
   /// Reads a file's rows once.
   ///
-  /// - Parameter onRow: is called with each.
-  init(
-    _ content: TextContent, _ syntax: RowSyntax, skipping skipped: Int = 0,
+  /// - Parameters:
+  ///   - longest: the most bytes that a row may have.
+  ///   - onRow: is called with each.
+  package init(
+    _ content: TextContent, _ syntax: RowSyntax, skipping skipped: Int = 0, longest: Int = TextRows.longest,
     onRow: (Row) throws -> Void
   ) throws {
     self.content = content
     self.syntax = syntax
     self.skipped = skipped
+    self.longest = longest
     start = try content.start()
     var (marks, count) = (PlaceMarks(), 0)
     try forEach(in: start..<content.count, index: -skipped, line: 1) { row, offset in
@@ -50,8 +55,8 @@ package struct TextRows: Sendable {
   }
 
   /// Reads the lines of a file once, but for those of white space alone.
-  package init(linesOf content: TextContent, onLine: (Row) throws -> Void) throws {
-    try self.init(content, .line, onRow: onLine)
+  package init(linesOf content: TextContent, longest: Int = TextRows.longest, onLine: (Row) throws -> Void) throws {
+    try self.init(content, .line, longest: longest, onRow: onLine)
   }
 
   /// Calls `body` with the rows in a range, in order.
@@ -83,12 +88,13 @@ package struct TextRows: Sendable {
           switch syntax.end(of: rest) {
           case .after(let count): length = count
           case .open where isLast: length = rest.count
-          case .openQuote(let quote) where isLast || rest.count > TextRows.longest:
+          case .openQuote(let quote) where isLast || rest.count > longest:
             throw unclosed(line: line + rest[..<quote].newlines)
           case .open, .openQuote:
-            guard rest.count <= TextRows.longest else { throw tooLong(line: line) }
+            guard rest.count <= longest else { throw tooLong(line: line) }
             return place
           }
+          guard length <= longest else { throw tooLong(line: line) }
           let row = UnsafeRawBufferPointer(rebasing: rest[..<length])
           if !isBlank(row) {
             guard try body(Row(bytes: row, index: index, line: line), offset + place) else { return nil }
@@ -124,7 +130,7 @@ package struct TextRows: Sendable {
   private func tooLong(line: Int) -> DatasetError {
     DatasetError(
       .wrongFormat, file: content.file,
-      found: "a row of more than \(TextRows.longest.grouped) bytes in line \(line.grouped)",
+      found: "a row of more than \(longest.grouped) bytes in line \(line.grouped)",
       expected: "rows that are shorter", advice: "Split that row")
   }
 }

@@ -6,14 +6,6 @@
 import Foundation
 import LoRACKernels
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// A directory being written. Its files go into ``staging``; ``commit()`` gives it its name.
 ///
 /// Of a directory that exists, the weights, indexes and configurations of an earlier output go; all other files stay.

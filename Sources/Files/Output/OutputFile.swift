@@ -5,14 +5,6 @@
 
 import Foundation
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// A file being written. ``commit()`` makes it appear; without it nothing is left.
 package final class OutputFile: @unchecked Sendable {
   let url: URL
@@ -59,7 +51,8 @@ package final class OutputFile: @unchecked Sendable {
       let result = posix_fallocate(descriptor, 0, off_t(byteCount))
       guard result != ENOSPC && result != EDQUOT && result != EFBIG else {
         throw CheckpointError(
-          .inputOutput, file: url.path, "\(byteCount) bytes don't fit: \(String(cString: strerror(result)))")
+          .inputOutput, file: url.path, "\(byteCount) bytes don't fit: \(String(cString: strerror(result)))",
+          advice: "Make room on that disk, or name another place")
       }
     #endif
   }

@@ -3,14 +3,6 @@
 
 import Foundation
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 enum PartialName {
   private static let suffix = ".partial"
 

@@ -1,9 +1,11 @@
-// The formats in which safetensors stores numbers.
+// The formats in which files store numbers.
 
-/// How a tensor's numbers are stored. Those with ``isConvertible`` can be read as float32 and written from it; the
-/// others are passed through as they are.
+import LoRACKernels
+
+/// How a tensor's numbers are stored. Those with ``isConvertible`` can be read as float32; those with ``isWritable`` can
+/// be written from it too. The others are passed through as they are.
 ///
-/// Raw values are safetensors' own names.
+/// Raw values are safetensors' own names, and ggml's and others' for what safetensors has no name for.
 public enum NumberFormat: String, CaseIterable, Sendable {
   /// Truth values, a byte each.
   case bool = "BOOL"
@@ -49,9 +51,48 @@ public enum NumberFormat: String, CaseIterable, Sendable {
   case i64 = "I64"
   /// Unsigned integers of 64 bits.
   case u64 = "U64"
+  /// ggml: blocks of 32 numbers, signed bytes times a scale.
+  case q80 = "Q8_0"
+  /// ggml: blocks of 32, 4 bits around 8, times a scale.
+  case q40 = "Q4_0"
+  /// ggml: blocks of 32, 4 bits times a scale, from a least number on.
+  case q41 = "Q4_1"
+  /// ggml: blocks of 32, 5 bits around 16, times a scale.
+  case q50 = "Q5_0"
+  /// ggml: blocks of 32, 5 bits times a scale, from a least number on.
+  case q51 = "Q5_1"
+  /// ggml: blocks of 256 in parts of 16, 2 bits.
+  case q2K = "Q2_K"
+  /// ggml: blocks of 256 in parts of 16, 3 bits.
+  case q3K = "Q3_K"
+  /// ggml: blocks of 256 in parts of 32 with a scale and a least number each, 4 bits.
+  case q4K = "Q4_K"
+  /// ggml: as Q4_K with 5 bits.
+  case q5K = "Q5_K"
+  /// ggml: blocks of 256 in parts of 16 with a scale each, 6 bits.
+  case q6K = "Q6_K"
+  /// bitsandbytes: 4 bits that name quantiles of the normal distribution, blocks with a scale each.
+  case nf4 = "NF4"
+  /// bitsandbytes: floats of 4 bits, blocks with a scale each.
+  case fp4 = "FP4"
+  /// bitsandbytes' LLM.int8: signed bytes, rows with a scale each.
+  case int8Rows = "INT8"
+  /// mlx: 4 bits, groups with a scale and an offset each.
+  case affine4 = "MLX-4"
+  /// mlx: 8 bits, groups with a scale and an offset each.
+  case affine8 = "MLX-8"
+  /// GPTQ: 4 or 8 bits, packed along the inputs.
+  case gptq = "GPTQ"
+  /// AWQ: 4 bits, packed along the outputs.
+  case awq = "AWQ"
 
-  /// Bits a number takes; below 8 where several share a byte.
+  /// Bits a number takes, rounded up; below 8 where several share a byte.
   public var bits: Int {
+    if let block { return (block.bytes * 8 + block.count - 1) / block.count }
+    return plainBits
+  }
+
+  private var plainBits: Int {
     switch self {
     case .f4: 4
     case .f6e2m3, .f6e3m2: 6
@@ -59,19 +100,71 @@ public enum NumberFormat: String, CaseIterable, Sendable {
     case .i16, .u16, .f16, .bf16: 16
     case .i32, .u32, .f32: 32
     case .c64, .f64, .i64, .u64: 64
+    case .q40, .q41, .q50, .q51, .q80, .q2K, .q3K, .q4K, .q5K, .q6K: 8
+    case .nf4, .fp4, .affine4, .gptq, .awq: 4
+    case .int8Rows, .affine8: 8
     }
   }
 
-  /// Whether arithmetic is done with it: float32, float16, bfloat16 and float64.
+  /// Whether arithmetic is done with it: it can be read as float32.
   public var isConvertible: Bool {
     switch self {
     case .f32, .f16, .bf16, .f64: true
+    default: isQuantized
+    }
+  }
+
+  /// Whether it stands for real numbers by codes and scales.
+  public var isQuantized: Bool { block != nil || isComposite }
+
+  /// Whether its codes and its scales are tensors of their own in the file.
+  package var isComposite: Bool {
+    switch self {
+    case .nf4, .fp4, .int8Rows, .affine4, .affine8, .gptq, .awq: true
     default: false
+    }
+  }
+
+  /// Whether float32 can be rounded into it.
+  public var isWritable: Bool {
+    switch self {
+    case .f32, .f16, .bf16, .f64, .q80, .q40, .q41, .q50, .q51, .q4K, .q5K, .q6K: true
+    default: false
+    }
+  }
+
+  /// The numbers of a block and its bytes, where blocks are what is stored (ggml); else nil.
+  package var block: (count: Int, bytes: Int)? {
+    guard let encoding = kernelEncoding, encoding > CK_BF16 else { return nil }
+    return (ck_block_count(Int32(encoding)), ck_block_bytes(Int32(encoding)))
+  }
+
+  /// What kernels call it: ggml's formats; nil for others.
+  package var kernelEncoding: Int? {
+    switch self {
+    case .f32: CK_F32
+    case .f16: CK_F16
+    case .bf16: CK_BF16
+    case .q80: CK_Q8_0
+    case .q40: CK_Q4_0
+    case .q41: CK_Q4_1
+    case .q50: CK_Q5_0
+    case .q51: CK_Q5_1
+    case .q2K: CK_Q2_K
+    case .q3K: CK_Q3_K
+    case .q4K: CK_Q4_K
+    case .q5K: CK_Q5_K
+    case .q6K: CK_Q6_K
+    default: nil
     }
   }
 
   /// Bytes of `count` numbers; `nil` on overflow or where they don't fill whole bytes.
   func byteCount(_ count: Int) -> Int? {
+    if let block {
+      let (total, overflow) = (count / block.count).multipliedReportingOverflow(by: block.bytes)
+      return overflow || count % block.count != 0 ? nil : total
+    }
     let (total, overflow) = count.multipliedReportingOverflow(by: bits)
     return overflow || total % 8 != 0 ? nil : total / 8
   }

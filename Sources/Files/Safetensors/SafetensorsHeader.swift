@@ -92,7 +92,7 @@ public struct SafetensorsHeader: Sendable {
       switch key {
       case "dtype" where format == nil:
         let word = try reader.readString()
-        format = NumberFormat(rawValue: word)
+        format = NumberFormat(rawValue: word).flatMap { $0.isQuantized ? nil : $0 }
         guard format != nil else { throw reader.error("\(name): the dtype \"\(word)\" is unknown") }
       case "shape" where shape == nil: shape = try readNaturals(&reader, atMost: TensorInfo.mostAxes, of: name)
       case "data_offsets" where offsets == nil: offsets = try readNaturals(&reader, atMost: 2, of: name)

@@ -10,7 +10,7 @@ import LoRATensors
 ///
 /// Tensors get their places one after the other by ``place(_:)``; their bytes may then be written in any order and
 /// from several threads.
-public final class SafetensorsWriter: @unchecked Sendable {
+public final class SafetensorsWriter: TensorWriter, @unchecked Sendable {
   private let file: OutputFile
   private let headerLength: Int
   private let metadata: [JSON.Member]
@@ -62,20 +62,6 @@ public final class SafetensorsWriter: @unchecked Sendable {
     try file.write(bytes, at: headerLength + offset)
     if bytes.count >= Self.syncedEarly { file.startSync(headerLength + offset..<headerLength + offset + bytes.count) }
     lock.withLock { written += bytes.count }
-  }
-
-  /// Places a tensor and writes it as it is stored.
-  public func append(_ tensor: StoredTensor) throws {
-    let place = try place(tensor.info)
-    try tensor.withBytes { bytes in
-      // In pieces, so that a mapped file's pages don't pile up.
-      let piece = 8 << 20
-      for start in stride(from: 0, to: bytes.count, by: piece) {
-        let end = min(start + piece, bytes.count)
-        try write(UnsafeRawBufferPointer(rebasing: bytes[start..<end]), at: place.lowerBound + start)
-        tensor.release(bytes: start..<end)
-      }
-    }
   }
 
   /// Writes the header and makes the file appear.

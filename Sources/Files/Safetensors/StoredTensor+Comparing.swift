@@ -6,11 +6,30 @@ import LoRACKernels
 extension StoredTensor {
   /// Whether two tensors of the same size are the same bit for bit.
   package func hasSameBytes(as other: StoredTensor) -> Bool {
-    withBytes { x in
+    if encoded != nil || other.encoded != nil { return hasSameValues(as: other) }
+    return withBytes { x in
       other.withBytes { y in
         x.count == y.count && (x.count == 0 || memcmp(x.baseAddress!, y.baseAddress!, x.count) == 0)
       }
     }
+  }
+
+  /// Of numbers that are codes and scales, what counts is what they stand for.
+  private func hasSameValues(as other: StoredTensor) -> Bool {
+    guard count == other.count, format == other.format else { return false }
+    let piece = 1 << 18
+    for start in stride(from: 0, to: count, by: piece) {
+      let range = start..<min(start + piece, count)
+      let isSame = withScratch(range.count) { x in
+        withScratch(range.count) { y in
+          read(range, into: x)
+          other.read(range, into: y)
+          return memcmp(x.baseAddress!, y.baseAddress!, range.count * MemoryLayout<Float>.stride) == 0
+        }
+      }
+      if !isSame { return false }
+    }
+    return true
   }
 
   /// Whether two tensors hold the same numbers in the same format and shape.
@@ -27,7 +46,7 @@ extension StoredTensor {
         read(range, into: block)
         return ck_all_finite(block.baseAddress!, block.count)
       }
-      release(bytes: range.lowerBound * format.bits / 8..<range.upperBound * format.bits / 8)
+      release(numbers: range)
       if !isFinite { return false }
     }
     return true

@@ -26,6 +26,7 @@ public struct TensorInfo: Equatable, Sendable {
 
   /// Bytes it takes in a file; the largest `Int` where there are more.
   public var byteCount: Int {
+    if let block = format.block { return (count / block.count).multipliedSaturating(by: block.bytes) }
     let bits = count.multipliedSaturating(by: format.bits)
     return bits == .max ? .max : bits / 8
   }
@@ -37,7 +38,7 @@ public struct TensorInfo: Equatable, Sendable {
   private static let mostOfNothing = 1 << 32
 
   /// The bytes that a shape in a file asks for; `nil` where it is beyond all memory, has a negative extent or too many
-  /// axes, or is no whole number of bytes.
+  /// axes, or is no whole number of bytes, or its rows no whole number of blocks.
   ///
   /// The product of the extents that are not 0 must be in bounds too, so that no arithmetic with them overflows.
   static func byteCount(_ format: NumberFormat, _ shape: [Int]) -> Int? {
@@ -45,6 +46,7 @@ public struct TensorInfo: Equatable, Sendable {
     let isEmpty = shape.contains(0)
     let count = shape.reduce(1) { $0.multipliedSaturating(by: max($1, 1)) }
     guard count <= (isEmpty ? mostOfNothing : .max - 1) else { return nil }
+    if let block = format.block, (shape.last ?? 1) % block.count != 0 { return nil }
     return isEmpty ? 0 : format.byteCount(count)
   }
 

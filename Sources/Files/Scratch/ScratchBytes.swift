@@ -3,14 +3,6 @@
 
 import Foundation
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
-
 /// Bytes that grow at their end and are read at any place: in memory while they are few, then in the system's folder for
 /// temporary files.
 ///

@@ -1,11 +1,11 @@
-import LoRATensors
-
 // The part of Python's pickle format that dictionaries of tensors are written in.
 //
 // A pickle is a program for a small stack machine that may call any function that Python can import. This machine
 // imports nothing and calls nothing: it knows the few names with which torch.save describes a tensor, builds values of
 // its own for them, and refuses every other instruction and every other name, saying which it was.
 // https://docs.python.org/3/library/pickletools.html
+
+import LoRATensors
 
 /// A value that a pickle describes, as far as it is read here. What holds other values is a place in ``Pickle``, so that
 /// no depth of nesting and no cycle in a file becomes one in memory.

@@ -42,7 +42,7 @@ private struct TorchContent {
   let pickle: Pickle
   let file: MappedFile
   /// The bytes of each storage, by its key.
-  let storages: [String: Range<Int>]
+  let storages: [ExactString: Range<Int>]
 
   init(zip file: MappedFile, path: String) throws {
     let archive = try ZipArchive(file.bytes, path: path)
@@ -52,7 +52,7 @@ private struct TorchContent {
         advice: "Unpack it, if what you look for is in there")
     }
     let root = entry.name.dropLast("data.pkl".count)
-    var storages: [String: Range<Int>] = [:]
+    var storages: [ExactString: Range<Int>] = [:]
     for entry in archive.entries where entry.name.hasPrefix(root) {
       let name = entry.name.dropFirst(root.count)
       guard !entry.isCompressed else {
@@ -84,7 +84,9 @@ private struct TorchContent {
     }
     _ = try next()
     guard try next().value.integer == 1001 else {
-      throw CheckpointError(.unsupported, file: path, "is of an unknown version of torch.save's format")
+      throw CheckpointError(
+        .unsupported, file: path, "is of an unknown version of torch.save's format; 1001 is read",
+        advice: "Load it in PyTorch and save it as safetensors")
     }
     let machine = try next()
     if machine.pickle.members(machine.value)?.contains(where: {
@@ -101,12 +103,12 @@ private struct TorchContent {
         .malformed, file: path, "is a broken PyTorch file: the list of storages is missing",
         advice: "Fetch the file again")
     }
-    var widths: [String: Int] = [:]
+    var widths: [ExactString: Int] = [:]
     for members in pickle.dictionaries {
       for tensor in members.compactMap(\.value.tensor) { widths[tensor.storage.key] = tensor.storage.unit }
     }
     let reader = LittleEndianReader(bytes: file.bytes)
-    var storages: [String: Range<Int>] = [:]
+    var storages: [ExactString: Range<Int>] = [:]
     for key in keys {
       guard let count = reader.integer(at: offset, bytes: 8) else {
         throw CheckpointError(
@@ -115,7 +117,9 @@ private struct TorchContent {
       }
       // A storage that no tensor uses has a width that nothing says.
       guard let width = widths[key] else {
-        throw CheckpointError(.unsupported, file: path, "a storage without a tensor")
+        throw CheckpointError(
+          .unsupported, file: path, "holds a storage (\(key.prefix(40))) that no tensor uses; each should have one",
+          advice: "Load it in PyTorch and save its state_dict alone")
       }
       let (length, overflows) = count.multipliedReportingOverflow(by: width)
       guard !overflows, reader.slice(at: offset + 8, count: length) != nil else {
@@ -146,7 +150,8 @@ private struct TorchContent {
     guard let chosen = candidates.first(where: { $0.name.isEmpty || $0.name == "state_dict" }) ?? candidates.first
     else {
       throw CheckpointError(
-        .unsupported, file: path, "holds no dictionary of tensors, but something else that torch.save wrote")
+        .unsupported, file: path, "holds no dictionary of tensors, but something else that torch.save wrote",
+        advice: "Save the model's state_dict() instead")
     }
     guard chosen.name.isEmpty || chosen.name == "state_dict" || candidates.count == 1 else {
       throw CheckpointError(
@@ -163,7 +168,9 @@ private struct TorchContent {
     var others: [String] = []
     for member in chosen.members {
       guard let name = member.key.text else {
-        throw CheckpointError(.malformed, file: path, "a key of its dictionary is no text")
+        throw CheckpointError(
+          .malformed, file: path, "a key of its dictionary is no text, as a tensor's name should be",
+          advice: "Save the model's state_dict() instead")
       }
       switch member.value {
       case .tensor(let tensor):

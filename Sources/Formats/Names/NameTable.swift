@@ -99,8 +99,8 @@ public struct NameTable: Sendable {
       result.append(variant)
       if let body = family?.body, variant.count > 1, variant[0] == body { result.append(Array(variant.dropFirst())) }
     }
-    var seen: Set<String> = []
-    return result.map { $0.joined(separator: ".") }.filter { seen.insert($0).inserted }
+    var seen: Set<ExactString> = []
+    return result.map { $0.joined(separator: ".") }.filter { seen.insert($0) }
   }
 
   /// The name in the family's classes that have a head.

@@ -44,12 +44,12 @@ extension PEFTConfiguration {
     guard let usual = counts.max(by: { ($0.value, $0.key) < ($1.value, $1.key) })?.key else { return (otherwise, []) }
     guard counts.count > 1 else { return (usual, []) }
     // A path that another one ends in is held to the beginning.
-    let innerEndings = Set(values.flatMap { pathEndings($0.path).dropFirst().map(String.init) })
+    let innerEndings = Set<ExactString>(names: values.flatMap { pathEndings($0.path).dropFirst().map(String.init) })
     var exceptions: [Exception<Value>] = []
-    let families = Dictionary(grouping: values) { lastComponent($0.path) }
+    let families = Dictionary(grouping: values) { ExactString(lastComponent($0.path)) }
     for (name, family) in families.sorted(by: { $0.key < $1.key }) {
       if let value = family.first?.value, family.allSatisfy({ $0.value == value }) {
-        if value != usual { exceptions.append(Exception(escaped(name), value)) }
+        if value != usual { exceptions.append(Exception(escaped(name.text), value)) }
       } else {
         for (path, value) in family where value != usual {
           exceptions.append(Exception((innerEndings.contains(path) ? "^" : "") + escaped(path), value))
@@ -73,26 +73,26 @@ extension PEFTConfiguration {
       selection.targets = .pattern("dummy-target-modules")
       return
     }
-    let wanted = Set(paths)
+    let wanted = Set<ExactString>(names: paths)
     let ordered = paths.sorted(by: isOrdered)
     guard let others else {
       selection.targets = .names(ordered)
       return
     }
     // peft also looks at the modules around: a target that names a container is an error there.
-    var known: Set<String> = []
+    var known: Set<ExactString> = []
     for path in others {
       var path = path[...]
-      while known.insert(String(path)).inserted, let dot = path.lastIndex(of: ".") { path = path[..<dot] }
+      while known.insert(String(path)), let dot = path.lastIndex(of: ".") { path = path[..<dot] }
     }
-    func singlesOut(_ names: Set<String>) -> Bool {
+    func singlesOut(_ names: Set<ExactString>) -> Bool {
       !known.contains { path in
-        !wanted.contains(path) && pathEndings(path).contains { names.contains(String($0)) }
+        !wanted.contains(path) && pathEndings(path.text).contains { names.contains(String($0)) }
       }
     }
-    let short = Set(paths.map(Self.shortName))
+    let short = Set<ExactString>(names: paths.map(Self.shortName))
     if singlesOut(short) {
-      selection.targets = .names(short.sorted())
+      selection.targets = .names(short.sorted().map(\.text))
     } else if singlesOut(wanted) {
       selection.targets = .names(ordered)
     } else {

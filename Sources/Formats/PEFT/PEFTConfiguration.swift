@@ -86,10 +86,15 @@ extension PEFTConfiguration {
   ///   - json: the content of `adapter_config.json`.
   ///   - file: the name for errors.
   public init(_ json: JSON, file: String = "adapter_config.json") throws {
-    guard case .object = json else { throw CheckpointError(.malformed, file: file, "is no JSON object") }
+    guard case .object = json else {
+      throw CheckpointError(
+        .malformed, file: file, "is no JSON object, as peft writes one",
+        advice: "Take the adapter_config.json of the adapter")
+    }
     guard let type = json["peft_type"] else {
       throw CheckpointError(
-        .malformed, file: file, "has no peft_type, so Python peft can't load it; LoRA adapters have \"LORA\"")
+        .malformed, file: file, "has no peft_type, so Python peft can't load it; LoRA adapters have \"LORA\"",
+        advice: "Add it")
     }
     guard let peftType = type.string, AdapterMethods.peftTypes.contains(peftType) else {
       throw CheckpointError(
@@ -103,7 +108,9 @@ extension PEFTConfiguration {
     // peft fails on a rank that is no integer, 4.0 included, and on an alpha that is null.
     rank = try reader.read(rankField, \.strictInteger, "an integer") ?? rank
     if json[alphaField]?.isNull == true {
-      throw CheckpointError(.malformed, file: file, "\(alphaField) is null, expected a number: peft fails on it")
+      throw CheckpointError(
+        .malformed, file: file, "\(alphaField) is null, expected a number: peft fails on it",
+        advice: "Write the number with which it was trained")
     }
     alpha = try reader.read(alphaField, \.number, "a number") ?? alpha
     scaling = try reader.read("use_rslora", \.bool, "true or false") ?? false ? .rankStabilized : .standard
@@ -128,14 +135,19 @@ extension PEFTConfiguration {
     baseModel = try reader.read("base_model_name_or_path", \.string, "a string")
     initialization = json["init_lora_weights"] ?? true
     guard rank > 0, rankExceptions.allSatisfy({ $0.value > 0 }) else {
-      throw CheckpointError(.malformed, file: file, "a rank is not positive")
+      throw CheckpointError(
+        .malformed, file: file, "a rank is not positive; at least 1 is expected",
+        advice: "Write the rank that A has rows")
     }
     guard alpha.isFinite, alphaExceptions.allSatisfy(\.value.isFinite) else {
-      throw CheckpointError(.number, file: file, "\(alphaField) is no finite number: the scale would be none")
+      throw CheckpointError(
+        .number, file: file, "\(alphaField) is no finite number, so the scale would be none",
+        advice: "Write the number with which it was trained")
     }
     if case .pattern = selection.targets, !selection.layers.isEmpty {
       throw CheckpointError(
-        .malformed, file: file, "layers_to_transform needs target_modules to be a list, it is a pattern")
+        .malformed, file: file, "layers_to_transform needs target_modules to be a list, it is a pattern",
+        advice: "Put the layers into the pattern, or name the modules")
     }
   }
 

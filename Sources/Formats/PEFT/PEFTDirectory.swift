@@ -17,7 +17,9 @@ extension StoredAdapter {
       throw CheckpointError(.inputOutput, file: directory.path, "does not exist", advice: "Check the path")
     }
     guard let name = [PEFTNames.weightsName, PEFTNames.legacyWeightsName].first(where: exists) else {
-      throw CheckpointError(.missing, file: directory.path, "has no \(PEFTNames.weightsName)")
+      throw CheckpointError(
+        .missing, file: directory.path, "has no \(PEFTNames.weightsName), the weights of its adapter_config.json",
+        advice: "Fetch the file from where the rest comes from")
     }
     guard exists(PEFTNames.configurationName) else {
       throw CheckpointError(

@@ -16,11 +16,19 @@ public struct PEFTMatcher: Sendable {
   /// - Parameters:
   ///   - configuration: what is compiled.
   ///   - file: the name for errors.
+  /// - Throws: `CheckpointError` where a pattern is no valid regular expression.
+  public init(_ configuration: PEFTConfiguration, file: String = "adapter_config.json") throws {
+    try self.init(configuration, file: file, linear: nil)
+  }
+
+  /// - Parameters:
+  ///   - configuration: what is compiled.
+  ///   - file: the name for errors.
   ///   - linear: the paths of linear layers, where the base is known.
   ///   - standard: what peft takes for the model's type.
   /// - Throws: `CheckpointError` where a pattern is no valid regular expression.
-  public init(
-    _ configuration: PEFTConfiguration, file: String = "adapter_config.json", linear: Set<String>? = nil,
+  init(
+    _ configuration: PEFTConfiguration, file: String, linear: Set<ExactString>?,
     standard: Targets? = nil
   ) throws {
     self.configuration = configuration

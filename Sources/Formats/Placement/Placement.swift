@@ -30,7 +30,7 @@ public struct Placement: Sendable {
   public let findings: [Finding]
   /// Whether the base's tied embeddings have to be stored apart.
   public let isUntied: Bool
-  private let adapter: StoredAdapter
+  package let adapter: StoredAdapter
   /// Whether they would have to be, and nobody asked for it.
   private let isUntyingRefused: Bool
 
@@ -45,8 +45,16 @@ public struct Placement: Sendable {
   ///   - unties: whether changing one of a pair of tied embeddings is meant, so that it is no error.
   /// - Throws: `CheckpointError` where the configuration holds a pattern that is none.
   public init(_ adapter: StoredAdapter, on base: WeightCatalog, unties: Bool = false) throws {
+    let adapter = try adapter.untwisted(base.heads)
     self.adapter = adapter
     var findings = adapter.findings
+    if adapter.isInterleaved {
+      findings.append(
+        Finding(
+          .error,
+          "neither the adapter nor the base's config.json says how many heads there are, so that llama.cpp's order "
+            + "of the rows of q and k can't be undone"))
+    }
     let configuration = adapter.configuration
     let matcher = try PEFTMatcher(
       configuration, file: adapter.url.path, linear: base.linearPaths,

@@ -25,6 +25,8 @@ public struct WeightCatalog: Sendable {
   public let architecture: NameTable
   /// Whether a configuration says what the model is.
   public let hasConfiguration: Bool
+  /// How many heads of queries and keys a configuration says that there are.
+  let heads: AttentionHeads?
   private let entries: [ExactString: Entry]
   /// Stored names by what else they are called.
   private let spellings: [ExactString: String]
@@ -52,7 +54,7 @@ public struct WeightCatalog: Sendable {
   ///   - configuration: the model's config.json, where it came from a folder.
   public init(_ model: some Module, configuration: JSON? = nil) {
     let parameters = model.parameters
-    let linear = Set(model.adaptableWeights.filter(\.isLinear).map { ObjectIdentifier($0.parameter) })
+    let linear = Set(model.adaptableWeights.filter { $0.kind != .embedding }.map { ObjectIdentifier($0.parameter) })
     self.init(
       title: "the model", infos: parameters.map { TensorInfo(name: $0.name, format: .f32, shape: $0.parameter.shape) },
       configuration: configuration,
@@ -75,6 +77,7 @@ public struct WeightCatalog: Sendable {
     let architecture = NameTable(configuration: configuration, names: names)
     self.architecture = architecture
     hasConfiguration = configuration?["model_type"] != nil
+    heads = AttentionHeads(configuration)
     tied = TiedEmbeddings(names: names, configuration: configuration, areEqual: areEqual)
     images = ImageModelNames(tensors: infos, component: component)
     var spellings: [ExactString: String] = [:]
@@ -117,19 +120,22 @@ public struct WeightCatalog: Sendable {
   /// The same as a set.
   ///
   /// - Parameter task: peft's; its class has the base's body under an attribute of its own.
-  func pathsForPEFT(task: String?) -> Set<String> {
+  func pathsForPEFT(task: String?) -> Set<ExactString> {
     let table = task.flatMap(architecture.headClassName).map {
       NameTable(modelType: architecture.modelType, className: $0, names: names)
     }
     return names.reduce(into: []) { paths, name in
-      paths.formUnion([parameter(of: name), table?.parameter(of: name)].compactMap { $0.flatMap(Self.modulePath) })
+      paths.formUnion(
+        [parameter(of: name), table?.parameter(of: name)].compactMap {
+          $0.flatMap(Self.modulePath).map(ExactString.init)
+        })
     }
   }
 
   /// The linear layers that "all-linear" means: all but the output layer.
-  public var linearPaths: Set<String> {
-    Set(
-      entries.filter { $0.value.shape.count == 2 }.keys.compactMap { Self.modulePath(parameter(of: $0.text)) }
+  package var linearPaths: Set<ExactString> {
+    Set<ExactString>(
+      names: entries.filter { $0.value.shape.count == 2 }.keys.compactMap { Self.modulePath(parameter(of: $0.text)) }
         .filter { !architecture.isEmbedding($0) && !architecture.isOutputLayer($0) })
   }
 

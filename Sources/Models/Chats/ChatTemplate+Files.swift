@@ -3,7 +3,7 @@ import LoRAFiles
 
 extension ChatTemplate {
   /// The template of a model's folder, or nil where it has none: `chat_template.jinja`, or what `tokenizer_config.json` has
-  /// under "chat_template" (a template, or a list of named ones), or `chat_template.json`.
+  /// under "chat_template" (a template, or a list of named ones), or `chat_template.json`; of a GGUF file, its own.
   ///
   /// - Parameters:
   ///   - folder: the model's.
@@ -84,6 +84,10 @@ extension ChatTemplate {
   /// The templates by name, and where they stand.
   private static func templates(in folder: URL) throws -> ([String: String], origin: String) {
     var templates: [String: String] = [:]
+    if let gguf = try GGUFTokenizer(at: folder) {
+      templates["default"] = gguf.chatTemplate
+      return (templates, folder.lastPathComponent)
+    }
     let single = try LoRAFiles.file("chat_template.jinja", in: folder)
     if let data = FileManager.default.contents(atPath: single.path) {
       templates["default"] = String(decoding: data, as: UTF8.self)
@@ -123,6 +127,10 @@ extension ChatTemplate {
   /// What transformers hands to a template under `bos_token` and the like.
   private static func specialTokens(in folder: URL) throws -> [String: String] {
     var tokens: [String: String] = [:]
+    if let gguf = try GGUFTokenizer(at: folder) {
+      for role in ["bos", "eos"] { tokens["\(role)_token"] = gguf.token(role) }
+      return tokens
+    }
     for name in ["special_tokens_map.json", "tokenizer_config.json"] {
       for member in try object(name, in: folder)?.members ?? [] where member.key.hasSuffix("_token") {
         tokens[member.key] = member.value.string ?? member.value["content"]?.string ?? tokens[member.key]

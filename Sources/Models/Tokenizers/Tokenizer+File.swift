@@ -1,15 +1,21 @@
+// tokenizer.json, as Hugging Face's tokenizers write it.
+
 import Foundation
 import LoRAFiles
 import LoRAFormats
 
 extension Tokenizer {
-  /// Reads a `tokenizer.json`, or the one in a model's folder.
+  /// Reads a `tokenizer.json`, or the one in a model's folder, or what a GGUF file's metadata says.
   ///
   /// The roles of special tokens come from `tokenizer_config.json` beside it, where there is one.
   /// - Throws: `TokenizerError` where the file is missing, damaged, or asks for something not supported.
   public init(contentsOf url: URL) throws {
     guard FileManager.default.fileExists(atPath: url.path) else {
       throw TokenizerError(file: url.path, "does not exist")
+    }
+    if let gguf = try Self.gguf(at: url) {
+      try self.init(gguf: gguf)
+      return
     }
     var file = url
     var isFolder: ObjCBool = false
@@ -54,6 +60,12 @@ extension Tokenizer {
       }
       special = SpecialTokens(configuration: fields, guess: special) { [self] in id(of: $0) }
     }
+  }
+
+  /// A GGUF file that is named, or that is all of a model in a folder.
+  private static func gguf(at url: URL) throws -> TensorFile? {
+    guard url.pathExtension == "gguf", !isDirectory(url) else { return nil }
+    return try TensorFile(url)
   }
 
   /// Reads the content of a `tokenizer.json`.

@@ -1,9 +1,10 @@
-import Foundation
 // BERT (Devlin et al. 2018): a bidirectional transformer encoder (Vaswani et al. 2017) over word pieces, and what is
 // put on it: a classifier of texts, and sentence embeddings (Reimers and Gurevych 2019).
 //
 // x₀ = norm(word + position + segment);  in each layer, with post-normalisation,
 // a = norm(x + attention(x)),  x′ = norm(a + W₂ gelu(W₁ a)).
+
+import Foundation
 import LoRAFiles
 import LoRAFormats
 import LoRANetworks
@@ -294,7 +295,8 @@ public final class BERTClassifier: Module {
     try weights.finish { BERT.isIgnorable($0) || own != labels && $0.hasPrefix("classifier.") }
     if bert.pooler == nil {
       throw CheckpointError(
-        .missing, file: folder.path, "missing: bert.pooler.dense.weight, which a classifier stands on")
+        .missing, file: folder.path, "has no bert.pooler.dense.weight, which a classifier stands on",
+        advice: "Take the encoder with its pooler (add_pooling_layer=True)")
     }
   }
 

@@ -1,9 +1,10 @@
-import Foundation
 // GPT-2 (Radford et al. 2019): a decoder with layer norms before each part, learnt positions, and linear maps stored as
 // [inputs, outputs] (Conv1D).
 //
 // x₀ = token + position;  in each layer  a = x + attention(norm x),  x′ = a + W₂ gelu(W₁ norm a);
 // logits = E norm x with the embedding table E.
+
+import Foundation
 import LoRAFiles
 import LoRAFormats
 import LoRANetworks
@@ -68,6 +69,7 @@ public final class GPT2: LanguageModel {
     (configuration.layers, configuration.heads, configuration.hidden / configuration.heads)
   }
   /// What is attached to the embedding acts there alone, as in peft.
+  public var outputEmbedding: Parameter? { transformer.wte.weight }
   public var outputWeight: Tensor { transformer.wte.weight.stored }
 
   public func logits(of hidden: Tensor) -> Tensor {

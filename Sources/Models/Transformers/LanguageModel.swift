@@ -5,7 +5,7 @@ import LoRANetworks
 import LoRATensors
 
 /// A decoder that predicts the next token.
-public protocol LanguageModel: Module {
+public protocol LanguageModel: OutputEmbedding {
   /// How many tokens it knows; ids are below that.
   var vocabulary: Int { get }
   /// The longest sequence that it can read.

@@ -1,9 +1,10 @@
-import Foundation
 // Llama (Touvron et al. 2023) and its kin Mistral, Qwen2 and SmolLM: a decoder with RMS norms before each part, rotary
 // positions, grouped-query attention and gated feed-forward layers (SwiGLU, Shazeer 2020).
 //
 // x₀ = embedding;  in each layer  a = x + Wo attention(norm x),  x′ = a + W_down (silu(W_gate norm a) ∘ W_up norm a);
 // logits = W_out norm x.
+
+import Foundation
 import LoRAFiles
 import LoRAFormats
 import LoRANetworks
@@ -107,6 +108,7 @@ public final class Llama: LanguageModel {
     (configuration.layers, configuration.keyHeads, configuration.headSize)
   }
   /// Where it is tied to the embedding, what is attached there acts on the embedding alone, as in peft.
+  public var outputEmbedding: Parameter? { outputProjection == nil ? model.embedTokens.weight : nil }
   public var outputWeight: Tensor { outputProjection?.weight.value ?? model.embedTokens.weight.stored }
 
   /// An adapter of the output layer acts on the logits; its sum with a weight of that size is not formed.

@@ -21,12 +21,13 @@ package struct ModelConfiguration {
         advice: "A Hugging Face model is a folder with config.json, model.safetensors and tokenizer.json; name one")
     }
     self.init(json, file: checkpoint.url.appendingPathComponent("config.json").path)
-    if let quantization = found("quantization") {
-      throw unsupported(
-        "quantization", quantization, supported: "weights in F32, F16 and BF16, not mlx's quantised ones")
-    }
-    if let quantization = found("quantization_config") {
-      throw unsupported("quantization_config", quantization, supported: "weights in F32, F16 and BF16")
+    try checkpoint.requirePlain()
+    for name in ["quantization", "quantization_config"] {
+      // What is quantised is read as such; if nothing is, another way is meant.
+      if let quantization = found(name), !checkpoint.tensors.contains(where: { $0.format.isQuantized }) {
+        throw unsupported(
+          name, quantization, supported: "bitsandbytes' NF4, FP4 and int8, mlx's affine 4 and 8 bits, GPTQ, AWQ")
+      }
     }
   }
 

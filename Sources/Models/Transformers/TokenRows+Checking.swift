@@ -11,7 +11,9 @@ extension TokenRows {
   public init(checking ids: [[Int]], vocabulary: Int, positions: Int) throws {
     for (index, sequence) in ids.enumerated() {
       func wrong(_ what: String) -> CheckpointError {
-        CheckpointError(.mismatch, file: "", "sequence \(index + 1) of \(ids.count) \(what)")
+        CheckpointError(
+          .mismatch, file: "", "sequence \(index + 1) of \(ids.count) \(what)",
+          advice: "Tokenize it with the model's own tokenizer, cut to what the model reads")
       }
       guard !sequence.isEmpty else { throw wrong("has no token; at least one is needed") }
       guard sequence.count <= positions else {
@@ -21,7 +23,10 @@ extension TokenRows {
         throw wrong("holds the token \(unknown), and the model's are 0 to \(vocabulary - 1)")
       }
     }
-    guard !ids.isEmpty else { throw CheckpointError(.missing, file: "", "there is no sequence to read") }
+    guard !ids.isEmpty else {
+      throw CheckpointError(
+        .missing, file: "", "there is no sequence to read; at least one is needed", advice: "Give one")
+    }
     self.init(ids: ids)
   }
 }
@@ -62,7 +67,8 @@ extension TextClassifier {
         throw CheckpointError(
           .mismatch, file: "",
           "text \(index + 1) has the class \(classes.indices.contains(index) ? "\(classes[index])" : "of none"), and the "
-            + "classifier's are 0 to \(labels.count - 1)")
+            + "classifier's are 0 to \(labels.count - 1)",
+          advice: "Number the classes as the classifier's labels do")
       }
       return classes[index]
     }

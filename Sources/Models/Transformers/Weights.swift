@@ -102,7 +102,8 @@ package struct Weights {
     throw CheckpointError(
       .mismatch, file: account.checkpoint.url.path,
       "the tensors are not those of this config.json:\(shown)"
-        + (problems.count > 20 ? "\n  and \(problems.count - 20) more" : ""))
+        + (problems.count > 20 ? "\n  and \(problems.count - 20) more" : ""),
+      advice: "Take the config.json that was saved with these weights")
   }
 }
 

@@ -27,9 +27,9 @@ struct DigitsCommand: AsyncParsableCommand {
   var dataset = Dataset.sample
 
   @Option(
-    help: ArgumentHelp("A folder with MNIST's four IDX files, gzipped or not, instead.", valueName: "folder"),
-    completion: .file())
-  var data: String?
+    help: ArgumentHelp(
+      "A folder with MNIST's four IDX files, gzipped or not. (default: that of --dataset)", valueName: "folder"))
+  var data: Path?
 
   @Option(help: "The digit to teach, 0 to 9. (default: the one that the base reads worst)")
   var digit: Int?
@@ -62,39 +62,30 @@ struct DigitsCommand: AsyncParsableCommand {
   var arms = DigitExperiment.Arm.allCases.map(\.rawValue).joined(separator: ",")
 
   @Option(
+    name: [.customShort("o"), .customLong("save"), .customLong("output")],
     help: ArgumentHelp(
-      "Write base.safetensors, config.json and the adapter (a PEFT folder, of lora-replay where it was trained).",
-      valueName: "folder"), completion: .file())
-  var save: String?
+      """
+      Write base.safetensors, config.json and the adapter (a PEFT folder, of lora-replay where it was trained). \
+      (default: nothing is written)
+      """, valueName: "folder"))
+  var save: Path?
 
-  @Option(
-    help: ArgumentHelp("Keep the state of the base's training here, every 500 steps.", valueName: "path"),
-    completion: .file())
-  var checkpoint: String?
-
-  @Option(
-    help: ArgumentHelp("Go on from a kept state, with the same options as before.", valueName: "path"),
-    completion: .file())
-  var resume: String?
-
+  @OptionGroup var state: StateOptions
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
-    if let digit, !(0...9).contains(digit) { throw ValidationError("--digit \(digit): a digit from 0 to 9 is needed.") }
-    for (name, value) in [("steps", steps), ("batch-size", batchSize), ("epochs", epochs ?? 1)] where value < 1 {
-      throw ValidationError("--\(name) \(value): a number of at least 1 is needed.")
+    try check("digit", digit, "a digit from 0 to 9") { (0...9).contains($0) }
+    for (name, value) in [("steps", steps), ("batch-size", batchSize), ("epochs", epochs)] {
+      try check(name, value, atLeast: 1)
     }
-    for (name, value) in [("alpha", alpha), ("learning-rate", learningRate)] {
-      if let value, !(value.isFinite && value > 0) {
-        throw ValidationError("--\(name) \(value): a number above 0 is needed.")
-      }
-    }
+    try check("alpha", positive: alpha)
+    try check("learning-rate", positive: learningRate)
     let hidden = try HiddenSizes(self.hidden).sizes
-    if let rank, rank < 1 || rank > min(hidden.0, hidden.1, 10) {
-      throw ValidationError(
-        "--rank \(rank): a number from 1 to \(min(hidden.0, hidden.1, 10)) is needed, the smaller side of the output "
-          + "layer's weight [10, \(hidden.1)] or of a hidden one.")
-    }
+    let most = min(hidden.0, hidden.1, 10)
+    try check(
+      "rank", rank,
+      "a number from 1 to \(most), the smaller side of the output layer's weight [10, \(hidden.1)] or of a hidden one,"
+    ) { (1...most).contains($0) }
     let arms = try armList()
     if save != nil && !arms.contains(where: \.usesLoRA) {
       throw ValidationError("--save: there is no adapter to save among the arms \(self.arms).")
@@ -102,27 +93,27 @@ struct DigitsCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    try output.prepare(alsoWriting: checkpoint)
-    if let save { try checkFolderWritable(save) }
+    try output.prepare(alsoWriting: state.checkpoint)
+    let folder = try save?.place(of: "a folder that is written")
+    if let folder { try checkFolderWritable(folder.path) }
     let (name, digits) = try await loadDigits()
+    guard batchSize <= digits.train.count else {
+      throw InputError(
+        "--batch-size \(batchSize): \(name) has \(grouped(digits.train.count)) training images; take no more for a step"
+      )
+    }
     let experiment = DigitExperiment(train: digits.train, test: digits.test, settings: try settings(for: digits))
     let progress = DigitProgress(isQuiet: output.quiet)
-    let interruption = Interruption()
-    let result: DigitExperiment.Result
-    do {
-      result = try experiment.run(
-        keeping: stateKeeping(name), resumeFrom: resume.map { URL(fileURLWithPath: $0) },
-        shouldStop: { interruption.isRequested }, onStep: progress.advance)
-    } catch let error as TrainingError {
-      progress.abandon()
-      guard case .interrupted(let step) = error else { throw error }
-      let kept = checkpoint.map { "; go on with --resume \($0)" } ?? "; --checkpoint keeps the state for --resume"
-      comment("Stopped after step \(step)\(kept)", isQuiet: false)
-      throw ExitCode(130)
+    let keeping = try stateKeeping(name)
+    let result = try Interruption.training(
+      keptAt: state.checkpoint?.description, abandon: progress.abandon
+    ) { shouldStop in
+      try experiment.run(
+        keeping: keeping, resumeFrom: state.resume?.url, shouldStop: shouldStop, onStep: progress.advance)
     }
-    var report = try experiment.report(of: result, dataset: name, isIllustrated: output.reportPath != nil)
-    if let save, let outcome = result.savable {
-      let sizes = try result.save(outcome, to: URL(fileURLWithPath: save))
+    var report = try experiment.report(of: result, dataset: name, isIllustrated: output.report != nil)
+    if let folder, let save, let outcome = result.savable {
+      let sizes = try result.save(outcome, to: folder)
       report.summary +=
         " Saved in \(save): the base, \(Report.Value.bytes(sizes.base).text), and the adapter, "
         + "\(Report.Value.bytes(sizes.adapter).text)."
@@ -149,7 +140,7 @@ extension DigitsCommand {
 
   private func loadDigits() async throws -> (name: String, digits: MNIST) {
     if let data {
-      let url = URL(fileURLWithPath: data)
+      let url = try data.place(of: "a folder of MNIST")
       return (url.lastPathComponent, try MNIST(directory: url))
     }
     switch dataset {
@@ -187,9 +178,9 @@ extension DigitsCommand {
   }
 
   private func stateKeeping(_ dataset: String) throws -> StateKeeping? {
-    guard let path = checkpoint ?? resume else { return nil }
+    guard let url = state.url else { return nil }
     return StateKeeping(
-      url: URL(fileURLWithPath: path), everySteps: 500,
+      url: url, everySteps: 500,
       purpose: "digits, data \(dataset), hidden \(hidden), batch \(batchSize), "
         + "epochs \(epochs.map(String.init) ?? "default"), seed \(seed)")
   }

@@ -20,9 +20,9 @@ struct PageCommand: AsyncParsableCommand {
       """)
 
   @Option(
-    name: [.customShort("o"), .customLong("output")], help: ArgumentHelp("Where the page goes.", valueName: "path"),
-    completion: .file(extensions: ["html"]))
-  var page = "lora.html"
+    name: [.customShort("o"), .customLong("output")],
+    help: ArgumentHelp("Where the page goes; - for standard output.", valueName: "path"))
+  var page = Path(argument: "lora.html")
 
   @Option(help: "Sizes of the two hidden layers. Larger ones make a larger file.")
   var hidden = "64,32"
@@ -34,23 +34,22 @@ struct PageCommand: AsyncParsableCommand {
   var seed: UInt32 = 0
 
   @Option(
-    help: ArgumentHelp("Write losses, errors and singular values of the first lesson as JSON.", valueName: "path"),
-    completion: .file(extensions: ["json"]))
-  var numbers: String?
+    help: ArgumentHelp(
+      "Write losses, errors and singular values of the first lesson as JSON. (default: nothing)", valueName: "path"))
+  var numbers: Path?
 
-  @Flag(help: "Print errors only.")
-  var quiet = false
+  @OptionGroup var options: RunOptions
 
   /// Of about 400: the base misreads many, and what teaching does is plain to see.
   private static let seenOfTheDigit = 40
 
   func validate() throws {
-    if !(0...9).contains(digit) { throw ValidationError("--digit \(digit): a digit from 0 to 9 is needed.") }
+    try check("digit", digit, "a digit from 0 to 9") { (0...9).contains($0) }
     _ = try HiddenSizes(hidden)
   }
 
   func run() async throws {
-    for path in [page, numbers] { try path.map(checkWritable) }
+    try options.prepare(writing: [page, numbers])
     let digits = try MNIST.sample()
     var settings = DigitExperiment.Settings(for: digits.train)
     settings.hidden = try HiddenSizes(hidden).sizes
@@ -63,11 +62,11 @@ struct PageCommand: AsyncParsableCommand {
       base: base, train: digits.train.selecting(stride(from: 0, to: digits.train.count, by: 5)), test: digits.test,
       digit: digit, seed: seed)
     let html = live.html
-    try OutputFile.write(html, to: URL(fileURLWithPath: page))
-    comment("\(page): \(Report.Value.bytes(html.utf8.count).text). Open it in a browser.", isQuiet: quiet)
+    try page.write(html)
+    comment("\(page): \(Report.Value.bytes(html.utf8.count).text). Open it in a browser.", isQuiet: options.quiet)
     if let numbers {
-      try OutputFile.write(
-        try JSONEncoder().encode(FirstLesson(of: live, settings: settings)), to: URL(fileURLWithPath: numbers))
+      try numbers.write(
+        String(decoding: JSONEncoder().encode(FirstLesson(of: live, settings: settings)), as: UTF8.self))
     }
   }
 }

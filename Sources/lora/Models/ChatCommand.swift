@@ -17,16 +17,17 @@ struct ChatCommand: ParsableCommand {
         printf 'Hi\\nWho are you?\\n' | lora chat SmolLM2-135M-Instruct --quiet
       """)
 
-  @Argument(help: "A Hugging Face folder: config.json, weights in safetensors, tokenizer.json.", completion: .file())
-  var model: String?
+  @Argument(help: "A Hugging Face folder (config.json, weights in safetensors, tokenizer.json), or a GGUF file.")
+  var model: Path?
 
-  @Option(name: .customLong("model"), help: .hidden, completion: .file())
-  var named: String?
+  @Option(name: .customLong("model"), help: .hidden)
+  var named: Path?
 
   @Option(
-    help: ArgumentHelp("A PEFT folder; may be given several times. The first answers.", valueName: "folder"),
-    completion: .file())
-  var adapter: [String] = []
+    name: [.long, .customLong("adapter-path")],
+    help: ArgumentHelp(
+      "A PEFT folder; may be given several times. The first answers. (default: none)", valueName: "folder"))
+  var adapter: [Path] = []
 
   @Option(help: "What the model is told before you speak.")
   var system: String?
@@ -38,27 +39,20 @@ struct ChatCommand: ParsableCommand {
 
   @OptionGroup var writing: SamplingArguments
 
-  @Flag(help: "Print answers and errors only: no comments.")
-  var quiet = false
-
-  @Option(help: "Colours: auto has them on terminals, unless NO_COLOR is set.")
-  var color = ColorChoice.auto
-
-  @Option(help: "Threads to compute with. (default: all processors)")
-  var threads: Int?
+  @OptionGroup var precision: PrecisionOptions
+  @OptionGroup var running: RunOptions
 
   func validate() throws {
     if (model == nil) == (named == nil) { throw ValidationError("Name one model: lora chat FOLDER") }
-    if tokens < 1 { throw ValidationError("--tokens \(tokens): a number of at least 1 is needed.") }
-    if let threads, !(1...1024).contains(threads) {
-      throw ValidationError("--threads \(threads): a number from 1 to 1024 is needed.")
-    }
+    try check("tokens", tokens, atLeast: 1)
   }
 
   func run() throws {
-    if let threads { Threads.count = threads }
-    let folder = URL(fileURLWithPath: model ?? named ?? "")
-    let generator = try TextGenerator(model: folder, adapters: adapter.map { URL(fileURLWithPath: $0) })
+    try running.prepare(writing: [])
+    let quiet = running.quiet
+    let folder = try (model ?? named)!.place(of: "a model")
+    let generator = try TextGenerator(model: folder, adapters: adapter.adapters())
+    precision.apply(to: generator.model, isQuiet: quiet)
     let template = try generator.chatTemplate(named: template.chatTemplate)
     // Said before the first question: a model whose template refuses everything is no partner.
     comment("The chat template: \(template.origin). /help lists the commands.", isQuiet: quiet)

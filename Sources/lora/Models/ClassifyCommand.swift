@@ -13,30 +13,23 @@ struct ClassifyCommand: ParsableCommand {
         lora classify --model all-MiniLM-L6-v2 --adapter sentiment --file reviews.txt --json classes.json
       """)
 
-  @OptionGroup var model: ModelOptions
-
-  @Option(
-    help: ArgumentHelp("A PEFT folder with a classifier, as `lora train classify` writes it.", valueName: "folder"),
-    completion: .file())
-  var adapter: String?
+  @OptionGroup var model: AdaptedModelOptions
 
   @Option(help: "How many classes to show for each text, likeliest first.")
   var top = 1
 
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var input: TextInput
+  @OptionGroup var precision: PrecisionOptions
   @OptionGroup var output: OutputOptions
 
-  func validate() throws {
-    if top < 1 { throw ValidationError("--top \(top): a number of at least 1 is needed.") }
-  }
+  func validate() throws { try check("top", top, atLeast: 1) }
 
   func run() throws {
     try output.prepare()
     let (texts, origin) = try input.read()
-    let classifier = try TextClassifier(
-      model: model.folder, adapter: adapter.map { URL(fileURLWithPath: $0) }, maximumLength: reading.length,
-      longTexts: reading.long.longTexts)
+    let classifier = try reading.classifier(model.folder, adapter: model.adapterFolder())
+    let chosen = precision.apply(to: classifier.model, isQuiet: output.quiet)
     let encoded = try origin.encode(texts, into: classifier.noTexts(), isQuiet: output.quiet)
     let bar = ProgressBar("classifying", total: texts.count, isQuiet: output.quiet || texts.count < 200)
     let predictions = try classifier.predict(encoded) { bar.advance(by: $0) }
@@ -58,10 +51,10 @@ struct ClassifyCommand: ParsableCommand {
       ])
     try output.show(
       Report(
-        title: "Texts classified by \(model.folder.lastPathComponent)",
+        title: "Texts classified by \(model.name)",
         summary: "\(grouped(texts.count)) texts in \(classifier.labels.count) classes.",
         sections: [.init("Texts", [.table(table)])],
-        settings: [.init("model", .text(model.model)), .adapter(adapter)],
+        settings: model.settings + [chosen],
         members: [.init("labels", .array(classifier.labels.map(JSON.string)))]), printsText: false)
   }
 }

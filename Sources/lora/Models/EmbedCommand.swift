@@ -15,24 +15,23 @@ struct EmbedCommand: ParsableCommand {
         lora embed --model all-MiniLM-L6-v2 --file sentences.txt > embeddings.jsonl
       """)
 
-  @OptionGroup var model: ModelOptions
-
-  @Option(help: ArgumentHelp("A PEFT folder.", valueName: "folder"), completion: .file())
-  var adapter: String?
+  @OptionGroup var model: AdaptedModelOptions
 
   @Flag(help: "Print the cosines between all texts instead.")
   var cosines = false
 
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var input: TextInput
+  @OptionGroup var precision: PrecisionOptions
   @OptionGroup var output: OutputOptions
 
   func run() throws {
     try output.prepare()
     let (texts, origin) = try input.read()
     let embedder = try SentenceEmbedder(
-      model: model.folder, adapter: adapter.map { URL(fileURLWithPath: $0) }, maximumLength: reading.length,
+      model: model.folder, adapter: model.adapterFolder(), maximumLength: reading.length,
       longTexts: reading.long.longTexts)
+    let chosen = precision.apply(to: embedder.model, isQuiet: output.quiet)
     let encoded = try origin.encode(texts, into: embedder.noTexts(), isQuiet: output.quiet)
     let bar = ProgressBar("embedding", total: texts.count, isQuiet: output.quiet || texts.count < 200)
     let vectors = try embedder.embed(encoded) { bar.advance(by: $0) }
@@ -46,7 +45,7 @@ struct EmbedCommand: ParsableCommand {
     let shown = vectors.prefix(60)
     try output.show(
       Report(
-        title: "Texts embedded by \(model.folder.lastPathComponent)",
+        title: "Texts embedded by \(model.name)",
         summary: "\(grouped(texts.count)) texts as vectors of \(grouped(vectors.first?.count ?? 0)) numbers.",
         sections: [
           .init(
@@ -68,7 +67,7 @@ struct EmbedCommand: ParsableCommand {
               )
             ]),
         ],
-        settings: [.init("model", .text(model.model)), .adapter(adapter)],
+        settings: model.settings + [chosen],
         members: [
           .init("texts", .array(texts.map(JSON.string))),
           .init("embeddings", .array(vectors.map { .array($0.map { JSON($0) }) })),

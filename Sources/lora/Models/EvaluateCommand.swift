@@ -14,15 +14,13 @@ struct EvaluateCommand: ParsableCommand {
         lora evaluate --model stories260K --adapter shakespeare --data play.txt --length 128
       """)
 
-  @OptionGroup var model: ModelOptions
-
-  @Option(help: ArgumentHelp("A PEFT folder.", valueName: "folder"), completion: .file())
-  var adapter: String?
+  @OptionGroup var model: AdaptedModelOptions
 
   @Option(
-    help: ArgumentHelp("Labelled texts (tsv, csv, jsonl) for a classifier, any text for a decoder.", valueName: "path"),
-    completion: .file())
-  var data: String
+    help: ArgumentHelp(
+      "Labelled texts (tsv, csv, jsonl) for a classifier, any text for a decoder; - for standard input.",
+      valueName: "path"))
+  var data: Path
 
   @OptionGroup var columns: ColumnOptions
 
@@ -31,14 +29,15 @@ struct EvaluateCommand: ParsableCommand {
   @Option(
     help: ArgumentHelp(
       "Another adapter of the model, to compare with. (default: the model's own classifier, where it has one)",
-      valueName: "folder"), completion: .file())
-  var against: String?
+      valueName: "folder"))
+  var against: Path?
 
   @Option(help: "What counts of conversations, and of prompts with completions: assistant, last or all. (decoders)")
   var learn = LearntTurns.assistant
 
   @OptionGroup var template: TemplateOptions
 
+  @OptionGroup var precision: PrecisionOptions
   @OptionGroup var output: OutputOptions
 
   func run() throws {
@@ -46,24 +45,20 @@ struct EvaluateCommand: ParsableCommand {
     if try modelKind(of: model.folder) == .encoder { try evaluateClassifier() } else { try evaluateDecoder() }
   }
 
-  private func classifier(adapter: String?) throws -> TextClassifier {
-    try TextClassifier(
-      model: model.folder, adapter: adapter.map { URL(fileURLWithPath: $0) }, maximumLength: reading.length,
-      longTexts: reading.long.longTexts)
-  }
-
   private func evaluateClassifier() throws {
-    let classifier = try classifier(adapter: adapter)
-    let other = try against.map { try self.classifier(adapter: $0) }
+    let classifier = try reading.classifier(model.folder, adapter: model.adapterFolder())
+    let other = try against.map { try reading.classifier(model.folder, adapter: $0.place(of: "an adapter's folder")) }
+    let chosen = precision.apply(to: classifier.model, isQuiet: output.quiet)
+    if let other { precision.apply(to: other.model, isQuiet: true) }
     if let other, Set<ExactString>(names: other.labels) != Set<ExactString>(names: classifier.labels) {
       throw InputError(
         "\(against!): knows the classes \(other.labels.prefix(8).joined(separator: ", ")); to be compared, it should know "
           + classifier.labels.prefix(8).joined(separator: ", "))
     }
-    let examples = try columns.read(URL(fileURLWithPath: data), labels: classifier.labels)
-    let texts = try TextOrigin(file: data, line: examples.line).encode(
+    let examples = try columns.read(data, labels: classifier.labels)
+    let texts = try TextOrigin(file: data.name, line: examples.line).encode(
       examples, into: classifier.noTexts(), isQuiet: output.quiet)
-    let isCompared = other != nil || adapter != nil && classifier.hasOwnClassifier
+    let isCompared = other != nil || model.adapter != nil && classifier.hasOwnClassifier
     let bar = ProgressBar("evaluating", total: (isCompared ? 2 : 1) * examples.count, isQuiet: output.quiet)
     /// What a classifier answers, each of its classes under the number that the first one has for it; and the mean
     /// loss.
@@ -86,7 +81,7 @@ struct EvaluateCommand: ParsableCommand {
     if let other, let against {
       let numbers = other.labels.map { name in classifier.labels.firstIndex(where: name.isExactly)! }
       before = ClassificationReport.Before(
-        name: "the adapter \(against)", key: "against_accuracy",
+        name: "the adapter \(against.lastComponent)", key: "against_accuracy",
         description: "The same texts, answered with the adapter `\(against)`.",
         result: try answers(of: other, numbers: numbers).result)
     } else if isCompared {
@@ -99,33 +94,29 @@ struct EvaluateCommand: ParsableCommand {
     let account = ClassificationReport(labels: classifier.labels, result: found, loss: loss, before: before)
     try output.show(
       Report(
-        title: "\(subject) on \(data)",
+        title: "\(model.name) on \(data.name)",
         summary: "\(grouped(examples.count)) texts in \(classifier.labels.count) classes.",
         sections: [.init("Result", [.fields(account.fields)])] + (try account.sections(examples.text)),
-        settings: settings,
+        settings: settings + [chosen],
         members: [
           .init("count", .integer(examples.count)), .init("labels", .array(classifier.labels.map(JSON.string))),
           .init("confusion", .array(found.confusion.map { .array($0.map(JSON.integer)) })),
         ]))
   }
 
-  /// What is measured: "all-MiniLM-L6-v2 with sentiment".
-  private var subject: String {
-    model.folder.lastPathComponent + (adapter.map { " with \(URL(fileURLWithPath: $0).lastPathComponent)" } ?? "")
-  }
-
   private var settings: [Report.Field] {
-    [.init("model", .text(model.model)), .adapter(adapter), .init("data", .text(data))]
-      + (against.map { [.init("compared with", .text($0))] } ?? [])
+    model.settings + [.init("data", .text(data.name))]
+      + (against.map { [.init("compared with", .text("\($0)"))] } ?? [])
   }
 
   private func evaluateDecoder() throws {
     if against != nil {
-      throw InputError("--against is about a classifier, and \(model.model) is a decoder; leave it out")
+      throw InputError("--against is about a classifier, and \(model.base.model) is a decoder; leave it out")
     }
-    let generator = try TextGenerator(model: model.folder, adapters: adapter.map { [URL(fileURLWithPath: $0)] } ?? [])
+    let generator = try TextGenerator(model: model.folder, adapters: model.adapterFolder().map { [$0] } ?? [])
+    let chosen = precision.apply(to: generator.model, isQuiet: output.quiet)
     let windows = try TokenWindows(
-      contentsOf: URL(fileURLWithPath: data), tokenizer: generator.tokenizer,
+      contentsOf: data.input(), tokenizer: generator.tokenizer,
       length: min(reading.length ?? .max, generator.model.positions),
       template: try ChatTemplate(named: template.chatTemplate, of: model.folder), turns: learn)
     for source in windows.sources {
@@ -133,16 +124,18 @@ struct EvaluateCommand: ParsableCommand {
       comment("\(source.file.relativePath): \(grouped(source.count)) rows, \(columns).", isQuiet: output.quiet)
     }
     try generator.model.requireKnown([windows.largestID], of: generator.tokenizer)
-    guard windows.predictions > 0 else { throw InputError("\(data): too short, a text of at least 2 tokens is needed") }
+    guard windows.predictions > 0 else {
+      throw InputError("\(data.name): too short, a text of at least 2 tokens is needed")
+    }
     let bar = ProgressBar("evaluating", total: windows.predictions, unit: " tokens", isQuiet: output.quiet)
     let score = try windows.score(by: generator.model) { bar.advance(by: $0) }
     bar.finish()
     guard score.loss.isFinite else {
-      throw InputError("\(data): the loss is no number: the model's weights, or the adapter's, are broken")
+      throw InputError("\(data.name): the loss is no number: the model's weights, or the adapter's, are broken")
     }
     try output.show(
       Report(
-        title: "\(subject) on \(data)", summary: "\(grouped(windows.predictions)) tokens predicted.",
+        title: "\(model.name) on \(data.name)", summary: "\(grouped(windows.predictions)) tokens predicted.",
         sections: [
           .init(
             "Result",
@@ -154,20 +147,7 @@ struct EvaluateCommand: ParsableCommand {
                 .init(key: "count", .count(windows.predictions)),
               ])
             ])
-        ], settings: settings))
-  }
-}
-
-extension Report.Field {
-  /// An adapter with what it is, for a report's settings.
-  static func adapter(_ path: String?) -> Report.Field {
-    guard let path else { return .init("adapter", "none") }
-    let adapter = try? StoredAdapter(contentsOf: URL(fileURLWithPath: path))
-    let ranks = Set(
-      adapter?.modules.filter { $0.rank > 0 }.map { "rank \($0.rank), scale \(Report.Value.number($0.scale).text)" }
-        ?? [])
-    let method = adapter?.methodNames.joined(separator: " and ") ?? ""
-    return .init("adapter", .text("\(path) (\(([method] + ranks.sorted().prefix(3)).joined(separator: ", ")))"))
+        ], settings: settings + [chosen]))
   }
 }
 
@@ -185,11 +165,12 @@ struct ColumnOptions: ParsableArguments {
   var noHeader = false
 
   /// - Parameter labels: the classes that are known; nil finds them.
-  func read(_ file: URL, labels: [String]?) throws -> LabelledText {
+  func read(_ file: Path, labels: [String]?) throws -> LabelledText {
     func column(_ given: String?) -> LabelledText.Column? {
       given.map { name in Int(name).flatMap { $0 >= 0 ? .position($0) : nil } ?? .named(name) }
     }
     return try LabelledText(
-      contentsOf: file, text: column(textColumn), label: column(labelColumn), hasHeader: !noHeader, labelNames: labels)
+      contentsOf: file.input(), text: column(textColumn), label: column(labelColumn), hasHeader: !noHeader,
+      labelNames: labels)
   }
 }

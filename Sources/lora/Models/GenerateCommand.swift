@@ -20,17 +20,18 @@ struct GenerateCommand: ParsableCommand {
 
   @OptionGroup var model: ModelOptions
 
-  @Option(help: ArgumentHelp("A PEFT folder; may be given several times.", valueName: "folder"), completion: .file())
-  var adapter: [String] = []
+  @Option(
+    name: [.long, .customLong("adapter-path")],
+    help: ArgumentHelp("A PEFT folder; may be given several times. (default: none)", valueName: "folder"))
+  var adapter: [Path] = []
 
   @Option(help: "The text to go on with. (default: the token that begins texts)")
   var prompt: String?
 
   @Option(
     help: ArgumentHelp(
-      "A file with the text to go on with, less a line end at its end; - for standard input.", valueName: "path"),
-    completion: .file())
-  var promptFile: String?
+      "A file with the text to go on with, less a line end at its end; - for standard input.", valueName: "path"))
+  var promptFile: Path?
 
   @Option(name: [.long, .customLong("max-tokens")], help: "The most tokens to write.")
   var tokens = 200
@@ -54,19 +55,20 @@ struct GenerateCommand: ParsableCommand {
       """
       A conversation to answer, as JSON: a list of messages with "role" and "content", or an object with "messages" and, \
       where they are wanted, "tools".
-      """, valueName: "path"), completion: .file(extensions: ["json"]))
-  var messages: String?
+      """, valueName: "path"))
+  var messages: Path?
 
   @OptionGroup var template: TemplateOptions
 
   @Flag(help: "Print the prompt as the model reads it, and its ids, and stop.")
   var showPrompt = false
 
+  @OptionGroup var precision: PrecisionOptions
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
     if prompt != nil, promptFile != nil { throw ValidationError("Give --prompt or --prompt-file, not both.") }
-    if tokens < 1 { throw ValidationError("--tokens \(tokens): a number of at least 1 is needed.") }
+    try check("tokens", tokens, atLeast: 1)
     if messages != nil, prompt != nil || promptFile != nil {
       throw ValidationError("Give --messages or a prompt, not both.")
     }
@@ -81,7 +83,8 @@ struct GenerateCommand: ParsableCommand {
   func run() throws {
     try output.prepare()
     let prompt = try readPrompt()
-    let generator = try TextGenerator(model: model.folder, adapters: adapter.map { URL(fileURLWithPath: $0) })
+    let generator = try TextGenerator(model: model.folder, adapters: adapter.adapters())
+    let chosen = precision.apply(to: generator.model, isQuiet: output.quiet)
     let opening = try self.opening(prompt, generator)
     if showPrompt { return try show(opening, generator) }
     let names: [String?] = (compare || adapter.isEmpty ? [nil] : []) + generator.adapterNames.map { $0 }
@@ -101,18 +104,20 @@ struct GenerateCommand: ParsableCommand {
     let table = Table(
       key: "texts", of: writers,
       [
-        .init("adapter", key: "adapter") { .text($0.adapter) },
+        .init("adapter") { .text($0.name) }, .init(key: "adapter") { .text($0.adapter) },
         .init("text", key: "text") { .text($0.text.text) },
         .init("tokens", key: "tokens") { .count($0.text.tokens) },
         .init("time", key: "seconds") { .seconds($0.seconds) },
       ])
     try output.show(
       Report(
-        title: "Texts by \(model.folder.lastPathComponent)", summary: prompt.isEmpty ? "" : "After “\(prompt)”.",
+        title: "Texts by \(([model.model] + adapter).map(\.lastComponent).joined(separator: ", "))",
+        summary: prompt.isEmpty ? "" : "After “\(prompt)”.",
         sections: [.init("Texts", [.table(table)])],
         settings: [
-          .init("model", .text(model.model)), .init("adapters", .texts(adapter)),
+          .init("model", .text("\(model.model)")), .init("adapters", .texts(adapter.map(\.description))),
           .init("seed", .text("\(writing.seed)")),
+          chosen,
         ]),
       printsText: false)
   }
@@ -142,11 +147,8 @@ struct GenerateCommand: ParsableCommand {
   }
 
   /// The messages and tools of a file.
-  private static func conversation(_ path: String) throws -> ([JSON], tools: [JSON]?) {
-    let data =
-      path == "-" ? FileHandle.standardInput.readDataToEndOfFile() : FileManager.default.contents(atPath: path)
-    let name = path == "-" ? "standard input" : path
-    guard let data else { throw InputError("\(name): can't be read") }
+  private static func conversation(_ path: Path) throws -> ([JSON], tools: [JSON]?) {
+    let (data, name) = (try path.content(), path.name)
     let json: JSON
     do { json = try data.withUnsafeBytes { try JSON(parsing: $0, holdsTexts: true) } } catch {
       throw InputError("\(name): is no valid JSON: \(error)")
@@ -162,7 +164,7 @@ struct GenerateCommand: ParsableCommand {
 
   private func show(_ opening: Opening, _ generator: TextGenerator) throws {
     let ids = opening.ids.map(String.init).joined(separator: ",")
-    if output.jsonPath != "-" { print(opening.text + "\n\nids: " + ids) }
+    if output.json?.isStream != true { print(opening.text + "\n\nids: " + ids) }
     try output.show(
       Report(
         title: "The prompt for \(model.folder.lastPathComponent)", summary: "",
@@ -176,20 +178,15 @@ struct GenerateCommand: ParsableCommand {
                 .init("tokens", key: "tokens", .count(opening.ids.count)),
               ])
             ])
-        ], settings: [.init("model", .text(model.model))],
+        ], settings: [.init("model", .text("\(model.model)"))],
         members: [.init("ids", .array(opening.ids.map(JSON.integer)))]), printsText: false)
   }
 
   private func readPrompt() throws -> String {
     if messages != nil { return "" }
     guard let promptFile else { return prompt ?? "" }
-    let isInput = promptFile == "-"
-    let name = isInput ? "standard input" : promptFile
-    let data =
-      isInput ? FileHandle.standardInput.readDataToEndOfFile() : FileManager.default.contents(atPath: promptFile)
-    guard let data else { throw InputError("\(name): can't be read") }
-    guard let text = String(validating: data, as: UTF8.self) else {
-      throw InputError("\(name): is not UTF-8; convert it, for example with iconv")
+    guard let text = String(validating: try promptFile.content(), as: UTF8.self) else {
+      throw InputError("\(promptFile.name): is not UTF-8; convert it, for example with iconv")
     }
     return text.last?.isNewline == true ? String(text.dropLast()) : text
   }

@@ -15,17 +15,18 @@ struct LogitsCommand: ParsableCommand {
 
   @Option(
     name: .customLong("model"),
-    help: ArgumentHelp("A Hugging Face folder; it may also stand alone.", valueName: "folder"),
-    completion: .file())
-  var named: String?
+    help: ArgumentHelp("A Hugging Face folder; it may also stand alone.", valueName: "folder"))
+  var named: Path?
 
-  @Argument(help: .hidden, completion: .file())
-  var alone: String?
+  @Argument(help: .hidden)
+  var alone: Path?
 
-  private var model: String { named ?? alone ?? "" }
+  private var model: Path { named ?? alone! }
 
-  @Option(help: ArgumentHelp("A PEFT folder.", valueName: "folder"), completion: .file())
-  var adapter: String?
+  @Option(
+    name: [.long, .customLong("adapter-path")],
+    help: ArgumentHelp("A PEFT folder, as `lora train` writes it. (default: none)", valueName: "folder"))
+  var adapter: Path?
 
   @Option(help: "Token ids separated by commas, special ones included.")
   var ids: String?
@@ -54,8 +55,8 @@ struct LogitsCommand: ParsableCommand {
 
   func run() throws {
     try output.prepare()
-    let folder = URL(fileURLWithPath: model)
-    let adapter = adapter.map { URL(fileURLWithPath: $0) }
+    let folder = try model.place(of: "a model's folder")
+    let adapter = try adapter?.place(of: "an adapter's folder")
     let result: (ids: [Int], logits: [Float])
     if try modelKind(of: folder) == .encoder {
       let classifier = try TextClassifier(model: folder, adapter: adapter)
@@ -88,19 +89,21 @@ struct LogitsCommand: ParsableCommand {
     try output.show(
       Report(
         title: "Logits of \(folder.lastPathComponent)",
-        summary: more > 0 ? "And \(grouped(more)) more; --json writes all." : "",
+        summary: "\(result.logits.count == best.count ? "All" : "The largest \(best.count)") of "
+          + "\(grouped(result.logits.count)) logits after \(grouped(result.ids.count)) tokens"
+          + (more > 0 ? "; --json writes all." : "."),
         sections: [
           .init(
             "The largest",
             [
-              .fields([.init("ids", .text(result.ids.map(String.init).joined(separator: ",")))]),
+              .fields([.init("ids", .text(result.ids.map(String.init).joined(separator: ", ")))]),
               .table(
                 Table(
                   of: Array(best),
                   [.init("index") { .count($0) }, .init("logit") { .decimal(Double(result.logits[$0]), 6) }])),
             ])
         ],
-        settings: [.init("model", .text(self.model)), .adapter(self.adapter)],
+        settings: [.init("model", .text("\(self.model)")), .adapter(self.adapter)],
         members: [
           .init("ids", .array(result.ids.map(JSON.integer))), .init("logits", .array(result.logits.map { JSON($0) })),
         ]))

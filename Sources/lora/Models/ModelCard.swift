@@ -20,8 +20,7 @@ struct ModelCard {
     }
     return """
       ---
-      base_model: \(quoted(base))
-      library_name: \(isWhole ? "transformers" : "peft")
+      \(isOnHub ? "base_model: \(quoted(base))\n" : "")library_name: \(isWhole ? "transformers" : "peft")
       pipeline_tag: \(labels == nil ? "text-generation" : "text-classification")
       tags: \(JSON.array(tags.map(JSON.string)).compact)
       ---
@@ -49,6 +48,11 @@ struct ModelCard {
       ```
 
       """
+  }
+
+  /// Whether the base is called as on a hub, "name" or "owner/name": there, a card that names a folder is refused.
+  private var isOnHub: Bool {
+    base.wholeMatch(of: /[A-Za-z0-9_][A-Za-z0-9._-]*(\/[A-Za-z0-9_][A-Za-z0-9._-]*)?/) != nil
   }
 
   private var shell: String {

@@ -6,29 +6,69 @@ import LoRAKit
 struct ModelOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "A Hugging Face folder: config.json, weights in safetensors, tokenizer.json.", valueName: "folder"),
-    completion: .file())
-  var model: String
+      "A Hugging Face folder (config.json, weights in safetensors, tokenizer.json), or a GGUF file.",
+      valueName: "folder"))
+  var model: Path
 
-  var folder: URL { URL(fileURLWithPath: model) }
+  var folder: URL { model.url }
 
   func validate() throws {
     var isFolder: ObjCBool = false
-    if FileManager.default.fileExists(atPath: model, isDirectory: &isFolder), !isFolder.boolValue {
-      throw ValidationError("--model \(model): is a file; the folder that holds the model is needed.")
+    let isThere = FileManager.default.fileExists(atPath: model.description, isDirectory: &isFolder)
+    if model.isStream || isThere && !isFolder.boolValue && folder.pathExtension != "gguf" {
+      throw ValidationError(
+        "--model \(model): is a \(model.isStream ? "stream" : "file"); the folder that holds the model, or a GGUF file, is needed."
+      )
     }
+  }
+}
+
+/// A model, and an adapter of it where one is named.
+struct AdaptedModelOptions: ParsableArguments {
+  @OptionGroup var base: ModelOptions
+
+  @Option(
+    name: [.long, .customLong("adapter-path")],
+    help: ArgumentHelp("A PEFT folder, as `lora train` writes it. (default: none)", valueName: "folder"))
+  var adapter: Path?
+
+  var folder: URL { base.folder }
+
+  func adapterFolder() throws -> URL? { try adapter?.place(of: "an adapter's folder") }
+
+  /// "all-MiniLM-L6-v2 with sentiment"
+  var name: String { folder.lastPathComponent + (adapter.map { " with \($0.lastComponent)" } ?? "") }
+
+  /// For a report: the adapter with what it is.
+  var settings: [Report.Field] { [.init("model", .text("\(base.model)")), .adapter(adapter)] }
+}
+
+extension Report.Field {
+  /// An adapter with what it is, for a report's settings.
+  static func adapter(_ path: Path?) -> Report.Field {
+    guard let path else { return .init("adapter", "none") }
+    let adapter = try? path.adapter()
+    let ranks = Set(
+      adapter?.modules.filter { $0.rank > 0 }.map { "rank \($0.rank), scale \(Report.Value.number($0.scale).text)" }
+        ?? [])
+    let method = adapter?.methodNames.joined(separator: " and ") ?? ""
+    return .init("adapter", .text("\(path) (\(([method] + ranks.sorted().prefix(3)).joined(separator: ", ")))"))
   }
 }
 
 /// How much of a text is read.
 struct ReadingOptions: ParsableArguments {
-  @Option(help: "The most tokens of a text that are read at once. (default: as many as the model can)")
+  @Option(
+    name: [.long, .customLong("max-seq-length")],
+    help: "The most tokens of a text that are read at once. (default: as many as the model can)")
   var length: Int?
 
   @OptionGroup var long: LongTextOptions
 
-  func validate() throws {
-    if let length, length < 3 { throw ValidationError("--length \(length): at least 3 is needed.") }
+  func validate() throws { try check("length", length, "at least 3") { $0 >= 3 } }
+
+  func classifier(_ model: URL, adapter: URL?) throws -> TextClassifier {
+    try TextClassifier(model: model, adapter: adapter, maximumLength: length, longTexts: long.longTexts)
   }
 }
 
@@ -109,10 +149,8 @@ struct TextInput: ParsableArguments {
   @Argument(help: "Texts. With none and no --file, lines are read from standard input.")
   var texts: [String] = []
 
-  @Option(
-    help: ArgumentHelp("A file with one text a line, instead; - for standard input.", valueName: "path"),
-    completion: .file())
-  var file: String?
+  @Option(help: ArgumentHelp("A file with one text a line, instead; - for standard input.", valueName: "path"))
+  var file: Path?
 
   func validate() throws {
     if file != nil && !texts.isEmpty {
@@ -122,20 +160,10 @@ struct TextInput: ParsableArguments {
 
   func read() throws -> (texts: [String], origin: TextOrigin) {
     if !texts.isEmpty { return (texts, TextOrigin(file: nil)) }
-    let path = file == "-" ? nil : file
-    let name = path ?? "standard input"
-    let data: Data
-    if let file = path {
-      guard let content = FileManager.default.contents(atPath: file) else {
-        throw InputError("\(file): can't be read")
-      }
-      data = content
-    } else {
-      data = FileHandle.standardInput.readDataToEndOfFile()
-    }
-    let lines = try TextInput.lines(of: data, name: name)
-    guard !lines.isEmpty else { throw InputError("\(name): holds no text") }
-    return (lines, TextOrigin(file: name))
+    let path = file ?? Path(argument: "-")
+    let lines = try TextInput.lines(of: path.content(), name: path.name)
+    guard !lines.isEmpty else { throw InputError("\(path.name): holds no text") }
+    return (lines, TextOrigin(file: path.name))
   }
 
   private static func lines(of data: Data, name: String) throws -> [String] {
@@ -148,11 +176,4 @@ struct TextInput: ParsableArguments {
       return text
     }
   }
-}
-
-/// Why an input will not do.
-struct InputError: Error, CustomStringConvertible {
-  let description: String
-
-  init(_ description: String) { self.description = description }
 }

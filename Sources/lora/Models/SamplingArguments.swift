@@ -3,16 +3,18 @@ import LoRAKit
 
 /// How a decoder draws what it writes.
 struct SamplingArguments: ParsableArguments {
-  @Option(help: "0 takes the likeliest token each time; 1 draws by the model's probabilities.")
+  @Option(
+    name: [.long, .customLong("temp")],
+    help: "0 takes the likeliest token each time; 1 draws by the model's probabilities.")
   var temperature: Float = 0
 
-  @Option(help: "Draw among the likeliest so many tokens only.")
+  @Option(help: "Draw among the likeliest so many tokens only. (default: all)")
   var topK: Int?
 
-  @Option(help: "Draw among the likeliest tokens that together reach this probability only.")
+  @Option(help: "Draw among the likeliest tokens that together reach this probability only. (default: 1)")
   var topP: Float?
 
-  @Option(help: "Draw among tokens with at least this share of the likeliest one's probability only.")
+  @Option(help: "Draw among tokens with at least this share of the likeliest one's probability only. (default: 0)")
   var minP: Float?
 
   @Option(help: "Above 1, tokens that occurred become less likely.")
@@ -22,18 +24,11 @@ struct SamplingArguments: ParsableArguments {
   var seed: UInt64 = 0
 
   func validate() throws {
-    if !(temperature.isFinite && temperature >= 0) {
-      throw ValidationError("--temperature \(temperature): a number of at least 0 is needed.")
-    }
-    if let topK, topK < 1 { throw ValidationError("--top-k \(topK): a number of at least 1 is needed.") }
-    for (name, value) in [("top-p", topP), ("min-p", minP)] {
-      if let value, !(value > 0 && value <= 1) {
-        throw ValidationError("--\(name) \(value): a number above 0 and up to 1 is needed.")
-      }
-    }
-    if !(repetitionPenalty.isFinite && repetitionPenalty > 0) {
-      throw ValidationError("--repetition-penalty \(repetitionPenalty): a number above 0 is needed.")
-    }
+    try check("temperature", temperature, "a number of at least 0") { $0 >= 0 && $0.isFinite }
+    try check("top-k", topK, atLeast: 1)
+    try check("top-p", share: topP)
+    try check("min-p", share: minP)
+    try check("repetition-penalty", positive: repetitionPenalty)
   }
 
   var sampling: SamplingOptions {

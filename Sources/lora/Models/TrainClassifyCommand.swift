@@ -17,15 +17,15 @@ struct TrainClassifyCommand: ParsableCommand {
 
   @OptionGroup var model: ModelOptions
 
-  @Option(help: ArgumentHelp("Labelled texts.", valueName: "path"), completion: .file())
-  var data: String
+  @Option(help: ArgumentHelp("Labelled texts; - for standard input.", valueName: "path"))
+  var data: Path
 
-  @Option(help: ArgumentHelp("Labelled texts to choose the best adapter by.", valueName: "path"), completion: .file())
-  var eval: String?
+  @Option(help: ArgumentHelp("Labelled texts to choose the best adapter by. (default: none)", valueName: "path"))
+  var eval: Path?
 
   @OptionGroup var columns: ColumnOptions
 
-  @Option(help: "The most tokens of a text that are read at once.")
+  @Option(name: [.long, .customLong("max-seq-length")], help: "The most tokens of a text that are read at once.")
   var length = 128
 
   @OptionGroup var long: LongTextOptions
@@ -33,78 +33,61 @@ struct TrainClassifyCommand: ParsableCommand {
   @OptionGroup var training: TrainingOptions
   @OptionGroup var output: OutputOptions
 
-  func validate() throws {
-    if length < 3 { throw ValidationError("--length \(length): at least 3 is needed.") }
-  }
+  func validate() throws { try check("length", length, "at least 3") { $0 >= 3 } }
 
   func run() throws {
     try training.prepare(output, model: model.folder)
-    let examples = try columns.read(URL(fileURLWithPath: data), labels: nil)
+    let examples = try columns.read(data, labels: nil)
     guard examples.labelNames.count > 1 else {
       throw InputError(
-        "\(data): every text has the label “\(examples.labelNames.first ?? "")”; at least two are needed")
+        "\(data.name): every text has the label “\(examples.labelNames.first ?? "")”; at least two are needed")
     }
-    let evaluation = try eval.map { try columns.read(URL(fileURLWithPath: $0), labels: examples.labelNames) }
+    let evaluation = try eval.map { try columns.read($0, labels: examples.labelNames) }
     let classifier = try TextClassifier(
       model: model.folder, labels: examples.labelNames, maximumLength: length, longTexts: long.longTexts,
       seed: training.seed)
-    func encode(_ texts: LabelledText, _ file: String) throws -> EncodedTexts {
-      let encoded = try TextOrigin(file: file, line: texts.line).encode(
+    func encode(_ texts: LabelledText, _ file: Path) throws -> TextClassificationTask.Examples {
+      let encoded = try TextOrigin(file: file.name, line: texts.line).encode(
         texts, into: classifier.noTexts(), isQuiet: output.quiet)
-      try classifier.requireKnown(encoded)
-      return encoded
+      return TextClassificationTask.Examples(encoded, labels: texts.labels)
     }
-    let encoded = try encode(examples, data)
-    let evaluationTexts = try evaluation.map { try encode($0, eval!) }
+    let task = try TextClassificationTask(
+      classifier, examples: try encode(examples, data), evaluation: try evaluation.map { try encode($0, eval!) })
 
     let recipe = training.recipe(defaultTargets: ["query", "value"], wholeModules: ["classifier"])
-    let before = try evaluationTexts.map { try answersBefore(classifier, examples, evaluation!, $0) }
+    let before = try task.evaluation.map { try answersBefore(classifier, examples, evaluation!, $0.texts) }
     var generator = SeededGenerator(seed: training.seed &+ 1)
     try recipe.prepare(classifier.model, using: &generator)
     classifier.model.bert.recomputes = training.recompute
     let run = TrainingRun(
       model: classifier.model, base: model.folder, options: training, recipe: recipe,
       plan: training.plan(defaultBatchSize: 32),
+      precision: training.precision.apply(to: classifier.model, trains: true, isQuiet: output.quiet),
       isQuiet: output.quiet)
     let shape = classifier.model.bert.configuration
-    let longest = encoded.mostTokens(of: run.plan.batchSize / run.plan.accumulation)
+    let longest = task.examples.texts.mostTokens(of: run.plan.batchSize / run.plan.accumulation)
     try run.announce(
       rows: longest, layers: shape.layers, hidden: shape.hidden, intermediate: shape.intermediate,
       outputs: classifier.labels.count)
     let trained = classifier.model.trainableCount
 
     let (outcome, metrics) = try run.train(
-      examples: examples.count,
+      task,
       keeping: try training.keeping(
-        model: model.model, length: length, longTexts: long.longTexts == .cut ? nil : long.longTexts
+        model: "\(model.model)", length: length, longTexts: long.longTexts == .cut ? nil : long.longTexts
       ) { digest in
-        try encoded.forEachSequence {
+        try task.examples.texts.forEachSequence {
           digest.add($0.ids)
           digest.endSequence()
         }
         for label in examples.labels { digest.add([Int32(label)]) }
         digest.endSequence()
-      },
-      evaluate: evaluation.map { evaluation in
-        {
-          var (right, loss, index) = (0, 0.0, 0)
-          try classifier.forEachPrediction(of: evaluationTexts!) { prediction in
-            let label = evaluation.labels[index]
-            right += prediction.label == label ? 1 : 0
-            loss += Double(prediction.loss(of: label))
-            index += 1
-          }
-          return (Double(right) / Double(evaluation.count), loss / Double(evaluation.count))
-        }
-      }, scoreName: "accuracy",
-      loss: { indices in
-        try classifier.logits(of: encoded, at: indices).crossEntropy(indices.map { examples.labels[$0] })
-      })
+      }, scoreName: "accuracy")
     let account = try evaluation.map { evaluation in
       ClassificationReport(
         labels: classifier.labels,
         result: ClassificationResult(
-          labels: evaluation.labels, predictions: try answers(of: classifier, evaluationTexts!),
+          labels: evaluation.labels, predictions: try answers(of: classifier, task.evaluation!.texts),
           classCount: classifier.labels.count),
         loss: outcome.best?.loss ?? .nan, before: before)
     }
@@ -117,11 +100,11 @@ struct TrainClassifyCommand: ParsableCommand {
       outcome, trained: trained, on: "\(grouped(examples.count)) texts in \(classifier.labels.count) classes",
       fields: account?.fields ?? [], curves: outcome.curves(unit: "loss", accuracy: true),
       sections: try account?.sections(evaluation!.text) ?? [],
-      settings: [.init("model", .text(model.model)), .init("data", .text(data)), .init("evaluated on", .text(eval))])
+      data: data, eval: eval)
     try run.write(
       report,
       configuration: try training.configuration(
-        model: model.model, task: "SEQ_CLS", modulesToSave: ["classifier", "score"]),
+        model: "\(model.model)", task: "SEQ_CLS", modulesToSave: ["classifier", "score"]),
       labels: classifier.labels, metrics: metrics)
     try output.show(report)
   }

@@ -31,15 +31,16 @@ struct TrainLMCommand: ParsableCommand {
   @OptionGroup var model: ModelOptions
 
   @Option(
-    help: ArgumentHelp("A text, a file of rows (jsonl, json, csv, tsv), or a folder of such.", valueName: "path"),
-    completion: .file())
-  var data: String
+    help: ArgumentHelp(
+      "A text, a file of rows (jsonl, json, csv, tsv), or a folder of such; - for standard input.", valueName: "path"))
+  var data: Path
 
   @Option(
-    help: ArgumentHelp("The same kind of file, to choose the best adapter by.", valueName: "path"), completion: .file())
-  var eval: String?
+    help: ArgumentHelp("The same kind of file, to choose the best adapter by. (default: none)", valueName: "path"))
+  var eval: Path?
 
   @Option(
+    name: [.long, .customLong("max-seq-length")],
     help: """
       Tokens in a window. (default: 256, or as many as the model reads; of conversations as many as the model reads)
       """)
@@ -57,9 +58,7 @@ struct TrainLMCommand: ParsableCommand {
   @OptionGroup var training: TrainingOptions
   @OptionGroup var output: OutputOptions
 
-  func validate() throws {
-    if let length, length < 2 { throw ValidationError("--length \(length): at least 2 is needed.") }
-  }
+  func validate() throws { try check("length", length, "at least 2") { $0 >= 2 } }
 
   func run() throws {
     try training.prepare(output, model: model.folder)
@@ -71,18 +70,20 @@ struct TrainLMCommand: ParsableCommand {
       throw InputError("--length \(length): the model reads \(positions) tokens at most")
     }
     let template = try ChatTemplate(named: template.chatTemplate, of: model.folder)
-    func windows(_ path: String) throws -> TokenWindows {
+    func windows(_ path: Path) throws -> TokenWindows {
       let windows = try TokenWindows(
-        contentsOf: URL(fileURLWithPath: path), tokenizer: generator.tokenizer, length: length ?? min(256, positions),
+        contentsOf: path.input(), tokenizer: generator.tokenizer, length: length ?? min(256, positions),
         chatLength: length ?? positions, template: template, turns: learn)
       try decoder.requireKnown([windows.largestID], of: generator.tokenizer)
-      try announce(windows, of: path, template: template)
+      try announce(windows, of: path.name, template: template)
       return windows
     }
     let examples = try windows(data)
     let evaluation = try eval.map(windows)
     let base = try evaluation.map { try $0.score(by: decoder).loss }
-    if let base { comment("The base's loss on \(eval!): \(Report.Value.decimal(base, 4).text)", isQuiet: output.quiet) }
+    if let base {
+      comment("The base's loss on \(eval!.name): \(Report.Value.decimal(base, 4).text)", isQuiet: output.quiet)
+    }
     let recipe = training.recipe(defaultTargets: decoder is GPT2 ? ["c_attn"] : ["q_proj", "v_proj"])
     var random = SeededGenerator(seed: training.seed &+ 1)
     try recipe.prepare(decoder, using: &random)
@@ -94,32 +95,21 @@ struct TrainLMCommand: ParsableCommand {
     }
     let run = TrainingRun(
       model: decoder, base: model.folder, options: training, recipe: recipe, plan: training.plan(defaultBatchSize: 8),
-      isQuiet: output.quiet
-    )
+      precision: training.precision.apply(to: decoder, trains: true, isQuiet: output.quiet), isQuiet: output.quiet)
     let longest = examples.longest * run.plan.batchSize / run.plan.accumulation
     try run.announce(
       rows: longest, layers: decoder.cacheShape.layers, hidden: decoder.outputWeight.shape[1],
       intermediate: 3 * decoder.outputWeight.shape[1], outputs: decoder.vocabulary)
     let trained = decoder.trainableCount
     let (outcome, metrics) = try run.train(
-      examples: examples.count, weight: { Float(try examples.predictions(of: $0)) },
-      keeping: try training.keeping(model: model.model, length: length ?? min(256, positions)) { digest in
+      LanguageModelingTask(decoder, windows: examples, evaluation: evaluation),
+      keeping: try training.keeping(model: "\(model.model)", length: length ?? min(256, positions)) { digest in
         try examples.forEachWindow { window in
           for numbers in [window.ids, window.targets] {
             digest.add(numbers.map(Int32.init))
             digest.endSequence()
           }
         }
-      },
-      evaluate: evaluation.map { evaluation in
-        {
-          let loss = try evaluation.score(by: decoder).loss
-          return (-loss, loss)
-        }
-      },
-      loss: { indices in
-        let (tokens, targets) = try examples.batch(indices)
-        return decoder.loss(tokens, targets: targets)
       })
     var fields: [Report.Field] = []
     if let best = outcome.best, let base {
@@ -131,9 +121,9 @@ struct TrainLMCommand: ParsableCommand {
     let report = run.report(
       outcome, trained: trained, on: "\(grouped(examples.count)) windows of text", fields: fields,
       curves: outcome.curves(unit: "nats a token", accuracy: false), sections: [],
-      settings: [.init("model", .text(model.model)), .init("data", .text(data)), .init("evaluated on", .text(eval))])
+      data: data, eval: eval)
     try run.write(
-      report, configuration: try training.configuration(model: model.model, task: "CAUSAL_LM"), labels: nil,
+      report, configuration: try training.configuration(model: "\(model.model)", task: "CAUSAL_LM"), labels: nil,
       metrics: metrics)
     try output.show(report)
   }

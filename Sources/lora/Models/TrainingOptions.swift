@@ -2,6 +2,26 @@ import ArgumentParser
 import Foundation
 import LoRAKit
 
+/// Where a run's state is kept.
+struct StateOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Keep the run's state here, every few hundred steps and when stopped. (default: nowhere)", valueName: "path"))
+  var checkpoint: Path?
+
+  @Option(
+    help: ArgumentHelp("Go on from a kept state, with the same options as before. (default: begin)", valueName: "path"))
+  var resume: Path?
+
+  var url: URL? { (checkpoint ?? resume)?.url }
+
+  func validate() throws {
+    if [checkpoint, resume].contains(where: { $0?.isStream == true }) {
+      throw ValidationError("-: a run's state is no stream; name a file.")
+    }
+  }
+}
+
 /// What both kinds of training take: what is trained, how long, how fast, and where the run is kept.
 struct TrainingOptions: ParsableArguments {
   @Option(
@@ -10,8 +30,8 @@ struct TrainingOptions: ParsableArguments {
       """
       The folder to write: an adapter as Python peft reads it, with its card and metrics.jsonl. (default: the model's name \
       and the method's, in the current folder)
-      """, valueName: "folder"), completion: .file())
-  var outputPath: String?
+      """, valueName: "folder"))
+  var outputPath: Path?
 
   @Flag(help: "Replace what is there.")
   var force = false
@@ -33,6 +53,7 @@ struct TrainingOptions: ParsableArguments {
   var alpha: Float?
 
   @Option(
+    name: [.long, .customLong("target-modules")],
     help: """
       Modules to adapt: names separated by commas, a regular expression for the whole path, or all-linear. \
       (default: the queries and values of attention)
@@ -51,10 +72,10 @@ struct TrainingOptions: ParsableArguments {
   @Option(help: "Passes over the data.")
   var epochs = 3.0
 
-  @Option(name: [.long, .customLong("iters")], help: "Steps, instead of epochs.")
+  @Option(name: [.long, .customLong("iters")], help: "Steps. (default: as many as --epochs take)")
   var steps: Int?
 
-  @Option(help: "Examples a step.")
+  @Option(help: "Examples a step. (default: 32 for a classifier, 8 for a decoder)")
   var batchSize: Int?
 
   @Option(
@@ -82,59 +103,51 @@ struct TrainingOptions: ParsableArguments {
     name: [.long, .customLong("max-grad-norm")], help: "The largest norm of the gradient; 0 for no bound.")
   var clipping: Float = 1
 
+  @OptionGroup var precision: PrecisionOptions
+
   @Option(help: "Seed of everything random. The same seed gives the same adapter.")
   var seed: UInt64 = 0
 
   @Option(help: "Steps between evaluations. (default: an epoch)")
   var evaluateEvery: Int?
 
-  @Option(help: "Stop after so many evaluations without a better one.")
+  @Option(help: "Stop after so many evaluations without a better one. (default: never)")
   var patience: Int?
 
-  @Option(
-    help: ArgumentHelp("Keep the run's state here, every 100 steps and when stopped.", valueName: "path"),
-    completion: .file())
-  var checkpoint: String?
-
-  @Option(
-    help: ArgumentHelp("Go on from a kept state, with the same options as before.", valueName: "path"),
-    completion: .file())
-  var resume: String?
+  @OptionGroup var state: StateOptions
 
   func validate() throws {
     for (name, value) in [
-      ("rank", rank), ("steps", steps ?? 1), ("batch-size", batchSize ?? 1), ("accumulation", accumulation),
-      ("evaluate-every", evaluateEvery ?? 1), ("patience", patience ?? 1),
+      ("rank", rank), ("steps", steps), ("batch-size", batchSize), ("accumulation", accumulation),
+      ("evaluate-every", evaluateEvery), ("patience", patience),
     ] {
-      if value < 1 { throw ValidationError("--\(name) \(value): a number of at least 1 is needed.") }
-      if value > 1_000_000_000 { throw ValidationError("--\(name) \(value): a number up to 1,000,000,000 is needed.") }
+      try check(name, value, atLeast: 1)
     }
-    if epochs > 1_000_000 { throw ValidationError("--epochs \(epochs): a number up to 1,000,000 is needed.") }
+    try check("epochs", epochs, "a number up to 1,000,000") { !($0 > 1_000_000) }
     for (name, value) in [
-      ("alpha", alpha ?? 1), ("learning-rate", learningRate ?? 1), ("rate-ratio", rateRatio), ("epochs", Float(epochs)),
-    ] where !(value.isFinite && value > 0) {
-      throw ValidationError("--\(name) \(value): a number above 0 is needed.")
+      ("alpha", alpha), ("learning-rate", learningRate), ("rate-ratio", rateRatio), ("epochs", Float(epochs)),
+    ] { try check(name, positive: value) }
+    for (name, value) in [("weight-decay", weightDecay), ("clipping", clipping)] {
+      try check(name, value, "a number of at least 0") { $0.isFinite && $0 >= 0 }
     }
-    for (name, value) in [("weight-decay", weightDecay), ("clipping", clipping)] where !(value.isFinite && value >= 0) {
-      throw ValidationError("--\(name) \(value): a number of at least 0 is needed.")
-    }
-    for (name, value) in [("dropout", Double(dropout)), ("warm-up", warmUp)] where !(value >= 0 && value < 1) {
-      throw ValidationError("--\(name) \(value): a number from 0 to below 1 is needed.")
+    for (name, value) in [("dropout", Double(dropout)), ("warm-up", warmUp)] {
+      try check(name, value, "a number from 0 to below 1") { (0..<1).contains($0) }
     }
     if full, method != .lora { throw ValidationError("--full trains no adapter; leave --method out.") }
     if method == .full { throw ValidationError("Every parameter is trained with --full.") }
     if full, targets != nil { throw ValidationError("--full trains every parameter; leave --targets out.") }
+    if outputPath?.isStream == true { throw ValidationError("-o -: a folder is written, which no stream can be.") }
   }
 
   /// Where to write: what was asked for, or "MODEL-lora" in the current folder.
   func output(for model: URL) -> URL {
-    URL(fileURLWithPath: outputPath ?? "\(model.lastPathComponent)-\(full ? "full" : method.rawValue)")
+    outputPath?.url ?? URL(fileURLWithPath: "\(model.lastPathComponent)-\(full ? "full" : method.rawValue)")
   }
 
   /// As `OutputOptions.prepare`, for everything that training writes.
   func prepare(_ options: OutputOptions, model: URL) throws {
     let output = output(for: model)
-    try options.prepare(alsoWriting: checkpoint)
+    try options.prepare(alsoWriting: state.checkpoint)
     // The folders above it are made too.
     var existing = output.standardizedFileURL
     while !FileManager.default.fileExists(atPath: existing.path), existing.path != "/" {
@@ -183,16 +196,17 @@ struct TrainingOptions: ParsableArguments {
   func keeping(
     model: String, length: Int, longTexts: LongTexts? = nil, data: (inout DataDigest) throws -> Void
   ) rethrows -> StateKeeping? {
-    guard let path = checkpoint ?? resume else { return nil }
+    guard let url = state.url else { return nil }
     let recipe = full ? "full" : "\(method.rawValue) r \(rank) α \(alpha ?? Float(2 * rank)) on \(targets ?? "default")"
     var digest = DataDigest()
     try data(&digest)
     return StateKeeping(
-      url: URL(fileURLWithPath: path), everySteps: 100,
+      url: url, everySteps: 100,
       purpose:
         "train \(recipe), model \(model), data \(digest.text()), length \(length)\(longTexts.map { " in \($0.rawValue)" } ?? ""), batch \(batchSize ?? 0)/\(accumulation), "
         + "epochs \(epochs), steps \(steps ?? 0), rate \(learningRate ?? 0), \(schedule.rawValue), warm-up \(warmUp), "
         + "decay \(weightDecay), clipping \(clipping), dropout \(dropout), bias \(bias.rawValue), ratio \(rateRatio), seed \(seed)"
+        + (precision.precision.map { ", precision \($0.rawValue)" } ?? "")
     )
   }
 
@@ -206,6 +220,9 @@ struct TrainingOptions: ParsableArguments {
   }
 }
 
-extension FineTuningRecipe.Method: ExpressibleByArgument {}
+extension FineTuningRecipe.Method: ExpressibleByArgument {
+  /// "full" has an option of its own.
+  public static var allValueStrings: [String] { allCases.filter { $0 != .full }.map(\.rawValue) }
+}
 extension Schedule.Shape: ExpressibleByArgument {}
 extension PEFTConfiguration.Bias: ExpressibleByArgument {}

@@ -10,6 +10,7 @@ struct TrainingRun {
   let options: TrainingOptions
   let recipe: FineTuningRecipe
   let plan: FineTuningSchedule
+  let precision: Report.Field
   let isQuiet: Bool
 
   /// Says what will be trained, and refuses what can't fit into the memory.
@@ -46,16 +47,13 @@ struct TrainingRun {
   }
 
   func train(
-    examples: Int, weight: (Int) throws -> Float = { _ in 1 }, keeping: StateKeeping?,
-    evaluate: (() throws -> (score: Double, loss: Double))?, scoreName: String? = nil, loss: ([Int]) throws -> Tensor
+    _ task: some LearningTask, keeping: StateKeeping?, scoreName: String? = nil
   ) throws -> (outcome: TrainingOutcome, metrics: String) {
-    let interruption = Interruption()
-    let bar = ProgressBar("training", total: plan.totalSteps(examples: examples), unit: " steps", isQuiet: isQuiet)
+    let bar = ProgressBar("training", total: plan.totalSteps(examples: task.count), unit: " steps", isQuiet: isQuiet)
     var seen = 0
-    do {
-      let outcome = try FineTuning(recipe, plan).run(
-        model, examples: examples, weight: weight, keeping: keeping,
-        resumeFrom: options.resume.map { URL(fileURLWithPath: $0) }, shouldStop: { interruption.isRequested },
+    let outcome = try Interruption.training(keptAt: keeping?.url.path, abandon: bar.abandon) { shouldStop in
+      try FineTuning(recipe, plan).run(
+        task, keeping: keeping, resumeFrom: options.state.resume?.url, shouldStop: shouldStop,
         onStep: { report in
           bar.advance(by: report.step - seen, note: "loss \(Report.Value.decimal(Double(report.loss), 4).text)")
           seen = report.step
@@ -67,22 +65,16 @@ struct TrainingRun {
               + (scoreName.map { "\($0) \(Report.Value.share(evaluation.score).text), " } ?? "")
               + "loss \(Report.Value.decimal(evaluation.loss, 4).text)",
             isQuiet: isQuiet)
-        }, evaluate: evaluate, loss: loss)
-      bar.finish()
-      return (outcome, try TrainingRun.metrics(outcome.history))
-    } catch let error as TrainingError {
-      bar.abandon()
-      guard case .interrupted(let step) = error else { throw error }
-      let kept = keeping.map { "; go on with --resume \($0.url.path)" } ?? "; --checkpoint keeps the state for --resume"
-      comment("Stopped after step \(step)\(kept)", isQuiet: false)
-      throw ExitCode(130)
+        })
     }
+    bar.finish()
+    return (outcome, try TrainingRun.metrics(outcome.history))
   }
 
   /// What was trained on what, how it went, and what came of it.
   func report(
     _ outcome: TrainingOutcome, trained: Int, on data: String, fields: [Report.Field], curves: Report.Section,
-    sections: [Report.Section], settings: [Report.Field]
+    sections: [Report.Section], data path: Path, eval: Path?
   ) -> Report {
     let name = options.output(for: base).lastPathComponent
     return Report(
@@ -92,7 +84,9 @@ struct TrainingRun {
       summary: "Trained on \(data)\(outcome.stoppedEarly ? ", until nothing got better" : "").",
       sections: [.init("Result", [.fields(fields + outcome.fields(trained: trained))]), curves] + sections,
       conclusion: .init("Written: \(options.output(for: base).path)"),
-      settings: settings + FineTuning(recipe, plan).settings)
+      settings: [.init("model", .text(base.relativePath)), .init("data", .text(path.name))]
+        + (eval.map { [.init("evaluated on", .text($0.name))] } ?? []) + FineTuning(recipe, plan).settings + [precision]
+    )
   }
 
   /// metrics.jsonl: a line for every step and, after it, one for its evaluation.

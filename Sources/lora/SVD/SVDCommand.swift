@@ -21,10 +21,8 @@ struct SVDCommand: AsyncParsableCommand {
       """)
 
   @Argument(
-    help:
-      "A picture, a safetensors file or folder, or a NumPy file; - for a picture from standard input. (default: a sample picture)",
-    completion: .file())
-  var file: String?
+    help: "A picture, a safetensors file or folder, or a NumPy file; - for standard input. (default: a sample picture)")
+  var file: Path?
 
   @Flag(help: "Tell the story: a matrix of rank 2, a noisy one, a picture.")
   var demo = false
@@ -35,13 +33,15 @@ struct SVDCommand: AsyncParsableCommand {
   @Option(help: "Shares of the energy to keep instead, as in 0.9,0.99: each matrix at the smallest rank that does.")
   var energy: String?
 
-  @Option(help: ArgumentHelp("Only tensors in whose name this regular expression occurs.", valueName: "pattern"))
+  @Option(
+    help: ArgumentHelp(
+      "Only tensors in whose name this regular expression occurs. (default: all)", valueName: "pattern"))
   var tensor: String?
 
   @Option(
-    help: ArgumentHelp("Where the pictures are written. (default: the current folder)", valueName: "folder"),
-    completion: .file())
-  var output: String?
+    name: [.customShort("o"), .long],
+    help: ArgumentHelp("Where the pictures are written. (default: the current folder)", valueName: "folder"))
+  var output: Path?
 
   @Option(help: "Seed of the demonstration's matrices.")
   var seed: UInt64 = 0
@@ -63,7 +63,8 @@ struct SVDCommand: AsyncParsableCommand {
 
   func run() async throws {
     try common.prepare()
-    if let output { try checkFolderWritable(output) }
+    let folder = try output?.place(of: "a folder of pictures") ?? URL(fileURLWithPath: ".", isDirectory: true)
+    if output != nil { try checkFolderWritable(folder.path) }
     let result: SVDResult
     if demo {
       result = try SVDDemonstration(seed: seed).run()
@@ -78,7 +79,6 @@ struct SVDCommand: AsyncParsableCommand {
         ).run()
       }
     }
-    let folder = URL(fileURLWithPath: output ?? ".", isDirectory: true)
     if output != nil { try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true) }
     for (name, picture) in result.pictures {
       try OutputFile.write(picture.png, to: folder.appendingPathComponent(name))

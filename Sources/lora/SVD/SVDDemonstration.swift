@@ -74,8 +74,8 @@ private struct SmallMatrix {
         .table(Table(columns: (1...10).map { .init("σ\($0)") }, rows: [values.map { .number($0) }])),
         .figure(
           BarChart(
-            title: "Singular values of W", categories: (1...10).map(String.init), series: [.init("σ", values)],
-            xLabel: "index", width: 480, height: 280), caption: "Two, and then nothing but rounding."),
+            title: "Singular values of W", categories: (1...10).map(String.init), series: [.init("", values)],
+            xLabel: "index", yLabel: "σ", width: 480, height: 280), caption: "Two, and then nothing but rounding."),
       ])
   }
 }

@@ -19,43 +19,39 @@ enum SVDInput {
   /// - Parameters:
   ///   - file: `nil` is the sample picture.
   ///   - tensor: A regular expression that must occur in a tensor's name.
-  init(file: String?, tensor: String?) throws {
+  init(file: Path?, tensor: String?) throws {
     guard let file else {
       self = .picture(try .sample(), name: "sample")
       return
     }
-    if file == "-" {
-      self = try Self.picture(FileHandle.standardInput.readDataToEndOfFile(), file: "standard input", name: "picture")
-      return
-    }
-    let url = URL(fileURLWithPath: file)
+    let url = try file.input()
+    let name = file.isStream ? "picture" : url.deletingPathExtension().lastPathComponent
     var isDirectory: ObjCBool = false
     guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory) else {
       throw InputError("\(file): there is no such file")
     }
-    if isDirectory.boolValue || file.hasSuffix(".safetensors") || file.hasSuffix(".index.json") {
-      self = try Self.tensors(of: try Checkpoint(url), file: file, pattern: tensor)
+    if isDirectory.boolValue || [".safetensors", ".index.json", ".gguf"].contains(where: url.path.hasSuffix)
+      || file.isStream && (try? TensorFile(url)) != nil
+    {
+      self = try Self.tensors(of: try Checkpoint(url), file: file.name, pattern: tensor)
       return
     }
-    if tensor != nil { throw InputError("\(file): --tensor chooses among the tensors of a safetensors file") }
+    if tensor != nil { throw InputError("\(file.name): --tensor chooses among the tensors of a checkpoint") }
     if NumPyFile.recognises(url) {
       let array = try NumPyFile(url)
       guard array.shape.count == 2, !array.shape.contains(0) else {
-        throw InputError("\(file): holds an array of shape \(array.shape), which is not a matrix")
+        throw InputError("\(file.name): holds an array of shape \(array.shape), which is not a matrix")
       }
-      let name = url.deletingPathExtension().lastPathComponent
       self = .matrices(
-        [NamedMatrix(name: name, shape: array.shape) { try array.tensor() }], name: url.lastPathComponent, skipped: [])
+        [NamedMatrix(name: name, shape: array.shape) { try array.tensor() }], name: file.lastComponent, skipped: [])
       return
     }
-    let data: Data
-    do { data = try Data(contentsOf: url) } catch { throw InputError("\(file): can't be read") }
-    self = try Self.picture(data, file: file, name: url.deletingPathExtension().lastPathComponent)
+    self = try Self.picture(file.content(), file: file.name, name: name)
   }
 
   private static func picture(_ data: Data, file: String, name: String) throws -> SVDInput {
     guard Picture.recognises(data) else {
-      throw InputError("\(file): is no picture (PNG, JPEG, WebP, PGM, PPM), no safetensors and no NumPy file")
+      throw InputError("\(file): is no picture (PNG, JPEG, WebP, PGM, PPM), no safetensors, GGUF or NumPy file")
     }
     do { return .picture(try Picture(contentsOf: data), name: name) } catch let error as PictureError {
       throw InputError("\(file): \(error.description)")

@@ -16,13 +16,13 @@ struct CheckCommand: ParsableCommand {
         lora check my-adapter/ --base my-model/
       """)
 
-  @Argument(help: "The adapter.", completion: .file())
-  var adapter: String
+  @Argument(help: "The adapter.")
+  var adapter: Path
 
   @Option(
-    help: ArgumentHelp("The model that it is for: a directory, an index or a file.", valueName: "model"),
-    completion: .file())
-  var base: String
+    name: [.long, .customLong("model")],
+    help: ArgumentHelp("The model that it is for: a directory, an index or a file.", valueName: "model"))
+  var base: Path
 
   @Flag(help: "Leave out of account what Python peft would make of it.")
   var withoutPeft = false
@@ -31,8 +31,8 @@ struct CheckCommand: ParsableCommand {
 
   func run() throws {
     try output.prepare()
-    let adapter = try StoredAdapter(contentsOf: URL(fileURLWithPath: adapter))
-    let base = try Checkpoint(URL(fileURLWithPath: base))
+    let adapter = try adapter.adapter()
+    let base = try base.checkpoint()
     try base.requirePlain()
     let report = try Placement(adapter, on: WeightCatalog(base)).report(of: adapter, on: base, countsPEFT: !withoutPeft)
     try output.show(report)

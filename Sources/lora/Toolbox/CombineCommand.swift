@@ -19,9 +19,7 @@ struct CombineCommand: ParsableCommand {
         lora combine style/:0.7 facts/:0.3 --method svd --rank 16 -o both/
       """)
 
-  @Argument(
-    help: ArgumentHelp("Adapters, each with a weight if it is not 1: path:0.7.", valueName: "adapter"),
-    completion: .file())
+  @Argument(help: ArgumentHelp("Adapters, each with a weight if it is not 1: path:0.7.", valueName: "adapter"))
   var adapters: [WeightedAdapter]
 
   @Option(help: "How to combine.")
@@ -40,20 +38,15 @@ struct CombineCommand: ParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
-    if adapters.isEmpty { throw ValidationError("Name the adapters to combine.") }
-    if let rank {
-      if rank < 1 { throw ValidationError("--rank \(rank): a number of at least 1 is needed.") }
-      if method != .svd { throw ValidationError("--rank is for --method svd only.") }
-    }
-    if !(density > 0 && density <= 1) {
-      throw ValidationError("--density \(density): a share above 0 and up to 1 is needed.")
-    }
+    try check("rank", rank, atLeast: 1)
+    if rank != nil, method != .svd { throw ValidationError("--rank is for --method svd only.") }
+    try check("density", share: density)
   }
 
   func run() throws {
     try output.prepare()
     let members = try adapters.map { try $0.open() }
-    let target = try writing.url(for: adapters[0].url, suffix: "combined")
+    let target = try writing.url(for: members[0].adapter.url, suffix: "combined")
     var combination = Combination()
     combination.method = method
     combination.rank = rank
@@ -65,7 +58,7 @@ struct CombineCommand: ParsableCommand {
     if !writing.dryRun { try combined.write(target) }
     try output.show(
       .combination(
-        method, of: adapters.map(\.url.lastPathComponent), combined: combined, outcomes: outcomes,
+        method, of: adapters.map(\.path.lastComponent), combined: combined, outcomes: outcomes,
         output: writing.dryRun ? nil : target))
   }
 }

@@ -16,21 +16,21 @@ struct DiffCommand: ParsableCommand {
         lora diff model.safetensors tuned.safetensors
       """)
 
-  @Argument(help: "An adapter or a checkpoint.", completion: .file())
-  var first: String
+  @Argument(help: "An adapter or a checkpoint.")
+  var first: Path
 
-  @Argument(help: "Another one of the same kind.", completion: .file())
-  var second: String
+  @Argument(help: "Another one of the same kind.")
+  var second: Path
 
   @OptionGroup var output: OutputOptions
 
   func run() throws {
     try output.prepare()
-    let urls = (URL(fileURLWithPath: first), URL(fileURLWithPath: second))
+    let urls = (try first.input(), try second.input())
     for url in [urls.0, urls.1] where !FileManager.default.fileExists(atPath: url.path) {
       throw CheckpointError(.inputOutput, file: url.path, "does not exist", advice: "Check the path")
     }
-    let names = (urls.0.lastPathComponent, urls.1.lastPathComponent)
+    let names = (first.lastComponent, second.lastComponent)
     switch (StoredAdapter.recognises(urls.0), StoredAdapter.recognises(urls.1)) {
     case (true, true):
       let adapters = (try StoredAdapter(contentsOf: urls.0), try StoredAdapter(contentsOf: urls.1))
@@ -46,7 +46,8 @@ struct DiffCommand: ParsableCommand {
       try output.show(comparison.report(names: names))
     default:
       throw CheckpointError(
-        .mismatch, file: second, "one of the two is an adapter, the other is not", advice: "Compare like with like")
+        .mismatch, file: second.name, "one of the two is an adapter, the other is not", advice: "Compare like with like"
+      )
     }
   }
 }

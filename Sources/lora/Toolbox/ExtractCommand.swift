@@ -17,11 +17,11 @@ struct ExtractCommand: ParsableCommand {
         lora extract base/ tuned/ --budget 20MB --dtype bf16
       """)
 
-  @Argument(help: "The base model: a directory, an index or a file.", completion: .file())
-  var base: String
+  @Argument(help: "The base model: a directory, an index or a file.")
+  var base: Path
 
-  @Argument(help: "The fine-tuned model.", completion: .file())
-  var tuned: String
+  @Argument(help: "The fine-tuned model.")
+  var tuned: Path
 
   @Option(help: "The rank of every module.")
   var rank: Int?
@@ -54,20 +54,16 @@ struct ExtractCommand: ParsableCommand {
     guard [rank != nil, energy != nil, budget != nil].filter(\.self).count == 1 else {
       throw ValidationError("Choose one of --rank, --energy and --budget.")
     }
-    if let rank, rank < 1 { throw ValidationError("--rank \(rank): a number of at least 1 is needed.") }
-    if let energy, !(energy > 0 && energy <= 1) {
-      throw ValidationError("--energy \(energy): a share above 0 and up to 1 is needed.")
-    }
-    if maxRank < 1 { throw ValidationError("--max-rank \(maxRank): a number of at least 1 is needed.") }
-    if let powerIterations, !(0...20).contains(powerIterations) {
-      throw ValidationError("--power-iterations \(powerIterations): a number from 0 to 20 is needed.")
-    }
+    try check("rank", rank, atLeast: 1)
+    try check("energy", share: energy)
+    try check("max-rank", maxRank, atLeast: 1)
+    try check("power-iterations", powerIterations, "a number from 0 to 20") { (0...20).contains($0) }
   }
 
   func run() throws {
     try output.prepare()
-    let base = try Checkpoint(URL(fileURLWithPath: base))
-    let tuned = try Checkpoint(URL(fileURLWithPath: tuned))
+    let title = "\(tuned.lastComponent) − \(base.lastComponent) as an adapter"
+    let (base, tuned) = (try base.checkpoint(), try tuned.checkpoint())
     let target = try writing.url(for: tuned.url, suffix: "lora")
     var options = Extraction.Options()
     options.format = dtype.format
@@ -78,7 +74,6 @@ struct ExtractCommand: ParsableCommand {
     let choice: Extraction.Rank =
       rank.map { .fixed($0) } ?? energy.map { .energy($0) } ?? .budget(bytes: budget!.bytes)
     let extraction = try Extraction(base: base, tuned: tuned, rank: choice, options: options)
-    let title = "\(tuned.url.lastPathComponent) − \(base.url.lastPathComponent) as an adapter"
     guard !writing.dryRun else { return try output.show(extraction.planReport(title: title)) }
     let report = try withProgress("extracting", unit: "modules", isQuiet: output.quiet) {
       try extraction.run(to: target, progress: $0)

@@ -17,9 +17,8 @@ struct InspectCommand: ParsableCommand {
         lora inspect model.safetensors --values
       """)
 
-  @Argument(
-    help: ArgumentHelp("An adapter, a checkpoint, or a directory of either.", valueName: "path"), completion: .file())
-  var path: String
+  @Argument(help: "An adapter, a checkpoint, or a directory of either.")
+  var path: Path
 
   @Flag(help: "Read all numbers of a checkpoint too, to find NaN and infinity.")
   var values = false
@@ -28,7 +27,7 @@ struct InspectCommand: ParsableCommand {
 
   func run() throws {
     try output.prepare()
-    let url = URL(fileURLWithPath: path)
+    let url = try path.input()
     var reports: [(key: String, report: Report)] = []
     let isAdapter =
       StoredAdapter.recognises(url)

@@ -9,23 +9,24 @@ struct MergeCommand: ParsableCommand {
     abstract: "Add adapters to a model's weights, shard by shard, in little memory.",
     discussion: """
       Arithmetic is in float32, rounded once to the output's format. A model's directory is written with its other \
-      files. An adapter that would act only in part is refused.
+      files; an output that ends in .gguf is a GGUF file, by default in the base's own quantisation. Weights that \
+      bitsandbytes, mlx, GPTQ or AWQ quantised are written as numbers again. An adapter that would act only in part is \
+      refused.
 
       EXAMPLES
         lora merge my-model/ my-adapter/ -o merged/
         lora merge my-model/ style/:0.7 facts/:0.3 -o merged/ --dtype bf16
+        lora merge model-q4_k_m.gguf my-adapter/ -o merged.gguf
       """)
 
-  @Argument(help: ArgumentHelp("The model: a directory, an index or a file.", valueName: "base"), completion: .file())
-  var base: String
+  @Argument(help: ArgumentHelp("The model: a directory, an index or a file.", valueName: "base"))
+  var base: Path
 
-  @Argument(
-    help: ArgumentHelp("Adapters, each with a weight if it is not 1: path:0.7.", valueName: "adapter"),
-    completion: .file())
+  @Argument(help: ArgumentHelp("Adapters, each with a weight if it is not 1: path:0.7.", valueName: "adapter"))
   var adapters: [WeightedAdapter]
 
-  @Option(help: "Format of the output. (default: each tensor's own)")
-  var dtype: FormatArgument?
+  @Option(name: [.customLong("dtype"), .customLong("to")], help: "Format of the output. (default: each tensor's own)")
+  var dtype: WeightFormatArgument?
 
   @Flag(help: "Store tied embeddings apart, so that one of the two can change.")
   var untie = false
@@ -33,22 +34,29 @@ struct MergeCommand: ParsableCommand {
   @OptionGroup var writing: WritingOptions
   @OptionGroup var output: OutputOptions
 
-  func validate() throws {
-    if adapters.isEmpty { throw ValidationError("Name at least one adapter.") }
-  }
-
   func run() throws {
     try output.prepare()
-    let base = try Checkpoint(URL(fileURLWithPath: base))
-    let target = try writing.url(for: base.url, suffix: "merged")
-    let merge = try Merge(
-      base: base, adapters: adapters.map { try $0.open() }, format: dtype?.format, unties: untie)
+    let base = try base.checkpoint()
+    try Merge(base: base, adapters: adapters.map { try $0.open() }, format: dtype?.format, unties: untie)
+      .run(on: base, adapters, sign: "+", as: "merged", writing, output)
+  }
+}
+
+extension Merge {
+  /// What both directions do once it is known what changes.
+  fileprivate func run(
+    on base: Checkpoint, _ adapters: [WeightedAdapter], sign: String, as result: String, _ writing: WritingOptions,
+    _ output: OutputOptions
+  ) throws {
+    let target = try writing.url(for: base.url, suffix: result)
     let report =
       writing.dryRun
-      ? merge.plan
-      : try withProgress("merging", unit: "bytes", isQuiet: output.quiet) { try merge.run(to: target, progress: $0) }
-    let names = adapters.map(\.url.lastPathComponent).joined(separator: " + ")
-    try output.show(report.report(title: "\(base.url.lastPathComponent) + \(names), merged"))
+      ? try plan(output: target)
+      : try withProgress(sign == "+" ? "merging" : "unmerging", unit: "bytes", isQuiet: output.quiet) {
+        try run(to: target, progress: $0)
+      }
+    let names = ([base.url] + adapters.map(\.path.url)).map(\.lastPathComponent)
+    try output.show(report.report(title: "\(names.joined(separator: " \(sign) ")), \(result)"))
   }
 }
 
@@ -65,12 +73,10 @@ struct UnmergeCommand: ParsableCommand {
         lora unmerge merged/ my-adapter/ -o restored/
       """)
 
-  @Argument(
-    help: ArgumentHelp("The merged model: a directory, an index or a file.", valueName: "merged"), completion: .file())
-  var merged: String
+  @Argument(help: ArgumentHelp("The merged model: a directory, an index or a file.", valueName: "merged"))
+  var merged: Path
 
-  @Argument(
-    help: ArgumentHelp("The adapters, with the weights of the merge.", valueName: "adapter"), completion: .file())
+  @Argument(help: ArgumentHelp("The adapters, with the weights of the merge.", valueName: "adapter"))
   var adapters: [WeightedAdapter]
 
   @Flag(help: "Leave what can't be subtracted as it is.")
@@ -79,21 +85,10 @@ struct UnmergeCommand: ParsableCommand {
   @OptionGroup var writing: WritingOptions
   @OptionGroup var output: OutputOptions
 
-  func validate() throws {
-    if adapters.isEmpty { throw ValidationError("Name at least one adapter.") }
-  }
-
   func run() throws {
     try output.prepare()
-    let merged = try Checkpoint(URL(fileURLWithPath: merged))
-    let target = try writing.url(for: merged.url, suffix: "unmerged")
-    let merge = try Merge(
-      undoing: adapters.map { try $0.open() }, in: merged, allowsPartial: allowPartial)
-    let report =
-      writing.dryRun
-      ? merge.plan
-      : try withProgress("unmerging", unit: "bytes", isQuiet: output.quiet) { try merge.run(to: target, progress: $0) }
-    let names = adapters.map(\.url.lastPathComponent).joined(separator: " − ")
-    try output.show(report.report(title: "\(merged.url.lastPathComponent) − \(names), unmerged"))
+    let merged = try merged.checkpoint()
+    try Merge(undoing: adapters.map { try $0.open() }, in: merged, allowsPartial: allowPartial)
+      .run(on: merged, adapters, sign: "−", as: "unmerged", writing, output)
   }
 }

@@ -15,8 +15,8 @@ struct ResizeCommand: ParsableCommand {
         lora resize my-adapter/ --energy 0.99 -o small/
       """)
 
-  @Argument(help: "The adapter.", completion: .file())
-  var adapter: String
+  @Argument(help: "The adapter.")
+  var adapter: Path
 
   @Option(help: "The new rank of every module.")
   var rank: Int?
@@ -40,19 +40,15 @@ struct ResizeCommand: ParsableCommand {
     guard [rank != nil, energy != nil, ratio != nil, cumulative != nil].filter(\.self).count == 1 else {
       throw ValidationError("Choose one of --rank, --energy, --ratio and --cumulative.")
     }
-    if let rank, !(1...65_536).contains(rank) {
-      throw ValidationError("--rank \(rank): a number from 1 to 65536 is needed.")
-    }
-    for (name, share) in [("energy", energy), ("ratio", ratio), ("cumulative", cumulative)] {
-      if let share, !(share > 0 && share <= 1) {
-        throw ValidationError("--\(name) \(share): a share above 0 and up to 1 is needed.")
-      }
-    }
+    try check("rank", rank, "a number from 1 to 65536") { (1...65_536).contains($0) }
+    try check("energy", share: energy)
+    try check("ratio", share: ratio)
+    try check("cumulative", share: cumulative)
   }
 
   func run() throws {
     try output.prepare()
-    let adapter = try StoredAdapter(contentsOf: URL(fileURLWithPath: adapter))
+    let adapter = try adapter.adapter()
     let target = try writing.url(for: adapter.url, suffix: rank.map { "r\($0)" } ?? "resized")
     let selection: RankSelection =
       rank.map { .fixed($0) } ?? energy.map { .energy($0) } ?? ratio.map { .ratioToLargest($0) } ?? .sum(cumulative!)

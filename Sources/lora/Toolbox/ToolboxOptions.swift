@@ -7,9 +7,8 @@ struct WritingOptions: ParsableArguments {
   @Option(
     name: [.customShort("o"), .customLong("output")],
     help: ArgumentHelp(
-      "Where to write. (default: the input's name and what was done, in the current folder)", valueName: "path"),
-    completion: .file())
-  var path: String?
+      "Where to write. (default: the input's name and what was done, in the current folder)", valueName: "path"))
+  var path: Path?
 
   @Flag(help: "Say what would be done, and write nothing.")
   var dryRun = false
@@ -19,17 +18,19 @@ struct WritingOptions: ParsableArguments {
 
   /// Where to write: what was asked for, or a name like that of `source` in the current folder.
   func url(for source: URL, suffix: String) throws -> URL {
-    let url = path.map { URL(fileURLWithPath: $0) } ?? Self.named(source, suffix)
+    let url = try path?.place(of: "an adapter or a model that is written") ?? Self.named(source, suffix)
     try checkReplaceable(url, force: force || dryRun)
     return url
   }
 
   /// "model.safetensors" → "model-merged.safetensors", "adapter" → "adapter-merged".
   private static func named(_ source: URL, _ suffix: String) -> URL {
+    if source == Path.standardInput { return URL(fileURLWithPath: "\(suffix).safetensors") }
     let source = source.standardizedFileURL
     let stem = source.deletingPathExtension().lastPathComponent
     let name =
-      source.pathExtension == "safetensors" ? "\(stem)-\(suffix).safetensors" : "\(source.lastPathComponent)-\(suffix)"
+      ["safetensors", "gguf"].contains(source.pathExtension)
+      ? "\(stem)-\(suffix).\(source.pathExtension)" : "\(source.lastPathComponent)-\(suffix)"
     return URL(fileURLWithPath: name)
   }
 }
@@ -38,12 +39,35 @@ struct WritingOptions: ParsableArguments {
 enum FormatArgument: String, CaseIterable, ExpressibleByArgument {
   case f32, f16, bf16, f64
 
+  var format: NumberFormat { NumberFormat(rawValue: rawValue.uppercased())! }
+}
+
+/// A number format of a model's weights: those of GGUF too.
+enum WeightFormatArgument: String, CaseIterable, ExpressibleByArgument {
+  case f32, f16, bf16, f64
+  case q80 = "q8_0"
+  case q40 = "q4_0"
+  case q41 = "q4_1"
+  case q50 = "q5_0"
+  case q51 = "q5_1"
+  case q4K = "q4_k"
+  case q5K = "q5_k"
+  case q6K = "q6_k"
+
   var format: NumberFormat {
     switch self {
     case .f32: .f32
     case .f16: .f16
     case .bf16: .bf16
     case .f64: .f64
+    case .q80: .q80
+    case .q40: .q40
+    case .q41: .q41
+    case .q50: .q50
+    case .q51: .q51
+    case .q4K: .q4K
+    case .q5K: .q5K
+    case .q6K: .q6K
     }
   }
 }
@@ -64,8 +88,10 @@ struct ByteCount: ExpressibleByArgument {
 
 /// "path:0.7": an adapter with a weight, 1 where none is given.
 struct WeightedAdapter: ExpressibleByArgument {
-  let url: URL
+  let path: Path
   let weight: Double
+
+  static var defaultCompletionKind: CompletionKind { .file() }
 
   init?(argument: String) {
     guard !argument.isEmpty else { return nil }
@@ -75,16 +101,11 @@ struct WeightedAdapter: ExpressibleByArgument {
       colon > argument.startIndex
     {
       guard weight.isFinite else { return nil }
-      self.init(url: URL(fileURLWithPath: String(argument[..<colon])), weight: weight)
+      (path, self.weight) = (Path(argument: String(argument[..<colon])), weight)
     } else {
-      self.init(url: URL(fileURLWithPath: argument), weight: 1)
+      (path, weight) = (Path(argument: argument), 1)
     }
   }
 
-  private init(url: URL, weight: Double) {
-    self.url = url
-    self.weight = weight
-  }
-
-  func open() throws -> (adapter: StoredAdapter, weight: Double) { (try StoredAdapter(contentsOf: url), weight) }
+  func open() throws -> (adapter: StoredAdapter, weight: Double) { (try path.adapter(), weight) }
 }

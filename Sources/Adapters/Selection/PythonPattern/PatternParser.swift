@@ -1,6 +1,8 @@
 // Reads the text of a regular expression as Python's `re` does, with Python's reasons and positions in errors.
 // Source: the documentation of `re`, Python 3.11; what it leaves open was found by asking Python.
 
+import LoRAFiles
+
 /// A regular expression's text being read.
 struct PatternParser {
   /// What the flags in effect say.
@@ -19,7 +21,7 @@ struct PatternParser {
 
   let text: String
   var source: PatternSource
-  private(set) var names: [String: Int] = [:]
+  private(set) var names: [ExactString: Int] = [:]
   /// The widths of the groups, 0 being the whole; `nil` while a group is open.
   private(set) var widths: [PatternWidth?] = [nil]
   private var globalFlags = Flags()

@@ -1,6 +1,8 @@
 // A regular expression as instructions for the matcher, one after the other; its size is that of the pattern's text,
 // since repetitions count instead of being written out.
 
+import LoRAFiles
+
 /// A compiled pattern.
 final class PatternProgram: Sendable {
   enum Instruction: Sendable {
@@ -58,7 +60,7 @@ final class PatternProgram: Sendable {
   /// For each instruction, the loops around it whose state matters to what can follow.
   let enclosing: [[Int]]
   /// The groups that have names.
-  let names: [String: Int]
+  let names: [ExactString: Int]
   let registerCount: Int
   /// Whether a match depends on what groups hold, so that failures can't be remembered by state alone.
   let dependsOnGroups: Bool

@@ -10,11 +10,11 @@ struct ComponentNames: Sendable {
   let width: Int
   private var stored: [StoredModule] = []
   /// Diffusers' modules by path.
-  private var modules: [String: Module] = [:]
+  private var modules: [ExactString: Module] = [:]
   /// Dotted names in every layout.
-  private var dotted: [String: [Part]] = [:]
+  private var dotted: [ExactString: [Part]] = [:]
   /// Names with underscores for dots; `nil` where one stands for two modules.
-  private var flat: [String: [Part]?] = [:]
+  private var flat: [ExactString: [Part]?] = [:]
 
   /// The tensors of one module, as they are stored.
   private struct StoredModule {
@@ -51,7 +51,7 @@ struct ComponentNames: Sendable {
   ///   - isTextEncoder: whether to look for text encoders only or for the others only; `nil`: for both.
   /// - Returns: `nil` where no family's modules are among the tensors.
   init?(_ tensors: some Sequence<TensorInfo>, prefix: String, isTextEncoder: Bool? = nil) {
-    var byPath: [String: StoredModule] = [:]
+    var byPath: [ExactString: StoredModule] = [:]
     for tensor in tensors {
       let (path, isBias) = Self.module(ofTensor: String(tensor.name.dropFirst(prefix.count)))
       guard let path, !tensor.shape.isEmpty else { continue }
@@ -68,7 +68,7 @@ struct ComponentNames: Sendable {
       byPath[path]?.isTransposed = isTransposed
     }
     // In order, so that equal inputs give equal tables.
-    let paths = byPath.keys.sorted(by: isOrdered)
+    let paths = byPath.keys.map(\.text).sorted(by: isOrdered)
     let split = paths.map(Self.split)
     guard
       let family = ImageModelFamily.all.first(where: {
@@ -77,7 +77,7 @@ struct ComponentNames: Sendable {
     else { return nil }
     self.family = family.name
     self.isTextEncoder = family.isTextEncoder
-    let embedding = byPath.first { family.isTextEncoder && $0.key.hasSuffix("token_embedding") }?.value
+    let embedding = byPath.first { family.isTextEncoder && $0.key.text.hasSuffix("token_embedding") }?.value
     width = embedding?.columns ?? 0
     stored = paths.map { byPath[$0]! }
     let renamings = RenamingTable(family.renamings(split))
@@ -114,13 +114,13 @@ struct ComponentNames: Sendable {
   private mutating func spell(_ renamings: RenamingTable) {
     struct Whole: Hashable {
       var renaming: Int
-      var path: String
+      var path: ExactString
     }
     var paths: [Whole: [Int: String]] = [:]
-    for path in modules.keys {
+    for path in modules.keys.map(\.text) {
       dotted[path] = [Part(path: path, pathRows: 0..<modules[path]!.rows, rows: 0..<modules[path]!.rows)]
       for match in renamings.byPart(Self.split(path)) {
-        let whole = Whole(renaming: match.index, path: match.renaming.original.filled(with: match.gaps))
+        let whole = Whole(renaming: match.index, path: ExactString(match.renaming.original.filled(with: match.gaps)))
         paths[whole, default: [:]][match.part] = path
       }
     }
@@ -135,7 +135,7 @@ struct ComponentNames: Sendable {
       }
     }
     for (path, parts) in dotted {
-      let name = path.replacingOccurrences(of: ".", with: "_")
+      let name = ExactString(path.text.replacingOccurrences(of: ".", with: "_"))
       if let other = flat.updateValue(parts, forKey: name), other != parts {
         flat.updateValue(nil, forKey: name)
       }
@@ -143,7 +143,7 @@ struct ComponentNames: Sendable {
   }
 
   /// Diffusers' paths, in no order.
-  var paths: some Sequence<String> { modules.keys }
+  var paths: some Sequence<String> { modules.keys.lazy.map(\.text) }
 
   func has(_ module: String) -> Bool { parts(of: module) != nil }
 
@@ -226,8 +226,8 @@ private struct RenamingTable {
 
   private let renamings: [ModuleRenaming]
   /// Rules by the first part of their path, which no pattern leaves open.
-  private var originals: [String: [Int]] = [:]
-  private var parts: [String: [(Int, part: Int)]] = [:]
+  private var originals: [ExactString: [Int]] = [:]
+  private var parts: [ExactString: [(Int, part: Int)]] = [:]
 
   init(_ renamings: [ModuleRenaming]) {
     self.renamings = renamings

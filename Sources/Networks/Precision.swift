@@ -1,0 +1,32 @@
+import LoRATensors
+
+extension Module {
+  /// The matrices that vectors are multiplied by: the weights of linear layers, and an embedding that is an output layer.
+  public var multiplyingWeights: [Parameter] {
+    modules.flatMap { item -> [Parameter] in
+      switch item.module {
+      case let layer as Linear: [layer.weight]
+      case let layer as Conv1D: [layer.weight]
+      case let module as any OutputEmbedding: [module.outputEmbedding].compactMap(\.self)
+      default: []
+      }
+    }
+  }
+}
+
+/// A module whose output layer may be its input embedding.
+public protocol OutputEmbedding: Module {
+  /// The embedding, where vectors are multiplied by it; else nil.
+  var outputEmbedding: Parameter? { get }
+}
+
+extension Parameter {
+  /// Whether what is stored is bfloat16.
+  public var isBFloat16: Bool { original.isBFloat16 }
+
+  /// Rounds what is stored to bfloat16, where it is not that yet; `linear` then rounds its input too, and sums in float32.
+  /// Parametrizations stay as they are. For frozen weights: an optimizer's first change makes it float32 again.
+  ///
+  /// A number changes by up to 2⁻⁹ of itself, so this is for a model that is used, not for one that is folded and saved.
+  public func multiplyInBFloat16() { original = original.inBFloat16 }
+}
