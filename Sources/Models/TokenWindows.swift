@@ -21,8 +21,8 @@ public struct TokenWindows: Sendable {
   public struct Source: Sendable {
     /// The file.
     public let file: URL
-    /// Which columns were taken; nil where it is a text that is learnt as it stands.
-    public internal(set) var columns: ExampleColumns?
+    /// Which columns were taken; none where it is a text that is learnt as it stands.
+    public internal(set) var columns: [ExampleColumns] = []
     /// How many of its examples a chat template wrote.
     public internal(set) var chatCount = 0
     /// How many examples it has; 0 of a text.

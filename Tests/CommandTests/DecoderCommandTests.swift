@@ -89,9 +89,9 @@ struct DecoderCommandTests {
       generate(model: "cut", says: "it was cut off")
       try place.makeModel("unigram")
       try place.write(
-        #"{"added_tokens":[],"model":{"type":"Unigram","unk_id":0,"vocab":[["a",-1.0]]}}"#, to: "unigram/tokenizer.json"
+        #"{"added_tokens":[],"model":{"type":"Syllables","unk_id":0,"vocab":[["a",-1.0]]}}"#, to: "unigram/tokenizer.json"
       )
-      generate(model: "unigram", says: "the type “Unigram” is not supported")
+      generate(model: "unigram", says: "the type “Syllables” is not supported")
       // More tokens than the model has: of no matter until a text holds one of them.
       try place.makeModel("wordy", like: "tiny-qwen2")
       generate(["--prompt", "the quick brown fox"], model: "wordy", says: "and the model has only 32 tokens")

@@ -96,6 +96,18 @@ struct ChatTrainingTests {
     }
   }
 
+  @Test("a file may hold rows of several kinds")
+  func mixed() throws {
+    try withTemporaryDirectory { folder in
+      let file = folder.appendingPathComponent("a.jsonl")
+      try Data("{\"prompt\":\"a\",\"completion\":\"b\"}\n{\"text\":\"c\"}\n".utf8).write(to: file)
+      var found: [LanguageExample] = []
+      let columns = try LanguageExamples(file).forEachExample { example, _ in found.append(example) }
+      #expect(found == [.completion(prompt: "a", completion: "b"), .text("c")])
+      #expect(columns == [.completion(prompt: "prompt", completion: "completion"), .text("text")])
+    }
+  }
+
   /// Rows as files of every kind hold them.
   static let files: [(name: String, content: String, expected: [LanguageExample])] = {
     let pair = LanguageExample.chat(

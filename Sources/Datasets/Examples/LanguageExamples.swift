@@ -122,21 +122,26 @@ public struct LanguageExamples {
   /// Calls `body` with every example.
   ///
   /// - Parameter body: is given an example, and the line in which it begins.
-  /// - Returns: which columns were taken; nil where there is no row.
+  /// - Returns: which columns were taken, those of the first row first; none where there is no row.
   /// - Throws: `DatasetError` that names the file and the line. Of a plain text there are no examples.
   @discardableResult
   public func forEachExample(
     _ body: (LanguageExample, _ line: Int) throws -> Void
-  ) throws -> ExampleColumns? {
-    var reader: ExampleReader?
+  ) throws -> [ExampleColumns] {
+    var readers: [ExampleReader] = []
     func take(_ row: JSON, _ line: Int) throws {
-      do throws(ExampleReader.Problem) {
-        if reader == nil { reader = try ExampleReader(first: row) }
-      } catch {
-        throw problem(error, line)
-      }
       let example: LanguageExample
-      do throws(ExampleReader.Problem) { example = try reader!.example(row) } catch { throw problem(error, line) }
+      do throws(ExampleReader.Problem) {
+        if readers.isEmpty { readers.append(try ExampleReader(first: row)) }
+        example = try readers[0].example(row)
+      } catch {
+        // A file may hold rows of several kinds.
+        guard let other = try? ExampleReader(first: row), other.columns != readers.first?.columns else {
+          throw problem(error, line)
+        }
+        do throws(ExampleReader.Problem) { example = try other.example(row) } catch { throw problem(error, line) }
+        if !readers.contains(where: { $0.columns == other.columns }) { readers.append(other) }
+      }
       try body(example, line)
     }
     switch format {
@@ -155,7 +160,7 @@ public struct LanguageExamples {
     case .commaSeparated, .tabSeparated: try forEachField(take)
     case .plain: break
     }
-    return reader?.columns
+    return readers.map(\.columns)
   }
 
   /// The rows of a table as objects.

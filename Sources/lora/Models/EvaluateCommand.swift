@@ -120,7 +120,8 @@ struct EvaluateCommand: ParsableCommand {
       length: min(reading.length ?? .max, generator.model.positions),
       template: try ChatTemplate(named: template.chatTemplate, of: model.folder), turns: learn)
     for source in windows.sources {
-      guard let columns = source.columns else { continue }
+      guard !source.columns.isEmpty else { continue }
+      let columns = source.columns.map(\.description).joined(separator: ", and ")
       comment("\(source.file.relativePath): \(grouped(source.count)) rows, \(columns).", isQuiet: output.quiet)
     }
     try generator.model.requireKnown([windows.largestID], of: generator.tokenizer)

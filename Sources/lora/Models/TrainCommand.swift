@@ -132,13 +132,15 @@ struct TrainLMCommand: ParsableCommand {
   private func announce(_ windows: TokenWindows, of path: String, template: ChatTemplate?) throws {
     let isQuiet = output.quiet
     for source in windows.sources {
-      guard let columns = source.columns else {
+      guard !source.columns.isEmpty else {
         comment("\(source.file.relativePath): a text, learnt as it stands.", isQuiet: isQuiet)
         continue
       }
+      let columns = source.columns.map(\.description).joined(separator: ", and ")
       let writes =
         source.chatCount > 0
-        ? ", written by the chat template of \(template!.origin)" : columns.isPairs ? ", as they stand" : ""
+        ? ", written by the chat template of \(template!.origin)"
+        : source.columns.contains(where: \.isPairs) ? ", as they stand" : ""
       comment("\(source.file.relativePath): \(grouped(source.count)) rows, \(columns)\(writes).", isQuiet: isQuiet)
     }
     guard windows.predictions > 0 else {
@@ -159,7 +161,7 @@ struct TrainLMCommand: ParsableCommand {
     count(
       windows.spannedCount,
       "of \(examples) prompts end within a token, often with a space; their completions' tokens are their own.")
-    guard windows.sources.contains(where: { $0.columns != nil }) else { return }
+    guard windows.sources.contains(where: { !$0.columns.isEmpty }) else { return }
     comment(
       "\(grouped(windows.predictions)) of \(grouped(windows.tokenCount)) tokens are learnt. The first example, with what is learnt "
         + "between ⟦ and ⟧:\n\(try windows.shown(0))", isQuiet: isQuiet)
