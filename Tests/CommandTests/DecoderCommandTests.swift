@@ -89,7 +89,8 @@ struct DecoderCommandTests {
       generate(model: "cut", says: "it was cut off")
       try place.makeModel("unigram")
       try place.write(
-        #"{"added_tokens":[],"model":{"type":"Syllables","unk_id":0,"vocab":[["a",-1.0]]}}"#, to: "unigram/tokenizer.json"
+        #"{"added_tokens":[],"model":{"type":"Syllables","vocab":{"a":0}}}"#,
+        to: "unigram/tokenizer.json"
       )
       generate(model: "unigram", says: "the type “Syllables” is not supported")
       // More tokens than the model has: of no matter until a text holds one of them.
