@@ -103,7 +103,7 @@ public final class ChatSession {
       known = cache.count
     } else {
       // Room for more turns like this one.
-      cache = KeyValueCache(for: generator.model, capacity: min(2 * room, generator.model.positions))
+      cache = KeyValueCache(for: generator.model, capacity: min(max(2 * room, 512), generator.model.positions))
       known = 0
     }
     readCount = ids.count - known
