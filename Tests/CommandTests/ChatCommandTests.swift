@@ -142,10 +142,10 @@ struct ChatCommandTests {
   @Test("in a terminal Ctrl-C stops the answer and not the conversation, and Ctrl-D ends it")
   func terminal() throws {
     let place = try ChatFolder()
-    // An answer that would take minutes.
+    // An answer that takes long enough to be stopped.
     try place.reads(1_000_000)
     let run = try TerminalRun(
-      ["chat", place.model, "--tokens", "200000", "--repetition-penalty", "1.5"], columns: 80,
+      ["chat", place.model, "--tokens", "5000", "--repetition-penalty", "1.5"], columns: 80,
       typing: [("> ", "hello\n"), ("hello\r\n", ""), ("", ""), ("", "\u{03}"), ("(stopped)", ""), ("> ", "\u{04}")])
     #expect(run.exitCode == 0, "\(run.text)")
     #expect(run.text.contains("(stopped)"), "\(run.text)")
