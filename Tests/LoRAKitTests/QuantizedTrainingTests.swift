@@ -11,8 +11,13 @@ import Testing
     var batches: [[[Int]]]
     var optimizer: Optimizer
     struct Optimizer: Decodable {
-      var lr: Double
-      var weight_decay: Double
+      var lr: Float
+      var decay: Float
+
+      enum CodingKeys: String, CodingKey {
+        case lr
+        case decay = "weight_decay"
+      }
     }
   }
   private struct Reference: Decodable {
@@ -36,7 +41,8 @@ import Testing
       for (file, copy) in [
         ("adapter_config.json", "adapter_config.json"), ("adapter_init.safetensors", "adapter_model.safetensors"),
       ] {
-        try FileManager.default.copyItem(at: parity.appendingPathComponent(file), to: start.appendingPathComponent(copy))
+        try FileManager.default.copyItem(
+          at: parity.appendingPathComponent(file), to: start.appendingPathComponent(copy))
       }
       let base = try Checkpoint(Self.shared.appendingPathComponent("models/stories260K"))
       let quantized = folder.appendingPathComponent("nf4")
@@ -46,7 +52,8 @@ import Testing
       try StoredAdapter(peft: start).attach(to: model)
       let trainer = Trainer(
         Adam(
-          model.trainableParameters, learningRate: run.optimizer.lr, weightDecay: .decoupled(run.optimizer.weight_decay)))
+          model.trainableParameters, learningRate: run.optimizer.lr, weightDecay: .decoupled(run.optimizer.decay)
+        ))
       for (batch, expected) in zip(run.batches, reference.losses) {
         let step = try trainer.step { model.loss(TokenRows(ids: batch)) }
         #expect(abs(step.loss - expected) < 1e-3, "step \(step.step)")
@@ -54,7 +61,8 @@ import Testing
     }
   }
 
-  @Test("an adapter's gradients are the same on a base that stays quantised and on the decoded one", arguments: [1, 40])
+  @Test(
+    "an adapter's gradients are the same on a base that stays quantised and on the decoded one", arguments: [1, 40])
   func gradients(rows: Int) throws {
     var generator = SeededGenerator(seed: 5)
     let weight = Tensor.normal([70, 256], using: &generator)
@@ -68,7 +76,9 @@ import Testing
       try lora.b.assignOriginal(.normal(lora.b.shape, using: &draw))
       linear.weight.attach(lora)
       let input = Parameter(x)
-      let parameters = [input, lora.a, lora.b].enumerated().map { NamedParameter(name: "\($0.offset)", parameter: $0.element) }
+      let parameters = [input, lora.a, lora.b].enumerated().map {
+        NamedParameter(name: "\($0.offset)", parameter: $0.element)
+      }
       let (loss, gradients) = parameters.valueAndGradients { (linear(input.value) * linear(input.value)).sum() }
       results.append([loss] + [input, lora.a, lora.b].map { gradients[$0]! })
     }
