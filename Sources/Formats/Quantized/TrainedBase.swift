@@ -8,12 +8,11 @@ import LoRAAdapters
 import LoRAFiles
 
 extension Checkpoint {
-  /// In which format most of its matrices are quantised; nil where they are plain numbers.
+  /// In which format its quantised matrices are, most of them; nil where all are plain numbers.
   public var quantization: NumberFormat? {
     var bytes: [NumberFormat: Int] = [:]
-    for tensor in tensors where tensor.shape.count == 2 { bytes[tensor.format, default: 0] += tensor.info.byteCount }
-    let most = bytes.max { ($0.value, $0.key.rawValue) < ($1.value, $1.key.rawValue) }?.key
-    return most.flatMap { $0.isQuantized ? $0 : nil }
+    for tensor in tensors where tensor.format.isQuantized { bytes[tensor.format, default: 0] += tensor.info.byteCount }
+    return bytes.max { ($0.value, $0.key.rawValue) < ($1.value, $1.key.rawValue) }?.key
   }
 }
 
