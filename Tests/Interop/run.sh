@@ -7,7 +7,8 @@ cd "$(dirname "$0")/../.."
 python=${INTEROP_PYTHON:-.venv-interop/bin/python}
 if ! [ -x "$python" ]; then
   python3 -m venv .venv-interop
-  .venv-interop/bin/pip install -q torch peft transformers diffusers safetensors tokenizers sentencepiece protobuf jinja2 numpy
+  .venv-interop/bin/pip install -q torch peft transformers diffusers safetensors tokenizers sentencepiece protobuf jinja2 \
+    numpy gguf bitsandbytes xllamacpp
 fi
 "$python" Tests/Interop/interop.py .build/release/lora
 "$python" Tests/Interop/trained.py .build/release/lora
@@ -17,6 +18,12 @@ if [ -d ../shared/cases ]; then
   "$python" Tests/Interop/lycoris.py .build/release/lora ../shared/cases
 else
   echo "skip cases: no ../shared/cases"
+fi
+if [ -d ../shared/tools ]; then
+  "$python" Tests/Interop/llamacpp.py .build/release/lora ../shared
+  "$python" Tests/Interop/quantized.py .build/release/lora ../shared
+else
+  echo "skip llama.cpp: no ../shared/tools"
 fi
 case $python in /*) ;; *) python=$PWD/$python ;; esac
 chats=$(mktemp)

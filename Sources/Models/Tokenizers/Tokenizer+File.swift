@@ -64,8 +64,11 @@ extension Tokenizer {
 
   /// A GGUF file that is named, or that is all of a model in a folder.
   private static func gguf(at url: URL) throws -> TensorFile? {
-    guard url.pathExtension == "gguf", !isDirectory(url) else { return nil }
-    return try TensorFile(url)
+    guard isDirectory(url) else { return url.pathExtension == "gguf" ? try TensorFile(url) : nil }
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: url.path)) ?? []
+    let files = names.filter { $0.hasSuffix(".gguf") }
+    guard files.count == 1, !names.contains("tokenizer.json"), !names.contains("config.json") else { return nil }
+    return try TensorFile(LoRAFiles.file(files[0], in: url))
   }
 
   /// Reads the content of a `tokenizer.json`.
