@@ -6,7 +6,8 @@ LORA = .build/release/lora
 JUPYTER = .venv/bin/jupyter
 
 .PHONY: help demo page page-engine build man completions test test-c test-page sanitize fuzz bench test-bench notebooks \
-  test-notebooks test-kernel test-interop notebook-kernel examples docs lint format clean dependencies
+  test-notebooks test-kernel test-interop notebook-kernel examples docs lint format clean dependencies dist test-dist \
+  install version
 
 help:
 	@echo "make demo            install what is missing, build, run the digit experiment"
@@ -18,6 +19,9 @@ help:
 	@echo "make build           build $(LORA)"
 	@echo "make man             its manual pages, in .build/man"
 	@echo "make completions     its completions for bash and zsh, in .build/completions"
+	@echo "make install         put it with these into PREFIX=/usr/local; DESTDIR for packagers"
+	@echo "make dist            what others install, in dist: a program that needs nothing, a wheel, a .deb"
+	@echo "make test-dist       install that in an empty virtual environment and a bare Debian, and run it"
 	@echo "make notebooks       set up JupyterLab and a Swift kernel in .venv, open the notebooks"
 	@echo "make test-notebooks  run every notebook from top to bottom"
 	@echo "make test-kernel     the tests of the notebook kernel"
@@ -34,19 +38,37 @@ dependencies:
 	@Scripts/install-dependencies.sh
 
 build: dependencies
-	$(SWIFT) build -c release
+	$(SWIFT) build -c release $(SWIFTFLAGS)
 
-# By swift-argument-parser's plugin.
-man: dependencies
-	mkdir -p .build/man
-	$(SWIFT) package --disable-sandbox --allow-writing-to-directory .build/man \
-	  generate-manual --multi-page --output-directory .build/man
+# By swift-argument-parser's tool.
+man: build
+	SWIFT=$(SWIFT) Packaging/build-man.sh $(LORA) .build/man
 
 # bash: source it, or copy it to ~/.local/share/bash-completion/completions. zsh: copy it to a folder of $$fpath.
 completions: build
 	mkdir -p .build/completions
 	$(LORA) --generate-completion-script bash > .build/completions/lora
 	$(LORA) --generate-completion-script zsh > .build/completions/_lora
+
+PREFIX ?= /usr/local
+install: man
+	Packaging/install.sh .build/release $(DESTDIR)$(PREFIX) .build/man
+
+# The version has one place, the program's source.
+VERSION = $(shell sed -n 's/.*static let version = "\(.*\)"/\1/p' Sources/lora/LoRACommand.swift)
+version:
+	@echo $(VERSION)
+
+dist: dependencies
+	Scripts/install-dependencies.sh --dist
+	SWIFT=$(SWIFT) Packaging/build-dist.sh dist/build
+	SWIFT=$(SWIFT) Packaging/build-man.sh dist/build/lora dist/man
+	PYTHON=$(PYTHON) Packaging/build-wheel.sh dist/build dist
+	Packaging/build-archive.sh dist/build dist $(VERSION)
+	$(if $(shell command -v dpkg-deb),Packaging/build-deb.sh dist/build dist $(VERSION),@echo "dpkg-deb is not installed: no .deb.")
+
+test-dist:
+	PYTHON=$(PYTHON) Tests/Distribution/run.sh dist
 
 demo: build
 	$(LORA) digits --report report.html --save digits
@@ -146,4 +168,4 @@ format:
 	$(SWIFT) format --in-place --recursive $(SOURCES)
 
 clean:
-	rm -rf .build .build-thread .build-address .venv Benchmarks/.build Examples/.build
+	rm -rf .build .build-thread .build-address .venv dist Benchmarks/.build Examples/.build

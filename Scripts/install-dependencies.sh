@@ -2,7 +2,7 @@
 # Makes sure that what the package builds on is here: a Swift toolchain, OpenBLAS, zlib, and libpng,
 # libjpeg-turbo and libwebp for pictures.
 # Installs the libraries with apt-get (as root or through sudo) or brew; elsewhere says what is missing.
-# With --python: that Python can make virtual environments.
+# With --python: that Python can make virtual environments. With --dist: what `make dist` links in besides, on Linux.
 set -euo pipefail
 
 swift=${SWIFT:-swift}
@@ -25,6 +25,17 @@ if [ "${1:-}" = --python ]; then
   command -v apt-get >/dev/null && install_debian python3 python3-venv && exit 0
   echo "Notebooks need Python 3.10 or newer with its venv module: install it and run this again." >&2
   exit 1
+fi
+
+# LAPACK's own routines, which are small, and the runtime of its Fortran.
+if [ "${1:-}" = --dist ]; then
+  for archive in lapack/liblapack.a blas/libblas.a libgfortran.a; do
+    [ -f "$(gcc -print-file-name=$archive)" ] && continue
+    command -v apt-get >/dev/null && install_debian gcc gfortran liblapack-dev libblas-dev && exit 0
+    echo "Missing: $archive. Install gfortran and the development files of LAPACK and BLAS, and run this again." >&2
+    exit 1
+  done
+  exit 0
 fi
 
 missing() {

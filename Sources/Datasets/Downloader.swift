@@ -1,10 +1,9 @@
 // Fetches files over HTTP: from the first mirror that has them, resuming what an earlier try left, and giving a file
 // its final name only once its SHA-256 is right.
+//
+// The transfer is curl's, the program: macOS has it, and every Linux that has certificates to trust. Foundation's own
+// would bring 25 libraries to every program of this package.
 import Foundation
-
-#if canImport(FoundationNetworking)
-  import FoundationNetworking
-#endif
 
 /// A file whose content is known in advance.
 public struct RemoteFile: Equatable, Sendable {
@@ -146,145 +145,60 @@ public struct Downloader: Sendable {
   private func transfer(
     _ file: RemoteFile, from source: URL, to partial: URL, progress: @escaping @Sendable (Progress) -> Void
   ) async throws {
-    let output = try PartialFile(partial)
-    guard output.byteCount < file.byteCount else { return }
-    var request = URLRequest(url: source, cachePolicy: .reloadIgnoringLocalCacheData, timeoutInterval: timeout)
-    request.setValue("identity", forHTTPHeaderField: "Accept-Encoding")  // the bytes as they are stored
-    if output.byteCount > 0 { request.setValue("bytes=\(output.byteCount)-", forHTTPHeaderField: "Range") }
+    let resumes = byteCount(of: partial) > 0
+    guard byteCount(of: partial) < file.byteCount else { return }
+    let curl = Process()
+    let errors = Pipe()
+    curl.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    curl.arguments = [
+      "curl", "--silent", "--show-error", "--fail", "--location", "--proto", "=http,https",
+      "--connect-timeout", "\(timeout)", "--speed-limit", "1", "--speed-time", "\(Int(timeout.rounded(.up)))",
+      "--max-time", "\(limit)", "--max-filesize", "\(file.byteCount)",
+      "--continue-at", "-", "--output", partial.path, "--url", source.absoluteString,
+    ]
+    curl.standardInput = FileHandle.nullDevice
+    curl.standardOutput = FileHandle.nullDevice
+    curl.standardError = errors
+    do { try curl.run() } catch { throw Failure("curl can't be run: \(error.localizedDescription)") }
+    // Also where the task is cancelled. Nobody waits for curl on the way out: what it still writes is checked later.
+    defer { if curl.isRunning { curl.terminate() } }
 
-    let transfer = Transfer(into: output, of: file, progress: progress)
-    let session = URLSession(configuration: .ephemeral, delegate: transfer, delegateQueue: nil)
-    defer { session.finishTasksAndInvalidate() }
-    let task = session.dataTask(with: request)
-    // Not a Swift task: those wait for each other where all threads are taken.
-    let clock = DispatchWorkItem { [limit] in
-      transfer.stop(task, Failure("not done after \(limit.formatted()) seconds"))
+    var received = 0
+    while curl.isRunning, received <= file.byteCount {
+      try await Task.sleep(for: .milliseconds(50))
+      received = byteCount(of: partial)
+      if received > 0 { progress(.init(fileName: file.name, receivedBytes: received, totalBytes: file.byteCount)) }
     }
-    DispatchQueue.global().asyncAfter(deadline: .now() + limit, execute: clock)
-    defer { clock.cancel() }
-    try await withTaskCancellationHandler {
-      try await withCheckedThrowingContinuation { continuation in
-        transfer.continuation = continuation
-        task.resume()
-      }
-    } onCancel: {
-      task.cancel()
+    if curl.isRunning { curl.terminate() }  // it would go on for ever
+    curl.waitUntilExit()
+    try synchronize(partial)
+
+    received = byteCount(of: partial)
+    guard received <= file.byteCount else {
+      throw Failure("more than the \(file.byteCount.grouped) bytes expected", isContent: true)
     }
-  }
-}
-
-/// A file that grows, synced when it is closed.
-private final class PartialFile {
-  let url: URL
-  private(set) var byteCount: Int
-  private let handle: FileHandle
-
-  init(_ url: URL) throws {
-    self.url = url
-    if !FileManager.default.fileExists(atPath: url.path) {
-      _ = FileManager.default.createFile(atPath: url.path, contents: nil)
+    let message = String(decoding: errors.fileHandleForReading.availableData, as: UTF8.self)
+    switch (curl.terminationReason, curl.terminationStatus) {
+    case (.exit, 0): break
+    case (.exit, 127): throw Failure("the program curl, which fetches it, is not installed")
+    case (_, let status):
+      // 22: an HTTP status, 416 where the file is shorter than what is here; 33: no ranges; 63: more bytes than expected.
+      let reason = message.isEmpty ? "curl ended with \(status)" : message.split(separator: "\n").joined(separator: " ")
+      throw Failure(reason, isContent: status == 33 || status == 63 || (status == 22 && resumes))
     }
-    do {
-      handle = try FileHandle(forUpdating: url)
-      byteCount = Int(try handle.seekToEnd())
-    } catch {
-      throw PartialFile.inaccessible(url, error)
+    guard received == file.byteCount else { throw Failure("the answer ended after \(received.grouped) bytes") }
+    progress(.init(fileName: file.name, receivedBytes: received, totalBytes: file.byteCount))
+  }
+
+  /// What is there is on the disk, before anyone relies on its name. No file: nothing to do.
+  private func synchronize(_ partial: URL) throws {
+    let descriptor = open(partial.path, O_RDONLY)
+    guard descriptor >= 0 else { return }
+    defer { close(descriptor) }
+    guard fsync(descriptor) == 0 else {
+      throw DatasetError(
+        .inaccessible, file: partial, found: "\"\(String(cString: strerror(errno)))\"",
+        expected: "to write the download there", advice: "Check the folder's permissions and the space on the disk")
     }
-  }
-
-  deinit { try? handle.close() }
-
-  func append(_ data: Data) throws {
-    do { try handle.write(contentsOf: data) } catch { throw PartialFile.inaccessible(url, error) }
-    byteCount += data.count
-  }
-
-  func removeContent() throws {
-    do { try handle.truncate(atOffset: 0) } catch { throw PartialFile.inaccessible(url, error) }
-    byteCount = 0
-  }
-
-  func synchronize() throws {
-    do { try handle.synchronize() } catch { throw PartialFile.inaccessible(url, error) }
-  }
-
-  private static func inaccessible(_ url: URL, _ error: any Error) -> DatasetError {
-    DatasetError(
-      .inaccessible, file: url, found: "\"\(error.localizedDescription)\"", expected: "to write the download there",
-      advice: "Check the folder's permissions and the space on the disk")
-  }
-}
-
-/// One HTTP answer on its way into a file. Its state is touched by the session's serial queue only, once the task
-/// has started; only `failure` may come from outside.
-private final class Transfer: NSObject, URLSessionDataDelegate, @unchecked Sendable {
-  var continuation: CheckedContinuation<Void, any Error>?
-  private let output: PartialFile
-  private let file: RemoteFile
-  private let progress: @Sendable (Downloader.Progress) -> Void
-  private let lock = NSLock()
-  private var ownFailure: (any Error)?
-  /// Why the transfer was stopped; the first reason counts.
-  private var failure: (any Error)? { lock.withLock { ownFailure } }
-
-  init(into output: PartialFile, of file: RemoteFile, progress: @escaping @Sendable (Downloader.Progress) -> Void) {
-    self.output = output
-    self.file = file
-    self.progress = progress
-  }
-
-  func urlSession(
-    _ session: URLSession, dataTask: URLSessionDataTask, didReceive response: URLResponse,
-    completionHandler: @escaping @Sendable (URLSession.ResponseDisposition) -> Void
-  ) {
-    do { try accept(response) } catch { stop(dataTask, error) }
-    completionHandler(failure == nil ? .allow : .cancel)
-  }
-
-  /// 206 goes on where the file ends; 200 is the whole file, so what is there gives way.
-  private func accept(_ response: URLResponse) throws {
-    guard let response = response as? HTTPURLResponse else { return try output.removeContent() }
-    switch response.statusCode {
-    case 200: try output.removeContent()
-    case 206:
-      let range = response.value(forHTTPHeaderField: "Content-Range") ?? "none"
-      guard range.hasPrefix("bytes \(output.byteCount)-") else {
-        throw Downloader.Failure("asked for bytes from \(output.byteCount), got the range \(range)", isContent: true)
-      }
-    case let status: throw Downloader.Failure("HTTP status \(status)", isContent: status == 416)
-    }
-  }
-
-  func urlSession(_ session: URLSession, dataTask: URLSessionDataTask, didReceive data: Data) {
-    guard failure == nil else { return }
-    do {
-      guard output.byteCount + data.count <= file.byteCount else {
-        throw Downloader.Failure("more than the \(file.byteCount.grouped) bytes expected", isContent: true)
-      }
-      try output.append(data)
-      progress(.init(fileName: file.name, receivedBytes: output.byteCount, totalBytes: file.byteCount))
-    } catch {
-      stop(dataTask, error)
-    }
-  }
-
-  func urlSession(_ session: URLSession, task: URLSessionTask, didCompleteWithError error: (any Error)?) {
-    continuation?.resume(with: Result { try finish(error) })
-    continuation = nil
-  }
-
-  private func finish(_ error: (any Error)?) throws {
-    if let failure { throw failure }
-    if let error = error as? URLError, error.code == .cancelled { throw CancellationError() }
-    try output.synchronize()
-    if let error { throw Downloader.Failure(error.localizedDescription) }
-    guard output.byteCount == file.byteCount else {
-      throw Downloader.Failure("the answer ended after \(output.byteCount.grouped) bytes")
-    }
-  }
-
-  func stop(_ task: URLSessionDataTask, _ error: any Error) {
-    lock.withLock { ownFailure = ownFailure ?? error }
-    task.cancel()
   }
 }
