@@ -47,7 +47,9 @@ struct ClassifierCommandTests {
 
   // MARK: Decoders
 
-  @Test("a decoder learns classes: its adapter has the score layer, and evaluate, classify and logits take it as a classifier")
+  @Test(
+    "a decoder learns classes: its adapter has the score layer, and evaluate, classify and logits take it as a classifier"
+  )
   func decoder() throws {
     let place = try Workplace()
     let train = ["train", "classify", "--model", place.decoder, "--data", place.train, "--eval", place.test]
@@ -346,7 +348,9 @@ struct ClassifierCommandTests {
     let run = try CommandRun(training(place) + options)
     #expect(run.exitCode == 64 && run.errors.contains(options[0]), "\(run.errors)")
     let file = try CommandRun(["classify", "--model", place.train, "a fox"])
-    #expect(file.exitCode == 64 && file.errors.contains("is a file; the folder that holds the model, or a GGUF file, is needed"))
+    #expect(
+      file.exitCode == 64
+        && file.errors.contains("is a file; the folder that holds the model, or a GGUF file, is needed"))
   }
 
   @Test("adapters that don't belong to the model are refused with an account")
