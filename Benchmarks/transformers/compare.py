@@ -127,7 +127,7 @@ def lora_side(lora, folder, shape, data, steps, *options):
     _, peak = run([
         lora, "train", kind, "--model", folder, "--data", data, "--length", str(shape["length"]), "--batch-size",
         str(shape["batch"]), "--steps", str(steps), "--clipping", "0", "--schedule", "constant", "--warm-up", "0", "-o", output,
-        "--quiet", *options])
+        "--quiet", "--force", *options])
     rows = [json.loads(line) for line in open(os.path.join(output, "metrics.jsonl"))]
     ends = [0.0] + [row["seconds"] for row in rows]
     return {"times": [b - a for a, b in zip(ends, ends[1:])], "losses": [row["loss"] for row in rows], "peak": peak}

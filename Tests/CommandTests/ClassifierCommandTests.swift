@@ -45,6 +45,46 @@ struct ClassifierCommandTests {
     #expect(embed.errors.contains("1 of 1 text was longer than 16 tokens and was read in 2 windows."))
   }
 
+  // MARK: Decoders
+
+  @Test(
+    "a decoder learns classes: its adapter has the score layer, and evaluate, classify and logits take it as a classifier"
+  )
+  func decoder() throws {
+    let place = try Workplace()
+    let train = ["train", "classify", "--model", place.decoder, "--data", place.train, "--eval", place.test]
+    _ = try succeed(
+      train + ["--steps", "30", "--learning-rate", "2e-2", "--batch-size", "16", "-o", place.path("out")])
+    let adapter = try String(contentsOfFile: place.path("out/adapter_config.json"), encoding: .utf8)
+    #expect(adapter.contains("\"SEQ_CLS\"") && adapter.contains("\"score\"") && adapter.contains("q_proj"))
+    let use = ["--model", place.decoder, "--adapter", place.path("out")]
+    _ = try succeed(["evaluate", "--data", place.test, "--json", place.path("e.json")] + use)
+    #expect(try #require(try object(place.path("e.json"))["accuracy"] as? Double) > 0.9)
+    let logits = try succeed(["logits", "--text", "the fox", "--json", place.path("l.json")] + use)
+    #expect(logits.output.contains("All of 2 logits"))
+    let labels = try JSONDecoder().decode(
+      [String].self, from: Data(contentsOf: URL(fileURLWithPath: place.path("out/labels.json"))))
+    let classified = try succeed(["classify", "the fox", "--top", "2"] + use).output
+    #expect(labels.allSatisfy(classified.contains))
+    // Without the adapter it is a language model.
+    #expect(try succeed(["logits", "--ids", "1,2", "--model", place.decoder]).output.contains("of 464 logits"))
+    #expect(try succeed(["embed", "the fox", "--model", place.decoder]).errors.contains("has no modules.json"))
+  }
+
+  @Test("pairs are read as one text: the order of the two counts")
+  func pairs() throws {
+    let place = try Workplace()
+    _ = try succeed(training(place))
+    let use = ["--model", place.encoder, "--adapter", place.path("out"), "--json", place.path("c.json")]
+    func probabilities(_ more: String...) throws -> String {
+      _ = try succeed(["classify"] + more + use)
+      return "\(try object(place.path("c.json"))["results"]!)"
+    }
+    let pair = try probabilities("--query", "the fox", "a dog")
+    #expect(try pair != probabilities("--query", "a dog", "the fox"))
+    #expect(try pair != probabilities("a dog"))
+  }
+
   // MARK: Against the base
 
   @Test("an encoder's base answers by the nearest class mean; the report shows what training mended and broke")
@@ -308,7 +348,9 @@ struct ClassifierCommandTests {
     let run = try CommandRun(training(place) + options)
     #expect(run.exitCode == 64 && run.errors.contains(options[0]), "\(run.errors)")
     let file = try CommandRun(["classify", "--model", place.train, "a fox"])
-    #expect(file.exitCode == 64 && file.errors.contains("is a file; the folder that holds the model is needed"))
+    #expect(
+      file.exitCode == 64
+        && file.errors.contains("is a file; the folder that holds the model, or a GGUF file, is needed"))
   }
 
   @Test("adapters that don't belong to the model are refused with an account")

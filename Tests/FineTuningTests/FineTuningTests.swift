@@ -39,9 +39,9 @@ struct FineTuningTests {
       let url = folder.appendingPathComponent(name)
       let ids = [[3, 17, 5, 29, 8], [1, 6, 6, 13]]
       var generator = SeededGenerator(seed: 1)
-      let classifier = name == "tiny-bert" ? try BERTClassifier(contentsOf: url, using: &generator) : nil
+      let classifier = name == "tiny-bert" ? try SequenceClassifier(contentsOf: url, using: &generator) : nil
       let decoder = classifier == nil ? try languageModel(contentsOf: url) : nil
-      classifier?.bert.recomputes = recomputes
+      classifier?.body.recomputes = recomputes
       decoder?.recomputes = recomputes
       let model: any Module = classifier ?? decoder!
       try adapt(model, dropout: dropout, method: .lora)
@@ -268,7 +268,7 @@ struct FineTuningTests {
     #expect {
       try TokenWindows(contentsOf: file, tokenizer: tokenizer("gpt2"), length: 8)
     } throws: {
-      "\($0)".contains("other keys or values in line 3, expected a JSON object with")
+      "\($0)".contains("found the columns “prompt” in line 3, expected a text under “text”")
     }
     try Data("{\"text\":\"a\u{2028}b\"}\r\n{\"text\"}\r\n".utf8).write(to: file)
     #expect {

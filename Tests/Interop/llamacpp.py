@@ -50,8 +50,7 @@ def worst(s, fixture, scales, logits="adapter_last_logits"):
         np.nanmax(np.abs(oracle.logits(s, p["input_ids"], scales) - log_softmax(p[logits]))) for p in reference["prompts"])
 
 
-with tempfile.TemporaryDirectory() as folder:
-    os.chdir(folder)
+def main():
     failures = []
 
     def check(what, error, limit=LIMIT):
@@ -84,4 +83,10 @@ with tempfile.TemporaryDirectory() as folder:
             run("merge", "base.gguf", fixture + ".gguf", "-o", "merged-2.gguf", "--force")
             check(f"{fixture}, our GGUF adapter merged", worst(server("merged-2.gguf", [], 8952 + index), fixture, []))
     print(f"{len(failures)} failures")
-    sys.exit(1 if failures else 0)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        sys.exit(main())

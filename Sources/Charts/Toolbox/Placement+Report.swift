@@ -27,7 +27,8 @@ extension Placement {
       title: "The adapter \(adapter.url.lastPathComponent) on \(base.url.lastPathComponent)",
       summary: "\(items.count) of \(adapter.modules.count) modules have their place in the base.\(wholes)",
       sections: [.init("The two", [.fields(fields)])],
-      findings: findings.filter { countsPEFT || $0.audience == .everyone },
+      findings: findings.filter { countsPEFT || $0.audience == .everyone }
+        + [adapter.quantizationFinding(on: base)].compactMap { $0 },
       conclusion: isWell
         ? .init("The adapter fits.", .good)
         : isComplete

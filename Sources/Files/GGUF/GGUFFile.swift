@@ -36,7 +36,7 @@ public final class GGUFFile: Sendable {
       let version = try reader.take(UInt32.self)
       guard version == 2 || version == 3 else {
         throw fail(
-          version.byteSwapped <= 3
+          (1...3).contains(version.byteSwapped)
             ? "is a GGUF file of a big-endian machine" : "is GGUF version \(version); 2 and 3 are read",
           .unsupported)
       }

@@ -12,7 +12,7 @@ extension QuantizedTensors {
       let state = take("\(codes.name).quant_state.bitsandbytes__\(type)")
     else { return nil }
     guard state.format == .u8, state.count < 1 << 16, let json = state.withBytes({ try? JSON(parsing: $0) }) else {
-      throw Problem(message: "its quant_state is no JSON")
+      throw Problem(message: "its quant_state, by which bitsandbytes says how it is quantised, is no JSON")
     }
     let shape = (json["shape"]?.array ?? []).compactMap(\.integer)
     let group = json["blocksize"]?.integer ?? 0

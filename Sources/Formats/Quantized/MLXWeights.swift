@@ -18,6 +18,11 @@ extension QuantizedTensors {
     guard codes.count > 0, scales.shape.count == 2, scales.shape[0] == rows, scales.shape[1] > 0,
       columns % scales.shape[1] == 0, columns / scales.shape[1] % 8 == 0
     else { throw Problem(message: "\(codes.shape) words of \(bits) bits and scales \(scales.shape) do not fit") }
+    if let group = setting("group_size")?.integer, group != columns / scales.shape[1] {
+      throw Problem(
+        message:
+          "mlx's groups hold \(columns / scales.shape[1]) numbers here, and config.json (quantization) says \(group)")
+    }
     let formats: [NumberFormat] = [.f16, .bf16, .f32]
     _ = try take("\(path).scales", formats, count: scales.count)
     let offsets = try take("\(path).biases", [scales.format], count: scales.count)

@@ -7,13 +7,14 @@ import LoRAFiles
 extension QuantizedTensors {
   mutating func packed(_ codes: StoredTensor) throws -> StoredTensor? {
     let path = codes.info.modulePath
-    let settings = configuration["quantization_config"]
-    guard [.i32, .u32].contains(codes.format), codes.shape.count == 2, let scales = self["\(path).scales"],
+    // A file alone does not say which of GPTQ's versions it is, and the two differ by a step.
+    guard let settings = configuration["quantization_config"], [.i32, .u32].contains(codes.format),
+      codes.shape.count == 2, let scales = self["\(path).scales"],
       let zeros = self["\(path).qzeros"], scales.shape.count == 2, zeros.shape.count == 2
     else { return nil }
     let (groups, rows) = (scales.shape[0], scales.shape[1])
     let isAWQ = codes.shape[1] != rows
-    let bits = settings?["bits"]?.integer ?? settings?["w_bit"]?.integer ?? 4
+    let bits = settings["bits"]?.integer ?? settings["w_bit"]?.integer ?? 4
     guard bits == 4 || bits == 8 && !isAWQ else { return nil }
     let perWord = 32 / bits
     let columns = isAWQ ? codes.shape[0] : codes.shape[0] * perWord
@@ -34,7 +35,7 @@ extension QuantizedTensors {
       throw Problem(message: "\(columns) inputs are no \(groups) groups")
     }
     // What the first version stores is one less than the zero point.
-    let shift = settings?["checkpoint_format"]?.string == "gptq_v2" ? 0 : 1
+    let shift = settings["checkpoint_format"]?.string == "gptq_v2" ? 0 : 1
     return Self.matrix(
       path + ".weight", isAWQ ? .awq : .gptq, [rows, columns], codes: codes,
       [scales.storage, zeros.storage] + (index.map { [$0] } ?? []),

@@ -32,12 +32,21 @@ struct EvaluateCommand: ParsableCommand {
       valueName: "folder"))
   var against: Path?
 
+  @Option(help: "What counts of conversations, and of prompts with completions: assistant, last or all. (decoders)")
+  var learn = LearntTurns.assistant
+
+  @OptionGroup var template: TemplateOptions
+
   @OptionGroup var precision: PrecisionOptions
   @OptionGroup var output: OutputOptions
 
   func run() throws {
     try output.prepare()
-    if try modelKind(of: model.folder) == .encoder { try evaluateClassifier() } else { try evaluateDecoder() }
+    if try isClassifier(model.folder, adapter: model.adapterFolder()) {
+      try evaluateClassifier()
+    } else {
+      try evaluateDecoder()
+    }
   }
 
   private func evaluateClassifier() throws {
@@ -112,7 +121,13 @@ struct EvaluateCommand: ParsableCommand {
     let chosen = precision.apply(to: generator.model, isQuiet: output.quiet)
     let windows = try TokenWindows(
       contentsOf: data.input(), tokenizer: generator.tokenizer,
-      length: min(reading.length ?? .max, generator.model.positions))
+      length: min(reading.length ?? .max, generator.model.positions),
+      template: try ChatTemplate(named: template.chatTemplate, of: model.folder), turns: learn)
+    for source in windows.sources {
+      guard !source.columns.isEmpty else { continue }
+      let columns = source.columns.map(\.description).joined(separator: ", and ")
+      comment("\(source.file.relativePath): \(grouped(source.count)) rows, \(columns).", isQuiet: output.quiet)
+    }
     try generator.model.requireKnown([windows.largestID], of: generator.tokenizer)
     guard windows.predictions > 0 else {
       throw InputError("\(data.name): too short, a text of at least 2 tokens is needed")

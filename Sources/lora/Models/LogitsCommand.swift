@@ -58,12 +58,22 @@ struct LogitsCommand: ParsableCommand {
     let folder = try model.place(of: "a model's folder")
     let adapter = try adapter?.place(of: "an adapter's folder")
     let result: (ids: [Int], logits: [Float])
-    if try modelKind(of: folder) == .encoder {
-      let classifier = try TextClassifier(model: folder, adapter: adapter)
-      let ids = try self.ids.map(LogitsCommand.numbers) ?? classifier.tokenizer.encode(text!).ids.map(Int.init)
-      let shape = classifier.model.bert.configuration
+    if try isClassifier(folder, adapter: adapter) {
+      let model: SequenceClassifier
+      let ids: [Int]
+      if let given = self.ids, adapter == nil {
+        // No tokenizer is needed.
+        var generator = SeededGenerator(seed: 0)
+        model = try SequenceClassifier(contentsOf: folder, using: &generator)
+        ids = try LogitsCommand.numbers(given)
+      } else {
+        let classifier = try TextClassifier(model: folder, adapter: adapter)
+        model = classifier.model
+        ids = try self.ids.map(LogitsCommand.numbers) ?? classifier.tokenizer.encode(text!).ids.map(Int.init)
+      }
+      let shape = model.body.description
       try LogitsCommand.check(ids, vocabulary: shape.vocabulary, positions: shape.positions)
-      result = (ids: ids, logits: classifier.model(TokenRows(ids: [ids])).scalars)
+      result = (ids: ids, logits: model(TokenRows(ids: [ids])).scalars)
     } else {
       let model: any LanguageModel
       let ids: [Int]

@@ -40,8 +40,8 @@ struct QuantizeCommand: ParsableCommand {
         lora quantize model-f16.gguf --to q8_0 -o model-q8_0.gguf
       """)
 
-  @Argument(help: ArgumentHelp("The model: a folder or a GGUF file.", valueName: "model"), completion: .file())
-  var model: String
+  @Argument(help: ArgumentHelp("The model: a folder or a GGUF file.", valueName: "model"))
+  var model: Path
 
   @Option(help: "The format.")
   var to: Target
@@ -55,7 +55,7 @@ struct QuantizeCommand: ParsableCommand {
 
   func run() throws {
     try output.prepare()
-    let base = try Checkpoint(URL(fileURLWithPath: model))
+    let base = try model.checkpoint()
     var url = try writing.url(for: base.url, suffix: to.rawValue)
     if writing.path == nil, to != .nf4, url.pathExtension != "gguf" { url = url.appendingPathExtension("gguf") }
     if to != .nf4, url.pathExtension != "gguf" {
