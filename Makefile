@@ -157,7 +157,7 @@ docs: dependencies
 
 SOURCES = Package.swift Sources Tests Examples Benchmarks/Package.swift Benchmarks/Sources JupyterKernel/swift_kernel/Worker
 # The C is checked where clang-format is installed; versions 14 to 19 agree on it.
-C_SOURCES = $(wildcard Sources/CKernels/*.[ch] Sources/CKernels/include/*.h Tests/Kernels/*.c)
+C_SOURCES = $(wildcard Sources/CKernels/*.[ch] Sources/CKernels/include/*.h Tests/Kernels/*.c Packaging/static/*.c)
 
 lint:
 	$(if $(shell command -v clang-format),clang-format --dry-run -Werror $(C_SOURCES),@echo "clang-format is not installed: the C is not checked.")
