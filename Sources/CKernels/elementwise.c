@@ -249,6 +249,33 @@ void ck_affine(const float *x, float scale, float offset, float *y, size_t count
   ck_for_ranges((ptrdiff_t)count, CK_GRAIN, run_affine, &context);
 }
 
+struct capped {
+  const float *y;
+  float cap, *x;
+};
+
+CK_RANGE_BODY(run_cap) {
+  struct capped s = *(const struct capped *)context;
+  CK_INDEPENDENT
+  for (ptrdiff_t i = begin; i < end; i++) s.x[i] = s.cap * hyperbolic_tangent(s.x[i] / s.cap);
+}
+
+void ck_cap(float *x, float cap, size_t count) {
+  struct capped context = {NULL, cap, x};
+  ck_for_ranges((ptrdiff_t)count, CK_GRAIN, run_cap, &context);
+}
+
+CK_RANGE_BODY(run_cap_slopes) {
+  struct capped s = *(const struct capped *)context;
+  CK_INDEPENDENT
+  for (ptrdiff_t i = begin; i < end; i++) s.x[i] *= 1.0f - s.y[i] / s.cap * (s.y[i] / s.cap);
+}
+
+void ck_cap_slopes(const float *y, float cap, float *slopes, size_t count) {
+  struct capped context = {y, cap, slopes};
+  ck_for_ranges((ptrdiff_t)count, CK_GRAIN, run_cap_slopes, &context);
+}
+
 CK_RANGE_BODY(run_accumulate) {
   struct affine s = *(const struct affine *)context;
   CK_INDEPENDENT

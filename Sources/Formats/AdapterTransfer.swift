@@ -109,7 +109,10 @@ extension StoredAdapter {
     configuration.setTargets(modules, among: model.parameters.map { String($0.name.drop(lastPart: ".")) })
     // A module with its weight is saved whole; a bias alone is one of the bias modes.
     let whole = Set(replacements.filter { $0.name.hasSuffix(".weight") }.map(\.info.modulePath))
-    configuration.selection.saved = Array(Set(configuration.selection.saved + whole.map(lastComponent))).sorted()
+    // What lies within a module that is saved whole is saved with it.
+    let named = Set(configuration.selection.saved)
+    let apart = whole.filter { path in !path.split(separator: ".").contains { named.contains(String($0)) } }
+    configuration.selection.saved = Array(named.union(apart.map(lastComponent))).sorted()
     let biased = Set(replacements.map(\.info.modulePath)).subtracting(whole)
     if !biased.isEmpty { configuration.bias = biased.isSubset(of: modules.map(\.path)) ? .loraOnly : .all }
     self.init(url: url, configuration: configuration, modules: modules, replacements: replacements)

@@ -68,6 +68,14 @@ public struct EncodedTexts: Sendable {
     try append(texts)
   }
 
+  /// Pairs of texts, each read as one (two sentences that are compared, a question and what may answer it). What is too
+  /// long is cut, also where single texts are read in windows.
+  ///
+  /// - Throws: `NoTokensError` where a pair has no token at all, `CheckpointError` where the temporary file can't grow.
+  public mutating func append(pairs: [(first: String, second: String)]) throws {
+    try append(pairs.map { [tokenizer.encode($0.first, and: $0.second, maximumLength: length)] })
+  }
+
   /// - Throws: `NoTokensError` where a text has no token at all, `CheckpointError` where the temporary file can't grow.
   public mutating func append(_ texts: [String]) throws {
     let special = tokenizer.specialCount
@@ -77,6 +85,11 @@ public struct EncodedTexts: Sendable {
       case .windows:
         tokenizer.encode(texts, inWindowsOf: length, overlap: (length - special) / 4)
       }
+    try append(encodings)
+  }
+
+  private mutating func append(_ encodings: [[Encoding]]) throws {
+    let special = tokenizer.specialCount
     let empty = encodings.indices.filter { encodings[$0][0].ids.isEmpty }
     guard empty.isEmpty else { throw NoTokensError(texts: empty.map { count + $0 }) }
     for windows in encodings {

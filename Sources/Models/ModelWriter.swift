@@ -29,7 +29,9 @@ func writeModelFiles(_ tensors: [StoredTensor], like base: URL, labels: [String]
   }
   for name in ["torch_dtype", "dtype"] where configuration[name] != nil { configuration[name] = "float32" }
   if let labels {
-    configuration["architectures"] = ["BertForSequenceClassification"]
+    if let name = NameTable(try Checkpoint(base)).headClassName(for: "SEQ_CLS") {
+      configuration["architectures"] = [.string(name)]
+    }
     configuration["id2label"] = .object(labels.enumerated().map { .init("\($0)", .string($1)) })
     configuration["label2id"] = .object(labels.enumerated().map { .init($1, .integer($0)) })
   }

@@ -68,6 +68,12 @@ extension TextClassifier {
     directory.appendingPathComponent("adapters").appendingPathComponent(adapter)
   }
 
+  /// peft's `modules_to_save`: its own for classifiers, and what else of the head is trained whole.
+  public var savedModules: [String] {
+    let own = model.headModules.compactMap { $0.split(separator: ".").first.map(String.init) }
+    return Set(own).union(["classifier", "score"]).sorted()
+  }
+
   /// Writes one adapter as a PEFT folder, with the names of its classes.
   ///
   /// - Parameter configuration: what is known of it besides (its base, its dropout).
@@ -77,7 +83,7 @@ extension TextClassifier {
   ) throws {
     var found = try configuration ?? PEFTConfiguration(["peft_type": "LORA"])
     found.taskType = "SEQ_CLS"
-    if configuration == nil { found.selection.saved = ["classifier", "score"] }
+    if configuration == nil { found.selection.saved = savedModules }
     try FileManager.default.createDirectory(
       at: directory.deletingLastPathComponent(), withIntermediateDirectories: true)
     let output = try OutputDirectory(directory)

@@ -14,8 +14,8 @@ import LoRATensors
 /// With several adapters, which are for the same classes, one is on at a time (`use`), or each task has its own:
 /// `classifier.model.withAdapters(["reviews"]) { try classifier.predict(texts) }`.
 public final class TextClassifier {
-  /// The encoder and its classifier, with the adapter where there is one.
-  public let model: BERTClassifier
+  /// The transformer and its classifier, with the adapter where there is one.
+  public let model: SequenceClassifier
   /// What makes tokens of texts.
   public let tokenizer: Tokenizer
   /// The most tokens that are read at once.
@@ -38,11 +38,18 @@ public final class TextClassifier {
   public struct Prediction: Sendable {
     /// Of a text in several windows: the mean of theirs.
     public var logits: [Float]
+    /// What becomes of them.
+    var answer = SequenceClassifier.Answer.oneOfAll
     /// The likeliest class.
     public var label: Int { logits.indices.max { logits[$0] < logits[$1] }! }
-    /// softmax of the logits; the sigmoid of a single one, as cross-encoders have it.
+    /// softmax of the logits; the sigmoid of each where a text may have several labels, and of a single one, as
+    /// cross-encoders have it; the logit itself where the model's configuration says that it is the score.
     public var probabilities: [Float] {
-      if logits.count == 1 { return [1 / (1 + exp(-logits[0]))] }
+      switch answer {
+      case .score: return logits
+      case .eachByItself: return logits.map { 1 / (1 + exp(-$0)) }
+      case .oneOfAll: break
+      }
       let weights = logits.map { exp($0 - logits[label]) }
       let sum = weights.reduce(0, +)
       return weights.map { $0 / sum }
@@ -101,13 +108,13 @@ public final class TextClassifier {
       )
     }
     var generator = SeededGenerator(seed: seed)
-    model = try BERTClassifier(contentsOf: folder, labels: labels ?? known.first, using: &generator)
-    self.maximumLength = min(maximumLength ?? .max, model.bert.configuration.positions)
+    model = try SequenceClassifier(contentsOf: folder, labels: labels ?? known.first, using: &generator)
+    self.maximumLength = min(maximumLength ?? .max, model.body.description.positions)
     self.longTexts = longTexts
-    hasOwnClassifier =
-      try model.bert.configuration.labels == model.labels && Checkpoint(folder)["classifier.weight"] != nil
+    hasOwnClassifier = model.isOwn
     for (name, adapter) in stored {
-      guard hasOwnClassifier || adapter.replacements.contains(where: { $0.name.hasSuffix("classifier.weight") }) else {
+      guard hasOwnClassifier || adapter.replacements.contains(where: { $0.name == "\(model.headModules.last!).weight" })
+      else {
         throw CheckpointError(
           .missing, file: adapter.url.path,
           "has no classifier, and the model has none for its classes", advice: Advice("Train one", .trainClassifier))
@@ -124,7 +131,9 @@ public final class TextClassifier {
   /// The classes of an adapter: those named beside it, or else the base's where their number is right, or else numbered.
   private static func labels(of adapter: StoredAdapter, base: URL) throws -> [String] {
     let file = try LoRAFiles.file(labelsName, in: adapter.url)
-    let count = adapter.replacements.first { $0.name == "classifier.weight" }?.shape.first
+    let description = try TransformerDescription(ModelConfiguration(Checkpoint(base)))
+    let output = "\(description.head.output).weight"
+    let count = adapter.replacements.first { $0.name == output }?.shape.first
     if let data = FileManager.default.contents(atPath: file.path) {
       guard let labels = try? JSONDecoder().decode([String].self, from: data), count == nil || labels.count == count
       else {
@@ -139,7 +148,7 @@ public final class TextClassifier {
       }
       return labels
     }
-    let own = try ModelConfiguration(Checkpoint(base)).labels()
+    let own = description.labels
     guard let count = count ?? own?.count else {
       throw CheckpointError(
         .missing, file: adapter.url.path,
@@ -200,7 +209,9 @@ public final class TextClassifier {
     }
     try texts.forEachText(rows: rows, progress: progress, compute: logits) { _, windows in
       let sum = windows.dropFirst().reduce(windows[0]) { sum, logits in zip(sum, logits).map { $0 + $1 } }
-      try body(Prediction(logits: windows.count == 1 ? sum : sum.map { $0 / Float(windows.count) }))
+      try body(
+        Prediction(
+          logits: windows.count == 1 ? sum : sum.map { $0 / Float(windows.count) }, answer: model.answer))
     }
   }
 
@@ -209,7 +220,7 @@ public final class TextClassifier {
   /// - Throws: `TokenizerError`.
   public func requireKnown(_ texts: EncodedTexts) throws {
     try texts.requireKnown(
-      vocabulary: model.bert.configuration.vocabulary, segments: model.bert.configuration.segments)
+      vocabulary: model.body.description.vocabulary, segments: model.body.description.knownSegments)
   }
 
   /// Logits of some of the texts, [indices, classes], for training: the mean over each text's windows.

@@ -80,13 +80,13 @@ public final class Conv1D: Layer, CopyableModule {
 public final class LayerNorm: Layer, CopyableModule {
   /// The factors, [size].
   public let weight: Parameter
-  /// What is added, [size].
-  public let bias: Parameter
+  /// What is added, [size], or none.
+  public let bias: Parameter?
   /// Added to the variance, so that a constant row is divided by no zero.
   public let epsilon: Float
 
   /// A layer with given factors and sums, [size] each.
-  public init(weight: Parameter, bias: Parameter, epsilon: Float = 1e-5) {
+  public init(weight: Parameter, bias: Parameter?, epsilon: Float = 1e-5) {
     self.weight = weight
     self.bias = bias
     self.epsilon = epsilon
@@ -99,23 +99,26 @@ public final class LayerNorm: Layer, CopyableModule {
 
   /// x [..., size] → the same shape: (x − mean) / √(variance + ε) · weight + bias in each row (Ba et al., 2016).
   public func callAsFunction(_ x: Tensor) -> Tensor {
-    x.layerNorm(weight: weight.value, bias: bias.value, epsilon: epsilon)
+    x.layerNorm(weight: weight.value, bias: bias?.value ?? .zeros(weight.shape), epsilon: epsilon)
   }
 
-  public func copy() -> LayerNorm { LayerNorm(weight: weight.copy(), bias: bias.copy(), epsilon: epsilon) }
+  public func copy() -> LayerNorm { LayerNorm(weight: weight.copy(), bias: bias?.copy(), epsilon: epsilon) }
 }
 
 /// Root-mean-square normalisation over the last axis.
 public final class RMSNorm: Layer, CopyableModule {
-  /// The factors, [size].
+  /// The factors, [size], less `offset`.
   public let weight: Parameter
   /// Added to the mean of squares, so that a row of zeros is divided by no zero.
   public let epsilon: Float
+  /// What the factors are stored without: 0, or 1 where a model stores their distance from 1 (Gemma).
+  public let offset: Float
 
-  /// A layer with given factors, [size].
-  public init(weight: Parameter, epsilon: Float = 1e-5) {
+  /// A layer with given factors, [size], or their distances from `offset`.
+  public init(weight: Parameter, epsilon: Float = 1e-5, offset: Float = 0) {
     self.weight = weight
     self.epsilon = epsilon
+    self.offset = offset
   }
 
   /// A layer for rows of `size` numbers that starts with factors 1.
@@ -124,7 +127,9 @@ public final class RMSNorm: Layer, CopyableModule {
   }
 
   /// x [..., size] → the same shape: x / √(mean of squares + ε) · weight in each row (Zhang and Sennrich, 2019).
-  public func callAsFunction(_ x: Tensor) -> Tensor { x.rmsNorm(weight: weight.value, epsilon: epsilon) }
+  public func callAsFunction(_ x: Tensor) -> Tensor {
+    x.rmsNorm(weight: offset == 0 ? weight.value : weight.value + offset, epsilon: epsilon)
+  }
 
-  public func copy() -> RMSNorm { RMSNorm(weight: weight.copy(), epsilon: epsilon) }
+  public func copy() -> RMSNorm { RMSNorm(weight: weight.copy(), epsilon: epsilon, offset: offset) }
 }

@@ -23,10 +23,14 @@ public protocol Module: AnyObject, CustomPlaygroundDisplayConvertible {
   /// The name of a stored property in paths; identity unless a model follows the names of a file format. An empty name
   /// adds nothing to a path.
   static func pathComponent(ofProperty property: String) -> String
+
+  /// The same for a class whose instances call their parts differently; by default what the type says.
+  func pathComponent(ofProperty property: String) -> String
 }
 
 extension Module {
   public static func pathComponent(ofProperty property: String) -> String { property }
+  public func pathComponent(ofProperty property: String) -> String { Self.pathComponent(ofProperty: property) }
 }
 
 /// A parameter and the path by which it is known.
@@ -127,7 +131,7 @@ private struct ModuleWalk {
     var mirror: Mirror? = Mirror(reflecting: found)
     while let current = mirror {
       for case (let label?, let value) in current.children {
-        let component = type(of: found).pathComponent(ofProperty: label)
+        let component = found.pathComponent(ofProperty: label)
         visit(value: value, path: Self.joined(path, component), depth: 0)
       }
       mirror = current.superclassMirror

@@ -282,28 +282,40 @@ package enum Derivative {
   /// What attention keeps.
   struct Attention: Sendable {
     let query, key, value: Tensor
+    let bias: Tensor?
     let queries, keys: Packing
-    let isCausal: Bool
-    /// Which of query, key and value need a gradient.
+    let rule: AttentionRule
+    /// Which of query, key, value and bias need a gradient.
     let wanted: [Bool]
     var heads: Int { query.shape[1] }
     var keyHeads: Int { key.shape[1] }
     var size: Int { query.shape[2] }
-    var scale: Float { 1 / Float(size).squareRoot() }
+
+    func withRule(_ body: (UnsafePointer<ck_attention_rule>) -> Void) {
+      let rule = ck_attention_rule(
+        scale: rule.scale ?? 1 / Float(size).squareRoot(), causal: rule.isCausal, window: rule.window ?? 0,
+        cap: rule.cap ?? 0, bias: bias.map { UnsafePointer($0.pointer) }, reach: bias.map { $0.shape[1] / 2 } ?? 0)
+      withUnsafePointer(to: rule, body)
+    }
   }
 
-  // P = softmax(s Q Kᵀ), O = P V    dV = Pᵀ dO;  dS = P ∘ (dO Vᵀ − rowsum(dO ∘ O));  dQ = s dS K;  dK = s dSᵀ Q
+  // P = softmax(s Q Kᵀ + b), O = P V
+  // dV = Pᵀ dO;  dS = P ∘ (dO Vᵀ − rowsum(dO ∘ O));  dQ = s dS K;  dK = s dSᵀ Q;  db = Σ dS by distance
   static func attention(_ saved: Attention, _ output: Tensor, _ logSums: Tensor) -> JointPullback {
     JointPullback { dy in
-      let shapes = [saved.query.shape, saved.key.shape, saved.value.shape]
+      let biasShape = saved.bias.map { [saved.queries.count] + $0.shape } ?? []
+      let shapes = [saved.query.shape, saved.key.shape, saved.value.shape, biasShape]
       let gradients = zip(shapes, saved.wanted).map { shape, isWanted in
         isWanted ? Storage(count: shape.reduce(1, *)) : nil
       }
-      ck_attention_gradient(
-        saved.queries.starts, saved.keys.starts, saved.queries.count, saved.heads, saved.keyHeads, saved.size,
-        saved.scale, saved.isCausal, saved.query.pointer, saved.key.pointer, saved.value.pointer, output.pointer,
-        logSums.pointer, dy.pointer, gradients[0]?.base, gradients[1]?.base, gradients[2]?.base)
-      return zip(gradients, shapes).map { gradient, shape in gradient.map { Tensor(storage: $0, shape: shape) } }
+      saved.withRule {
+        ck_attention_gradient(
+          saved.queries.starts, saved.keys.starts, saved.queries.count, saved.heads, saved.keyHeads, saved.size, $0,
+          saved.query.pointer, saved.key.pointer, saved.value.pointer, output.pointer, logSums.pointer, dy.pointer,
+          gradients[0]?.base, gradients[1]?.base, gradients[2]?.base, gradients[3]?.base)
+      }
+      let found = zip(gradients, shapes).map { gradient, shape in gradient.map { Tensor(storage: $0, shape: shape) } }
+      return Array(found.dropLast()) + [found[3]?.sum(axis: 0)]
     }
   }
 

@@ -7,7 +7,11 @@ extension Tensor {
   /// tens of thousands, neither the logits nor their gradient are ever whole.
   ///
   /// Equal to `linear(weight).crossEntropy(targets)`. self: [rows, inputs], weight: [classes, inputs].
-  public func linearCrossEntropy(_ weight: Tensor, _ targets: [Int], ignoring ignored: Int = -100) -> Tensor {
+  ///
+  /// - Parameter cap: where there is one, a logit x counts as c tanh(x / c) (Gemma 2, section 2).
+  public func linearCrossEntropy(
+    _ weight: Tensor, _ targets: [Int], ignoring ignored: Int = -100, cap: Float? = nil
+  ) -> Tensor {
     expect(
       rank == 2 && weight.rank == 2 && shape[1] == weight.shape[1] && shape[0] == targets.count,
       "linearCrossEntropy: input \(shape), weight \(weight.shape) and \(targets.count) targets do not fit")
@@ -17,7 +21,7 @@ extension Tensor {
     let counted = targets.indices.filter { targets[$0] != ignored }
     guard !counted.isEmpty else { return sum() * 0 }
     guard counted.count == targets.count else {
-      return rows(at: counted).linearCrossEntropy(weight, counted.map { targets[$0] })
+      return rows(at: counted).linearCrossEntropy(weight, counted.map { targets[$0] }, cap: cap)
     }
     let (inputs, classes) = (shape[1], weight.shape[0])
     let block = Swift.min(targets.count, Swift.max(64, (6 << 20) / classes))
@@ -35,9 +39,11 @@ extension Tensor {
           multiply(
             Factor(x, stride: inputs), Factor(weight.storage, stride: inputs, transposed: true), m: rows, n: classes,
             k: inputs, to: logits.base, stride: classes)
+          if let cap { ck_cap(logits.base, cap, rows * classes) }
           ck_cross_entropy_rows(
             logits.base, index.baseAddress! + start, Int32(-1), losses.baseAddress! + start, slopes?.base, rows, classes
           )
+          if let cap, let slopes { ck_cap_slopes(logits.base, cap, slopes.base, rows * classes) }
           if let inputGradient, let slopes {
             multiply(
               Factor(slopes.base, stride: classes), Factor(weight.storage, stride: inputs), m: rows, n: inputs,

@@ -39,11 +39,12 @@ public struct RotaryTable: Sendable {
 }
 
 extension Tensor {
-  /// Each head's elements d and d + size/2, as a pair, turned by the angle of the row's position:
-  /// (a, b) ↦ (a cos − b sin, b cos + a sin). self: [rows, heads, size].
+  /// Each head's elements d and d + n/2, as a pair, turned by the angle of the row's position:
+  /// (a, b) ↦ (a cos − b sin, b cos + a sin). self: [rows, heads, size]; n is twice the number of the table's pairs, and
+  /// the elements after the first n stay.
   public func rotated(by table: RotaryTable, at positions: [Int]) -> Tensor {
     expect(
-      rank == 3 && shape[0] == positions.count && shape[2] == 2 * table.cosines.shape[1],
+      rank == 3 && shape[0] == positions.count && shape[2] >= 2 * table.cosines.shape[1],
       "rotated: \(shape), \(positions.count) positions and angles for \(table.cosines.shape[1]) pairs do not fit")
     expect(
       positions.allSatisfy(table.positions.contains), "rotated: a position lies outside \(table.positions)")
@@ -56,7 +57,7 @@ extension Tensor {
     return Tensor(shape: shape) {
       ck_rotary(
         x.pointer, tableRows, table.cosines.pointer, table.sines.pointer, back, $0.baseAddress, shape[0], shape[1],
-        shape[2])
+        shape[2], 2 * table.cosines.shape[1])
     }
   }
 }

@@ -39,9 +39,9 @@ struct FineTuningTests {
       let url = folder.appendingPathComponent(name)
       let ids = [[3, 17, 5, 29, 8], [1, 6, 6, 13]]
       var generator = SeededGenerator(seed: 1)
-      let classifier = name == "tiny-bert" ? try BERTClassifier(contentsOf: url, using: &generator) : nil
+      let classifier = name == "tiny-bert" ? try SequenceClassifier(contentsOf: url, using: &generator) : nil
       let decoder = classifier == nil ? try languageModel(contentsOf: url) : nil
-      classifier?.bert.recomputes = recomputes
+      classifier?.body.recomputes = recomputes
       decoder?.recomputes = recomputes
       let model: any Module = classifier ?? decoder!
       try adapt(model, dropout: dropout, method: .lora)

@@ -83,7 +83,7 @@ struct FuzzedReader: CustomTestStringConvertible, Sendable {
     ) { url in
       let folder = url.deletingLastPathComponent()
       // Weights that fit the unbroken one; the folder is the test's own.
-      _ = try? BERT(contentsOf: folder)
+      _ = try? Transformer(contentsOf: folder)
       _ = try languageModel(contentsOf: folder)
     },
     FuzzedReader(

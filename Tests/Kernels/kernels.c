@@ -341,39 +341,53 @@ static void check_rows(ptrdiff_t columns) {
 
 // MARK: Attention
 
-static void check_attention(ptrdiff_t heads, ptrdiff_t key_heads, ptrdiff_t size, bool causal,
-                            const int32_t *query_starts, const int32_t *key_starts, ptrdiff_t sequences) {
+static void check_attention(ptrdiff_t heads, ptrdiff_t key_heads, ptrdiff_t size, bool causal, ptrdiff_t window, float cap,
+                            bool biased, const int32_t *query_starts, const int32_t *key_starts, ptrdiff_t sequences) {
   now = "attention";
   const ptrdiff_t queries = query_starts[sequences], keys = key_starts[sequences], group = heads / key_heads;
-  const ptrdiff_t all = queries * heads * size, all_keys = keys * key_heads * size;
+  const ptrdiff_t all = queries * heads * size, all_keys = keys * key_heads * size, distances = 2 * keys + 1;
   float *q = values(all), *k = values(all_keys), *v = values(all_keys), *dout = values(all);
   float *out = zeros(all), *sums = zeros(queries * heads), *dq = values(all), *dk = values(all_keys),
-        *dv = values(all_keys);
-  double *o = doubles(all), *gq = doubles(all), *gk = doubles(all_keys), *gv = doubles(all_keys), *p = doubles(keys);
-  const float scale = 0.6f;
-  ck_attention(query_starts, key_starts, sequences, heads, key_heads, size, scale, causal, q, k, v, out, sums);
-  ck_attention_gradient(query_starts, key_starts, sequences, heads, key_heads, size, scale, causal, q, k, v, out, sums,
-                        dout, dq, dk, dv);
+        *dv = values(all_keys), *bias = values(heads * distances), *dbias = values(sequences * heads * distances);
+  double *o = doubles(all), *gq = doubles(all), *gk = doubles(all_keys), *gv = doubles(all_keys), *p = doubles(keys),
+         *f = doubles(keys), *gb = doubles(sequences * heads * distances);
+  const ck_attention_rule rule = {0.6f, causal, window, cap, biased ? bias : NULL, keys};
+  ck_attention(query_starts, key_starts, sequences, heads, key_heads, size, &rule, q, k, v, out, sums);
+  ck_attention_gradient(query_starts, key_starts, sequences, heads, key_heads, size, &rule, q, k, v, out, sums, dout, dq,
+                        dk, dv, biased ? dbias : NULL);
   for (ptrdiff_t s = 0; s < sequences; s++) {
-    const ptrdiff_t offset = key_starts[s + 1] - key_starts[s] - (query_starts[s + 1] - query_starts[s]);
+    const ptrdiff_t count = key_starts[s + 1] - key_starts[s], offset = count - (query_starts[s + 1] - query_starts[s]);
     for (ptrdiff_t i = query_starts[s]; i < query_starts[s + 1]; i++) {
-      const ptrdiff_t seen = causal ? i - query_starts[s] + offset + 1 : key_starts[s + 1] - key_starts[s];
+      const ptrdiff_t own = i - query_starts[s] + offset;
+      const ptrdiff_t begin = window > 0 && own - window + 1 > 0 ? own - window + 1 : 0;
+      ptrdiff_t seen = causal ? own + 1 : window > 0 ? own + window : count;
+      if (seen > count) seen = count;
       for (ptrdiff_t h = 0; h < heads; h++) {
         const ptrdiff_t at = (i * heads + h) * size, first = (key_starts[s] * key_heads + h / group) * size,
                         step = key_heads * size;
         double sum = 0, dot = 0;
-        for (ptrdiff_t j = 0; j < seen; j++) {
+        for (ptrdiff_t j = begin; j < seen; j++) {
           double score = 0;
           for (ptrdiff_t d = 0; d < size; d++) score += (double)q[at + d] * k[first + j * step + d];
-          sum += p[j] = exp(scale * score);
+          score *= rule.scale;
+          if (biased) score += bias[h * distances + keys + j - own];
+          f[j] = 1;
+          if (cap > 0) {
+            const double t = tanh(score / cap);
+            score = cap * t;
+            f[j] = 1 - t * t;
+          }
+          sum += p[j] = exp(score);
         }
-        for (ptrdiff_t j = 0; j < seen; j++)
+        for (ptrdiff_t j = begin; j < seen; j++)
           for (ptrdiff_t d = 0; d < size; d++) o[at + d] += p[j] / sum * v[first + j * step + d];
         for (ptrdiff_t d = 0; d < size; d++) dot += o[at + d] * dout[at + d];
-        for (ptrdiff_t j = 0; j < seen; j++) {
+        for (ptrdiff_t j = begin; j < seen; j++) {
           double slope = 0;
           for (ptrdiff_t d = 0; d < size; d++) slope += (double)dout[at + d] * v[first + j * step + d];
-          slope = scale * p[j] / sum * (slope - dot);
+          slope = p[j] / sum * (slope - dot) * f[j];
+          gb[(s * heads + h) * distances + keys + j - own] += slope;
+          slope *= rule.scale;
           for (ptrdiff_t d = 0; d < size; d++) {
             gv[first + j * step + d] += p[j] / sum * dout[at + d];
             gq[at + d] += slope * k[first + j * step + d];
@@ -387,26 +401,39 @@ static void check_attention(ptrdiff_t heads, ptrdiff_t key_heads, ptrdiff_t size
   expect_near(dq, gq, all, 2e-5);
   expect_near(dk, gk, all_keys, 2e-5);
   expect_near(dv, gv, all_keys, 2e-5);
+  if (biased) expect_near(dbias, gb, sequences * heads * distances, 2e-5);
 }
 
 static void check_attentions(void) {
   const int32_t short_ones[] = {0, 1, 8, 45}, long_ones[] = {0, 3, 133, 211}, one[] = {0, 1}, many[] = {0, 333};
-  check_attention(4, 2, 13, false, short_ones, short_ones, 3);
-  check_attention(2, 2, 64, true, long_ones, long_ones, 3);
-  check_attention(3, 1, 20, true, short_ones, long_ones, 3);
-  check_attention(3, 3, 48, false, short_ones, long_ones, 3);
-  check_attention(2, 1, 40, true, one, many, 1);
+  check_attention(4, 2, 13, false, 0, 0, false, short_ones, short_ones, 3);
+  check_attention(2, 2, 64, true, 0, 0, false, long_ones, long_ones, 3);
+  check_attention(3, 1, 20, true, 0, 0, false, short_ones, long_ones, 3);
+  check_attention(3, 3, 48, false, 0, 0, false, short_ones, long_ones, 3);
+  check_attention(2, 1, 40, true, 0, 0, false, one, many, 1);
+  check_attention(2, 1, 12, true, 5, 0, false, long_ones, long_ones, 3);
+  check_attention(2, 2, 20, true, 70, 1.5f, false, long_ones, long_ones, 3);
+  check_attention(2, 1, 40, true, 100, 0, false, one, many, 1);
+  check_attention(4, 2, 8, false, 9, 0, false, long_ones, long_ones, 3);
+  check_attention(3, 1, 16, false, 0, 2, true, long_ones, long_ones, 3);
+  check_attention(2, 1, 12, true, 80, 0, true, short_ones, long_ones, 3);
 }
 
 static void check_rotary(void) {
   now = "rotary positions";
   float *x = values(5 * 3 * 10), *cosines = values(8 * 5), *sines = values(8 * 5), *y = zeros(5 * 3 * 10);
   const int32_t positions[] = {0, 3, 7, 3, 1};
-  ck_rotary(x, positions, cosines, sines, true, y, 5, 3, 10);
+  ck_rotary(x, positions, cosines, sines, true, y, 5, 3, 10, 10);
   for (int i = 0; i < 75; i++) {
     const int at = i / 5 * 10 + i % 5, angle = positions[i / 15] * 5 + i % 5;
     expect(y[at], (double)x[at] * cosines[angle] + (double)x[at + 5] * sines[angle], 2, 1e-6, at);
     expect(y[at + 5], (double)x[at + 5] * cosines[angle] - (double)x[at] * sines[angle], 2, 1e-6, at + 5);
+  }
+  // Two pairs of a head of ten.
+  ck_rotary(x, positions, cosines, sines, false, y, 5, 3, 10, 4);
+  for (int i = 0; i < 150; i++) {
+    const int d = i % 10, other = d < 2 ? i + 2 : i - 2, angle = positions[i / 30] * 2 + d % 2;
+    expect(y[i], d >= 4 ? x[i] : (double)x[i] * cosines[angle] + (d < 2 ? -1.0 : 1.0) * x[other] * sines[angle], 2, 1e-6, i);
   }
 }
 

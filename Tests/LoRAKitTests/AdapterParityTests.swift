@@ -23,9 +23,9 @@ private func read<T: Decodable>(_ type: T.Type, _ url: URL) throws -> T {
 }
 
 /// MiniLM as a classifier of two classes.
-private func miniLM() throws -> BERTClassifier {
+private func miniLM() throws -> SequenceClassifier {
   var generator = SeededGenerator(seed: 1)
-  return try BERTClassifier(
+  return try SequenceClassifier(
     contentsOf: modelFolder("all-MiniLM-L6-v2"), labels: ["negative", "positive"], using: &generator)
 }
 
@@ -68,7 +68,7 @@ struct AdapterParityTests {
       #expect(largestDifference(model(rows), reference.sentences.flatMap(\.base)) < 1e-4)
     }
     // The same adapter on the mere encoder, whose paths have no "bert.".
-    let encoder = try BERT(contentsOf: modelFolder("all-MiniLM-L6-v2"))
+    let encoder = try Transformer(contentsOf: modelFolder("all-MiniLM-L6-v2"))
     try adapter.attach(to: encoder, skippingUnplacedWeights: true)
     #expect(largestDifference(encoder.sentenceEmbeddings(rows), reference.sentences.flatMap(\.embedding)) < 1e-4)
     // Folded in, it gives the same.

@@ -25,11 +25,12 @@ private func rounded(_ source: URL, as format: NumberFormat, in directory: Tempo
 private struct Subject {
   let model: any Module
   let decoder: (any LanguageModel)?
-  let classifier: BERTClassifier?
+  let classifier: SequenceClassifier?
 
   init(_ url: URL) throws {
     var generator = SeededGenerator(seed: 1)
-    classifier = url.lastPathComponent.contains("bert") ? try BERTClassifier(contentsOf: url, using: &generator) : nil
+    classifier =
+      url.lastPathComponent.contains("bert") ? try SequenceClassifier(contentsOf: url, using: &generator) : nil
     decoder = classifier == nil ? try languageModel(contentsOf: url) : nil
     model = classifier ?? decoder!
   }
@@ -37,7 +38,7 @@ private struct Subject {
   private static let ids = [[3, 17, 5, 29, 8, 2, 11, 30], [1, 6, 6, 13]]
 
   func recompute() {
-    classifier?.bert.recomputes = true
+    classifier?.body.recomputes = true
     decoder?.recomputes = true
   }
 

@@ -25,7 +25,7 @@ struct DoorTests {
         try model.continuation(of: ids.last ?? [], limit: 3, using: SeededGenerator(seed: 1))
       }
     }
-    let bert = try BERT(contentsOf: models.appendingPathComponent("tiny-bert"))
+    let bert = try Transformer(contentsOf: models.appendingPathComponent("tiny-bert"))
     #expect(throws: CheckpointError.self) { try bert.tokenRows(ids) }
     #expect(try bert.tokenRows([[1, 2], [31]]).ids == [1, 2, 31])
   }

@@ -91,7 +91,7 @@ struct LongTextTests {
       #expect(abs(found - expected) < 1e-5)
     }
     // d mean/dW of the classifier is the mean of the windows' pooled vectors: each window counts 1/n.
-    let item = NamedParameter(name: "bias", parameter: classifier.model.classifier.bias!)
+    let item = NamedParameter(name: "bias", parameter: classifier.model.output.bias!)
     let (_, gradients) = try [item].valueAndGradients { try classifier.logits(of: texts, at: [1]).sum() }
     for value in try #require(gradients[item.parameter]).scalars { #expect(abs(value - 1) < 1e-5) }
   }
@@ -112,7 +112,7 @@ struct LongTextTests {
       }
     }
     #expect(vectors.values.contains { $0.count == 2 })
-    let size = embedder.model.configuration.hidden
+    let size = embedder.model.description.hidden
     var mean = [Double](repeating: 0, count: size)
     for copies in vectors.values {
       for copy in copies { for place in 0..<size { mean[place] += Double(copy[place]) / Double(copies.count) } }

@@ -58,7 +58,7 @@ struct MixedTextsTests {
     let folder = try TemporaryFolder()
     try writeEnlarged("tiny-bert", to: folder.url)
     var generator = SeededGenerator(seed: 1)
-    let model = try BERTClassifier(contentsOf: folder.url, using: &generator)
+    let model = try SequenceClassifier(contentsOf: folder.url, using: &generator)
     try adapt(model, .allLinear, .names(["query", "pooler.dense"]))
     let texts = texts(vocabulary: 100)
     let mixed = try model.withAdapters(rows: names) { model(TokenRows(ids: texts)) }

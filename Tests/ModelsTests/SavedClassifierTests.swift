@@ -24,7 +24,7 @@ private func makeClassifier(_ names: [String], in folder: TemporaryFolder) throw
     let form: LoRAConfiguration.Form = index == 1 ? .dora : .plain
     try classifier.model.attach(
       LoRAConfiguration(rank: index + 1, alpha: 3, form: form), to: .names(["query", "value"]), using: &generator)
-    let head = classifier.model.classifier
+    let head = classifier.model.output
     for parameter in [head.weight, head.bias!] { try parameter.parametrize(by: Replacement(of: parameter)) }
     for item in classifier.model.trainableParameters {
       try item.parameter.assignOriginal(

@@ -156,6 +156,7 @@ extension Operation {
       [
         Example([[4, 3], [5, 3]]) { $0[0].linearCrossEntropy($0[1], [3, 0, 4, 1]) },
         Example([[4, 3], [5, 3]]) { $0[0].linearCrossEntropy($0[1], [3, -100, 4, -100]) },
+        Example([[4, 3], [5, 3]]) { $0[0].linearCrossEntropy($0[1], [3, 0, -100, 1], cap: 0.9) },
       ]
     case .attention:
       [false, true].flatMap { isCausal in
@@ -170,6 +171,18 @@ extension Operation {
               query: $0[0], key: $0[1], value: $0[2], queries: Packing(lengths: [2]), keys: Packing(lengths: [5]),
               isCausal: isCausal)
           },
+          // A window, a cap, a bias by distance.
+          Example([[5, 2, 3], [5, 2, 3], [5, 2, 3]]) {
+            var rule = AttentionRule(isCausal: isCausal)
+            (rule.window, rule.scale) = (2, 0.7)
+            return .attention(query: $0[0], key: $0[1], value: $0[2], queries: Packing(lengths: [1, 4]), rule: rule)
+          },
+          Example([[4, 2, 3], [4, 1, 3], [4, 1, 3], [2, 7]]) {
+            var rule = AttentionRule(isCausal: isCausal)
+            rule.cap = 0.8
+            return .attention(
+              query: $0[0], key: $0[1], value: $0[2], queries: Packing(lengths: [3, 1]), rule: rule, bias: $0[3])
+          },
         ]
       }
     case .recompute:
@@ -182,7 +195,11 @@ extension Operation {
       [
         Example([[3, 2, 4]]) {
           $0[0].rotated(by: RotaryTable(frequencies: [1, 0.3], positions: 0..<8), at: [5, 0, 2])
-        }
+        },
+        // The last three elements stay.
+        Example([[3, 2, 7]]) {
+          $0[0].rotated(by: RotaryTable(frequencies: [1, 0.3], positions: 0..<8), at: [5, 0, 2])
+        },
       ]
     }
   }

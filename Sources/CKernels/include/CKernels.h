@@ -258,23 +258,38 @@ void ck_rms_norm_gradient(const float *x, const float *weight, const float *rstd
 
 // MARK: Attention of packed sequences.
 
+/// What a query sees of its sequence's keys, and what becomes of its scores. The last query of a sequence stands at its
+/// last key.
+typedef struct ck_attention_rule {
+  float scale;        // of q kᵀ
+  bool causal;        // only keys up to the query's own place
+  ptrdiff_t window;   // only keys less than this away, whereupon no sequence has more queries than keys; 0: all
+  float cap;          // a score s becomes cap · tanh(s / cap); 0: it stays
+  const float *bias;  // [heads, 2 · reach + 1], added to scaled scores by the distance key − query + reach; or NULL
+  ptrdiff_t reach;    // at least the greatest distance
+} ck_attention_rule;
+
 /// Sequence i has the queries query_starts[i] ..< query_starts[i + 1] and the keys key_starts[i] ..< key_starts[i + 1];
 /// both arrays hold sequences + 1 places. q and out are [queries, heads, size], k and v [keys, key_heads, size], and
-/// each key head serves heads / key_heads query heads. out = softmax(scale · q kᵀ) v. With `causal` the last query of a
-/// sequence sees all of its keys, each query before it one key less. logsumexp [queries, heads] is what the gradient
-/// needs, or NULL.
+/// each key head serves heads / key_heads query heads. out = softmax(scores) v. logsumexp [queries, heads] is what the
+/// gradient needs, or NULL.
 void ck_attention(const int32_t *query_starts, const int32_t *key_starts, ptrdiff_t sequences, ptrdiff_t heads,
-                  ptrdiff_t key_heads, ptrdiff_t size, float scale, bool causal, const float *q, const float *k,
+                  ptrdiff_t key_heads, ptrdiff_t size, const ck_attention_rule *rule, const float *q, const float *k,
                   const float *v, float *out, float *logsumexp);
-/// Any of dq, dk, dv may be NULL.
+/// Any of dq, dk, dv, dbias may be NULL. dbias [sequences, heads, 2 · reach + 1] is apart by sequence.
 void ck_attention_gradient(const int32_t *query_starts, const int32_t *key_starts, ptrdiff_t sequences, ptrdiff_t heads,
-                           ptrdiff_t key_heads, ptrdiff_t size, float scale, bool causal, const float *q,
+                           ptrdiff_t key_heads, ptrdiff_t size, const ck_attention_rule *rule, const float *q,
                            const float *k, const float *v, const float *out, const float *logsumexp, const float *dout,
-                           float *dq, float *dk, float *dv);
-/// Rotates the pairs (d, d + size/2) of every head by the angle of the token's position; cosines and sines are
-/// [positions, size/2]. `inverse` rotates back, which is the gradient. y may be x.
+                           float *dq, float *dk, float *dv, float *dbias);
+/// Rotates the pairs (d, d + turned/2) of every head's first `turned` elements by the angle of the token's position and
+/// copies the rest; cosines and sines are [positions, turned/2]. `inverse` rotates back, which is the gradient. y may be
+/// x.
 void ck_rotary(const float *x, const int32_t *positions, const float *cosines, const float *sines, bool inverse,
-               float *y, ptrdiff_t tokens, ptrdiff_t heads, ptrdiff_t size);
+               float *y, ptrdiff_t tokens, ptrdiff_t heads, ptrdiff_t size, ptrdiff_t turned);
+/// x becomes cap · tanh(x / cap).
+void ck_cap(float *x, float cap, size_t count);
+/// slopes · (1 − (y / cap)²) for y = cap · tanh(x / cap), in place.
+void ck_cap_slopes(const float *y, float cap, float *slopes, size_t count);
 
 // MARK: Optimizers: one pass over weight, gradient and moments.
 

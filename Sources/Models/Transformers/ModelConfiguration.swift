@@ -3,10 +3,17 @@ import LoRAFiles
 import LoRAFormats
 import LoRATensors
 
-/// A model's config.json, read field by field; a value that is not supported is an error that names it.
+/// A model's config.json, read field by field; a value that is not supported is an error that names it. At the end,
+/// `finish` insists that nothing that changes the mathematics was left unread.
 package struct ModelConfiguration {
+  /// What has been asked for.
+  private final class Account {
+    var read: Set<String> = []
+  }
+
   package let json: JSON
   let file: String
+  private let account = Account()
 
   package init(_ json: JSON, file: String) {
     self.json = json
@@ -32,9 +39,19 @@ package struct ModelConfiguration {
   }
 
   private func found(_ name: String) -> JSON? {
+    account.read.insert(name)
     guard let value = json[name], !value.isNull else { return nil }
     return value
   }
+
+  /// Whether a field says null, which is not the same as its absence where a family has a default.
+  func isNull(_ name: String) -> Bool {
+    account.read.insert(name)
+    return json[name]?.isNull == true
+  }
+
+  /// Fields that transformers reads for no such model, whatever they say.
+  func ignore(_ names: String...) { account.read.formUnion(names) }
 
   func malformed(_ name: String, _ value: JSON, expected: String) -> CheckpointError {
     CheckpointError(.malformed, file: file, "\(name) is \(value.compact), expected \(expected)")
@@ -99,6 +116,27 @@ package struct ModelConfiguration {
     throw unsupported(name, value, supported: values.map(\.compact).joined(separator: ", "))
   }
 
+  /// A list of numbers.
+  func numbers(_ name: String) throws -> [Double] {
+    guard let value = found(name) else { throw missing(name) }
+    guard let numbers = value.array?.compactMap(\.number), numbers.count == value.array!.count else {
+      throw malformed(name, value, expected: "a list of numbers")
+    }
+    return numbers
+  }
+
+  /// A list with a value for each layer; nil where there is none. More than that many are as good: of those the first.
+  func byLayer<Value>(_ name: String, layers: Int, expected: String, _ value: (JSON) -> Value?) throws -> [Value]? {
+    guard let found = found(name) else { return nil }
+    guard let array = found.array, array.count >= layers else {
+      throw malformed(name, found, expected: "a list of \(layers), one for each layer")
+    }
+    return try array.prefix(layers).map { item in
+      guard let value = value(item) else { throw malformed(name, item, expected: expected) }
+      return value
+    }
+  }
+
   func activation(_ name: String, default fallback: Activation) throws -> Activation {
     guard let text = try text(name) else { return fallback }
     guard let activation = Activation(rawValue: text) else {
@@ -131,21 +169,41 @@ package struct ModelConfiguration {
   }
 }
 
-/// A non-linearity, under the names that configurations use.
-enum Activation: String, CaseIterable {
-  case gelu
-  case geluNew = "gelu_new"
-  case geluTanh = "gelu_pytorch_tanh"
-  case relu
-  case silu
-  case swish
+// MARK: Nothing left unread
 
-  func callAsFunction(_ x: Tensor) -> Tensor {
-    switch self {
-    case .gelu: x.gelu()
-    case .geluNew, .geluTanh: x.geluTanh()
-    case .relu: x.relu()
-    case .silu, .swish: x.silu()
+extension ModelConfiguration {
+  /// What changes the mathematics of some family, with the values that leave it as it is. Where a family does not ask
+  /// for one of these fields, the folder has to have it so. Fields that show in the tensors are not among them: these are
+  /// accounted for by themselves.
+  private static let neutral: [String: [JSON]] = [
+    "add_cross_attention": [false], "alibi": [false], "apply_residual_connection_post_layernorm": [false],
+    "attention_chunk_size": [], "attention_multiplier": [1, 1.0], "attn_logit_softcapping": [],
+    "attn_temperature_tuning": [false, 0], "clip_qkv": [], "embedding_multiplier": [1, 1.0],
+    "final_logit_softcapping": [], "global_attn_every_n_layers": [1], "is_causal": [], "is_decoder": [false],
+    "layer_types": [], "local_attention": [-1], "logit_scale": [], "logits_scaling": [1, 1.0],
+    "max_window_layers": [], "moe_intermediate_size": [], "multi_query": [false], "no_rope_layers": [],
+    "num_experts": [0], "num_local_experts": [0], "n_routed_experts": [0], "parallel_attn": [false],
+    "partial_rotary_factor": [1, 1.0], "position_embedding_type": ["absolute"], "qk_layernorm": [false],
+    "query_pre_attn_scalar": [], "relative_attention_num_buckets": [], "residual_multiplier": [1, 1.0],
+    "rope_interleaved": [false], "rope_local_base_freq": [], "rope_parameters": [], "rope_scaling": [],
+    "rotary_pct": [1, 1.0], "scale_attn_by_inverse_layer_idx": [false], "scale_attn_weights": [true],
+    "scale_depth": [], "scale_emb": [1, 1.0], "sliding_window": [], "sliding_window_pattern": [1],
+    "use_bidirectional_attention": [false], "use_mrope": [false], "use_parallel_residual": [false],
+    "use_qk_norm": [false], "use_sliding_window": [false],
+  ]
+
+  /// - Throws: `CheckpointError` that names a field that changes the mathematics and was not asked for.
+  func finish() throws {
+    for member in json.members where !account.read.contains(member.key) {
+      guard let values = Self.neutral[member.key], !member.value.isNull, !values.contains(member.value) else {
+        continue
+      }
+      // Where no layer's attention has a window, the list of kinds and what only windows ask for say nothing.
+      if member.key == "layer_types", member.value.strings?.allSatisfy({ $0 == "full_attention" }) == true { continue }
+      if member.key == "max_window_layers" { continue }
+      throw unsupported(
+        member.key, member.value,
+        supported: values.isEmpty ? "none, for this kind of model" : values.map(\.compact).joined(separator: ", "))
     }
   }
 }

@@ -31,10 +31,10 @@ extension TokenRows {
   }
 }
 
-extension BERT {
-  /// The rows of tokens from outside, checked: what this throws at, the encoder itself stops the program at.
+extension Transformer {
+  /// The rows of tokens from outside, checked: what this throws at, the transformer itself stops the program at.
   public func tokenRows(_ ids: [[Int]]) throws -> TokenRows {
-    try TokenRows(checking: ids, vocabulary: configuration.vocabulary, positions: configuration.positions)
+    try TokenRows(checking: ids, vocabulary: description.vocabulary, positions: description.positions)
   }
 }
 

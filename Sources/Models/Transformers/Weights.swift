@@ -68,6 +68,12 @@ package struct Weights {
 
   var exists: Bool { account.checkpoint[storedName] != nil }
 
+  /// The shape of the tensor at this path; nil where there is none.
+  var shape: [Int]? { account.checkpoint[storedName]?.shape }
+
+  /// Whether the checkpoint was saved without a head.
+  var isHeadless: Bool { !account.absentPrefix.isEmpty }
+
   /// The tensor at this path. What is missing or has another shape is remembered, and something stands in until
   /// `finish` throws.
   func tensor(_ shape: [Int]) -> Tensor {
@@ -131,14 +137,15 @@ extension Embedding {
 }
 
 extension LayerNorm {
-  convenience init(_ weights: Weights, size: Int, epsilon: Double) {
+  convenience init(_ weights: Weights, size: Int, epsilon: Double, bias: Bool = true) {
     self.init(
-      weight: weights["weight"].parameter([size]), bias: weights["bias"].parameter([size]), epsilon: Float(epsilon))
+      weight: weights["weight"].parameter([size]), bias: bias ? weights["bias"].parameter([size]) : nil,
+      epsilon: Float(epsilon))
   }
 }
 
 extension RMSNorm {
-  convenience init(_ weights: Weights, size: Int, epsilon: Double) {
-    self.init(weight: weights["weight"].parameter([size]), epsilon: Float(epsilon))
+  convenience init(_ weights: Weights, size: Int, epsilon: Double, offset: Float = 0) {
+    self.init(weight: weights["weight"].parameter([size]), epsilon: Float(epsilon), offset: offset)
   }
 }

@@ -11,12 +11,16 @@ struct ClassifyCommand: ParsableCommand {
       EXAMPLES
         lora classify --model all-MiniLM-L6-v2 --adapter sentiment "a moving film"
         lora classify --model all-MiniLM-L6-v2 --adapter sentiment --file reviews.txt --json classes.json
+        lora classify --model ms-marco-MiniLM-L6-v2 --query "how tall are elms?" --file passages.txt
       """)
 
   @OptionGroup var model: AdaptedModelOptions
 
   @Option(help: "How many classes to show for each text, likeliest first.")
   var top = 1
+
+  @Option(help: "A text that each of the others is read with as a pair, as cross-encoders take a question.")
+  var query: String?
 
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var input: TextInput
@@ -30,7 +34,12 @@ struct ClassifyCommand: ParsableCommand {
     let (texts, origin) = try input.read()
     let classifier = try reading.classifier(model.folder, adapter: model.adapterFolder())
     let chosen = precision.apply(to: classifier.model, isQuiet: output.quiet)
-    let encoded = try origin.encode(texts, into: classifier.noTexts(), isQuiet: output.quiet)
+    let encoded =
+      try query.map { query in
+        var pairs = try classifier.noTexts()
+        try pairs.append(pairs: texts.map { (query, $0) })
+        return pairs
+      } ?? origin.encode(texts, into: classifier.noTexts(), isQuiet: output.quiet)
     let bar = ProgressBar("classifying", total: texts.count, isQuiet: output.quiet || texts.count < 200)
     let predictions = try classifier.predict(encoded) { bar.advance(by: $0) }
     if texts.count >= 200 { bar.finish() }

@@ -6,16 +6,22 @@ import LoRAKit
 struct EmbedCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "embed",
-    abstract: "Print sentence embeddings, one JSON list a line: mean token vectors of length 1.",
+    abstract: "Print sentence embeddings, one JSON list a line.",
     discussion: """
-      The product of two embeddings is the cosine of their angle: near 1 for texts of like meaning.
+      A folder of sentence-transformers says how token vectors become one (modules.json: pooling, Dense, Normalize), how
+      much of a text is read, and which prompts there are. Of any other it is their mean, scaled to length 1. The cosine of
+      the angle between two embeddings is near 1 for texts of like meaning.
 
       EXAMPLES
         lora embed --model all-MiniLM-L6-v2 "a moving film" "a film that moves"
         lora embed --model all-MiniLM-L6-v2 --file sentences.txt > embeddings.jsonl
+        lora embed --model embeddinggemma-300m --prompt query "how tall are elms?"
       """)
 
   @OptionGroup var model: AdaptedModelOptions
+
+  @Option(help: "The name of a prompt of the model's, which is put before each text. (default: the model's own)")
+  var prompt: String?
 
   @Flag(help: "Print the cosines between all texts instead.")
   var cosines = false
@@ -29,14 +35,22 @@ struct EmbedCommand: ParsableCommand {
     try output.prepare()
     let (texts, origin) = try input.read()
     let embedder = try SentenceEmbedder(
-      model: model.folder, adapter: model.adapterFolder(), maximumLength: reading.length,
+      model: model.folder, adapter: model.adapterFolder(), prompt: prompt, maximumLength: reading.length,
       longTexts: reading.long.longTexts)
+    if !embedder.modules.isDescribed {
+      comment(
+        "\(model.name) has no modules.json: its token vectors are averaged, and the mean is scaled to length 1.",
+        isQuiet: output.quiet)
+    }
     let chosen = precision.apply(to: embedder.model, isQuiet: output.quiet)
-    let encoded = try origin.encode(texts, into: embedder.noTexts(), isQuiet: output.quiet)
+    let encoded = try origin.encode(texts.map(embedder.prepared), into: embedder.noTexts(), isQuiet: output.quiet)
     let bar = ProgressBar("embedding", total: texts.count, isQuiet: output.quiet || texts.count < 200)
     let vectors = try embedder.embed(encoded) { bar.advance(by: $0) }
     if texts.count >= 200 { bar.finish() }
-    func cosine(_ one: [Float], _ other: [Float]) -> Float { zip(one, other).reduce(0) { $0 + $1.0 * $1.1 } }
+    func product(_ one: [Float], _ other: [Float]) -> Float { zip(one, other).reduce(0) { $0 + $1.0 * $1.1 } }
+    func cosine(_ one: [Float], _ other: [Float]) -> Float {
+      product(one, other) / max((product(one, one) * product(other, other)).squareRoot(), 1e-12)
+    }
     for vector in vectors {
       let row = cosines ? vectors.map { String(format: "%.4f", cosine(vector, $0)) } : vector.map { "\($0)" }
       print(cosines ? row.joined(separator: "\t") : "[\(row.joined(separator: ","))]")

@@ -37,7 +37,11 @@ struct EvaluateCommand: ParsableCommand {
 
   func run() throws {
     try output.prepare()
-    if try modelKind(of: model.folder) == .encoder { try evaluateClassifier() } else { try evaluateDecoder() }
+    if try isClassifier(model.folder, adapter: model.adapterFolder()) {
+      try evaluateClassifier()
+    } else {
+      try evaluateDecoder()
+    }
   }
 
   private func evaluateClassifier() throws {

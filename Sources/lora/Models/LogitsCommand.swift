@@ -58,10 +58,10 @@ struct LogitsCommand: ParsableCommand {
     let folder = try model.place(of: "a model's folder")
     let adapter = try adapter?.place(of: "an adapter's folder")
     let result: (ids: [Int], logits: [Float])
-    if try modelKind(of: folder) == .encoder {
+    if try isClassifier(folder, adapter: adapter) {
       let classifier = try TextClassifier(model: folder, adapter: adapter)
       let ids = try self.ids.map(LogitsCommand.numbers) ?? classifier.tokenizer.encode(text!).ids.map(Int.init)
-      let shape = classifier.model.bert.configuration
+      let shape = classifier.model.body.description
       try LogitsCommand.check(ids, vocabulary: shape.vocabulary, positions: shape.positions)
       result = (ids: ids, logits: classifier.model(TokenRows(ids: [ids])).scalars)
     } else {

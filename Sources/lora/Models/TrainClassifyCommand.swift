@@ -54,17 +54,18 @@ struct TrainClassifyCommand: ParsableCommand {
     let task = try TextClassificationTask(
       classifier, examples: try encode(examples, data), evaluation: try evaluation.map { try encode($0, eval!) })
 
-    let recipe = training.recipe(defaultTargets: ["query", "value"], wholeModules: ["classifier"])
+    let recipe = training.recipe(
+      defaultTargets: classifier.model.body.attentionTargets, wholeModules: classifier.model.headModules)
     let before = try task.evaluation.map { try answersBefore(classifier, examples, evaluation!, $0.texts) }
     var generator = SeededGenerator(seed: training.seed &+ 1)
     try recipe.prepare(classifier.model, using: &generator)
-    classifier.model.bert.recomputes = training.recompute
+    classifier.model.body.recomputes = training.recompute
     let run = TrainingRun(
       model: classifier.model, base: model.folder, options: training, recipe: recipe,
       plan: training.plan(defaultBatchSize: 32),
       precision: training.precision.apply(to: classifier.model, trains: true, isQuiet: output.quiet),
       isQuiet: output.quiet)
-    let shape = classifier.model.bert.configuration
+    let shape = classifier.model.body.description
     let longest = task.examples.texts.mostTokens(of: run.plan.batchSize / run.plan.accumulation)
     try run.announce(
       rows: longest, layers: shape.layers, hidden: shape.hidden, intermediate: shape.intermediate,
@@ -104,7 +105,7 @@ struct TrainClassifyCommand: ParsableCommand {
     try run.write(
       report,
       configuration: try training.configuration(
-        model: "\(model.model)", task: "SEQ_CLS", modulesToSave: ["classifier", "score"]),
+        model: "\(model.model)", task: "SEQ_CLS", modulesToSave: classifier.savedModules),
       labels: classifier.labels, metrics: metrics)
     try output.show(report)
   }
@@ -127,12 +128,12 @@ struct TrainClassifyCommand: ParsableCommand {
       description = "The same texts, answered by the model's own classifier before the training."
     } else {
       let perClass = 64
-      let bert = classifier.model.bert
+      let body = classifier.model.body
       let chosen = NearestClassMean.examples(of: examples.labels, perClass: perClass)
       let nearest = NearestClassMean(
-        embeddings: try bert.sentenceEmbeddings(of: try classifier.encode(try examples.texts(at: chosen))),
+        embeddings: try body.sentenceEmbeddings(of: try classifier.encode(try examples.texts(at: chosen))),
         labels: chosen.map { examples.labels[$0] }, classCount: classifier.labels.count)
-      try bert.forEachSentenceEmbedding(of: texts) { answers.append(nearest.label(of: $0)) }
+      try body.forEachSentenceEmbedding(of: texts) { answers.append(nearest.label(of: $0)) }
       description = """
         The model has no classifier of its own for these classes. So the answers before are what its sentence embeddings \
         tell apart without training: the class whose mean over at most \(perClass) training texts is nearest by cosine.

@@ -78,7 +78,8 @@ struct TrainLMCommand: ParsableCommand {
     if let base {
       comment("The base's loss on \(eval!.name): \(Report.Value.decimal(base, 4).text)", isQuiet: output.quiet)
     }
-    let recipe = training.recipe(defaultTargets: decoder is GPT2 ? ["c_attn"] : ["q_proj", "v_proj"])
+    let recipe = training.recipe(
+      defaultTargets: (decoder as? TransformerDecoder)?.body.attentionTargets ?? ["q_proj", "v_proj"])
     var random = SeededGenerator(seed: training.seed &+ 1)
     try recipe.prepare(decoder, using: &random)
     if training.bias != .none, !training.full, !decoder.attachedAdapters.contains(where: { $0.adapter is Replacement })
