@@ -14,12 +14,15 @@ public final class TextGenerator {
   public let adapterNames: [String]
   /// Tokens that end a text.
   public let ends: Set<Int>
+  /// The model's folder.
+  public let folder: URL
 
   /// - Parameters:
   ///   - folder: a Hugging Face folder (config.json, weights, tokenizer.json), or a GGUF file.
   ///   - adapters: PEFT folders; each is known by its folder's name, with as many of the folders above it as tell it
   ///     from the others. The first is on.
   public init(model folder: URL, adapters: [URL] = []) throws {
+    self.folder = folder
     var tokenizer = try Tokenizer(contentsOf: folder)
     model = try languageModel(contentsOf: folder)
     adapterNames = try namesOfAdapters(adapters)

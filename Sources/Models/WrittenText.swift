@@ -9,6 +9,8 @@ public struct WrittenText: Sequence, IteratorProtocol {
   /// How many tokens were drawn.
   public private(set) var tokens = 0
   private var continuation: Continuation<SeededGenerator>
+  /// What came before and what was drawn so far.
+  var ids: [Int] { continuation.ids }
   private var stream: TextStream
   private var filter: StopFilter
   private var hasEnded = false

@@ -34,6 +34,8 @@ public struct Advice: Equatable, Sendable, ExpressibleByStringInterpolation {
     case nameBase
     /// Say which columns hold text and label.
     case nameColumns
+    /// Say which chat template writes conversations.
+    case nameChatTemplate
     /// Say which format is meant.
     case chooseFormat
     /// Combine by concatenation, which holds for any ranks.

@@ -9,6 +9,7 @@ extension Advice.Action {
     case .untie: "--untie"
     case .nameBase: "--base"
     case .nameColumns: "--text-column, --label-column"
+    case .nameChatTemplate: "--chat-template FILE, or --chat-template chatml"
     case .chooseFormat: "--dtype"
     case .combineExactly: "--method exact"
     case .trainClassifier: "lora train classify"

@@ -128,7 +128,7 @@ struct DecoderCommandTests {
       train(data: "nothing.txt", says: "nothing.txt: found no such file")
       train(data: "decoder", says: "decoder: found a folder")
       train(["--eval", place.path("nothing.txt")], says: "nothing.txt: found no such file")
-      train(["--length", "12"], data: "long.jsonl", says: "no token to predict within --length 12")
+      train(["--length", "12"], data: "long.jsonl", says: "no token to predict within 12 tokens")
       train(["--length", "49"], says: "the model reads 48 tokens at most")
       train(["--targets", "q_(proj"], says: "'q_(proj' is no regular expression")
       train(
@@ -206,7 +206,7 @@ struct DecoderCommandTests {
       "--targets",
       "all-linear", "--learning-rate", "2e-2", "--steps", "80", "--batch-size", "8", "-o", place.path("out"),
     ])
-    #expect(train.errors.contains("1 of 25 left out: no token of the completion lies within --length 20."))
+    #expect(train.errors.contains("1 of 25 left out: no token that is learnt lies within 20 tokens."))
     for (animal, word) in [("fox", "quick"), ("dog", "lazy")] {
       try place.write("the \(animal):\n", to: "prompt.txt")
       let run = try expectSuccess([

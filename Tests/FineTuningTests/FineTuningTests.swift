@@ -268,7 +268,7 @@ struct FineTuningTests {
     #expect {
       try TokenWindows(contentsOf: file, tokenizer: tokenizer("gpt2"), length: 8)
     } throws: {
-      "\($0)".contains("other keys or values in line 3, expected a JSON object with")
+      "\($0)".contains("found the columns “prompt” in line 3, expected a text under “text”")
     }
     try Data("{\"text\":\"a\u{2028}b\"}\r\n{\"text\"}\r\n".utf8).write(to: file)
     #expect {

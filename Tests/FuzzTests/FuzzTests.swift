@@ -90,7 +90,8 @@ struct FuzzedReader: CustomTestStringConvertible, Sendable {
       name: "tokenizers",
       seeds: [
         "models/tokenizer-wordpiece.json", "models/tokenizer-metaspace.json",
-        "files/tokenizer-strip-huge/tokenizer.json",
+        "files/tokenizer-strip-huge/tokenizer.json", "models/kinds/xlm-r/tokenizer.json",
+        "models/kinds/bpe-hashes/tokenizer.json",
       ].flatMap { bytes($0.hasPrefix("files") ? "cases/" + $0 : $0) }.filter { !$0.isEmpty },
       fileName: "tokenizer.json"
     ) { url in
@@ -98,6 +99,32 @@ struct FuzzedReader: CustomTestStringConvertible, Sendable {
       let ids = tokenizer.encode("The fox, jumping ühr \u{1F98A}\n").ids
       _ = tokenizer.decode(ids)
     },
+    FuzzedReader(
+      name: "SentencePiece",
+      seeds: bytes("models/kinds/model-symbols/tokenizer.model", "models/kinds/model-bpe/tokenizer.model"),
+      fileName: "tokenizer.model"
+    ) { url in
+      let tokenizer = try Tokenizer(contentsOf: url)
+      _ = tokenizer.decode(tokenizer.encode("The fox, jumping ühr \u{1F98A}\n").ids)
+    },
+    FuzzedReader(
+      name: "chat templates",
+      seeds: bytes(
+        "chats/templates/qwen-3.jinja", "chats/templates/mistral-tools.jinja", "chats/templates/smollm-3.jinja"),
+      fileName: "chat_template.jinja"
+    ) { url in
+      let template = try ChatTemplate(String(decoding: Data(contentsOf: url), as: UTF8.self))
+      _ = try template.render(
+        [["role": "user", "content": "a"], ["role": "assistant", "content": "b"]], addsGenerationPrompt: true)
+    },
+    FuzzedReader(
+      name: "conversations, JSON",
+      seeds: [
+        text("[{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}]"),
+        text("{\"data\":[{\"text\":\"x\"},{\"text\":\"y\"}]}"),
+      ],
+      fileName: "x.json"
+    ) { url in try LanguageExamples(url).forEachExample { _, _ in } },
     FuzzedReader(name: "NumPy", seeds: [numPy], fileName: "x.npy") { url in _ = try NumPyFile(url) },
     FuzzedReader(name: "PNG", seeds: [png], fileName: "x.png") { url in
       _ = try Picture(contentsOf: Data(contentsOf: url))

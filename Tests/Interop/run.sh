@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 python=${INTEROP_PYTHON:-.venv-interop/bin/python}
 if ! [ -x "$python" ]; then
   python3 -m venv .venv-interop
-  .venv-interop/bin/pip install -q torch peft transformers diffusers safetensors tokenizers sentencepiece numpy
+  .venv-interop/bin/pip install -q torch peft transformers diffusers safetensors tokenizers sentencepiece protobuf jinja2 numpy
 fi
 "$python" Tests/Interop/interop.py .build/release/lora
 "$python" Tests/Interop/trained.py .build/release/lora
@@ -19,4 +19,13 @@ else
   echo "skip cases: no ../shared/cases"
 fi
 case $python in /*) ;; *) python=$PWD/$python ;; esac
+chats=$(mktemp)
+"$python" Tests/Interop/chats.py "$chats" && LORA_CHAT_CASES="$chats" swift test -c release --filter ChatTemplateTests
+if [ -d ../shared/data/text/corpora ]; then
+  kinds=$(mktemp -d)
+  "$python" Tests/Interop/tokenizer_kinds.py "$kinds" ../shared/data/text/corpora
+  LORA_TOKENIZER_KINDS="$kinds" swift test -c release --filter TokenizerKindsTests
+else
+  echo "skip the kinds of tokenizers: no ../shared/data/text/corpora"
+fi
 LORA_PYTHON="$python" swift test -c release --filter TokenizerInteropTests

@@ -21,9 +21,10 @@ public struct CommandRun: Sendable {
   }()
 
   /// Runs `lora` to its end. `whileRunning` is called with the process once it is started; what a file holds is piped into
-  /// it.
+  /// it, or a text.
   public init(
     _ arguments: [String], in folder: URL? = nil, environment: [String: String] = [:], piping file: URL? = nil,
+    input: String? = nil,
     whileRunning: (Process) throws -> Void = { _ in }
   ) throws {
     let process = Process()
@@ -37,7 +38,8 @@ public struct CommandRun: Sendable {
     for file in [outputFile, errorFile] { try Data().write(to: file) }
     process.standardOutput = try FileHandle(forWritingTo: outputFile)
     process.standardError = try FileHandle(forWritingTo: errorFile)
-    process.standardInput = FileHandle.nullDevice
+    let typed = Pipe()
+    process.standardInput = input == nil ? FileHandle.nullDevice : typed
     let source = Process()
     if let file {
       let pipe = Pipe()
@@ -48,6 +50,9 @@ public struct CommandRun: Sendable {
       try source.run()
     }
     try process.run()
+    // Less than a pipe holds, so that writing never waits.
+    if let input { try typed.fileHandleForWriting.write(contentsOf: Data(input.utf8)) }
+    try typed.fileHandleForWriting.close()
     try whileRunning(process)
     process.waitUntilExit()
     exitCode = process.terminationStatus

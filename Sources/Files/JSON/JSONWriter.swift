@@ -64,7 +64,8 @@ extension JSON {
     }
   }
 
-  private static func write(_ string: String, to text: inout String, isASCII: Bool) {
+  /// Appends a string in quotes, with the escapes that Python writes.
+  package static func write(_ string: String, to text: inout String, isASCII: Bool) {
     text += "\""
     for scalar in string.unicodeScalars {
       switch scalar {

@@ -40,11 +40,17 @@ struct AddedTokens: Sendable {
       var start = 0
       var position = 0
       while position < bytes.count {
-        guard !byFirst[Int(bytes[position])].isEmpty, let token = token(in: bytes, at: position, from: start) else {
+        guard !byFirst[Int(bytes[position])].isEmpty, let token = token(in: bytes, at: position) else {
           position += 1
           continue
         }
-        var end = position + token.content.count
+        // The next one is looked for behind this, even in space that it takes with it.
+        let next = position + token.content.count
+        guard !token.singleWord || standsAlone(position..<next, in: bytes) else {
+          position = next
+          continue
+        }
+        var end = next
         var textEnd = position
         if token.stripsLeft {
           while textEnd > start, let before = AddedTokens.previous(bytes, textEnd, start), isSpace(bytes, before) {
@@ -56,26 +62,26 @@ struct AddedTokens: Sendable {
         }
         if textEnd > start { parts.append(.text(start..<textEnd)) }
         parts.append(.token(token.id))
-        (start, position) = (end, end)
+        (start, position) = (end, next)
       }
       if start < bytes.count { parts.append(.text(start..<bytes.count)) }
     }
     return parts
   }
 
-  private func token(in bytes: UnsafeBufferPointer<UInt8>, at position: Int, from start: Int) -> Token? {
+  /// The longest token here.
+  private func token(in bytes: UnsafeBufferPointer<UInt8>, at position: Int) -> Token? {
     for index in byFirst[Int(bytes[position])] {
       let token = tokens[index]
       let end = position + token.content.count
-      guard end <= bytes.count, bytes[position..<end].elementsEqual(token.content) else { continue }
-      if token.singleWord {
-        // Only the longest token counts; where it stands inside a word, nothing matches here.
-        if let before = AddedTokens.previous(bytes, position, 0), isWord(bytes, before) { return nil }
-        if end < bytes.count, isWord(bytes, end) { return nil }
-      }
-      return token
+      if end <= bytes.count, bytes[position..<end].elementsEqual(token.content) { return token }
     }
     return nil
+  }
+
+  private func standsAlone(_ range: Range<Int>, in bytes: UnsafeBufferPointer<UInt8>) -> Bool {
+    if let before = AddedTokens.previous(bytes, range.lowerBound, 0), isWord(bytes, before) { return false }
+    return range.upperBound == bytes.count || !isWord(bytes, range.upperBound)
   }
 
   private func isSpace(_ bytes: UnsafeBufferPointer<UInt8>, _ position: Int) -> Bool {

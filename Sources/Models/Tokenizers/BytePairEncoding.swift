@@ -15,6 +15,10 @@ struct BytePairEncoding: TokenModel {
   let fusesUnknown: Bool
   /// A word that is a token is that token, whatever the merges would give (Llama 3).
   let ignoresMerges: Bool
+  /// Stands before every character of a word but the first ("##").
+  let continuingPrefix: [UInt8]
+  /// Stands behind the last character of a word ("</w>").
+  let endSuffix: [UInt8]
   let usesWords: Bool
 
   func encode(_ word: UnsafeBufferPointer<UInt8>, into ids: inout [Int32]) {
@@ -51,11 +55,13 @@ struct BytePairEncoding: TokenModel {
     var lastIsUnknown = false
     while position < word.count {
       let character = position..<(position + decodeScalar(word, position).length)
-      if let id = table.id(of: UnsafeBufferPointer(rebasing: word[character])) {
+      let affixed = affixed(word, character)
+      let id = affixed.map { table.id(of: $0) } ?? table.id(of: UnsafeBufferPointer(rebasing: word[character]))
+      if let id {
         symbols.append(id)
         lastIsUnknown = false
-      } else if fallsBackToBytes, word[character].allSatisfy({ byteTokens[Int($0)] >= 0 }) {
-        for byte in word[character] { symbols.append(byteTokens[Int(byte)]) }
+      } else if fallsBackToBytes, (affixed ?? Array(word[character])).allSatisfy({ byteTokens[Int($0)] >= 0 }) {
+        for byte in affixed ?? Array(word[character]) { symbols.append(byteTokens[Int(byte)]) }
         lastIsUnknown = false
       } else if let unknown {
         if !(fusesUnknown && lastIsUnknown) { symbols.append(unknown) }
@@ -63,6 +69,13 @@ struct BytePairEncoding: TokenModel {
       }
       position = character.upperBound
     }
+  }
+
+  /// A character with what its place in the word adds to it; nil where that is nothing.
+  private func affixed(_ word: UnsafeBufferPointer<UInt8>, _ character: Range<Int>) -> [UInt8]? {
+    guard !continuingPrefix.isEmpty || !endSuffix.isEmpty else { return nil }
+    return (character.lowerBound > 0 ? continuingPrefix : []) + word[character]
+      + (character.upperBound == word.count ? endSuffix : [])
   }
 
   /// Joins `symbols` and appends what is left to `ids`.

@@ -29,6 +29,15 @@ struct GGUFTokenizer {
     self.types = (0..<count).map { $0 < types.count ? Int(max(0, min(types[$0], 9))) : 1 }
   }
 
+  /// What a GGUF file says; nil for anything else.
+  init?(at url: URL) throws {
+    guard url.pathExtension == "gguf", !isDirectory(url) else { return nil }
+    try self.init(TensorFile(url))
+  }
+
+  /// The token with a role.
+  func token(_ role: String) -> String? { id(role).map { tokens[$0] } }
+
   private func fail(_ message: String) -> TokenizerError { TokenizerError(file: file.url.path, message) }
 
   private func flag(_ name: String, default fallback: Bool) -> Bool {

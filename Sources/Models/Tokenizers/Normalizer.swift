@@ -11,6 +11,14 @@ package indirect enum Normalizer: Sendable {
   case strip(left: Bool, right: Bool)
   case prepend([UInt8])
   case replace(TextPattern, with: [UInt8])
+  /// SentencePiece's map, applied by whole characters as `tokenizers` does, or by the longest match as SentencePiece does.
+  case characterMap(CharacterMap, byLongest: Bool)
+  /// Spaces become ▁, one stands before the text, and those at its ends and behind others go, as a SentencePiece model asks.
+  case sentencePieceSpaces(removesExtra: Bool, addsPrefix: Bool)
+  /// What SentencePiece's rules "nmt" do beside NFKC: controls go, kinds of space become one.
+  case nmt
+  /// Bytes become the characters that spell them in GPT-2's alphabet.
+  case byteLevel
 
   package enum UnicodeForm: String, Sendable {
     case nfc = "NFC"
@@ -38,6 +46,14 @@ package indirect enum Normalizer: Sendable {
     case "Prepend": self = .prepend(Array(try component.text("prepend").utf8))
     case "Replace":
       self = .replace(try component.pattern("pattern"), with: Array(try component.text("content").utf8))
+    case "Precompiled":
+      let text = try component.optionalText("precompiled_charsmap") ?? ""
+      guard let data = Data(base64Encoded: text), let map = CharacterMap([UInt8](data)) else {
+        throw component.error("“precompiled_charsmap” is no map of characters in base 64")
+      }
+      self = .characterMap(map, byLongest: false)
+    case "Nmt": self = .nmt
+    case "ByteLevel": self = .byteLevel
     default: throw component.unsupported
     }
   }
@@ -77,6 +93,36 @@ package indirect enum Normalizer: Sendable {
       if left { scalars = scalars.drop { $0.properties.isWhitespace } }
       if right { while scalars.last?.properties.isWhitespace == true { scalars.removeLast() } }
       text = Array(String(scalars).utf8)
+    case .characterMap(let map, let byLongest):
+      if !map.isEmpty { text = byLongest ? map.normalizedByLongest(text) : map.normalizedByCharacters(text) }
+    case .sentencePieceSpaces(let removesExtra, let addsPrefix):
+      var output: [UInt8] = []
+      output.reserveCapacity(text.count + text.count / 4 + 3)
+      var isPastSpace = true
+      for byte in text {
+        if byte == 0x20 {
+          if !isPastSpace || !removesExtra { output += Normalizer.spaceMark }
+        } else {
+          output.append(byte)
+        }
+        isPastSpace = byte == 0x20
+      }
+      while removesExtra, output.suffix(3).elementsEqual(Normalizer.spaceMark) { output.removeLast(3) }
+      text = addsPrefix && !output.isEmpty ? Normalizer.spaceMark + output : output
+    case .nmt:
+      Normalizer.mapScalars(&text) { scalar, output in
+        switch scalar.value {
+        case 0x01...0x08, 0x0B, 0x0E...0x1F, 0x7F, 0x8F, 0x9F: break
+        case 0x09, 0x0A, 0x0C, 0x0D, 0x1680, 0x200B...0x200F, 0x2028, 0x2029, 0x2581, 0xFEFF, 0xFFFD:
+          output.append(0x20)
+        default: output.append(contentsOf: UTF8.encode(scalar)!)
+        }
+      }
+    case .byteLevel:
+      var spelled: [UInt8] = []
+      spelled.reserveCapacity(2 * text.count)
+      for byte in text { ByteAlphabet.appendCharacter(of: byte, to: &spelled) }
+      text = spelled
     case .prepend(let prefix):
       if !text.isEmpty { text.insert(contentsOf: prefix, at: 0) }
     case .replace(let pattern, with: let content):
@@ -93,6 +139,8 @@ package indirect enum Normalizer: Sendable {
       text = output + text[position...]
     }
   }
+
+  private static let spaceMark = Array("▁".utf8)
 
   /// BERT's cleaning: control characters go, every kind of space becomes one, ideographs stand alone.
   private static func bertClean(_ text: inout [UInt8], _ cleanText: Bool, _ isolateIdeographs: Bool) {

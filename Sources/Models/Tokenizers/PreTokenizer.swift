@@ -20,6 +20,12 @@ package indirect enum PreTokenizer: Sendable {
   case leadingSpace
   /// Spaces become the replacement (▁), and one is put in front according to the scheme.
   case metaspace(replacement: [UInt8], PrependScheme)
+  /// Bytes become the characters that spell them in GPT-2's alphabet.
+  case spelledBytes
+  /// Cuts where the script changes (Latin, Greek, Han with Hiragana and Katakana, …).
+  case scripts
+  /// Pieces of so many scalars.
+  case fixedLength(Int)
 
   /// What a split looks for.
   package enum Boundary: Sendable {
@@ -44,10 +50,13 @@ package indirect enum PreTokenizer: Sendable {
     switch component.type {
     case "Sequence":
       let parts = try component.components("pretokenizers")
-      if let index = parts.firstIndex(where: { $0.type == "ByteLevel" }), index + 1 < parts.count {
-        throw parts[index + 1].error("a pre-tokenizer after ByteLevel is not supported")
-      }
-      self = .sequence(try parts.map(PreTokenizer.init))
+      let isKept = try PreTokenizer.endsWithBytes(component)
+      // Where more follows ByteLevel, that sees the characters which spell the bytes.
+      self = .sequence(
+        try parts.map { part in
+          let step = try PreTokenizer(part)
+          return part.type == "ByteLevel" && !isKept ? .sequence([step, .spelledBytes]) : step
+        })
     case "ByteLevel":
       // The bytes stay bytes here; the model knows that its vocabulary spells them as characters.
       var steps: [PreTokenizer] = []
@@ -76,6 +85,11 @@ package indirect enum PreTokenizer: Sendable {
         .scalars(.number), try component.flag("individual_digits", default: false) ? .isolated : .contiguous)
     case "CharDelimiterSplit":
       self = .split(.pattern(.text(Array(try component.text("delimiter").utf8))), .removed)
+    case "UnicodeScripts": self = .scripts
+    case "FixedLength":
+      let length = try component.integer("length", default: 5)
+      guard length > 0 else { throw component.error("“length” is \(length), expected a number above 0") }
+      self = .fixedLength(length)
     case "Metaspace":
       let replacement = Array(try component.text("replacement").utf8)
       let scheme: PrependScheme
@@ -94,10 +108,11 @@ package indirect enum PreTokenizer: Sendable {
     }
   }
 
-  /// Whether the pieces are handed to the model as bytes that its vocabulary spells in GPT-2's byte alphabet.
-  package static func isByteLevel(_ component: TokenizerComponent) throws -> Bool {
+  /// Whether the pieces are handed to the model as bytes, which its vocabulary spells in GPT-2's byte alphabet.
+  package static func endsWithBytes(_ component: TokenizerComponent) throws -> Bool {
     guard component.type == "Sequence" else { return component.type == "ByteLevel" }
-    return try component.components("pretokenizers").contains { $0.type == "ByteLevel" }
+    let parts = try component.components("pretokenizers")
+    return parts.last?.type == "ByteLevel" && parts.count { $0.type == "ByteLevel" } == 1
   }
 
   private static func behavior(_ component: TokenizerComponent) throws -> SplitBehavior {
@@ -119,6 +134,26 @@ package indirect enum PreTokenizer: Sendable {
         PreTokenizer.split(text.bytes, range, boundary, behavior, inverted: inverted, into: &ranges)
       }
       text.ranges = ranges
+    case .spelledBytes:
+      PreTokenizer.rewrite(&text) { piece, output in
+        for byte in piece { ByteAlphabet.appendCharacter(of: byte, to: &output) }
+      }
+    case .scripts:
+      text.ranges = text.bytes.withUnsafeBufferPointer { bytes in
+        text.ranges.flatMap { PreTokenizer.scriptRuns(bytes, $0) }
+      }
+    case .fixedLength(let length):
+      text.ranges = text.bytes.withUnsafeBufferPointer { bytes in
+        text.ranges.flatMap { range in
+          var (cuts, count, place) = ([range.lowerBound], 0, range.lowerBound)
+          while place < range.upperBound {
+            place += decodeScalar(bytes, place).length
+            count += 1
+            if count % length == 0 || place >= range.upperBound { cuts.append(place) }
+          }
+          return zip(cuts, cuts.dropFirst()).map { $0..<$1 }
+        }
+      }
     case .leadingSpace:
       PreTokenizer.rewrite(&text) { piece, output in
         if piece.first != 0x20 { output.append(0x20) }
@@ -137,6 +172,24 @@ package indirect enum PreTokenizer: Sendable {
         }
       }
     }
+  }
+
+  /// As `tokenizers` cuts, which loses what stands before the first character of a known script.
+  private static func scriptRuns(_ bytes: UnsafeBufferPointer<UInt8>, _ range: Range<Int>) -> [Range<Int>] {
+    var cuts: [Int] = []
+    var last: UInt8?
+    var place = range.lowerBound
+    while place < range.upperBound {
+      let (scalar, length) = decodeScalar(bytes, place)
+      let script = ScriptRuns.script(of: scalar)
+      if script != ScriptRuns.any {
+        if last != script { cuts.append(place) }
+        last = script
+      }
+      place += length
+    }
+    cuts.append(range.upperBound)
+    return zip(cuts, cuts.dropFirst()).map { $0..<$1 }
   }
 
   private static func rewrite(_ text: inout TextPieces, _ body: (ArraySlice<UInt8>, inout [UInt8]) -> Void) {

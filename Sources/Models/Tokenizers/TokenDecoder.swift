@@ -11,6 +11,8 @@ package indirect enum TokenDecoder: Sendable {
   case replace(TextPattern, with: [UInt8])
   case metaspace(replacement: [UInt8], prepended: Bool)
   case suffix([UInt8])
+  /// What a recognizer of speech gives: tokens that repeat are one, and the padding is nothing.
+  case ctc(padding: [UInt8], delimiter: [UInt8], cleanup: Bool)
   /// Where the file has no decoder: a space between the tokens.
   case spaced
 
@@ -37,6 +39,11 @@ package indirect enum TokenDecoder: Sendable {
       let prepended = try scheme.map { $0 != "never" } ?? component.flag("add_prefix_space", default: true)
       self = .metaspace(replacement: Array(try component.text("replacement").utf8), prepended: prepended)
     case "BPEDecoder": self = .suffix(Array(try component.text("suffix", default: "</w>").utf8))
+    case "CTC":
+      self = .ctc(
+        padding: Array(try component.text("pad_token", default: "<pad>").utf8),
+        delimiter: Array(try component.text("word_delimiter_token", default: "|").utf8),
+        cleanup: try component.flag("cleanup", default: true))
     default: throw component.unsupported
     }
   }
@@ -92,6 +99,17 @@ package indirect enum TokenDecoder: Sendable {
         let space: [UInt8] = index + 1 < tokens.count ? [0x20] : []
         Normalizer.replace(.text(suffix), with: space).apply(to: &piece)
         return piece
+      }
+    case .ctc(let padding, let delimiter, let cleanup):
+      let single = tokens.enumerated().filter { $0.offset == 0 || tokens[$0.offset - 1] != $0.element }.map(\.element)
+      return single.compactMap { token in
+        var piece = token
+        Normalizer.replace(.text(padding), with: []).apply(to: &piece)
+        if cleanup {
+          piece = TokenDecoder.cleaned(piece)
+          Normalizer.replace(.text(delimiter), with: [0x20]).apply(to: &piece)
+        }
+        return piece.isEmpty ? nil : piece
       }
     case .spaced: return tokens.enumerated().map { $0 == 0 ? $1 : [0x20] + $1 }
     }

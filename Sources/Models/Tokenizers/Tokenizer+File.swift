@@ -21,12 +21,28 @@ extension Tokenizer {
     var isFolder: ObjCBool = false
     if FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder), isFolder.boolValue {
       file = try LoRAFiles.file("tokenizer.json", in: url)
+      if !FileManager.default.fileExists(atPath: file.path) {
+        let others = try Tokenizer.sentencePieceNames.map { try LoRAFiles.file($0, in: url) }
+        if let model = others.first(where: { FileManager.default.fileExists(atPath: $0.path) }) { file = model }
+      }
     }
     guard let data = FileManager.default.contents(atPath: file.path) else {
       throw TokenizerError(
         file: file.path,
-        "not found. A Hugging Face folder holds one; older ones have tokenizer.model (SentencePiece) or vocab.txt alone, "
-          + "which must be converted (transformers: AutoTokenizer.from_pretrained(…).save_pretrained(…))")
+        "not found, nor a tokenizer.model (SentencePiece). A Hugging Face folder holds one; older ones have vocab.txt or "
+          + "vocab.json alone, which must be converted (transformers: AutoTokenizer.from_pretrained(…).save_pretrained(…))"
+      )
+    }
+    if file.pathExtension == "model" {
+      let configuration = try LoRAFiles.file("tokenizer_config.json", in: file.deletingLastPathComponent())
+      let fields = FileManager.default.fileExists(atPath: configuration.path) ? try readJSON(configuration) : [:]
+      do {
+        try self.init(sentencePiece: [UInt8](data), configuration: fields)
+      } catch var error as TokenizerError {
+        error.file = file.path
+        throw error
+      }
+      return
     }
     do {
       try self.init(json: [UInt8](data))
@@ -66,26 +82,30 @@ extension Tokenizer {
   private init(_ file: TokenizerFile) throws {
     let normalizer = try file.component("normalizer").map(Normalizer.init)
     let preTokenizer = try file.component("pre_tokenizer")
-    let isByteLevel = try preTokenizer.map(PreTokenizer.isByteLevel) ?? false
-    let (vocabulary, model) = try file.model(isByteLevel: isByteLevel, hasWords: preTokenizer != nil)
+    let isByteLevel = try preTokenizer.map(PreTokenizer.endsWithBytes) ?? false
+    // A model that goes by characters sees the bytes spelled; only plain byte-pair encoding takes them as they are.
+    let takesBytes = isByteLevel && file.takesBytes
+    let (vocabulary, model) = try file.model(isByteLevel: takesBytes, hasWords: preTokenizer != nil)
     let added = try file.addedTokens()
 
     self.vocabulary = vocabulary
     self.model = model
     self.normalizer = normalizer
-    self.preTokenizer = try preTokenizer.map(PreTokenizer.init)
+    let steps = try preTokenizer.map(PreTokenizer.init)
+    self.preTokenizer = isByteLevel && !takesBytes ? .sequence([steps, .spelledBytes].compactMap { $0 }) : steps
     postProcessor = try file.component("post_processor").map(PostProcessor.init) ?? .none
     decoder = try file.component("decoder").map(TokenDecoder.init) ?? .spaced
-    addedContent = Dictionary(added.map { ($0.id, $0.content) }) { _, last in last }
+    // What is looked for in normalized text is also decoded to that.
+    let normalized = added.filter(\.isNormalized).map { token in
+      var token = token
+      normalizer?.apply(to: &token.content)
+      return token
+    }
+    addedContent = Dictionary((added + normalized).map { ($0.id, $0.content) }) { _, last in last }
     addedIDs = Dictionary(added.map { ($0.content, $0.id) }) { _, last in last }
     specialIDs = Set(added.filter(\.isSpecial).map(\.id))
     rawAddedTokens = AddedTokens(added.filter { !$0.isNormalized })
-    normalizedAddedTokens = AddedTokens(
-      added.filter(\.isNormalized).map { token in
-        var token = token
-        normalizer?.apply(to: &token.content)
-        return token
-      })
+    normalizedAddedTokens = AddedTokens(normalized)
     idBound = max(vocabulary.idBound, (added.map { Int($0.id) }.max() ?? -1) + 1)
     special = SpecialTokens()
     special = SpecialTokens(configuration: [:], guess: special) { [self] in id(of: $0) }
@@ -117,12 +137,15 @@ private struct TokenizerFile {
   private var parts: [String: JSON] = [:]
   private var model: JSON?
   private var vocabulary: TokenTable?
+  /// By id, the log probabilities of a Unigram model's tokens.
+  private var scores: [Double] = []
   private var merges: [(left: [UInt8], right: [UInt8])]?
 
   init(_ bytes: UnsafeRawBufferPointer) throws(JSONError) {
     var reader = JSONReader(bytes)
     var (parts, small) = ([String: JSON](), [JSON.Member]())
     var (vocabulary, merges): (TokenTable?, [(left: [UInt8], right: [UInt8])]?)
+    var scores: [Double] = []
     var hasModel = false
     try reader.readObject { reader, name throws(JSONError) in
       guard name == "model" else {
@@ -134,13 +157,15 @@ private struct TokenizerFile {
         switch (name, reader.peek()) {
         case ("vocab", UInt8(ascii: "{")):
           vocabulary = try TokenizerFile.readVocabulary(&reader, capacity: bytes.count / 40)
+        case ("vocab", UInt8(ascii: "[")):
+          (vocabulary, scores) = try TokenizerFile.readScores(&reader, capacity: bytes.count / 40)
         case ("merges", UInt8(ascii: "[")): merges = try TokenizerFile.readMerges(&reader)
         default: small.append(JSON.Member(name, try reader.readValue()))
         }
       }
     }
     try reader.expectEnd()
-    (self.parts, self.vocabulary, self.merges) = (parts, vocabulary, merges)
+    (self.parts, self.vocabulary, self.merges, self.scores) = (parts, vocabulary, merges, scores)
     model = hasModel ? .object(small) : nil
   }
 
@@ -154,6 +179,26 @@ private struct TokenizerFile {
       _ = table.insert(Array(token.utf8), id: id)
     }
     return table
+  }
+
+  /// Each a token and its log probability; its place is its id.
+  private static func readScores(
+    _ reader: inout JSONReader, capacity: Int
+  ) throws(JSONError) -> (TokenTable, [Double]) {
+    var (table, scores) = (TokenTable(minimumCapacity: capacity), [Double]())
+    try reader.readArray { reader throws(JSONError) in
+      var (token, score, count): (String?, Double?, Int) = (nil, nil, 0)
+      try reader.readArray { reader throws(JSONError) in
+        if count == 0 { token = try reader.readString() } else { score = try reader.readNumber().number }
+        count += 1
+      }
+      guard let token, let score, score.isFinite, count == 2, scores.count < TokenTable.mostIDs else {
+        throw reader.error("the vocabulary holds what is no token with its score")
+      }
+      _ = table.insert(Array(token.utf8), id: scores.count)
+      scores.append(score)
+    }
+    return (table, scores)
   }
 
   /// Each a pair of tokens: `["a", "b"]`, or in older files `"a b"`.
@@ -193,16 +238,49 @@ private struct TokenizerFile {
 
   // MARK: The model
 
+  /// Whether the model is byte-pair encoding without anything added to characters.
+  var takesBytes: Bool {
+    let affixes = ["continuing_subword_prefix", "end_of_word_suffix"].compactMap { model?[$0]?.string }
+    return merges != nil && affixes.allSatisfy(\.isEmpty)
+  }
+
   func model(isByteLevel: Bool, hasWords: Bool) throws -> (TokenTable, any TokenModel) {
     guard var small = model else { throw TokenizerError("lacks “model”") }
     if small["type"] == nil {  // older files
-      small["type"] = merges != nil ? "BPE" : small["continuing_subword_prefix"] != nil ? "WordPiece" : nil
+      let type: JSON? =
+        merges != nil
+        ? "BPE" : !scores.isEmpty ? "Unigram" : small["continuing_subword_prefix"] != nil ? "WordPiece" : nil
+      small["type"] = type
     }
     let component = try TokenizerComponent(small, place: "model")
-    guard component.type == "WordPiece" || component.type == "BPE" else {
-      throw component.error("the type “\(component.type)” is not supported; supported: WordPiece, BPE")
+    guard ["WordPiece", "BPE", "Unigram", "WordLevel"].contains(component.type) else {
+      throw component.error(
+        "the type “\(component.type)” is not supported; supported: BPE, Unigram, WordPiece, WordLevel")
     }
     guard let table = vocabulary else { throw component.error("lacks “vocab”") }
+    guard scores.isEmpty != (component.type == "Unigram") else {
+      throw component.error(
+        "“vocab” is no " + (scores.isEmpty ? "list of tokens with their scores" : "object of tokens with their ids")
+          + ", which the type “\(component.type)” has")
+    }
+    if component.type == "Unigram" {
+      let unknown = try component.optionalInteger("unk_id")
+      guard unknown.map(scores.indices.contains) ?? true else {
+        throw component.error("“unk_id” is \(unknown!), and there are \(scores.count) tokens")
+      }
+      return (
+        table,
+        Unigram(
+          table: table, scores: scores, unknown: unknown.map(Int32.init),
+          fallsBackToBytes: try component.flag("byte_fallback", default: false),
+          byteTokens: TokenizerFile.byteTokens(in: table, isByteLevel: false), usesWords: hasWords)
+      )
+    }
+    if component.type == "WordLevel" {
+      return (
+        table, WordLevel(table: table, unknown: table.id(of: try component.text("unk_token", default: "<unk>").utf8))
+      )
+    }
     if component.type == "WordPiece" {
       let name = try component.text("unk_token", default: "[UNK]")
       guard let unknown = table.id(of: name.utf8) else {
@@ -215,26 +293,34 @@ private struct TokenizerFile {
       )
     }
     guard let merges else { throw component.error("lacks “merges”") }
+    let prefix = try component.optionalText("continuing_subword_prefix")?.utf8.count ?? 0
     return (
       table,
       try pairEncoding(
-        component, table, try mergeTable(merges, table), isByteLevel: isByteLevel, hasWords: hasWords)
+        component, table, try mergeTable(merges, table, prefix: prefix), isByteLevel: isByteLevel, hasWords: hasWords)
     )
   }
 
   private func pairEncoding(
     _ component: TokenizerComponent, _ table: TokenTable, _ merges: MergeTable, isByteLevel: Bool, hasWords: Bool
   ) throws -> BytePairEncoding {
-    for name in ["continuing_subword_prefix", "end_of_word_suffix"] {
-      if let value = try component.optionalText(name), !value.isEmpty {
-        throw component.error("“\(name)” (“\(value)”) is not supported")
-      }
-    }
     if let dropout = try component.optionalNumber("dropout"), dropout != 0 {
       throw component.error("“dropout” (\(dropout)) is not supported: it would make encoding random")
     }
     let unknown = try component.optionalText("unk_token").flatMap { table.id(of: $0.utf8) }
-    let byteTokens = (UInt8.min...UInt8.max).map { byte -> Int32 in
+    let byteTokens = TokenizerFile.byteTokens(in: table, isByteLevel: isByteLevel)
+    return BytePairEncoding(
+      table: table, merges: merges, byteTokens: byteTokens, isByteLevel: isByteLevel,
+      fallsBackToBytes: try component.flag("byte_fallback", default: false), unknown: unknown,
+      fusesUnknown: try component.flag("fuse_unk", default: false),
+      ignoresMerges: try component.flag("ignore_merges", default: false),
+      continuingPrefix: Array(try component.optionalText("continuing_subword_prefix")?.utf8 ?? "".utf8),
+      endSuffix: Array(try component.optionalText("end_of_word_suffix")?.utf8 ?? "".utf8), usesWords: hasWords)
+  }
+
+  /// By byte: the token that spells it, -1 where there is none.
+  static func byteTokens(in table: TokenTable, isByteLevel: Bool) -> [Int32] {
+    (UInt8.min...UInt8.max).map { byte -> Int32 in
       var token: [UInt8] = []
       if isByteLevel {
         ByteAlphabet.appendCharacter(of: byte, to: &token)
@@ -244,14 +330,11 @@ private struct TokenizerFile {
       }
       return table.id(of: token) ?? -1
     }
-    return BytePairEncoding(
-      table: table, merges: merges, byteTokens: byteTokens, isByteLevel: isByteLevel,
-      fallsBackToBytes: try component.flag("byte_fallback", default: false), unknown: unknown,
-      fusesUnknown: try component.flag("fuse_unk", default: false),
-      ignoresMerges: try component.flag("ignore_merges", default: false), usesWords: hasWords)
   }
 
-  private func mergeTable(_ merges: [(left: [UInt8], right: [UInt8])], _ table: TokenTable) throws -> MergeTable {
+  private func mergeTable(
+    _ merges: [(left: [UInt8], right: [UInt8])], _ table: TokenTable, prefix: Int
+  ) throws -> MergeTable {
     var result = MergeTable(capacity: merges.count)
     for (rank, merge) in merges.enumerated() {
       func identifier(_ token: [UInt8]) throws -> Int32 {
@@ -264,7 +347,7 @@ private struct TokenizerFile {
       }
       result.insert(
         try identifier(merge.left), try identifier(merge.right), rank: rank,
-        id: try identifier(merge.left + merge.right))
+        id: try identifier(merge.left + merge.right.dropFirst(prefix)))
     }
     return result
   }

@@ -21,7 +21,7 @@ public struct Tokenizer: Sendable {
   let normalizer: Normalizer?
   let preTokenizer: PreTokenizer?
   let model: any TokenModel
-  let postProcessor: PostProcessor
+  var postProcessor: PostProcessor
   let decoder: TokenDecoder
 
   /// The tokens with a role of their own.

@@ -49,6 +49,8 @@ package struct TokenizerComponent {
 
   func optionalNumber(_ name: String) throws -> Double? { try value(name, \.number, "a number") }
 
+  func optionalInteger(_ name: String) throws -> Int? { try value(name, \.integer, "an integer") }
+
   func integer(_ name: String) throws -> Int { try required(name, value(name, \.integer, "an integer")) }
 
   func integer(_ name: String, default standard: Int) throws -> Int {
@@ -71,7 +73,7 @@ package struct TokenizerComponent {
     let object = try object(name)
     if let text = object["String"]?.string { return .text(Array(text.utf8)) }
     if let expression = object["Regex"]?.string {
-      guard let compiled = try? NSRegularExpression(pattern: expression) else {
+      guard let compiled = try? NSRegularExpression(pattern: TextPattern.translated(expression)) else {
         throw self.error("the regular expression “\(expression)” can't be read")
       }
       guard !TextPattern.backtracks(compiled) else {

@@ -95,10 +95,11 @@ public struct Continuation<Generator: RandomNumberGenerator>: Sequence, Iterator
   ///   - limit: the most tokens to write; fewer where the model's positions are used up.
   ///   - options: how each token is drawn.
   ///   - ends: tokens that end the text; they are not given out.
+  ///   - cache: what was read of `ids` already, with room for all that comes; by default nothing.
   ///   - generator: where random numbers come from.
   public init(
     of ids: [Int], by model: some LanguageModel, limit: Int, options: SamplingOptions = SamplingOptions(),
-    ends: Set<Int> = [], using generator: Generator
+    ends: Set<Int> = [], cache: KeyValueCache? = nil, using generator: Generator
   ) {
     expect(
       !ids.isEmpty && ids.count <= model.positions, "Continuation: \(ids.count) tokens, of 1 to \(model.positions)")
@@ -107,9 +108,9 @@ public struct Continuation<Generator: RandomNumberGenerator>: Sequence, Iterator
     self.ends = ends
     self.ids = ids
     self.generator = generator
-    unread = ids
+    unread = Array(ids.dropFirst(cache?.count ?? 0))
     left = Swift.min(limit, model.positions - ids.count)
-    cache = KeyValueCache(for: model, capacity: ids.count + left)
+    self.cache = cache ?? KeyValueCache(for: model, capacity: ids.count + left)
   }
 
   public mutating func next() -> Int? {

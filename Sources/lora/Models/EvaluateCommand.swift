@@ -32,6 +32,11 @@ struct EvaluateCommand: ParsableCommand {
       valueName: "folder"))
   var against: Path?
 
+  @Option(help: "What counts of conversations, and of prompts with completions: assistant, last or all. (decoders)")
+  var learn = LearntTurns.assistant
+
+  @OptionGroup var template: TemplateOptions
+
   @OptionGroup var precision: PrecisionOptions
   @OptionGroup var output: OutputOptions
 
@@ -116,7 +121,12 @@ struct EvaluateCommand: ParsableCommand {
     let chosen = precision.apply(to: generator.model, isQuiet: output.quiet)
     let windows = try TokenWindows(
       contentsOf: data.input(), tokenizer: generator.tokenizer,
-      length: min(reading.length ?? .max, generator.model.positions))
+      length: min(reading.length ?? .max, generator.model.positions),
+      template: try ChatTemplate(named: template.chatTemplate, of: model.folder), turns: learn)
+    for source in windows.sources {
+      guard let columns = source.columns else { continue }
+      comment("\(source.file.relativePath): \(grouped(source.count)) rows, \(columns).", isQuiet: output.quiet)
+    }
     try generator.model.requireKnown([windows.largestID], of: generator.tokenizer)
     guard windows.predictions > 0 else {
       throw InputError("\(data.name): too short, a text of at least 2 tokens is needed")

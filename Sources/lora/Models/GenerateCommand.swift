@@ -14,6 +14,8 @@ struct GenerateCommand: ParsableCommand {
       EXAMPLES
         lora generate --model stories260K --prompt "Once upon a time"
         lora generate --model stories260K --adapter shakespeare --prompt "ROMEO:" --temperature 0.8 --top-p 0.9 --compare
+        lora generate --model SmolLM2-135M-Instruct --chat --prompt "What is a low rank?"
+        lora generate --model SmolLM2-135M-Instruct --messages chat.json --show-prompt
       """)
 
   @OptionGroup var model: ModelOptions
@@ -34,25 +36,7 @@ struct GenerateCommand: ParsableCommand {
   @Option(name: [.long, .customLong("max-tokens")], help: "The most tokens to write.")
   var tokens = 200
 
-  @Option(
-    name: [.long, .customLong("temp")],
-    help: "0 takes the likeliest token each time; 1 draws by the model's probabilities.")
-  var temperature: Float = 0
-
-  @Option(help: "Draw among the likeliest so many tokens only. (default: all)")
-  var topK: Int?
-
-  @Option(help: "Draw among the likeliest tokens that together reach this probability only. (default: 1)")
-  var topP: Float?
-
-  @Option(help: "Draw among tokens with at least this share of the likeliest one's probability only. (default: 0)")
-  var minP: Float?
-
-  @Option(help: "Above 1, tokens that occurred become less likely.")
-  var repetitionPenalty: Float = 1
-
-  @Option(help: "Seed of what is drawn.")
-  var seed: UInt64 = 0
+  @OptionGroup var writing: SamplingArguments
 
   @Option(help: "Stop where this text would come; may be given several times.")
   var stop: [String] = []
@@ -60,17 +44,40 @@ struct GenerateCommand: ParsableCommand {
   @Flag(help: "Let the base model write too.")
   var compare = false
 
+  @Flag(help: "The prompt is what a user says: the model's chat template writes it, and the answer ends with the turn.")
+  var chat = false
+
+  @Option(help: "What the model is told before the user speaks, with --chat.")
+  var system: String?
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      A conversation to answer, as JSON: a list of messages with "role" and "content", or an object with "messages" and, \
+      where they are wanted, "tools".
+      """, valueName: "path"))
+  var messages: Path?
+
+  @OptionGroup var template: TemplateOptions
+
+  @Flag(help: "Print the prompt as the model reads it, and its ids, and stop.")
+  var showPrompt = false
+
   @OptionGroup var precision: PrecisionOptions
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
     if prompt != nil, promptFile != nil { throw ValidationError("Give --prompt or --prompt-file, not both.") }
     try check("tokens", tokens, atLeast: 1)
-    try check("temperature", temperature, "a number of at least 0") { $0 >= 0 && $0.isFinite }
-    try check("top-k", topK, atLeast: 1)
-    try check("top-p", share: topP)
-    try check("min-p", share: minP)
-    try check("repetition-penalty", positive: repetitionPenalty)
+    if messages != nil, prompt != nil || promptFile != nil {
+      throw ValidationError("Give --messages or a prompt, not both.")
+    }
+    if system != nil || template.chatTemplate != nil, !chat, messages == nil {
+      throw ValidationError("--system and --chat-template are about conversations: give --chat or --messages too.")
+    }
+    if chat, messages == nil, prompt == nil, promptFile == nil {
+      throw ValidationError("--chat needs what the user says: give --prompt or --prompt-file.")
+    }
   }
 
   func run() throws {
@@ -78,16 +85,17 @@ struct GenerateCommand: ParsableCommand {
     let prompt = try readPrompt()
     let generator = try TextGenerator(model: model.folder, adapters: adapter.adapters())
     let chosen = precision.apply(to: generator.model, isQuiet: output.quiet)
-    var options = SamplingOptions()
-    (options.temperature, options.topK, options.topP, options.minP) = (temperature, topK, topP, minP)
-    options.repetitionPenalty = repetitionPenalty
+    let opening = try self.opening(prompt, generator)
+    if showPrompt { return try show(opening, generator) }
     let names: [String?] = (compare || adapter.isEmpty ? [nil] : []) + generator.adapterNames.map { $0 }
-    var writers = try names.map {
+    var writers = names.map {
       Writer(
         adapter: $0,
-        text: try generator.text(after: prompt, limit: tokens, options: options, stops: stop, seed: seed))
+        text: generator.text(
+          afterIDs: opening.ids, limit: tokens, options: writing.sampling, stops: stop, ends: opening.ends,
+          seed: writing.seed))
     }
-    let shown = output.quiet ? "" : prompt
+    let shown = output.quiet || opening.template != nil ? "" : prompt
     if compare, let width = Terminal.width(), let columns = TextColumns(count: writers.count, within: width) {
       try write(&writers, in: columns, from: generator, after: shown)
     } else {
@@ -108,13 +116,74 @@ struct GenerateCommand: ParsableCommand {
         sections: [.init("Texts", [.table(table)])],
         settings: [
           .init("model", .text("\(model.model)")), .init("adapters", .texts(adapter.map(\.description))),
-          .init("seed", .text("\(seed)")),
+          .init("seed", .text("\(writing.seed)")),
           chosen,
         ]),
       printsText: false)
   }
 
+  /// What the model reads first.
+  private struct Opening {
+    var ids: [Int]
+    var text: String
+    /// Where a template wrote it: its origin, and the tokens that end an answer.
+    var template: String?
+    var ends: Set<Int>?
+  }
+
+  private func opening(_ prompt: String, _ generator: TextGenerator) throws -> Opening {
+    guard chat || messages != nil else { return Opening(ids: try generator.encode(prompt: prompt), text: prompt) }
+    var (said, tools): ([JSON], [JSON]?) = ([], nil)
+    if let messages {
+      (said, tools) = try GenerateCommand.conversation(messages)
+    } else {
+      said = [.object([.init("role", "user"), .init("content", .string(prompt))])]
+    }
+    if let system { said.insert(.object([.init("role", "system"), .init("content", .string(system))]), at: 0) }
+    let template = try generator.chatTemplate(named: template.chatTemplate, hasTools: tools != nil)
+    comment("The chat template: \(template.origin)", isQuiet: output.quiet)
+    let (ids, text) = try generator.encode(said, tools: tools, template: template)
+    return Opening(ids: ids, text: text, template: template.origin, ends: generator.ends(by: template))
+  }
+
+  /// The messages and tools of a file.
+  private static func conversation(_ path: Path) throws -> ([JSON], tools: [JSON]?) {
+    let (data, name) = (try path.content(), path.name)
+    let json: JSON
+    do { json = try data.withUnsafeBytes { try JSON(parsing: $0, holdsTexts: true) } } catch {
+      throw InputError("\(name): is no valid JSON: \(error)")
+    }
+    let messages = json.array ?? json["messages"]?.array
+    guard let messages, !messages.isEmpty, messages.allSatisfy({ $0["role"]?.string != nil }) else {
+      throw InputError(
+        "\(name): holds no conversation; a list of messages is needed, each with \"role\" and \"content\", or an object "
+          + "that has one under \"messages\"")
+    }
+    return (messages, json["tools"]?.array)
+  }
+
+  private func show(_ opening: Opening, _ generator: TextGenerator) throws {
+    let ids = opening.ids.map(String.init).joined(separator: ",")
+    if output.json?.isStream != true { print(opening.text + "\n\nids: " + ids) }
+    try output.show(
+      Report(
+        title: "The prompt for \(model.folder.lastPathComponent)", summary: "",
+        sections: [
+          .init(
+            "Prompt",
+            [
+              .fields([
+                .init("template", key: "template", .text(opening.template)),
+                .init("text", key: "text", .text(opening.text)),
+                .init("tokens", key: "tokens", .count(opening.ids.count)),
+              ])
+            ])
+        ], settings: [.init("model", .text("\(model.model)"))],
+        members: [.init("ids", .array(opening.ids.map(JSON.integer)))]), printsText: false)
+  }
+
   private func readPrompt() throws -> String {
+    if messages != nil { return "" }
     guard let promptFile else { return prompt ?? "" }
     guard let text = String(validating: try promptFile.content(), as: UTF8.self) else {
       throw InputError("\(promptFile.name): is not UTF-8; convert it, for example with iconv")

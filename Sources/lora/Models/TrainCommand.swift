@@ -16,17 +16,23 @@ struct TrainLMCommand: ParsableCommand {
     commandName: "lm",
     abstract: "Train a decoder on a text, or on prompts with their completions.",
     discussion: """
-      A text is packed into windows of --length tokens. A jsonl file has "prompt" and "completion" in each line, of which \
-      only the completion is learnt, or "text".
+      A text is packed into windows of --length tokens. Files of rows (jsonl, json, csv, tsv, also gzipped, or a folder of \
+      them) are known by the names of their columns: "messages" (or "conversations", as ShareGPT has them), of which the \
+      assistant's turns are learnt; "prompt" and "completion", of which only the completion is; "instruction" and "output", \
+      "question" and "answer" and the like, which become conversations where the model has a chat template; or "text".
 
       EXAMPLES
         lora train lm --model stories260K --data shakespeare.txt --length 128 --targets all-linear --steps 400 -o shakespeare
         lora generate --model stories260K --adapter shakespeare --prompt "ROMEO:"
+        lora train lm --model SmolLM2-135M-Instruct --data chats.jsonl -o polite
+        lora chat SmolLM2-135M-Instruct --adapter polite
       """)
 
   @OptionGroup var model: ModelOptions
 
-  @Option(help: ArgumentHelp("A text, or a jsonl file; - for standard input.", valueName: "path"))
+  @Option(
+    help: ArgumentHelp(
+      "A text, a file of rows (jsonl, json, csv, tsv), or a folder of such; - for standard input.", valueName: "path"))
   var data: Path
 
   @Option(
@@ -35,8 +41,19 @@ struct TrainLMCommand: ParsableCommand {
 
   @Option(
     name: [.long, .customLong("max-seq-length")],
-    help: "Tokens in a window. (default: 256, or as many as the model reads)")
+    help: """
+      Tokens in a window. (default: 256, or as many as the model reads; of conversations as many as the model reads)
+      """)
   var length: Int?
+
+  @Option(
+    help: """
+      What is learnt of conversations, and of prompts with completions: assistant (its turns, the completion), last (the \
+      assistant's last turn) or all.
+      """)
+  var learn = LearntTurns.assistant
+
+  @OptionGroup var template: TemplateOptions
 
   @OptionGroup var training: TrainingOptions
   @OptionGroup var output: OutputOptions
@@ -48,28 +65,17 @@ struct TrainLMCommand: ParsableCommand {
     let generator = try TextGenerator(model: model.folder)
     let decoder = generator.model
     decoder.recomputes = training.recompute
-    let length = self.length ?? min(256, decoder.positions)
-    guard length <= decoder.positions else {
-      throw InputError("--length \(length): the model reads \(decoder.positions) tokens at most")
+    let positions = decoder.positions
+    if let length, length > positions {
+      throw InputError("--length \(length): the model reads \(positions) tokens at most")
     }
+    let template = try ChatTemplate(named: template.chatTemplate, of: model.folder)
     func windows(_ path: Path) throws -> TokenWindows {
       let windows = try TokenWindows(
-        contentsOf: path.input(), tokenizer: generator.tokenizer, length: length)
+        contentsOf: path.input(), tokenizer: generator.tokenizer, length: length ?? min(256, positions),
+        chatLength: length ?? positions, template: template, turns: learn)
       try decoder.requireKnown([windows.largestID], of: generator.tokenizer)
-      guard windows.predictions > 0 else {
-        throw InputError(
-          "\(path.name): holds no token to predict"
-            + (windows.leftOutCount > 0 ? " within --length \(length): the prompts alone are as long" : ""))
-      }
-      func count(_ count: Int, _ what: String) {
-        if count > 0 { comment("\(path.name): \(grouped(count)) \(what)", isQuiet: output.quiet) }
-      }
-      let pairs = grouped(windows.count + windows.leftOutCount)
-      count(windows.removedCount, "tokens lie beyond --length \(length) and were cut.")
-      count(windows.leftOutCount, "of \(pairs) left out: no token of the completion lies within --length \(length).")
-      count(
-        windows.spannedCount,
-        "of \(pairs) prompts end within a token, often with a space; their completions' tokens are their own.")
+      try announce(windows, of: path.name, template: template)
       return windows
     }
     let examples = try windows(data)
@@ -98,7 +104,7 @@ struct TrainLMCommand: ParsableCommand {
     let trained = decoder.trainableCount
     let (outcome, metrics) = try run.train(
       LanguageModelingTask(decoder, windows: examples, evaluation: evaluation),
-      keeping: try training.keeping(model: "\(model.model)", length: length) { digest in
+      keeping: try training.keeping(model: "\(model.model)", length: length ?? min(256, positions)) { digest in
         try examples.forEachWindow { window in
           for numbers in [window.ids, window.targets] {
             digest.add(numbers.map(Int32.init))
@@ -122,4 +128,43 @@ struct TrainLMCommand: ParsableCommand {
       metrics: metrics)
     try output.show(report)
   }
+
+  /// Says what was found: which columns were taken, what writes conversations, what is learnt, what was cut, and shows one.
+  private func announce(_ windows: TokenWindows, of path: String, template: ChatTemplate?) throws {
+    let isQuiet = output.quiet
+    for source in windows.sources {
+      guard let columns = source.columns else {
+        comment("\(source.file.relativePath): a text, learnt as it stands.", isQuiet: isQuiet)
+        continue
+      }
+      let writes =
+        source.chatCount > 0
+        ? ", written by the chat template of \(template!.origin)" : columns.isPairs ? ", as they stand" : ""
+      comment("\(source.file.relativePath): \(grouped(source.count)) rows, \(columns)\(writes).", isQuiet: isQuiet)
+    }
+    guard windows.predictions > 0 else {
+      throw InputError(
+        "\(path): holds no token to predict"
+          + (windows.leftOutCount > 0
+            ? " within \(windows.lengthName): what comes before what is learnt is as long, or nothing is the assistant's"
+            : ""))
+    }
+    func count(_ count: Int, _ what: String) {
+      if count > 0 { comment("\(path): \(grouped(count)) \(what)", isQuiet: isQuiet) }
+    }
+    let examples = grouped(windows.count + windows.leftOutCount)
+    count(
+      windows.removedCount,
+      "tokens of \(grouped(windows.cutCount)) examples lie beyond \(windows.lengthName) and were cut.")
+    count(windows.leftOutCount, "of \(examples) left out: no token that is learnt lies within \(windows.lengthName).")
+    count(
+      windows.spannedCount,
+      "of \(examples) prompts end within a token, often with a space; their completions' tokens are their own.")
+    guard windows.sources.contains(where: { $0.columns != nil }) else { return }
+    comment(
+      "\(grouped(windows.predictions)) of \(grouped(windows.tokenCount)) tokens are learnt. The first example, with what is learnt "
+        + "between ⟦ and ⟧:\n\(try windows.shown(0))", isQuiet: isQuiet)
+  }
 }
+
+extension LearntTurns: ExpressibleByArgument {}
