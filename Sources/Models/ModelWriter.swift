@@ -12,7 +12,8 @@ import LoRATensors
 ///   - base: the folder that it was read from.
 ///   - labels: the classes of a classifier, which config.json then names.
 ///   - directory: the folder that will be written.
-public func writeModel(_ model: some Module, like base: URL, labels: [String]? = nil, to directory: URL) throws {
+public func writeModel(_ model: some Module, like base: URL, labels: ClassifierLabels? = nil, to directory: URL) throws
+{
   let output = try OutputDirectory(directory)
   let tensors = try model.parameters.map { try StoredTensor(name: $0.name, $0.parameter.value.detached) }
   try writeModelFiles(tensors, like: base, labels: labels, to: output.staging)
@@ -20,7 +21,7 @@ public func writeModel(_ model: some Module, like base: URL, labels: [String]? =
 }
 
 /// The same into a folder that is being written.
-func writeModelFiles(_ tensors: [StoredTensor], like base: URL, labels: [String]?, to staging: URL) throws {
+func writeModelFiles(_ tensors: [StoredTensor], like base: URL, labels: ClassifierLabels?, to staging: URL) throws {
   try SafetensorsWriter.write(tensors, to: staging.appendingPathComponent("model.safetensors"))
   guard var configuration = try Checkpoint(base).configuration else {
     throw CheckpointError(
@@ -32,8 +33,9 @@ func writeModelFiles(_ tensors: [StoredTensor], like base: URL, labels: [String]
     if let name = NameTable(try Checkpoint(base)).headClassName(for: "SEQ_CLS") {
       configuration["architectures"] = [.string(name)]
     }
-    configuration["id2label"] = .object(labels.enumerated().map { .init("\($0)", .string($1)) })
-    configuration["label2id"] = .object(labels.enumerated().map { .init($1, .integer($0)) })
+    for member in labels.configuration { configuration[member.key] = member.value }
+    if let problem = labels.problem { configuration["problem_type"] = .string(problem.rawValue) }
+    configuration["num_labels"] = nil
   }
   try OutputFile.write(configuration.pretty, to: staging.appendingPathComponent("config.json"))
   let others = try FileManager.default.contentsOfDirectory(atPath: base.path).filter(

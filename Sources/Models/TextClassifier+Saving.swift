@@ -25,7 +25,8 @@ extension TextClassifier {
   public func save(to directory: URL) throws {
     let output = try OutputDirectory(directory)
     try writeModelFiles(
-      model.parameters.map { try StoredTensor(name: $0.name, $0.parameter.original) }, like: folder, labels: labels,
+      model.parameters.map { try StoredTensor(name: $0.name, $0.parameter.original) }, like: folder,
+      labels: model.written,
       to: output.staging)
     for name in adapterNames { try saveAdapter(named: name, to: TextClassifier.place(name, in: output.staging)) }
     let record = Record(
@@ -89,7 +90,7 @@ extension TextClassifier {
     let output = try OutputDirectory(directory)
     try StoredAdapter(of: model, named: name, configuration: found, url: directory).write(peft: output.staging)
     try OutputFile.write(
-      JSON.array(labels.map { .string($0) }).pretty, to: output.staging.appendingPathComponent(Self.labelsName))
+      model.written.json.pretty, to: output.staging.appendingPathComponent(Self.labelsName))
     try output.commit()
   }
 }

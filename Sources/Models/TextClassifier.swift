@@ -1,4 +1,5 @@
 import Foundation
+import LoRADatasets
 import LoRAFiles
 import LoRAFormats
 import LoRANetworks
@@ -26,6 +27,8 @@ public final class TextClassifier {
   public let hasOwnClassifier: Bool
   /// The names of the classes, by their number.
   public var labels: [String] { model.labels }
+  /// What is learnt of a text; a single logit is a number.
+  public var problem: ProblemType { model.problem }
   /// The adapters' names, in order.
   public var adapterNames: [String] { model.adapterNames }
   /// The folder of the model.
@@ -65,15 +68,17 @@ public final class TextClassifier {
   ///   - folder: a Hugging Face folder: config.json, weights, tokenizer.json.
   ///   - adapter: a PEFT folder, whose adapter is called "default"; its classifier takes the place of the model's.
   ///   - labels: the classes of a new, untrained classifier; by default those of the adapter, or of the model.
+  ///   - problem: what a new classifier learns; by default which one of the classes.
   ///   - maximumLength: at most, and by default, the model's positions.
   ///   - longTexts: what is done with longer texts.
   ///   - seed: of the new classifier.
   public convenience init(
-    model folder: URL, adapter: URL? = nil, labels: [String]? = nil, maximumLength: Int? = nil,
-    longTexts: LongTexts = .cut, seed: UInt64 = 0
+    model folder: URL, adapter: URL? = nil, labels: [String]? = nil, problem: ProblemType? = nil,
+    maximumLength: Int? = nil, longTexts: LongTexts = .cut, seed: UInt64 = 0
   ) throws {
     try self.init(
-      model: folder, named: adapter.map { [("default", $0)] } ?? [], labels: labels, maximumLength: maximumLength,
+      model: folder, named: adapter.map { [("default", $0)] } ?? [],
+      labels: labels.map { ClassifierLabels($0, problem: problem) }, maximumLength: maximumLength,
       longTexts: longTexts, seed: seed)
   }
 
@@ -92,7 +97,7 @@ public final class TextClassifier {
   }
 
   init(
-    model folder: URL, named adapters: [(name: String, folder: URL)], labels: [String]? = nil,
+    model folder: URL, named adapters: [(name: String, folder: URL)], labels: ClassifierLabels? = nil,
     maximumLength: Int? = nil, longTexts: LongTexts = .cut, seed: UInt64 = 0
   ) throws {
     self.folder = folder
@@ -100,15 +105,18 @@ public final class TextClassifier {
     let stored = try adapters.map { (name: $0.name, adapter: try StoredAdapter(peft: $0.folder)) }
     let known = try labels.map { _ in [] } ?? stored.map { try TextClassifier.labels(of: $0.adapter, base: folder) }
     for (index, others) in known.enumerated() where others != known[0] {
+      let (own, others) = (known[0].names, others.names)
       throw CheckpointError(
         .mismatch, file: stored[index].adapter.url.path,
         "is for the classes \(others.joined(separator: ", ")), and \(stored[0].adapter.url.path) for "
-          + "\(known[0].joined(separator: ", ")); adapters of one classifier are for the same classes in the same order",
+          + "\(own.joined(separator: ", ")); adapters of one classifier are for the same classes in the same order",
         advice: "Load them into classifiers of their own"
       )
     }
     var generator = SeededGenerator(seed: seed)
-    model = try SequenceClassifier(contentsOf: folder, labels: labels ?? known.first, using: &generator)
+    let chosen = labels ?? known.first
+    model = try SequenceClassifier(
+      contentsOf: folder, labels: chosen?.names, problem: chosen?.problem, using: &generator)
     self.maximumLength = min(maximumLength ?? .max, model.body.description.positions)
     self.longTexts = longTexts
     hasOwnClassifier = model.isOwn
@@ -129,21 +137,22 @@ public final class TextClassifier {
   public func use(adapter name: String?) throws { try model.enableAdapters(name.map { [$0] } ?? []) }
 
   /// The classes of an adapter: those named beside it, or else the base's where their number is right, or else numbered.
-  private static func labels(of adapter: StoredAdapter, base: URL) throws -> [String] {
+  private static func labels(of adapter: StoredAdapter, base: URL) throws -> ClassifierLabels {
     let file = try LoRAFiles.file(labelsName, in: adapter.url)
     let description = try TransformerDescription(ModelConfiguration(Checkpoint(base)))
     let output = "\(description.head.output).weight"
     let count = adapter.replacements.first { $0.name == output }?.shape.first
     if let data = FileManager.default.contents(atPath: file.path) {
-      guard let labels = try? JSONDecoder().decode([String].self, from: data), count == nil || labels.count == count
+      guard let labels = data.withUnsafeBytes({ try? JSON(parsing: $0) }).flatMap(ClassifierLabels.init),
+        count == nil || labels.names.count == count
       else {
         throw CheckpointError(
           .malformed, file: file.path, "is no list of \(count.map(String.init) ?? "the") class names",
           advice: "Write the names as a JSON list, in the order of the classifier's rows")
       }
-      guard Set<ExactString>(names: labels).count == labels.count else {
+      guard Set<ExactString>(names: labels.names).count == labels.names.count else {
         throw CheckpointError(
-          .malformed, file: file.path, "names a class twice: \(labels.joined(separator: ", "))",
+          .malformed, file: file.path, "names a class twice: \(labels.names.joined(separator: ", "))",
           advice: "Name each class once")
       }
       return labels
@@ -155,7 +164,7 @@ public final class TextClassifier {
         "has no classifier and no \(labelsName), and the model has no classifier either",
         advice: Advice("Train one", .trainClassifier))
     }
-    return own?.count == count ? own! : (0..<count).map { "\($0)" }
+    return ClassifierLabels(own?.count == count ? own! : (0..<count).map { "\($0)" })
   }
 
   /// No texts yet, to which any number can be appended, part by part.

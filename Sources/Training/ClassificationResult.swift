@@ -50,6 +50,22 @@ public struct ClassificationResult: Sendable, Equatable {
     return counts
   }
 
+  /// By class the harmonic mean of precision and recall; nil of a class that is neither true of an example nor answered.
+  public var f1: [Double?] {
+    let counts = confusion
+    return counts.indices.map { label in
+      let (right, truth) = (counts[label][label], counts[label].reduce(0, +))
+      let answered = counts.reduce(0) { $0 + $1[label] }
+      return truth + answered == 0 ? nil : 2 * Double(right) / Double(truth + answered)
+    }
+  }
+
+  /// The mean F1 of the classes that occur, each counting the same.
+  public var macroF1: Double {
+    let known = f1.compactMap(\.self)
+    return known.isEmpty ? 0 : known.reduce(0, +) / Double(known.count)
+  }
+
   /// The examples that another result got wrong and this one gets right, and the other way round, in their order.
   public func changes(since before: ClassificationResult) -> (mended: [Int], broken: [Int]) {
     expect(labels == before.labels, "changes: the results are of different examples")

@@ -238,6 +238,84 @@ struct ClassifierCommandTests {
     #expect(try succeed(["classify", "a fox"] + use).output.isEmpty == false)
   }
 
+  // MARK: What is learnt
+
+  @Test("the columns and three rows are shown; pairs are learnt, evaluated and classified as pairs")
+  func pairs() throws {
+    let place = try Workplace()
+    // Whether both halves name the same animal.
+    let rows = (0..<64).map { index in
+      let (first, second) = (index % 2 == 0 ? "fox" : "dog", index / 2 % 2 == 0 ? "fox" : "dog")
+      return "\(index)\tthe quick \(first)\tthe lazy \(second)\t\(first == second ? "same" : "other")\n"
+    }
+    let data = try write("index\tpremise\thypothesis\tlabel\n" + rows.joined(), place, "pairs.tsv")
+    let run = try succeed([
+      "train", "classify", "--model", place.encoder, "--data", data, "--eval", data, "--steps", "2", "-o",
+      place.path("out"), "--report", place.path("r.html"),
+    ])
+    #expect(
+      run.errors.contains(
+        "64 pairs of texts in 2 classes (other, same); pairs of texts from “premise” and “hypothesis”, label from “label”"
+      ))
+    #expect(run.errors.contains("  the quick fox | the lazy fox | same\n"), "\(run.errors)")
+    #expect(try String(contentsOfFile: place.path("r.html"), encoding: .utf8).contains("The first rows of"))
+    let use = ["--model", place.encoder, "--adapter", place.path("out")]
+    let evaluated = try succeed(["evaluate", "--data", data, "--json", place.path("e.json")] + use)
+    #expect(evaluated.output.contains("macro F1") && evaluated.output.contains("→ same"), "\(evaluated.output)")
+    let summary = try object(place.path("e.json"))
+    let confusion = try #require(summary["confusion"] as? [[Int]])
+    #expect(
+      confusion.joined().reduce(0, +) == 64 && summary["macro_f1"] is Double
+        && (summary["classes"] as? [Any])?.count == 2)
+    let named = try succeed(["classify", "--file", data, "--text-column", "premise,hypothesis"] + use)
+    let asked = try succeed(["classify", "--query", "the quick fox", "the lazy fox", "the lazy dog"] + use)
+    // The same pair gets the same answer either way.
+    let (first, third) = (named.output.split(separator: "\n")[0], named.output.split(separator: "\n")[2])
+    let answers = asked.output.split(separator: "\n").map { $0.split(separator: "\t").prefix(2) }
+    #expect(
+      first.split(separator: "\t").prefix(2) == answers[0] && third.split(separator: "\t").prefix(2) == answers[1])
+  }
+
+  @Test("numbers are learnt as a regression, lists as several labels, and the adapter says so; classes can be weighed")
+  func problems() throws {
+    let place = try Workplace()
+    let scores = (0..<48).map {
+      "the \($0 % 3 == 0 ? "fox" : "dog") \($0 % 2 == 0 ? "quick" : "lazy"),\(Double($0 % 3) + 0.5)\n"
+    }
+    let regression = try write("text,score\n" + scores.joined(), place, "scores.csv")
+    let tags = (0..<48).map {
+      "{\"text\": \"the \($0 % 2 == 0 ? "fox" : "dog")\", \"labels\": [\($0 % 2 == 0 ? "\"red\"" : "\"grey\", \"loud\"")]}\n"
+    }
+    let sets = try write(tags.joined(), place, "tags.jsonl")
+    for (data, name, numbers) in [
+      (regression, "regression", ["pearson", "spearman", "mean_squared_error"]),
+      (sets, "multi_label_classification", ["micro_f1", "macro_f1", "exact"]),
+    ] {
+      let train = ["train", "classify", "--model", place.encoder, "--data", data, "--eval", data, "--force"]
+      _ = try succeed(train + ["--steps", "40", "--learning-rate", "1e-2", "-o", place.path("out")])
+      let labels = try object(place.path("out/labels.json"))
+      #expect(labels["problem_type"] as? String == name && labels["id2label"] is [String: String])
+      let use = ["--model", place.encoder, "--adapter", place.path("out")]
+      _ = try succeed(["evaluate", "--data", data, "--json", place.path("e.json")] + use)
+      let found = try object(place.path("e.json"))
+      for number in numbers { #expect(found[number] is Double, "\(found)") }
+      if name == "regression" {
+        let answer = try succeed(["classify", "the fox"] + use).output.split(separator: "\t")
+        #expect(answer.first == "score" && Double(answer[1].dropLast()) != nil)
+      } else {
+        #expect(found["micro_f1"] as? Double == 1)
+        #expect(try succeed(["classify", "the dog"] + use).output.contains("loud"))
+      }
+      // A whole model says it in its configuration.
+      _ = try succeed(train + ["--steps", "1", "--full", "-o", place.path("whole")])
+      #expect(try object(place.path("whole/config.json"))["problem_type"] as? String == name)
+      _ = try succeed(["evaluate", "--data", data, "--model", place.path("whole")])
+    }
+    _ = try succeed(training(place, "--force", "--class-weights", "balanced"))
+    let wrong = try CommandRun(training(place, "--force", "--class-weights", "1,2,3"))
+    #expect(wrong.exitCode == 1 && wrong.errors.contains("expected balanced, or 2 positive numbers, for dog, fox"))
+  }
+
   // MARK: Bad input
 
   @Test(
@@ -290,7 +368,7 @@ struct ClassifierCommandTests {
       ("null.jsonl", "{\"text\":\"a\",\"label\":null}\n", "found the keys text, label in line 1"),
       ("other.jsonl", "{\"text\":\"a\",\"label\":\"x\"}\nb\n", "no JSON object in line 2"),
       ("one.tsv", "text\tlabel\na\tx\nb\tx\n", "every text has the label “x”"),
-      ("data.txt", "text\tlabel\na\tx\n", "found the extension \"txt\""),
+      ("data.txt", "no columns\nat all\n", "found the extension \"txt\""),
       (
         "unseen.tsv", "text\tlabel\nthe fox\tcat\na\tcow\nb\tcat\nc\tfox\n",
         "found label \"cat\" in lines 2, 4, label \"cow\" in line 3, expected one of dog, fox"

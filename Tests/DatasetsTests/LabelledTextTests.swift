@@ -59,7 +59,7 @@ struct LabelledTextTests {
       ("a.csv", "t,l\n", "no rows"),
       ("a.csv", "", "no rows"),
       ("a.jsonl", "{\"t\": \"a\", \"l\": 1}\n[1]\n", "no JSON object in line 2"),
-      ("a.jsonl", "{\"t\": \"a\"}\n", "the keys t in line 1"),
+      ("a.jsonl", "{\"t\": \"a\"}\n", "the keys t, expected a column"),
       ("a.text", "x", "the extension \"text\""),
     ])
   func bad(name: String, content: String, found: String) throws {
@@ -103,7 +103,9 @@ struct LabelledTextTests {
     let two = try folder.write("first,second\na,x\nb,y\n", "b.csv")
     #expect(try LabelledText(contentsOf: two).texts == ["a", "b"])
     #expect(try LabelledText(contentsOf: two, text: "second").labelNames == ["a", "b"])
-    #expect(try LabelledText(contentsOf: two, hasHeader: false).count == 3)
+    #expect(try LabelledText(contentsOf: two, text: 0, label: 1, hasHeader: false).count == 3)
+    // Nothing tells text and label of nameless columns apart.
+    #expect(throws: DatasetError.self) { try LabelledText(contentsOf: two, hasHeader: false) }
     let json = try folder.write("{\"review\": \"a\", \"class\": 3}\n", "c.jsonl")
     #expect(try LabelledText(contentsOf: json).labelNames == ["3"])
     let unclear = try folder.write("a,b,c\n1,2,3\n", "d.csv")
@@ -180,7 +182,7 @@ struct LabelledTextTests {
         #expect(try data.line(of: index) == 1 + lines.prefix(index + (header.isEmpty ? 0 : 1)).reduce(0, +))
       }
       var parts: [String] = []
-      try data.forEachPart { parts += $0 }
+      try data.forEachPart { part, _ in parts += part }
       #expect(parts == expected.map(\.text))
     }
   }

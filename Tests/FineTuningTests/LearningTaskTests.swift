@@ -14,12 +14,15 @@ struct LearningTaskTests {
   private let folder = fixtures.appendingPathComponent("models")
 
   /// A folder of a tiny encoder with its tokenizer.
-  private func classifier(_ temporary: TemporaryFolder, labels: [String]) throws -> TextClassifier {
+  private func classifier(_ temporary: TemporaryFolder, labels: [String], problem: ProblemType? = nil) throws
+    -> TextClassifier
+  {
     let url = temporary.file("model")
     try FileManager.default.copyItem(at: folder.appendingPathComponent("small-encoder"), to: url)
     try FileManager.default.copyItem(
       at: folder.appendingPathComponent("tokenizer-wordpiece.json"), to: url.appendingPathComponent("tokenizer.json"))
-    return try TextClassifier(model: url, labels: labels, maximumLength: 12, longTexts: .windows, seed: 5)
+    return try TextClassifier(
+      model: url, labels: labels, problem: problem, maximumLength: 12, longTexts: .windows, seed: 5)
   }
 
   private let texts = ["the quick fox", "a lazy dog and then some more of it", "jumps over", "they said", "so it did"]
@@ -44,6 +47,62 @@ struct LearningTaskTests {
     #expect(score == Double(right) / 5)
     let sum = predictions.indices.reduce(0) { $0 + loss($1) }
     #expect(abs(mean - sum / 5) < 1e-5)
+  }
+
+  @Test("class weights weigh examples in the loss and in parts of a batch; balanced, each class counts the same")
+  func classWeights() throws {
+    let temporary = try TemporaryFolder()
+    let classifier = try classifier(temporary, labels: ["a", "b", "c"])
+    let examples = TextClassificationTask.Examples(try classifier.encode(texts), labels: labels)
+    // 5 texts, of which the classes have 1, 2 and 2.
+    let weights = TextClassificationTask.balancedWeights(of: labels, classCount: 3)
+    let (one, two): (Float, Float) = (5.0 / 3, 5.0 / 6)
+    #expect(weights == [one, two, two])
+    let task = try TextClassificationTask(classifier, examples: examples, classWeights: weights)
+    let predictions = try classifier.predict(texts)
+    func loss(_ index: Int) -> Double { Double(predictions[index].loss(of: labels[index])) }
+    let (w1, w3) = (Double(task.weight(of: 1)), Double(task.weight(of: 3)))
+    #expect(abs(w1 - 5.0 / 3) < 1e-6)
+    #expect(abs(w3 - 5.0 / 6) < 1e-6)
+    let expected: Double = (w1 * loss(1) + w3 * loss(3)) / (w1 + w3)
+    #expect(abs(Double(try task.loss(of: [1, 3]).item) - expected) < 1e-5)
+  }
+
+  @Test("a regression's loss is the squared error of its one number; that of labels the binary cross entropy of each")
+  func otherTargets() throws {
+    let temporary = try TemporaryFolder()
+    let scorer = try classifier(temporary, labels: ["score"], problem: .regression)
+    let scores: [Float] = [0.5, -2, 3.25, 1, 0]
+    let scored = TextClassificationTask.Examples(try scorer.encode(texts), targets: .scores(scores))
+    let regression = try TextClassificationTask(scorer, examples: scored, evaluation: scored)
+    let answers = try scorer.predict(texts).map { $0.logits[0] }
+    #expect(try scorer.predict(texts).map { $0.probabilities[0] } == answers && scorer.problem == .regression)
+    let errors: [Double] = zip(answers, scores).map { Double(($0 - $1) * ($0 - $1)) }
+    let pair: Double = (errors[2] + errors[0]) / 2
+    #expect(abs(Double(try regression.loss(of: [2, 0]).item) - pair) < 1e-4)
+    let result = try regression.evaluate()
+    #expect(abs(result.loss - errors.reduce(0, +) / 5) < 1e-4)
+
+    let other = try TemporaryFolder()
+    let tagger = try classifier(other, labels: ["a", "b", "c"], problem: .multiLabel)
+    let sets = LabelSets([[0, 2], [], [1], [2], [0, 1, 2]])
+    let tagged = TextClassificationTask.Examples(try tagger.encode(texts), targets: .sets(sets))
+    let labelling = try TextClassificationTask(tagger, examples: tagged, evaluation: tagged)
+    let logits = try tagger.predict(texts).map(\.logits)
+    func loss(_ text: Int) -> Double {
+      var sum = 0.0
+      for label in 0..<3 {
+        let probability: Double = 1 / (1 + exp(-Double(logits[text][label])))
+        sum -= log(sets[text].contains(label) ? probability : 1 - probability)
+      }
+      return sum / 3
+    }
+    let half: Double = (loss(4) + loss(1)) / 2
+    #expect(abs(Double(try labelling.loss(of: [4, 1]).item) - half) < 1e-5)
+    var mean = 0.0
+    for text in 0..<5 { mean += loss(text) / 5 }
+    #expect(abs(try labelling.evaluate().loss - mean) < 1e-5)
+    #expect(tagger.problem == .multiLabel)
   }
 
   @Test("a run of a task is the loop with that task's loss, bit for bit, and learns its examples")

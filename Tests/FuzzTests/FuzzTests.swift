@@ -145,6 +145,22 @@ struct FuzzedReader: CustomTestStringConvertible, Sendable {
       name: "CSV", seeds: [text("text,label\n\"a \"\"fox\"\", and\n\",1\ndog,0\n")], fileName: "x.csv"
     ) { url in try readAll(LabelledText(contentsOf: url, text: "text", label: "label")) },
     FuzzedReader(
+      name: "columns found, CSV",
+      seeds: [
+        text("0;good film;pos\n1;bad film;neg\n2;a poor one;neg\n"), text("text,labels\na,\"['x', 'y']\"\nb,[]\n"),
+        text("premise\thypothesis\tscore\na b\tc\t0.5\nd\t\"e \"\"f\"\"\"\t1\n"), text("a,x\rb,y\rc,x\r"),
+      ],
+      fileName: "x.csv"
+    ) { url in try readAll(LabelledText(contentsOf: url)) },
+    FuzzedReader(
+      name: "columns found, JSON",
+      seeds: [
+        text("[{\"text\":\"a\",\"labels\":[1,0]},{\"text\":\"b\",\"labels\":[0,1]}]"),
+        text("{\"data\":[{\"sentence1\":\"a\",\"sentence2\":\"b\",\"label\":0.5}]}"),
+      ],
+      fileName: "x.json"
+    ) { url in try readAll(LabelledText(contentsOf: url)) },
+    FuzzedReader(
       name: "JSONL", seeds: [text("{\"text\":\"a fox\",\"label\":1}\n{\"text\":\"dog\",\"label\":\"x\"}\n")],
       fileName: "x.jsonl"
     ) { url in try readAll(LabelledText(contentsOf: url, text: "text", label: "label")) },

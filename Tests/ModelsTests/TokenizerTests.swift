@@ -177,6 +177,16 @@ struct TokenizerTests {
     }
   }
 
+  @Test("of a pair that is too long the longer text loses first, and the longer one keeps the odd token, as in Python")
+  func kept() {
+    // tokenizers' enable_truncation(room, strategy="longest_first") on texts of so many words.
+    for (first, second, room, expected) in [
+      (10, 6, 7, (4, 3)), (6, 10, 7, (3, 4)), (6, 6, 7, (3, 4)), (9, 2, 8, (6, 2)), (2, 9, 8, (2, 6)),
+      (4, 4, 8, (4, 4)),
+      (5, 12, 9, (4, 5)), (0, 9, 4, (0, 4)),
+    ] { #expect(Tokenizer.kept(first, second, room: room) == expected, "\(first), \(second) in \(room)") }
+  }
+
   @Test("a known word pattern cuts as its regular expression does", arguments: WordPattern.allCases)
   func wordPatterns(pattern: WordPattern) throws {
     var random = SystemRandomNumberGenerator()

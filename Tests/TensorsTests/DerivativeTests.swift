@@ -151,6 +151,7 @@ extension Operation {
       [
         Example([[4, 5]]) { $0[0].crossEntropy([3, 0, 4, 1]) },
         Example([[4, 5]]) { $0[0].crossEntropy([3, -100, 4, -100]) },
+        Example([[4, 5]]) { $0[0].crossEntropy([3, 0, -100, 1], weights: [0.5, 2, 1, 0.3, 3]) },
       ]
     case .linearCrossEntropy:
       [

@@ -32,6 +32,7 @@ struct PyTorchTests {
     "linear": { $0[0].linear($0[1], bias: $0[2]) },
     "matmul": { $0[0].matmul($0[1]) },
     "crossEntropy": { $0[0].crossEntropy([2, -100, 5, 0]) },
+    "crossEntropyWeighted": { $0[0].crossEntropy([2, -100, 0, 2, 3], weights: [0.3, 5, 1.7, 0.9]) },
     "rows": { $0[0].rows(at: [4, 1, 4, 0]) },
     "pow": { $0[0].absoluteValue().pow(1.7) },
     "powTensor": { $0[0].absoluteValue().pow($0[1]) },

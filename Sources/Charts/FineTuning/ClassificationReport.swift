@@ -40,7 +40,10 @@ public struct ClassificationReport {
     if let before {
       fields.append(.init("accuracy of \(before.name)", key: before.key, .share(before.result.accuracy)))
     }
-    fields.append(.init("accuracy", key: "accuracy", .share(result.accuracy)))
+    fields += [
+      .init("accuracy", key: "accuracy", .share(result.accuracy)),
+      .init("macro F1", key: "macro_f1", .share(result.macroF1)),
+    ]
     if let before {
       fields += [
         .init("errors mended", key: "mended_errors", .count(mended(since: before).count)),
@@ -63,7 +66,10 @@ public struct ClassificationReport {
       sections.append(
         .init(
           "Confusions",
-          [.figure(ConfusionMatrix(title: "Class against answer", classes: labels, counts: result.confusion))]))
+          [
+            .figure(ConfusionMatrix(title: "Class against answer", classes: labels, counts: result.confusion)),
+            .table(byClass),
+          ]))
     }
     sections.append(confusions)
     if let before { sections.append(try changes(since: before, text)) }
@@ -78,6 +84,24 @@ public struct ClassificationReport {
           ]))
     }
     return sections
+  }
+
+  /// By class how good the answers are and, of a few classes, the matrix of confusions in numbers.
+  private var byClass: Table {
+    let (f1, counts) = (result.f1, result.confusion)
+    let answered = counts.indices.map { label in counts.reduce(0) { $0 + $1[label] } }
+    func share(_ right: Int, of all: Int) -> Report.Value { all == 0 ? .unknown : .share(Double(right) / Double(all)) }
+    var properties: [Table.Property<Int>] = [
+      .init("class", key: "label") { .text(labels[$0]) },
+      .init("texts", key: "count") { .count(counts[$0].reduce(0, +)) },
+      .init("precision", key: "precision") { share(counts[$0][$0], of: answered[$0]) },
+      .init("recall", key: "recall") { share(counts[$0][$0], of: counts[$0].reduce(0, +)) },
+      .init("F1", key: "f1") { f1[$0].map { .share($0) } ?? .unknown },
+    ]
+    if labels.count <= 8 {
+      properties += labels.indices.map { answer in .init("→ \(labels[answer])") { .count(counts[$0][answer]) } }
+    }
+    return Table(key: "classes", of: Array(labels.indices), properties)
   }
 
   private func changes(since before: Before, _ text: (Int) throws -> String) rethrows -> Report.Section {

@@ -47,8 +47,8 @@ extension TrainingOutcome {
   ///
   /// - Parameters:
   ///   - unit: of the loss.
-  ///   - accuracy: whether the evaluations' score is one; else their loss is drawn.
-  public func curves(unit: String, accuracy: Bool) -> Report.Section {
+  ///   - score: what the evaluations' score is called; nil draws their loss.
+  public func curves(unit: String, score: String? = nil) -> Report.Section {
     var charts: [any Chart] = [
       LineChart(
         title: "Training loss", series: [.init("", losses)], xLabel: "step", yLabel: unit,
@@ -57,9 +57,10 @@ extension TrainingOutcome {
     if evaluations.count > 1 {
       charts.append(
         LineChart(
-          title: accuracy ? "Accuracy on the evaluation texts" : "Loss on the evaluation text",
-          series: [.init("", points: evaluations.map { (Double($0.step), accuracy ? 100 * $0.score : $0.loss) })],
-          xLabel: "step", yLabel: accuracy ? "% right" : unit, width: 480, height: 300))
+          title: score.map { "\($0.prefix(1).uppercased())\($0.dropFirst()) on the evaluation texts" }
+            ?? "Loss on the evaluation text",
+          series: [.init("", points: evaluations.map { (Double($0.step), score == nil ? $0.loss : 100 * $0.score) })],
+          xLabel: "step", yLabel: score.map { $0 == "accuracy" ? "% right" : "%" } ?? unit, width: 480, height: 300))
     }
     return .init("Training", [.row(charts)])
   }

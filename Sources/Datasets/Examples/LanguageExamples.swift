@@ -198,31 +198,3 @@ public struct LanguageExamples {
       advice: "\(problem.advice)")
   }
 }
-
-extension TextContent {
-  /// Refuses what is data and no text, with the line that converts it.
-  ///
-  /// - Throws: `DatasetError` that names what it is.
-  package func requireText() throws {
-    let beginning = try read(0..<min(count, 512))
-    let kind = beginning.withUnsafeBytes { FileKind($0) }
-    let path = file.path
-    func wrong(_ found: String, _ advice: Advice) -> DatasetError {
-      DatasetError(.wrongFormat, file: file, found: found, expected: "a text, JSON or csv", advice: advice)
-    }
-    if beginning.starts(with: [0xFF, 0xFE]) || beginning.starts(with: [0xFE, 0xFF]) {
-      throw wrong("UTF-16", "Convert it: iconv -f UTF-16 -t UTF-8 '\(path)' > utf8-\(file.lastPathComponent)")
-    }
-    switch kind {
-    case .parquet:
-      throw wrong(
-        "a Parquet file",
-        "Convert it: python -c \"import pandas; pandas.read_parquet('\(path)').to_json('data.jsonl', orient='records', lines=True)\""
-      )
-    case .zip, .gguf, .safetensors, .numpy, .numpyZip, .hdf5, .torchZip, .torchLegacy, .pickle, .tar, .onnx,
-      .gitLFSPointer:
-      throw wrong("\(kind)", "Name a file that holds texts")
-    default: break
-    }
-  }
-}

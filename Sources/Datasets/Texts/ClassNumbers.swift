@@ -5,6 +5,7 @@ import LoRATensors
 /// Numbers for the classes of texts, as their rows are met.
 struct ClassNumbers {
   private let file: URL
+  private let rowName: String
   private let areKnown: Bool
   private var names: [String]
   private var positions: [ExactString: Int] = [:]
@@ -24,19 +25,20 @@ struct ClassNumbers {
       count += 1
     }
 
-    var text: String { LabelledText.list(lines: first, of: count) }
+    func text(_ rowName: String) -> String { LabelledText.list(lines: first, of: count, rowName: rowName) }
   }
 
   /// - Parameter known: the classes; `nil` finds them.
-  init(_ known: [String]?, file: URL) throws {
-    self.file = file
+  init(_ known: [String]?, file: URL, rowName: String = "line") throws {
+    (self.file, self.rowName) = (file, rowName)
     areKnown = known != nil
     names = known ?? []
     positions = Dictionary(names.enumerated().map { (ExactString($1), $0) }) { first, _ in first }
     if names.count > SmallIntegers.largest + 1 { throw tooMany("\(names.count.grouped) classes") }
   }
 
-  mutating func append(_ name: String, line: Int) throws {
+  mutating func append(_ written: String, line: Int) throws {
+    let name = areKnown && positions[ExactString(written)] != nil ? written : ClassNumbers.whole(written)
     if let position = positions[ExactString(name)] { return numbers.append(position) }
     // They get no number; what is wrong with them is said in the end.
     if name.allSatisfy(\.isWhitespace) { return unlabelled.append(line) }
@@ -49,7 +51,7 @@ struct ClassNumbers {
       }
       return unknown[position].lines.append(line)
     }
-    guard names.count <= SmallIntegers.largest else { throw tooMany("another label in line \(line.grouped)") }
+    guard names.count <= SmallIntegers.largest else { throw tooMany("another label in \(rowName) \(line.grouped)") }
     positions[ExactString(name)] = names.count
     numbers.append(names.count)
     names.append(name)
@@ -59,7 +61,7 @@ struct ClassNumbers {
   consuming func finish() throws -> (SmallIntegers, [String]) {
     guard unlabelled.count == 0 else {
       throw DatasetError(
-        .wrongFormat, file: file, found: "no label in \(unlabelled.text)", expected: "a label for every text",
+        .wrongFormat, file: file, found: "no label in \(unlabelled.text(rowName))", expected: "a label for every text",
         advice: "Give those texts a label, or remove them")
     }
     guard unknown.isEmpty else { throw unknownLabels() }
@@ -71,8 +73,13 @@ struct ClassNumbers {
     return (numbers, order.map { names[$0] })
   }
 
+  /// "1.0" as "1": whole numbers in a column with gaps are so written.
+  private static func whole(_ name: String) -> String {
+    name.hasSuffix(".0") && Int(name.dropLast(2)) != nil ? String(name.dropLast(2)) : name
+  }
+
   /// By number when all are whole numbers, else by their bytes.
-  private static func order(of names: [String]) -> [Int] {
+  static func order(of names: [String]) -> [Int] {
     func isBefore(_ a: Int, _ b: Int) -> Bool { names[a].utf8.lexicographicallyPrecedes(names[b].utf8) }
     let numbers = names.compactMap { Int($0) }
     guard numbers.count == names.count else { return names.indices.sorted(by: isBefore) }
@@ -84,7 +91,7 @@ struct ClassNumbers {
     let more = unknown.count - shown.count
     return DatasetError(
       .labelOutOfRange, file: file,
-      found: shown.map { "label \"\($0.name)\" in \($0.lines.text)" }.joined(separator: ", ")
+      found: shown.map { "label \"\($0.name)\" in \($0.lines.text(rowName))" }.joined(separator: ", ")
         + (more > 0 ? " and \(more.grouped) more unknown labels" : ""),
       expected: names.count > 12 ? "one of \(names.count) known labels" : "one of \(names.joined(separator: ", "))",
       advice: "Train and test with the same set of labels")

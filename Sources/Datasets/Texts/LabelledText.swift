@@ -1,10 +1,10 @@
-// Texts with classes, from tab- or comma-separated files or JSON lines.
+// Texts with labels, from tables: tab- or comma-separated files, JSON lines or lists.
 import Foundation
 import LoRAFiles
 import LoRATensors
 
-/// Texts, each with one of a few classes. Those of a file stay there and are read when they are asked for; what is held
-/// of each is its class, in one byte or two.
+/// Texts, or pairs of them, each with a class, with some of several labels, or with a number. Those of a file stay there
+/// and are read when they are asked for; what is held of each is its label.
 ///
 /// ```swift
 /// let train = try LabelledText(contentsOf: url, text: "sentence", label: "label")
@@ -12,10 +12,15 @@ import LoRATensors
 /// try train.text(at: 0)
 /// ```
 public struct LabelledText: Sendable {
-  /// For each text the position of its class in `labelNames`.
-  public let labels: SmallIntegers
-  /// The classes, at most 65,536: by number when all are whole numbers, else alphabetically.
+  /// What the texts are labelled with.
+  public let targets: LabelTargets
+  /// The classes or labels, at most 65,536: by number when all are whole numbers, else alphabetically. Of a regression
+  /// one name.
   public let labelNames: [String]
+  /// Which columns were taken; nil of texts in memory.
+  public let columns: TakenColumns?
+  /// What a message calls that which a text's row begins in: "line", or "element" of a JSON list.
+  public let rowName: String
   private let source: Source
 
   private enum Source: Sendable {
@@ -23,8 +28,13 @@ public struct LabelledText: Sendable {
     case file(TextRows, RowReader)
   }
 
+  /// For each text the position of its class in `labelNames`; empty where texts don't have one class each.
+  public var labels: SmallIntegers { if case .classes(let labels) = targets { labels } else { SmallIntegers() } }
+  /// Whether texts come in pairs.
+  public var isPaired: Bool { columns?.text.count == 2 }
+
   /// How many texts there are.
-  public var count: Int { labels.count }
+  public var count: Int { targets.count }
 
   /// Which column: `"sentence"`, a name in the first line (or a JSON key), or `1`, a position counted from 0.
   public enum Column: Equatable, Sendable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral {
@@ -37,7 +47,7 @@ public struct LabelledText: Sendable {
     public init(integerLiteral position: Int) { self = .position(position) }
   }
 
-  /// How a file separates texts and labels.
+  /// How a file separates texts and labels, where that is known beforehand.
   public enum Format: Equatable, Sendable {
     /// Fields end at a tab; nothing is quoted.
     case tabSeparated
@@ -56,30 +66,6 @@ public struct LabelledText: Sendable {
       default: return nil
       }
     }
-
-    /// By how the text begins, for what has no extension (a stream): an object, or a line with tabs or commas.
-    fileprivate init?(of content: TextContent) throws {
-      let start = try content.start()
-      let bytes = try content.read(start..<min(content.count, start + 1 << 16))
-      let line = bytes.prefix { $0 != UInt8(ascii: "\n") }
-      if line.first == UInt8(ascii: "{") {
-        self = .jsonLines
-      } else if line.contains(UInt8(ascii: "\t")) {
-        self = .tabSeparated
-      } else if line.contains(UInt8(ascii: ",")) {
-        self = .commaSeparated
-      } else {
-        return nil
-      }
-    }
-
-    var syntax: RowSyntax {
-      switch self {
-      case .tabSeparated: .tabs
-      case .commaSeparated: .commas
-      case .jsonLines: .line
-      }
-    }
   }
 
   /// Texts in memory.
@@ -92,66 +78,114 @@ public struct LabelledText: Sendable {
     expect(texts.count == labels.count, "LabelledText: \(texts.count) texts and \(labels.count) labels")
     var classes = try ClassNumbers(labelNames, file: URL(fileURLWithPath: "texts in memory"))
     for (index, label) in labels.enumerated() { try classes.append(label, line: index + 1) }
-    (self.labels, self.labelNames) = try classes.finish()
-    source = .memory(texts)
+    let (numbers, names) = try classes.finish()
+    (targets, self.labelNames, source, columns, rowName) = (.classes(numbers), names, .memory(texts), nil, "text")
   }
 
   /// - Parameters:
-  ///   - text: `nil` finds the column: that of a usual name, or the first of two.
-  ///   - label: likewise, or the second of two.
-  ///   - format: `nil` takes it from the file's extension; where there is none, from how the text begins.
-  ///   - hasHeader: whether the first line names the columns; it must when a column is given by name.
+  ///   - text: `nil` finds the column: by the names that people use, else by what the columns hold.
+  ///   - label: likewise.
+  ///   - format: `nil` takes it from the file's extension and from how the text begins.
+  ///   - hasHeader: whether the first line names the columns; nil finds out.
   ///   - labelNames: the classes of the training texts, so that a test file gets the same numbers; `nil` finds them.
-  /// - Throws: `DatasetError` that names the file and the line.
+  /// - Throws: `DatasetError` that names the file and the line, or shows the columns where the choice is not clear.
   public init(
-    contentsOf file: URL, text: Column? = nil, label: Column? = nil, format: Format? = nil, hasHeader: Bool = true,
+    contentsOf file: URL, text: Column? = nil, label: Column? = nil, format: Format? = nil, hasHeader: Bool? = nil,
     labelNames: [String]? = nil
   ) throws {
-    let content = file.pathExtension.isEmpty ? try TextContent(file) : nil
-    guard let format = try format ?? Format(of: file) ?? content.flatMap({ try Format(of: $0) }) else {
-      throw DatasetError(
-        .wrongFormat, file: file, found: "the extension \"\(file.pathExtension)\"", expected: "tsv, csv or jsonl",
-        advice: "Give it one of these extensions")
-    }
-    var reader = RowReader(file: file, syntax: format.syntax, text: text, label: label, hasHeader: hasHeader)
-    var classes = try ClassNumbers(labelNames, file: file)
-    let headerRows = format != .jsonLines && hasHeader ? 1 : 0
-    let rows = try TextRows(try content ?? TextContent(file), format.syntax, skipping: headerRows) { row in
-      if row.index + headerRows == 0 { try reader.findColumns(in: row) }
-      if row.index >= 0 { try classes.append(try reader.read(row).label, line: row.line) }
-    }
-    guard rows.count > 0 else {
-      throw DatasetError(
-        .truncated, file: file, found: "no rows", expected: "at least one text with its label",
-        advice: "Check that this is the right file")
-    }
-    (labels, self.labelNames) = try classes.finish()
-    source = .file(rows, reader)
+    try self.init(
+      contentsOf: file, texts: text.map { [$0] } ?? [], labels: label.map { [$0] } ?? [], format: format,
+      hasHeader: hasHeader, labelNames: labelNames)
   }
 
-  /// - Throws: `DatasetError` where the file has changed meanwhile.
-  public func text(at index: Int) throws -> String { try texts(in: index..<index + 1)[0] }
+  /// Of one column of texts or two, which make pairs, and of a label's column or of several, each a label of its own.
+  ///
+  /// - Parameters:
+  ///   - texts: none finds them.
+  ///   - labels: none finds them; nil reads texts without labels, all in one class without a name.
+  ///   - problem: what the labels are; nil finds out.
+  ///   - format, hasHeader, labelNames, file: as above, and the errors too.
+  public init(
+    contentsOf file: URL, texts: [Column], labels: [Column]?, format: Format? = nil, hasHeader: Bool? = nil,
+    problem: ProblemType? = nil, labelNames: [String]? = nil
+  ) throws {
+    expect(texts.count <= 2, "LabelledText: \(texts.count) columns of texts; a pair has two")
+    if let error = TextContent.describe(folder: file) { throw error }
+    let table = try TableFormat(TextContent(file), format)
+    let content = table.content
+    let sample = try TableSample(content, table.syntax)
+    guard !sample.first.isEmpty, !sample.rows.isEmpty || hasHeader == false else { throw LabelledText.noRows(file) }
+    let columns = try LabelledColumns(text: texts, label: labels, in: sample, hasHeader: hasHeader, file: file)
+    let headerRows = columns.hasHeader && !sample.isJSON ? 1 : 0
+    var reader = RowReader(content, table.syntax, columns)
+    var (beginning, preview): ([String], [[String]]) = ([], [])
+    try TextRows.forEachFirst(TableSample.size, of: content, table.syntax) { row in
+      guard row.index >= headerRows else { return }
+      let (texts, label) = try reader.read(row)
+      if preview.count < 3 { preview.append(texts + (label.isEmpty ? [] : [label])) }
+      beginning.append(label)
+    }
+    let columnNames = { (places: [Int]) in places.map { columns.names[$0] } }
+    var targets = try LabelReader(
+      labels == nil ? .singleLabel : problem, sample: beginning,
+      columns: columns.label.count > 1 ? columnNames(columns.label) : nil, known: labels == nil ? nil : labelNames,
+      file: file, rowName: content.rowName)
+    let rows = try TextRows(content, table.syntax, skipping: headerRows) { row in
+      if row.index >= 0 { try targets.append(labels == nil ? "-" : reader.read(row).label, line: row.line) }
+    }
+    guard rows.count > 0 else { throw LabelledText.noRows(file) }
+    (self.targets, self.labelNames) = try targets.finish()
+    source = .file(rows, reader)
+    rowName = content.rowName
+    self.columns = TakenColumns(
+      text: columnNames(columns.text), label: columnNames(columns.label),
+      hasHeader: sample.isJSON ? nil : columns.hasHeader, format: table.name, preview: preview)
+  }
 
-  /// The texts at some places, in that order.
+  private static func noRows(_ file: URL) -> DatasetError {
+    DatasetError(
+      .truncated, file: file, found: "no rows", expected: "at least one text with its label",
+      advice: "Check that this is the right file")
+  }
+
+  /// A text; of a pair both, with a bar between them, to be shown.
   ///
   /// - Throws: `DatasetError` where the file has changed meanwhile.
-  public func texts(at indices: [Int]) throws -> [String] { try indices.map(text) }
+  public func text(at index: Int) throws -> String {
+    let parts = try rows(in: index..<index + 1)
+    return ([parts.first[0]] + (parts.second.map { [$0[0]] } ?? [])).joined(separator: " | ")
+  }
 
-  /// Some texts that follow each other. Of a large file take a few thousand at a time.
-  public func texts(in range: Range<Int>) throws -> [String] {
+  /// The texts at some places, in that order; of pairs the first.
+  ///
+  /// - Throws: `DatasetError` where the file has changed meanwhile.
+  public func texts(at indices: [Int]) throws -> [String] { try indices.map { try texts(in: $0..<$0 + 1)[0] } }
+
+  /// Some texts that follow each other; of pairs the first. Of a large file take a few thousand at a time.
+  public func texts(in range: Range<Int>) throws -> [String] { try rows(in: range).first }
+
+  /// The same, and of pairs the second texts too.
+  public func rows(in range: Range<Int>) throws -> (first: [String], second: [String]?) {
     switch source {
-    case .memory(let texts): return Array(texts[range])
+    case .memory(let texts): return (Array(texts[range]), nil)
     case .file(let rows, var reader):
-      var texts: [String] = []
-      texts.reserveCapacity(range.count)
-      try rows.forEach(in: range) { texts.append(try reader.read($0).text) }
-      return texts
+      var (first, second): ([String], [String]) = ([], [])
+      first.reserveCapacity(range.count)
+      try rows.forEach(in: range) { row in
+        let texts = try reader.read(row).texts
+        first.append(texts[0])
+        if isPaired { second.append(texts[1]) }
+      }
+      return (first, isPaired ? second : nil)
     }
   }
 
-  /// Calls `body` with all texts in order, a few thousand at a time.
-  public func forEachPart(_ body: ([String]) throws -> Void) throws {
-    for start in stride(from: 0, to: count, by: 8192) { try body(try texts(in: start..<min(count, start + 8192))) }
+  /// Calls `body` with all texts in order, and of pairs the second ones, a few thousand at a time.
+  public func forEachPart(_ body: (_ first: [String], _ second: [String]?) throws -> Void) throws {
+    for start in stride(from: 0, to: count, by: 8192) {
+      let part = try rows(in: start..<min(count, start + 8192))
+      try body(part.first, part.second)
+    }
   }
 
   /// The line of the file that a text's row starts in, counted from 1; of texts in memory their place.
@@ -164,10 +198,12 @@ public struct LabelledText: Sendable {
 
   /// [4] as "line 4", [4, 7] as "lines 4, 7"; of many the first few and how many more.
   ///
-  /// - Parameter total: how many there are, where `lines` are only the first.
-  public static func list(lines: [Int], of total: Int? = nil) -> String {
+  /// - Parameters:
+  ///   - total: how many there are, where `lines` are only the first.
+  ///   - rowName: what is counted.
+  public static func list(lines: [Int], of total: Int? = nil, rowName: String = "line") -> String {
     let total = total ?? lines.count
-    return "line\(total == 1 ? "" : "s") " + lines.prefix(5).map(\.grouped).joined(separator: ", ")
+    return "\(rowName)\(total == 1 ? "" : "s") " + lines.prefix(5).map(\.grouped).joined(separator: ", ")
       + (total > 5 ? " and \((total - 5).grouped) more" : "")
   }
 }

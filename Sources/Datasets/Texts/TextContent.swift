@@ -17,11 +17,19 @@ package final class TextContent: @unchecked Sendable {
     case copy(ScratchBytes)
   }
   private let place: Place
+  /// What a message calls that which a row begins in: "line", or "element" of a JSON array.
+  let rowName: String
+
+  /// Bytes of the program's own in place of the file's.
+  init(_ copy: ScratchBytes, of file: URL, rowName: String = "line") {
+    (self.file, self.rowName, place, count) = (file, rowName, .copy(copy), copy.count)
+  }
 
   /// - Throws: `DatasetError` where the file is missing or can't be read, `CheckpointError` where there is no room for
   ///   what gzip holds.
   package init(_ file: URL) throws {
     self.file = file
+    rowName = "line"
     let reader = try ByteReader(file)
     if reader.isRegular && !reader.isGzipped {
       let descriptor = open(file.path, O_RDONLY | O_CLOEXEC)
@@ -75,7 +83,10 @@ package final class TextContent: @unchecked Sendable {
   /// "bytes that are not UTF-8 in line 7"
   package static func notUTF8(_ file: URL, line: Int) -> DatasetError {
     DatasetError(
-      .wrongFormat, file: file, found: "bytes that are not UTF-8 in line \(line.grouped)", expected: "UTF-8 text",
-      advice: "Convert the file, for example with iconv")
+      .wrongFormat, file: file,
+      found: "bytes that are not UTF-8 in line \(line.grouped), perhaps Latin-1 or Windows-1252",
+      expected: "UTF-8 text",
+      advice:
+        "Convert the file: `iconv -f WINDOWS-1252 -t UTF-8 '\(file.path)' > 'utf8-\(file.lastPathComponent)'`")
   }
 }

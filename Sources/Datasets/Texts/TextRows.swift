@@ -59,6 +59,22 @@ package struct TextRows: Sendable {
     try self.init(content, .line, longest: longest, onRow: onLine)
   }
 
+  /// Calls `body` with the first rows, at most so many, a header among them.
+  static func forEachFirst(
+    _ limit: Int, of content: TextContent, _ syntax: RowSyntax, _ body: (Row) throws -> Void
+  ) throws {
+    let rows = try TextRows(unread: content, syntax)
+    try rows.forEach(in: rows.start..<content.count, index: 0, line: 1) { row, _ in
+      try body(row)
+      return row.index + 1 < limit
+    }
+  }
+
+  private init(unread content: TextContent, _ syntax: RowSyntax) throws {
+    (self.content, self.syntax, skipped, longest) = (content, syntax, 0, TextRows.longest)
+    start = try content.start()
+  }
+
   /// Calls `body` with the rows in a range, in order.
   func forEach(in range: Range<Int>, _ body: (Row) throws -> Void) throws {
     expect(range.lowerBound >= 0 && range.upperBound <= count, "rows: \(range) of \(count)")

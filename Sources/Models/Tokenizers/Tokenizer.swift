@@ -123,12 +123,20 @@ public struct Tokenizer: Sendable {
     if let maximumLength {
       let room = max(0, maximumLength - template.addedCount(isPair: other != nil))
       removed = max(0, first.count + (other?.count ?? 0) - room)
-      for _ in 0..<removed {
-        if let length = other?.count, length > first.count { other!.removeLast() } else { first.removeLast() }
-      }
+      let (kept, keptOther) = Tokenizer.kept(first.count, other?.count ?? 0, room: room)
+      first.removeLast(first.count - kept)
+      other = other.map { Array($0.prefix(keptOther)) }
     }
     let (ids, segments) = template.apply(first, other)
     return Encoding(ids: ids, segments: segments, removedCount: removed)
+  }
+
+  /// How many tokens of each of two texts are left in a room for both: the longer one loses first. Of two that lose, the
+  /// one that was longer keeps the odd one, as Python's `tokenizers` has it ("longest_first").
+  package static func kept(_ first: Int, _ second: Int, room: Int) -> (Int, Int) {
+    guard first + second > room else { return (first, second) }
+    let shorter = min(first, second, room / 2)
+    return first > second ? (room - shorter, shorter) : (shorter, room - shorter)
   }
 
   private func ids(of text: String, _ cache: inout WordCache?) -> [Int32] {

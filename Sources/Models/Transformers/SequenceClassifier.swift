@@ -1,4 +1,5 @@
 import Foundation
+import LoRADatasets
 import LoRAFiles
 import LoRAFormats
 import LoRANetworks
@@ -19,7 +20,7 @@ public final class SequenceClassifier: Module {
   public let isOwn: Bool
 
   /// What the logits of a text say.
-  enum Answer {
+  enum Answer: Sendable {
     /// It has one of the classes.
     case oneOfAll
     /// Each class is its own question.
@@ -35,10 +36,13 @@ public final class SequenceClassifier: Module {
   /// - Parameters:
   ///   - folder: a Hugging Face folder: config.json, weights, tokenizer.json; of an encoder or a decoder.
   ///   - labels: the classes; by default those of the folder's classifier.
+  ///   - problem: what the logits say; by default what the folder says, or one of all classes.
   ///   - generator: where random numbers come from.
   /// - Throws: `CheckpointError` where no labels are given and the folder has no classifier.
-  public init(contentsOf folder: URL, labels: [String]? = nil, using generator: inout some RandomNumberGenerator) throws
-  {
+  public init(
+    contentsOf folder: URL, labels: [String]? = nil, problem: ProblemType? = nil,
+    using generator: inout some RandomNumberGenerator
+  ) throws {
     let checkpoint = try Checkpoint(folder)
     let json = try ModelConfiguration(checkpoint)
     let description = try TransformerDescription(json)
@@ -51,8 +55,15 @@ public final class SequenceClassifier: Module {
         .missing, file: folder.path, "is a model without a classifier", advice: Advice("Train one", .trainClassifier))
     }
     self.labels = labels
-    isOwn = own == labels
-    answer = try isOwn ? json.answer(labels: labels.count) : labels.count == 1 ? .eachByItself : .oneOfAll
+    // What a score is called does not tell classifiers apart.
+    isOwn = own == labels || problem == .regression && own?.count == 1
+    answer =
+      switch problem {
+      case .regression: .score
+      case .multiLabel: .eachByItself
+      case .singleLabel: .oneOfAll
+      case nil: try isOwn ? json.answer(labels: labels.count) : labels.count == 1 ? .eachByItself : .oneOfAll
+      }
     body = Transformer(weights[description.names[.body]!], description)
 
     func drawn(_ outputs: Int, bias: Bool, _ generator: inout some RandomNumberGenerator) -> Linear {
@@ -90,6 +101,20 @@ public final class SequenceClassifier: Module {
     case "norm": return head.norm ?? property
     case "output": return head.output
     default: return property
+    }
+  }
+
+  /// What is learnt of a text; a single logit is a number.
+  public var problem: ProblemType {
+    labels.count == 1 ? .regression : answer == .eachByItself ? .multiLabel : .singleLabel
+  }
+
+  /// The labels as they are written beside an adapter; of a cross-encoder's logit, the base's configuration says the rest.
+  public var written: ClassifierLabels {
+    switch answer {
+    case .oneOfAll: ClassifierLabels(labels, problem: .singleLabel)
+    case .eachByItself: ClassifierLabels(labels, problem: labels.count > 1 ? .multiLabel : nil)
+    case .score: ClassifierLabels(labels, problem: .regression)
     }
   }
 

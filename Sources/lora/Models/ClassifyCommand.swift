@@ -24,46 +24,82 @@ struct ClassifyCommand: ParsableCommand {
 
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var input: TextInput
+  @OptionGroup var columns: TextColumnOptions
   @OptionGroup var precision: PrecisionOptions
   @OptionGroup var output: OutputOptions
 
-  func validate() throws { try check("top", top, atLeast: 1) }
+  func validate() throws {
+    try check("top", top, atLeast: 1)
+    guard columns.textColumn != nil || columns.header != nil else { return }
+    if input.file == nil { throw ValidationError("--text-column is about a table; name it with --file.") }
+    if query != nil { throw ValidationError("Pairs come from --query or from --text-column, not from both.") }
+  }
 
   func run() throws {
     try output.prepare()
-    let (texts, origin) = try input.read()
     let classifier = try reading.classifier(model.folder, adapter: model.adapterFolder())
     let chosen = precision.apply(to: classifier.model, isQuiet: output.quiet)
-    let encoded =
-      try query.map { query in
-        var pairs = try classifier.noTexts()
-        try pairs.append(pairs: texts.map { (query, $0) })
-        return pairs
-      } ?? origin.encode(texts, into: classifier.noTexts(), isQuiet: output.quiet)
+    let (texts, encoded) = try read(for: classifier)
     let bar = ProgressBar("classifying", total: texts.count, isQuiet: output.quiet || texts.count < 200)
     let predictions = try classifier.predict(encoded) { bar.advance(by: $0) }
     if texts.count >= 200 { bar.finish() }
-    for (text, prediction) in zip(texts, predictions) {
+    let problem = classifier.problem
+    /// Of classes the likeliest, of labels those that a text has, likeliest first.
+    func answers(_ prediction: TextClassifier.Prediction) -> [Int] {
       let probabilities = prediction.probabilities
-      let order = probabilities.indices.sorted { probabilities[$0] > probabilities[$1] }.prefix(top)
-      print(
-        order.map { "\(classifier.labels[$0])\t\(String(format: "%.4f", probabilities[$0]))" }.joined(separator: "\t")
-          + (texts.count > 1 ? "\t\(text)" : ""))
+      let order = probabilities.indices.sorted { probabilities[$0] > probabilities[$1] }
+      return problem == .multiLabel && top == 1
+        ? order.filter { probabilities[$0] > 0.5 } : Array(order.prefix(top))
     }
-    let table = Table(
-      key: "results", of: Array(zip(texts, predictions)),
-      [
-        .init("text", key: "text") { .text($0.0) },
+    for (text, prediction) in zip(texts, predictions) {
+      let found = answers(prediction).map {
+        "\(classifier.labels[$0])\t\(String(format: "%.4f", prediction.probabilities[$0]))"
+      }
+      print((found.isEmpty ? "none" : found.joined(separator: "\t")) + (texts.count > 1 ? "\t\(text)" : ""))
+    }
+    var properties: [Table.Property<(String, TextClassifier.Prediction)>] = [.init("text", key: "text") { .text($0.0) }]
+    switch problem {
+    case .singleLabel, .regression:
+      properties += [
         .init("class", key: "label") { .text(classifier.labels[$0.1.label]) },
-        .init("probability", key: "probability") { .share(Double($0.1.probabilities[$0.1.label])) },
-        .init(key: "probabilities") { .list($0.1.probabilities.map { .number(Double($0)) }) },
-      ])
+        .init(problem == .regression ? "answer" : "probability", key: "probability") {
+          let value = Double($0.1.probabilities[$0.1.label])
+          return problem == .regression ? .number(value) : .share(value)
+        },
+      ]
+    case .multiLabel:
+      properties.append(
+        .init("labels", key: "labels") { .texts(answers($0.1).map { classifier.labels[$0] }) })
+    }
+    properties.append(.init(key: "probabilities") { .list($0.1.probabilities.map { .number(Double($0)) }) })
+    let table = Table(key: "results", of: Array(zip(texts, predictions)), properties)
     try output.show(
       Report(
         title: "Texts classified by \(model.name)",
-        summary: "\(grouped(texts.count)) texts in \(classifier.labels.count) classes.",
+        summary: "\(grouped(texts.count)) texts"
+          + (problem == .regression ? "." : problem == .multiLabel ? ", each with any of " : " in ")
+          + (problem == .regression
+            ? "" : "\(classifier.labels.count) \(problem == .multiLabel ? "labels" : "classes")."),
         sections: [.init("Texts", [.table(table)])],
         settings: model.settings + [chosen],
         members: [.init("labels", .array(classifier.labels.map(JSON.string)))]), printsText: false)
+  }
+
+  /// The texts as they are shown, and their tokens: of arguments or lines, or of a table's columns.
+  private func read(for classifier: TextClassifier) throws -> ([String], EncodedTexts) {
+    guard columns.textColumn == nil, columns.header == nil else {
+      let file = input.file!
+      let table = try LabelledText(
+        contentsOf: file.input(), texts: columns.columns, labels: nil, hasHeader: columns.header)
+      for line in table.columnsLines(file.name) { comment(line, isQuiet: output.quiet) }
+      let encoded = try TextOrigin(file: file.name, line: table.line, rowName: table.rowName).encode(
+        table, into: classifier.noTexts(), isQuiet: output.quiet)
+      return (try (0..<table.count).map(table.text), encoded)
+    }
+    let (texts, origin) = try input.read()
+    guard let query else { return (texts, try origin.encode(texts, into: classifier.noTexts(), isQuiet: output.quiet)) }
+    var pairs = try classifier.noTexts()
+    try pairs.append(pairs: texts.map { (query, $0) })
+    return (texts, pairs)
   }
 }

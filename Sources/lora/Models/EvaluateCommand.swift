@@ -18,7 +18,7 @@ struct EvaluateCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Labelled texts (tsv, csv, jsonl) for a classifier, any text for a decoder; - for standard input.",
+      "Labelled texts (tsv, csv, jsonl, json) for a classifier, any text for a decoder; - for standard input.",
       valueName: "path"))
   var data: Path
 
@@ -54,58 +54,51 @@ struct EvaluateCommand: ParsableCommand {
     let other = try against.map { try reading.classifier(model.folder, adapter: $0.place(of: "an adapter's folder")) }
     let chosen = precision.apply(to: classifier.model, isQuiet: output.quiet)
     if let other { precision.apply(to: other.model, isQuiet: true) }
-    if let other, Set<ExactString>(names: other.labels) != Set<ExactString>(names: classifier.labels) {
+    if let other, classifier.problem != .regression || other.problem != .regression,
+      Set<ExactString>(names: other.labels) != Set<ExactString>(names: classifier.labels)
+    {
       throw InputError(
         "\(against!): knows the classes \(other.labels.prefix(8).joined(separator: ", ")); to be compared, it should know "
           + classifier.labels.prefix(8).joined(separator: ", "))
     }
-    let examples = try columns.read(data, labels: classifier.labels)
-    let texts = try TextOrigin(file: data.name, line: examples.line).encode(
+    let examples = try columns.read(
+      data, labels: classifier.problem == .regression ? nil : classifier.labels, problem: classifier.problem,
+      isQuiet: output.quiet)
+    let texts = try TextOrigin(file: data.name, line: examples.line, rowName: examples.rowName).encode(
       examples, into: classifier.noTexts(), isQuiet: output.quiet)
     let isCompared = other != nil || model.adapter != nil && classifier.hasOwnClassifier
     let bar = ProgressBar("evaluating", total: (isCompared ? 2 : 1) * examples.count, isQuiet: output.quiet)
-    /// What a classifier answers, each of its classes under the number that the first one has for it; and the mean
-    /// loss.
-    func answers(
-      of answering: TextClassifier, numbers: [Int]? = nil
-    ) throws -> (result: ClassificationResult, loss: Double) {
-      var (answers, loss) = (SmallIntegers(), 0.0)
-      func advance(_ done: Int) { bar.advance(by: done) }
-      try answering.forEachPrediction(of: texts, progress: advance) { prediction in
-        if numbers == nil { loss += Double(prediction.loss(of: examples.labels[answers.count])) }
-        answers.append(numbers?[prediction.label] ?? prediction.label)
-      }
-      return (
-        ClassificationResult(labels: examples.labels, predictions: answers, classCount: classifier.labels.count),
-        loss / Double(examples.count)
-      )
+    func result(of answering: TextClassifier, places: [Int]? = nil) throws -> TextResult {
+      try TextResult(of: answering, on: texts, targets: examples.targets, places: places) { bar.advance(by: $0) }
     }
-    let (found, loss) = try answers(of: classifier)
-    var before: ClassificationReport.Before?
+    let found = try result(of: classifier)
+    var before: TextResult.Before?
     if let other, let against {
-      let numbers = other.labels.map { name in classifier.labels.firstIndex(where: name.isExactly)! }
-      before = ClassificationReport.Before(
-        name: "the adapter \(against.lastComponent)", key: "against_accuracy",
+      let places = other.labels.map { name in classifier.labels.firstIndex(where: name.isExactly)! }
+      before = .init(
+        name: "the adapter \(against.lastComponent)", key: "against",
         description: "The same texts, answered with the adapter `\(against)`.",
-        result: try answers(of: other, numbers: numbers).result)
+        result: try result(of: other, places: places))
     } else if isCompared {
-      before = ClassificationReport.Before(
-        name: "the base", key: "base_accuracy",
+      before = .init(
+        name: "the base", key: "base",
         description: "The same texts, answered by the model's own classifier without the adapter.",
-        result: try classifier.model.withAdaptersDisabled { try answers(of: classifier).result })
+        result: try classifier.model.withAdaptersDisabled { try result(of: classifier) })
     }
     bar.finish()
-    let account = ClassificationReport(labels: classifier.labels, result: found, loss: loss, before: before)
+    let account = try found.account(labels: classifier.labels, before: before, examples.text)
+    var members: [JSON.Member] = [
+      .init("count", .integer(examples.count)), .init("labels", .array(classifier.labels.map(JSON.string))),
+    ]
+    if case .classes(let result) = found.answers {
+      members.append(.init("confusion", .array(result.confusion.map { .array($0.map(JSON.integer)) })))
+    }
     try output.show(
       Report(
-        title: "\(model.name) on \(data.name)",
-        summary: "\(grouped(examples.count)) texts in \(classifier.labels.count) classes.",
-        sections: [.init("Result", [.fields(account.fields)])] + (try account.sections(examples.text)),
-        settings: settings + [chosen],
-        members: [
-          .init("count", .integer(examples.count)), .init("labels", .array(classifier.labels.map(JSON.string))),
-          .init("confusion", .array(found.confusion.map { .array($0.map(JSON.integer)) })),
-        ]))
+        title: "\(model.name) on \(data.name)", summary: "\(examples.account).",
+        sections: [.init("Result", [.fields(account.fields)])] + account.sections
+          + [examples.columnsSection(data.name)].compactMap(\.self),
+        settings: settings + [chosen], members: members))
   }
 
   private var settings: [Report.Field] {
@@ -153,29 +146,5 @@ struct EvaluateCommand: ParsableCommand {
               ])
             ])
         ], settings: settings + [chosen]))
-  }
-}
-
-/// Which columns of a labelled file hold text and label.
-struct ColumnOptions: ParsableArguments {
-  @Option(
-    help: ArgumentHelp("The text's column: a name, or a position counted from 0. (default: found)", valueName: "column")
-  )
-  var textColumn: String?
-
-  @Option(help: ArgumentHelp("The label's column, likewise.", valueName: "column"))
-  var labelColumn: String?
-
-  @Flag(help: "The first line is an example, not a header.")
-  var noHeader = false
-
-  /// - Parameter labels: the classes that are known; nil finds them.
-  func read(_ file: Path, labels: [String]?) throws -> LabelledText {
-    func column(_ given: String?) -> LabelledText.Column? {
-      given.map { name in Int(name).flatMap { $0 >= 0 ? .position($0) : nil } ?? .named(name) }
-    }
-    return try LabelledText(
-      contentsOf: file.input(), text: column(textColumn), label: column(labelColumn), hasHeader: !noHeader,
-      labelNames: labels)
   }
 }

@@ -8,7 +8,7 @@ struct ModelCard {
   let name: String
   let base: String
   /// A classifier's classes; `nil` for a decoder.
-  let labels: [String]?
+  let labels: ClassifierLabels?
   /// Whether it is a whole model, not an adapter.
   let isWhole: Bool
 
@@ -65,9 +65,14 @@ struct ModelCard {
 
   private var python: String {
     let kind = labels == nil ? "AutoModelForCausalLM" : "AutoModelForSequenceClassification"
-    let count = labels.map { ", num_labels=\($0.count)" } ?? ""
+    let count =
+      labels.map { labels in
+        ", num_labels=\(labels.names.count)"
+          + (labels.problem.map { $0 == .singleLabel ? "" : ", problem_type=\"\($0.rawValue)\"" } ?? "")
+      } ?? ""
     if isWhole { return "from transformers import \(kind)\n\nmodel = \(kind).from_pretrained(\(quoted(name)))" }
-    let classes = labels.map { "\n# The classes, in their order: \(JSON.array($0.map(JSON.string)).compact)" } ?? ""
+    let classes =
+      labels.map { "\n# The classes, in their order: \(JSON.array($0.names.map(JSON.string)).compact)" } ?? ""
     return """
       from peft import PeftModel
       from transformers import \(kind)

@@ -89,19 +89,26 @@ struct TextOrigin {
   let file: String?
   /// The line of a text; by default each has one of its own.
   var line: (Int) throws -> Int = { $0 + 1 }
+  /// What a message calls that which a text's row begins in.
+  var rowName = "line"
 
   /// "reviews.txt: lines 3, 7"
   func places(of texts: [Int], total: Int? = nil) throws -> String {
-    let list = LabelledText.list(lines: try texts.prefix(5).map(line), of: total ?? texts.count)
-    return file.map { "\($0): \(list)" } ?? list.replacing(/^line/, with: "text")
+    let list = LabelledText.list(
+      lines: try texts.prefix(5).map(line), of: total ?? texts.count, rowName: file == nil ? "text" : rowName)
+    return file.map { "\($0): \(list)" } ?? list
   }
 
   /// The tokens of a file's texts; says, unless quiet, which could not be read as they are.
   func encode(_ texts: LabelledText, into empty: EncodedTexts, isQuiet: Bool) throws -> EncodedTexts {
     let bar = ProgressBar("reading texts", total: texts.count, isQuiet: isQuiet || texts.count < 200_000)
     let encoded = try encode(into: empty, isQuiet: isQuiet) { encoded in
-      try texts.forEachPart { part in
-        try encoded.append(part)
+      try texts.forEachPart { part, second in
+        if let second {
+          try encoded.append(pairs: zip(part, second).map { (first: $0, second: $1) })
+        } else {
+          try encoded.append(part)
+        }
         if texts.count >= 200_000 { bar.advance(by: part.count) }
       }
     }

@@ -121,7 +121,7 @@ struct TrainLMCommand: ParsableCommand {
     }
     let report = run.report(
       outcome, trained: trained, on: "\(grouped(examples.count)) windows of text", fields: fields,
-      curves: outcome.curves(unit: "nats a token", accuracy: false), sections: [],
+      curves: outcome.curves(unit: "nats a token"), sections: [],
       data: data, eval: eval)
     try run.write(
       report, configuration: try training.configuration(model: "\(model.model)", task: "CAUSAL_LM"), labels: nil,

@@ -112,7 +112,7 @@ struct TrainingRun {
   }
 
   /// Writes the adapter, or the whole model, with its metrics and classes, at once.
-  func write(_ report: Report, configuration: PEFTConfiguration, labels: [String]?, metrics: String) throws {
+  func write(_ report: Report, configuration: PEFTConfiguration, labels: ClassifierLabels?, metrics: String) throws {
     let url = options.output(for: base)
     do {
       try write(
@@ -124,7 +124,8 @@ struct TrainingRun {
   }
 
   private func write(
-    to output: OutputDirectory, _ url: URL, _ report: Report, configuration: PEFTConfiguration, labels: [String]?,
+    to output: OutputDirectory, _ url: URL, _ report: Report, configuration: PEFTConfiguration,
+    labels: ClassifierLabels?,
     metrics: String
   ) throws {
     if recipe.method == .full {
@@ -132,8 +133,7 @@ struct TrainingRun {
     } else {
       try StoredAdapter(of: model, configuration: configuration, url: url).write(peft: output.staging)
       if let labels {
-        let json = JSON.array(labels.map { .string($0) })
-        try OutputFile.write(json.pretty, to: output.staging.appendingPathComponent(TextClassifier.labelsName))
+        try OutputFile.write(labels.json.pretty, to: output.staging.appendingPathComponent(TextClassifier.labelsName))
       }
     }
     let card = ModelCard(

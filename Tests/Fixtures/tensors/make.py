@@ -66,6 +66,8 @@ case("binaryCrossEntropy", [(3, 4), (3, 4)],
      lambda x, t: F.binary_cross_entropy_with_logits(x, torch.sigmoid(t)), 3)
 case("klDivergence", [(3, 4), (3, 4)],
      lambda x, t: F.kl_div(x.log_softmax(-1), t.softmax(-1), reduction="batchmean"), 2)
+case("crossEntropyWeighted", [(5, 4)], lambda x: F.cross_entropy(
+    x, torch.tensor([2, -100, 0, 2, 3]), torch.tensor([0.3, 5.0, 1.7, 0.9]), ignore_index=-100), 2)
 
 path = pathlib.Path(__file__).with_name("operations.json")
 path.write_text(json.dumps(cases) + "\n")
