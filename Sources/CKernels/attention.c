@@ -174,8 +174,8 @@ static void forward_part(void *context, int part) {
 void ck_attention(const int32_t *query_starts, const int32_t *key_starts, ptrdiff_t sequences, ptrdiff_t heads,
                   ptrdiff_t key_heads, ptrdiff_t size, const ck_attention_rule *rule, const float *q, const float *k,
                   const float *v, float *out, float *logsumexp) {
-  struct attention context = {query_starts, key_starts, heads, key_heads, size, *rule, q,   k,
-                              v,            out,        logsumexp, NULL,  NULL, NULL,  NULL, NULL};
+  struct attention context = {query_starts, key_starts, heads, key_heads, size, *rule, q,   k, v,
+                              out,          logsumexp,  NULL,  NULL,      NULL, NULL,  NULL};
   ck_parallel((int)(sequences * heads), forward_part, &context);
 }
 
@@ -285,8 +285,8 @@ static void gradient_part(void *context, int part) {
         if (s->dk != NULL)
           ck_multiply(&(ck_product){columns, size, rows, s->rule.scale, 1, dst, q, s->dk + place, k_stride});
         if (s->dq != NULL)
-          ck_multiply(&(ck_product){rows, size, columns, s->rule.scale, j0 == start ? 0 : 1, ds, k, s->dq + b.query_place,
-                                    b.query_stride});
+          ck_multiply(&(ck_product){rows, size, columns, s->rule.scale, j0 == start ? 0 : 1, ds, k,
+                                    s->dq + b.query_place, b.query_stride});
       }
     }
   }
@@ -297,8 +297,8 @@ void ck_attention_gradient(const int32_t *query_starts, const int32_t *key_start
                            ptrdiff_t key_heads, ptrdiff_t size, const ck_attention_rule *rule, const float *q,
                            const float *k, const float *v, const float *out, const float *logsumexp, const float *dout,
                            float *dq, float *dk, float *dv, float *dbias) {
-  struct attention context = {query_starts, key_starts,   heads,              key_heads, size, *rule, q,  k,
-                              v,            (float *)out, (float *)logsumexp, dout,      dq,   dk,    dv, dbias};
+  struct attention context = {query_starts, key_starts,         heads, key_heads, size, *rule, q,    k, v,
+                              (float *)out, (float *)logsumexp, dout,  dq,        dk,   dv,    dbias};
   ck_parallel((int)(sequences * key_heads), gradient_part, &context);
 }
 

@@ -42,7 +42,10 @@ public final class TextClassifier {
     /// Of a text in several windows: the mean of theirs.
     public var logits: [Float]
     /// What becomes of them.
-    var answer = SequenceClassifier.Answer.oneOfAll
+    package var answer = SequenceClassifier.Answer.oneOfAll
+
+    package init(logits: [Float], answer: SequenceClassifier.Answer) { (self.logits, self.answer) = (logits, answer) }
+
     /// The likeliest class.
     public var label: Int { logits.indices.max { logits[$0] < logits[$1] }! }
     /// softmax of the logits; the sigmoid of each where a text may have several labels, and of a single one, as

@@ -241,7 +241,7 @@ struct ClassifierCommandTests {
   // MARK: What is learnt
 
   @Test("the columns and three rows are shown; pairs are learnt, evaluated and classified as pairs")
-  func pairs() throws {
+  func pairsOfColumns() throws {
     let place = try Workplace()
     // Whether both halves name the same animal.
     let rows = (0..<64).map { index in

@@ -3,12 +3,11 @@ import Foundation
 import LoRAAdapters
 import LoRAFiles
 import LoRAFormats
+import LoRAModels
 import LoRANetworks
 import LoRATensors
 import TestSupport
 import Testing
-
-@testable import LoRAModels
 
 private let folder = fixtures.appendingPathComponent("models/families")
 

@@ -2,11 +2,10 @@
 import Foundation
 import LoRAFiles
 import LoRAFormats
+import LoRAModels
 import LoRATensors
 import TestSupport
 import Testing
-
-@testable import LoRAModels
 
 private let models = fixtures.appendingPathComponent("models")
 

@@ -36,7 +36,7 @@ public struct SentencePooling: Sendable, Equatable {
   /// - Parameters:
   ///   - hidden: token vectors, [tokens, size].
   ///   - weights: how much each token counts, where several sequences hold it.
-  func part(of hidden: Tensor, weights: [Float]) -> [Float] {
+  package func part(of hidden: Tensor, weights: [Float]) -> [Float] {
     let count = hidden.shape[0]
     func sum(_ weights: [Float]) -> [Float] {
       Tensor(shape: [1, count], scalars: weights).matmul(hidden).scalars
@@ -56,7 +56,7 @@ public struct SentencePooling: Sendable, Equatable {
 
   /// The vector of a text from what was kept of its sequences: of windows the first one's first token, the last one's
   /// last, the largest of all, the mean of all tokens, and else the mean over the windows.
-  func vector(of parts: [[Float]]) -> [Float] {
+  package func vector(of parts: [[Float]]) -> [Float] {
     let size = (parts[0].count - 1) / modes.count
     let weight = parts.reduce(0) { $0 + $1.last! }
     return modes.enumerated().flatMap { index, mode -> [Float] in

@@ -10,7 +10,8 @@ import LoRATensors
 public final class SequenceClassifier: Module {
   /// The transformer.
   public let body: Transformer
-  let dense: Linear?
+  /// The dense layer before the last one, if any.
+  package let dense: Linear?
   let norm: (any Layer)?
   /// From a text's vector to one logit a class.
   public let output: Linear
@@ -20,7 +21,7 @@ public final class SequenceClassifier: Module {
   public let isOwn: Bool
 
   /// What the logits of a text say.
-  enum Answer: Sendable {
+  package enum Answer: Sendable {
     /// It has one of the classes.
     case oneOfAll
     /// Each class is its own question.
@@ -29,7 +30,7 @@ public final class SequenceClassifier: Module {
     case score
   }
 
-  let answer: Answer
+  package let answer: Answer
 
   /// Reads the folder; what it lacks of a classifier, or has for other classes, is drawn anew.
   ///

@@ -83,7 +83,7 @@ public struct TransformerDescription: Sendable {
   /// How logits follow from token vectors.
   var logits = LogitRule()
   /// What transformers puts on it to classify texts.
-  var head = HeadDescription()
+  package var head = HeadDescription()
   /// The names of the classes of a classifier, where the folder has one.
   public internal(set) var labels: [String]?
   /// The standard deviation with which a new head is drawn.
@@ -153,7 +153,7 @@ public struct LogitRule: Sendable {
 }
 
 /// What stands on a transformer to classify texts: one vector a text, perhaps a dense layer, and one logit a class.
-struct HeadDescription {
+package struct HeadDescription: Sendable {
   /// Which vector stands for a text.
   enum Pooling: String {
     case first = "cls"
@@ -176,7 +176,7 @@ struct HeadDescription {
   var hasOutputBias = false
 
   /// The modules that a new classifier trains whole, by path.
-  var modules: [String] { [dense, norm, output].compactMap(\.self) }
+  package var modules: [String] { [dense, norm, output].compactMap(\.self) }
 }
 
 /// The parts of a transformer that have parameters. Paths of the last group are within a layer.

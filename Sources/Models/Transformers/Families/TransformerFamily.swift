@@ -4,11 +4,11 @@ import LoRAFiles
 import LoRATensors
 
 /// Models of one form, and how their config.json says what they are.
-struct TransformerFamily: Sendable {
+package struct TransformerFamily: Sendable {
   /// `model_type` of config.json.
-  let types: [String]
+  package let types: [String]
   /// What they are made for.
-  let kind: ModelKind
+  package let kind: ModelKind
   /// The description of one.
   let describe: @Sendable (ModelConfiguration) throws -> TransformerDescription
 
@@ -19,7 +19,8 @@ struct TransformerFamily: Sendable {
     (self.types, self.kind, self.describe) = (types, kind, describe)
   }
 
-  static let all: [TransformerFamily] = [
+  /// Those that are known.
+  package static let all: [TransformerFamily] = [
     .llama, .mistral, .qwen2, .qwen3, .gemma, .gemma2, .gemma3, .phi3, .smolLM3, .olmo2, .granite, .gpt2, .bert,
     .roberta,
     .distilBERT, .electra, .mpnet, .modernBERT,
@@ -44,7 +45,7 @@ extension TransformerDescription {
   /// What a config.json describes, every field that changes the mathematics being accounted for.
   ///
   /// - Throws: `CheckpointError` where the kind or a field's value is not supported.
-  init(_ json: ModelConfiguration, as kind: ModelKind? = nil) throws {
+  package init(_ json: ModelConfiguration, as kind: ModelKind? = nil) throws {
     self = try TransformerFamily.of(json, kind: kind).describe(json)
     guard heads % keyHeads == 0 else {
       throw json.unsupported(
