@@ -9,7 +9,7 @@
   /// A command and what it writes, in a folder of its own.
   struct WritingCommand: CustomTestStringConvertible, Sendable {
     let name: String
-    /// OUT is the output, ENCODER, DECODER and TEXTS the models and texts of ``Workplace``, PLAIN and LLAMA cases.
+    /// OUT is the output, ENCODER, DECODER, TEXTS and STORY the models and texts of ``Workplace``, PLAIN and LLAMA cases.
     let arguments: String
     /// What makes an older output there.
     let older: String?
@@ -44,8 +44,8 @@
         older: "train classify --model ENCODER --data TEXTS --steps 2 --rank 2 --batch-size 2 -o OUT"),
       WritingCommand(
         name: "train lm --full",
-        arguments: "train lm --model DECODER --data TEXTS --full --steps 1 --batch-size 1 -o OUT",
-        older: "train lm --model DECODER --data TEXTS --steps 1 --batch-size 1 -o OUT"),
+        arguments: "train lm --model DECODER --data STORY --full --steps 1 --batch-size 1 -o OUT",
+        older: "train lm --model DECODER --data STORY --steps 1 --batch-size 1 -o OUT"),
       WritingCommand(
         name: "embed", arguments: "embed --model ENCODER fox --json OUT.json", older: "inspect OTHER --json OUT.json"),
     ]
@@ -75,7 +75,7 @@
       func arguments(_ line: String) -> [String] {
         let cases = fixtures.appendingPathComponent("cases/adapters")
         let paths = [
-          "ENCODER": work.encoder, "DECODER": work.decoder, "TEXTS": work.train,
+          "ENCODER": work.encoder, "DECODER": work.decoder, "TEXTS": work.train, "STORY": work.story,
           "LLAMA": cases.appendingPathComponent("llama").path, "PLAIN": cases.appendingPathComponent("plain").path,
           "OTHER": cases.appendingPathComponent("plain-q").path,
           "SHARDS": cases.appendingPathComponent("shards/good").path,

@@ -9,6 +9,7 @@ struct Workplace {
   var encoder: String { folder.file("encoder").path }
   var decoder: String { folder.file("decoder").path }
   var train: String { folder.file("train.tsv").path }
+  var story: String { folder.file("story.txt").path }
   var test: String { folder.file("test.csv").path }
   func path(_ name: String) -> String { folder.file(name).path }
 
@@ -33,6 +34,7 @@ struct Workplace {
     }
     let rows = texts(64, 0).map { "\($0.0)\t\($0.1)\n" }.joined()
     try Data(("sentence\tlabel\n" + rows).utf8).write(to: folder.file("train.tsv"))
+    try Data(texts(64, 0).map { "\($0.0). " }.joined().utf8).write(to: folder.file("story.txt"))
     let others = texts(16, 1).map { "\"\($0.0)\",\($0.1)\n" }.joined()
     try Data(("text,category\n" + others).utf8).write(to: folder.file("test.csv"))
   }

@@ -341,8 +341,9 @@ static void check_rows(ptrdiff_t columns) {
 
 // MARK: Attention
 
-static void check_attention(ptrdiff_t heads, ptrdiff_t key_heads, ptrdiff_t size, bool causal, ptrdiff_t window, float cap,
-                            bool biased, const int32_t *query_starts, const int32_t *key_starts, ptrdiff_t sequences) {
+static void check_attention(ptrdiff_t heads, ptrdiff_t key_heads, ptrdiff_t size, bool causal, ptrdiff_t window,
+                            float cap, bool biased, const int32_t *query_starts, const int32_t *key_starts,
+                            ptrdiff_t sequences) {
   now = "attention";
   const ptrdiff_t queries = query_starts[sequences], keys = key_starts[sequences], group = heads / key_heads;
   const ptrdiff_t all = queries * heads * size, all_keys = keys * key_heads * size, distances = 2 * keys + 1;
@@ -353,8 +354,8 @@ static void check_attention(ptrdiff_t heads, ptrdiff_t key_heads, ptrdiff_t size
          *f = doubles(keys), *gb = doubles(sequences * heads * distances);
   const ck_attention_rule rule = {0.6f, causal, window, cap, biased ? bias : NULL, keys};
   ck_attention(query_starts, key_starts, sequences, heads, key_heads, size, &rule, q, k, v, out, sums);
-  ck_attention_gradient(query_starts, key_starts, sequences, heads, key_heads, size, &rule, q, k, v, out, sums, dout, dq,
-                        dk, dv, biased ? dbias : NULL);
+  ck_attention_gradient(query_starts, key_starts, sequences, heads, key_heads, size, &rule, q, k, v, out, sums, dout,
+                        dq, dk, dv, biased ? dbias : NULL);
   for (ptrdiff_t s = 0; s < sequences; s++) {
     const ptrdiff_t count = key_starts[s + 1] - key_starts[s], offset = count - (query_starts[s + 1] - query_starts[s]);
     for (ptrdiff_t i = query_starts[s]; i < query_starts[s + 1]; i++) {
@@ -433,7 +434,8 @@ static void check_rotary(void) {
   ck_rotary(x, positions, cosines, sines, false, y, 5, 3, 10, 4);
   for (int i = 0; i < 150; i++) {
     const int d = i % 10, other = d < 2 ? i + 2 : i - 2, angle = positions[i / 30] * 2 + d % 2;
-    expect(y[i], d >= 4 ? x[i] : (double)x[i] * cosines[angle] + (d < 2 ? -1.0 : 1.0) * x[other] * sines[angle], 2, 1e-6, i);
+    expect(y[i], d >= 4 ? x[i] : (double)x[i] * cosines[angle] + (d < 2 ? -1.0 : 1.0) * x[other] * sines[angle], 2,
+           1e-6, i);
   }
 }
 

@@ -133,7 +133,7 @@ struct NarrowBaseTests {
     #expect(isClose(again.logits(), narrow.logits()))
   }
 
-  @Test("a matrix of bfloat16 at an odd byte is widened")
+  @Test("a matrix of bfloat16 at an odd byte stays as it is stored, and reads the same")
   func unaligned() throws {
     let header =
       #"{"u":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"#
@@ -143,7 +143,7 @@ struct NarrowBaseTests {
     // 1.5 and −2 are 0x3FC0 and 0xC000.
     try (length + Data(header.utf8) + Data([9, 0xC0, 0x3F, 0x00, 0xC0])).write(to: url)
     let x = try #require(SafetensorsFile(url)["x"]).sharedTensor()
-    #expect(x.scalars == [1.5, -2] && x.byteCount == 8)
+    #expect(x.scalars == [1.5, -2] && x.byteCount == 4)
   }
 
   @Test(
