@@ -282,8 +282,8 @@ void ck_attention_gradient(const int32_t *query_starts, const int32_t *key_start
                            const float *k, const float *v, const float *out, const float *logsumexp, const float *dout,
                            float *dq, float *dk, float *dv, float *dbias);
 /// Rotates the pairs (d, d + turned/2) of every head's first `turned` elements by the angle of the token's position and
-/// copies the rest; cosines and sines are [positions, turned/2]. `inverse` rotates back, which is the gradient. y may be
-/// x.
+/// copies the rest; cosines and sines are [positions, turned/2]. `inverse` rotates back, which is the gradient. y may
+/// be x.
 void ck_rotary(const float *x, const int32_t *positions, const float *cosines, const float *sines, bool inverse,
                float *y, ptrdiff_t tokens, ptrdiff_t heads, ptrdiff_t size, ptrdiff_t turned);
 /// x becomes cap · tanh(x / cap).
