@@ -9,7 +9,7 @@ let file = URL(fileURLWithPath: CommandLine.arguments[1])
 var data: LabelledText!
 let finding = try seconds { data = try LabelledText(contentsOf: file) }
 var bytes = 0
-let passing = try seconds { try data.forEachPart { for text in $0 { bytes += text.utf8.count } } }
+let passing = try seconds { try data.forEachPart { texts, _ in for text in texts { bytes += text.utf8.count } } }
 var batches = ShuffledBatches(count: data.count, batchSize: 32, seed: 0)
 let taken = 300
 let taking = try seconds { for _ in 0..<taken { _ = try data.texts(at: batches.next()) } }
