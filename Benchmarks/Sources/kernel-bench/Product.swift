@@ -44,8 +44,12 @@ struct Product {
           ours.withUnsafeMutableBufferPointer { ours in
             var product = ck_product(
               m: m, n: n, k: k, alpha: 1, beta: 0,
-              a: ck_factor(elements: a.baseAddress, stride: strideA, transposed: transposeA, bfloat16: false),
-              b: ck_factor(elements: b.baseAddress, stride: strideB, transposed: transposeB, bfloat16: false),
+              a: ck_factor(
+                elements: a.baseAddress, stride: strideA, transposed: transposeA, bfloat16: false, rounds: false,
+                encoded: nil),
+              b: ck_factor(
+                elements: b.baseAddress, stride: strideB, transposed: transposeB, bfloat16: false, rounds: false,
+                encoded: nil),
               c: ours.baseAddress, ldc: n)
             ck_multiply(&product)
           }
