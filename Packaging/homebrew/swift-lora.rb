@@ -1,4 +1,4 @@
-# For a tap: `brew install OWNER/tap/swift-lora`. The release workflow sets the address and the hash of its source.
+# For a tap: `brew install OWNER/tap/swift-lora`. Whoever releases sets OWNER, the version, and the hash of its source.
 class SwiftLora < Formula
   desc "Low-rank adaptation of neural networks: a library, a command-line tool, notebooks"
   homepage "https://github.com/OWNER/swift-lora"

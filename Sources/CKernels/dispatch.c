@@ -42,13 +42,7 @@ const char *ck_instruction_set(void) {
 
 bool ck_multiplies_bfloat16(void) {
 #if defined(__x86_64__)
-  static _Atomic int known = -1;
-  int known_now = atomic_load_explicit(&known, memory_order_relaxed);
-  if (known_now < 0) {
-    known_now = ck_instruction_set_index() == CK_AVX512 && __builtin_cpu_supports("avx512bf16");
-    atomic_store_explicit(&known, known_now, memory_order_relaxed);
-  }
-  return known_now == 1;
+  return ck_instruction_set_index() == CK_AVX512 && __builtin_cpu_supports("avx512bf16");
 #else
   return false;
 #endif

@@ -22,7 +22,7 @@ static void multiply_narrow(const ck_product *p) {
       .m = p->n, .n = p->m, .k = p->k, .alpha = p->alpha, .a = p->b, .b = p->a, .c = turned, .ldc = p->m};
   other.a.transposed = !p->b.transposed;
   other.b.transposed = false;
-  ck_multiply_blocked(&other, false);
+  ck_multiply_blocked(&other, NULL);
   for (ptrdiff_t i = 0; i < p->m; i++) {
     float *c = p->c + i * p->ldc;
     for (ptrdiff_t j = 0; j < p->n; j++) c[j] = turned[j * p->m + i] + (p->beta == 0 ? 0 : p->beta * c[j]);
@@ -41,9 +41,9 @@ void ck_multiply(const ck_product *p) {
   } else if (ck_product_pairs(p)) {
     ck_multiply_pairs(p);
   } else if (ck_product_is_skinny(p)) {
-    ck_multiply_skinny(p, false);
+    ck_multiply_skinny(p, NULL);
   } else {
-    ck_multiply_blocked(p, false);
+    ck_multiply_blocked(p, NULL);
   }
 }
 

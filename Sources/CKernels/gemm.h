@@ -65,12 +65,13 @@ static inline const void *ck_element(const void *matrix, bool half, ptrdiff_t in
   return half ? (const void *)((const uint16_t *)matrix + index) : (const void *)((const float *)matrix + index);
 }
 
-/// The two ways, for m, n, k > 0. The first fits all products. With `pairs`, k counts pairs: a holds them in place of
-/// float32, and so does b where it is transposed; else b is bfloat16, and its stride is that of two rows.
-void ck_multiply_blocked(const ck_product *product, bool pairs);
+/// The two ways, for m, n, k > 0. The first fits all products. With kernels for `pairs`, else NULL, k counts pairs: a
+/// holds them in place of float32, and so does b where it is transposed; else b is bfloat16, and its stride is that of
+/// two rows.
+void ck_multiply_blocked(const ck_product *product, const struct ck_pair_kernels *pairs);
 /// Whether dot products along k, without a packed copy of the large matrix, are the better way.
 bool ck_product_is_skinny(const ck_product *product);
-void ck_multiply_skinny(const ck_product *product, bool pairs);
+void ck_multiply_skinny(const ck_product *product, const struct ck_pair_kernels *pairs);
 
 /// Whether b `rounds` a, and the product has a shape for it; others are widened. How it is multiplied then.
 bool ck_product_pairs(const ck_product *product);

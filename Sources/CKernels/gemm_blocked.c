@@ -22,7 +22,7 @@ enum {
 struct plan {
   ck_product product;
   const struct ck_gemm_kernels *kernels;
-  bool pairs;
+  const struct ck_pair_kernels *pairs;  // NULL for float32
   bool packs_a, packs_b;
   bool row_by_row;  // tiles go along the rows of C, for a C that is mostly written
   ptrdiff_t depth;
@@ -34,7 +34,7 @@ static void run_tile(const struct plan *plan, int rows, int width, ptrdiff_t col
                      ptrdiff_t a_step, const void *b, bool half, ptrdiff_t b_step, ptrdiff_t ahead, float beta,
                      float *c) {
   const ck_product *p = &plan->product;
-  ck_tile tile = plan->pairs ? ck_pair_kernels()->tile[width][rows] : plan->kernels->tile[half][width][rows];
+  ck_tile tile = plan->pairs != NULL ? plan->pairs->tile[width][rows] : plan->kernels->tile[half][width][rows];
   ptrdiff_t full = (ptrdiff_t)plan->kernels->lanes << width;
   if (columns >= full) {
     tile(k, a, a_step, b, b_step, ahead, p->alpha, beta, c, p->ldc);
@@ -81,9 +81,9 @@ static void multiply_part(const struct plan *plan, ptrdiff_t i0, ptrdiff_t i1, p
       const ptrdiff_t first_packed = plan->packs_b ? jc : jc + (j_end - jc) / panel * panel;
       for (ptrdiff_t q = 0, taken; q < k; q += taken) {
         taken = p->b.transposed ? k : ck_smaller(PACKED_ROWS, k - q);
-        ck_pack pack = p->b.transposed ? kernels->pack_columns[p->b.bfloat16]
-                       : plan->pairs   ? ck_pair_kernels()->pack_rows
-                                       : kernels->pack_rows[p->b.bfloat16];
+        ck_pack pack = p->b.transposed       ? kernels->pack_columns[p->b.bfloat16]
+                       : plan->pairs != NULL ? plan->pairs->pack_rows
+                                             : kernels->pack_rows[p->b.bfloat16];
         for (ptrdiff_t j = first_packed; j < j_end; j += panel) {
           const ptrdiff_t columns = ck_smaller(panel, j_end - j), step = columns <= lanes ? lanes : panel;
           pack(columns, taken, element(&p->b, pc + q, j), p->b.stride, packed_b + (j - first_packed) * k + q * step,
@@ -161,13 +161,13 @@ static void choose_grid(struct plan *plan, int parts) {
   }
 }
 
-void ck_multiply_blocked(const ck_product *p, bool pairs) {
+void ck_multiply_blocked(const ck_product *p, const struct ck_pair_kernels *pairs) {
   struct plan plan = {.product = *p, .kernels = ck_gemm_kernels(), .pairs = pairs};
-  if (!pairs && p->m == 1 && !p->a.transposed) {  // a row is a column too, and a column is read in place
+  if (pairs == NULL && p->m == 1 && !p->a.transposed) {  // a row is a column too, and a column is read in place
     plan.product.a.transposed = true;
     plan.product.a.stride = 1;
   }
-  const bool direct = !pairs && !p->b.transposed && (p->m <= DIRECT_ROWS || p->k <= DIRECT_DEPTH);
+  const bool direct = pairs == NULL && !p->b.transposed && (p->m <= DIRECT_ROWS || p->k <= DIRECT_DEPTH);
   plan.packs_b = !direct;
   plan.packs_a = !(plan.product.a.transposed && direct);
   plan.depth = direct ? DIRECT_DEPTH : PACKED_DEPTH;

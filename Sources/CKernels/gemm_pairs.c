@@ -17,6 +17,7 @@ bool ck_product_pairs(const ck_product *p) {
 }
 
 struct rounding {
+  const struct ck_pair_kernels *kernels;
   const ck_product *product;
   uint32_t *pairs;
   ptrdiff_t stride;
@@ -25,15 +26,16 @@ struct rounding {
 static void round_rows(const void *context, ptrdiff_t begin, ptrdiff_t end) {
   const struct rounding *s = context;
   const ck_factor *a = &s->product->a;
-  ck_pair_kernels()->round(end - begin, s->product->k, (const float *)a->elements + begin * a->stride, a->stride,
-                           s->pairs + begin * s->stride, s->stride);
+  s->kernels->round(end - begin, s->product->k, (const float *)a->elements + begin * a->stride, a->stride,
+                    s->pairs + begin * s->stride, s->stride);
 }
 
 void ck_multiply_pairs(const ck_product *p) {
   const ptrdiff_t k = p->k / 2, stride = (k + CK_MAXIMUM_LANES - 1) / CK_MAXIMUM_LANES * CK_MAXIMUM_LANES;
   const size_t bytes = (size_t)(p->m * stride) * sizeof(uint32_t);
   uint32_t *pairs = ck_allocate(bytes);
-  const struct rounding rounding = {p, pairs, stride};
+  const struct ck_pair_kernels *kernels = ck_pair_kernels();
+  const struct rounding rounding = {kernels, p, pairs, stride};
   ck_for_ranges(p->m, ck_row_grain(ROUNDING_GRAIN, p->k), round_rows, &rounding);
 
   ck_product halves = *p;
@@ -45,6 +47,6 @@ void ck_multiply_pairs(const ck_product *p) {
   } else {
     halves.b.stride *= 2;  // two rows of which packing makes pairs
   }
-  (p->b.transposed && ck_product_is_skinny(&halves) ? ck_multiply_skinny : ck_multiply_blocked)(&halves, true);
+  (p->b.transposed && ck_product_is_skinny(&halves) ? ck_multiply_skinny : ck_multiply_blocked)(&halves, kernels);
   ck_deallocate(pairs, bytes);
 }

@@ -17,7 +17,7 @@ enum {
 
 struct dots {
   const struct ck_gemm_kernels *kernels;
-  bool pairs;
+  const struct ck_pair_kernels *pairs;  // NULL for float32
   ptrdiff_t few, many, k;
   const float *x;
   ptrdiff_t ldx;
@@ -37,6 +37,8 @@ static void run_dots(const void *context, ptrdiff_t begin, ptrdiff_t end) {
   const ptrdiff_t chunks = (s->few + most - 1) / most;
   const ptrdiff_t blocks = (s->k + DEPTH - 1) / DEPTH;
   const ptrdiff_t depth = ((s->k + blocks - 1) / blocks + CK_MAXIMUM_LANES - 1) / CK_MAXIMUM_LANES * CK_MAXIMUM_LANES;
+  const ck_dot_tile *dots = s->pairs != NULL ? s->pairs->dot : kernels->dot[s->half];
+  const ck_dot_tile *single = s->pairs != NULL ? s->pairs->dot_single : kernels->dot_single[s->half];
   // Chunks differ by one row at most, so all of them take as many rows of w.
   const int columns = kernels->dot_columns[(s->few + chunks - 1) / chunks];
   for (ptrdiff_t p = 0; p < s->k; p += depth) {
@@ -48,11 +50,8 @@ static void run_dots(const void *context, ptrdiff_t begin, ptrdiff_t end) {
       const void *w = ck_element(s->w, s->half, j * s->ldw + p);
       for (ptrdiff_t chunk = 0; chunk < chunks; chunk++) {
         const ptrdiff_t i = s->few * chunk / chunks, rows = s->few * (chunk + 1) / chunks - i;
-        const ck_dot_tile *dots = s->pairs ? (whole ? ck_pair_kernels()->dot : ck_pair_kernels()->dot_single)
-                                  : whole  ? kernels->dot[s->half]
-                                           : kernels->dot_single[s->half];
-        dots[rows](k, s->x + i * s->ldx + p, s->ldx, w, s->ldw, taken * s->ldw, s->alpha, beta,
-                   s->c + i * s->few_step + j * s->many_step, s->few_step, s->many_step);
+        (whole ? dots : single)[rows](k, s->x + i * s->ldx + p, s->ldx, w, s->ldw, taken * s->ldw, s->alpha, beta,
+                                      s->c + i * s->few_step + j * s->many_step, s->few_step, s->many_step);
       }
     }
   }
@@ -75,7 +74,7 @@ static void pack_few(struct dots *s, const void *rows, bool half, bool transpose
   s->x = copy;
 }
 
-void ck_multiply_skinny(const ck_product *p, bool pairs) {
+void ck_multiply_skinny(const ck_product *p, const struct ck_pair_kernels *pairs) {
   struct dots s = {
       .kernels = ck_gemm_kernels(), .pairs = pairs, .k = p->k, .alpha = p->alpha, .beta = p->beta, .c = p->c};
   const bool rows_are_few = p->b.transposed && p->m <= p->n;

@@ -70,14 +70,20 @@ public final class TextGenerator {
         .missing, file: "", "the prompt is empty, and the model has no token that begins a text",
         advice: "Give a prompt")
     }
-    try model.requireKnown(start, of: tokenizer)
-    guard start.count < model.positions else {
+    try requireRoom(after: start, what: "prompt", advice: "Shorten it")
+    return start
+  }
+
+  /// Insists that the model knows what it is to go on from, and has a position left to write at.
+  ///
+  /// - Throws: `CheckpointError`.
+  func requireRoom(after ids: [Int], what: String, advice: Advice) throws {
+    try model.requireKnown(ids, of: tokenizer)
+    guard ids.count < model.positions else {
       throw CheckpointError(
         .mismatch, file: "",
-        "the prompt has \(start.count) tokens; the model reads \(model.positions) and writes after them",
-        advice: "Shorten it")
+        "the \(what) has \(ids.count) tokens; the model reads \(model.positions) and writes after them", advice: advice)
     }
-    return start
   }
 
   /// The text after `prompt`, to be asked for piece by piece.

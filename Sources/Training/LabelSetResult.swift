@@ -17,8 +17,8 @@ public struct LabelSetResult: Sendable, Equatable {
 
   /// No example yet.
   public init(labelCount: Int) {
-    (right, wrong, missed) = ([Int](repeating: 0, count: labelCount), [], [])
-    (wrong, missed) = (right, right)
+    let none = [Int](repeating: 0, count: labelCount)
+    (right, wrong, missed) = (none, none, none)
   }
 
   /// Counts an example: places of labels, each once.

@@ -80,16 +80,16 @@ public final class Trainer {
     func diverged() -> TrainingError {
       .diverged("the gradients are", step: number, learningRate: optimizer.learningRate)
     }
-    // A pass over all gradients costs up to a tenth of a step that is small: where clipping needs none, the optimizer's
-    // own pass looks at them.
-    let norm = clipping.map { _ in Float(gradients.norm(over: optimizer.parameters)) }
+    // A pass over all gradients costs up to a tenth of a step that is small. Where clipping needs none, the first step
+    // alone makes it, before anything changes; after that the optimizer's own pass looks at them.
+    let norm = clipping != nil || number == 1 ? Float(gradients.norm(over: optimizer.parameters)) : nil
     if let norm, !norm.isFinite { throw diverged() }
     // PyTorch's clip_grad_norm_ adds 1e-6 in the same place.
     let scale = clipping.map { min(1, $0 / (norm! + 1e-6)) } ?? 1
     guard optimizer.update(gradients, gradientScale: scale) else { throw diverged() }
     let report = StepReport(
       step: number, loss: value.item, learningRate: optimizer.learningRate,
-      gradientNorm: norm, seconds: seconds)
+      gradientNorm: clipping == nil ? nil : norm, seconds: seconds)
     history.steps.append(report)
     return report
   }

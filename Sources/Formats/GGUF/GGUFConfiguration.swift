@@ -49,33 +49,27 @@ struct GGUFConfiguration {
     for (key, name) in [("bos_token_id", "bos"), ("eos_token_id", "eos"), ("pad_token_id", "padding")] {
       add(key, file.field("tokenizer.ggml.\(name)_token_id")?.integer.map(JSON.integer))
     }
+    let isGPT2 = names.modelType == "gpt2"
+    for (key, gpt2Key, name) in [
+      ("hidden_size", "n_embd", "embedding_length"), ("num_hidden_layers", "n_layer", "block_count"),
+      ("num_attention_heads", "n_head", "attention.head_count"),
+      ("intermediate_size", "n_inner", "feed_forward_length"),
+      ("max_position_embeddings", "n_positions", "context_length"),
+    ] {
+      add(isGPT2 ? gpt2Key : key, try integer(name))
+    }
     switch names.modelType {
     case "gpt2":
-      add("n_embd", try integer("embedding_length"))
-      add("n_layer", try integer("block_count"))
-      add("n_head", try integer("attention.head_count"))
-      add("n_inner", try integer("feed_forward_length"))
-      add("n_positions", try integer("context_length"))
       add("layer_norm_epsilon", number("attention.layer_norm_epsilon"))
       add("activation_function", "gelu_new")
       add("tie_word_embeddings", true)
     case "bert":
-      add("hidden_size", try integer("embedding_length"))
-      add("num_hidden_layers", try integer("block_count"))
-      add("num_attention_heads", try integer("attention.head_count"))
-      add("intermediate_size", try integer("feed_forward_length"))
-      add("max_position_embeddings", try integer("context_length"))
       add("type_vocab_size", tensor("embeddings.token_type_embeddings.weight")?.shape.first.map(JSON.integer))
       add("layer_norm_eps", number("attention.layer_norm_epsilon"))
       add("hidden_act", "gelu")
     default:
-      add("hidden_size", try integer("embedding_length"))
-      add("num_hidden_layers", try integer("block_count"))
-      add("num_attention_heads", try integer("attention.head_count"))
       add("num_key_value_heads", try integer("attention.head_count_kv"))
       add("head_dim", try integer("attention.key_length"))
-      add("intermediate_size", try integer("feed_forward_length"))
-      add("max_position_embeddings", try integer("context_length"))
       add("rms_norm_eps", number("attention.layer_norm_rms_epsilon"))
       add("rope_theta", number("rope.freq_base"))
       add("sliding_window", try integer("attention.sliding_window"))

@@ -36,13 +36,7 @@ extension TextGenerator {
     guard !ids.isEmpty else {
       throw ChatTemplateError(template: template.origin, line: 0, "it writes nothing of the conversation")
     }
-    try model.requireKnown(ids, of: tokenizer)
-    guard ids.count < model.positions else {
-      throw CheckpointError(
-        .mismatch, file: "",
-        "the conversation has \(ids.count) tokens; the model reads \(model.positions) and writes after them",
-        advice: "Begin a new one, or leave some of it out")
-    }
+    try requireRoom(after: ids, what: "conversation", advice: "Begin a new one, or leave some of it out")
     return (ids, text)
   }
 
