@@ -36,7 +36,7 @@ extension Module {
   /// ```swift
   /// let logits = try model.withAdapters(rows: ["a", "b", nil]) { model(images) }  // [3, classes]
   /// ```
-  /// - Parameter lengths: how many rows of a layer's input each name stands for, one after another, in a model that lays
+  /// - `lengths`: how many rows of a layer's input each name stands for, one after another, in a model that lays
   ///   several out for an example and does not say so itself (transformers here do); nil: one.
   /// - Throws: `AttachmentError.noMatch` where no adapter has one of the names, `AttachmentError.notByRow` where one of
   ///   several that are named changes more than matrices and their biases; and what `body` throws.

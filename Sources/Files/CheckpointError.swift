@@ -50,7 +50,7 @@ public struct CheckpointError: DescribedError, Equatable {
   public var subject: String { file }
   public var problem: String { message }
 
-  /// - Parameter advice: by default what the kind suggests.
+  /// - `advice`: by default what the kind suggests.
   public init(_ kind: Kind, file: String, _ message: String, advice: Advice? = nil) {
     self.kind = kind
     self.file = file

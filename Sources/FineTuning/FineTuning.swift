@@ -56,12 +56,11 @@ public struct FineTuning {
 
   /// Trains what is trainable in the task's model.
   ///
-  /// - Parameters:
-  ///   - task: what is learnt.
-  ///   - keeping: where a state is kept every so many steps, at the end and when stopped; the best parameters so far lie
-  ///     beside it.
-  ///   - resumeFrom: a state to go on from: the outcome is then that of a run without interruption, bit for bit.
-  ///   - shouldStop, onStep, onEvaluation: as in `Trainer.run`, whose errors it throws.
+  /// - `task`: what is learnt.
+  /// - `keeping`: where a state is kept every so many steps, at the end and when stopped; the best parameters so far lie
+  ///   beside it.
+  /// - `resumeFrom`: a state to go on from: the outcome is then that of a run without interruption, bit for bit.
+  /// - `shouldStop`, `onStep`, `onEvaluation`: as in `Trainer.run`, whose errors it throws.
   public func run(
     _ task: some LearningTask, keeping: StateKeeping? = nil, resumeFrom: URL? = nil,
     shouldStop: () -> Bool = { false }, onStep: (StepReport) -> Void = { _ in },

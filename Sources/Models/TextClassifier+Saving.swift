@@ -77,7 +77,7 @@ extension TextClassifier {
 
   /// Writes one adapter as a PEFT folder, with the names of its classes.
   ///
-  /// - Parameter configuration: what is known of it besides (its base, its dropout).
+  /// - `configuration`: what is known of it besides (its base, its dropout).
   /// - Throws: `AttachmentError.noMatch` where there is no such adapter, `CheckpointError` where it can't be written.
   public func saveAdapter(
     named name: String = "default", configuration: PEFTConfiguration? = nil, to directory: URL

@@ -87,7 +87,7 @@ public final class TextClassifier {
 
   /// With several adapters, of which the first is on.
   ///
-  /// - Parameter adapters: PEFT folders; each is known by its folder's name, with as many of the folders above it as tell
+  /// - `adapters`: PEFT folders; each is known by its folder's name, with as many of the folders above it as tell
   ///   it from the others.
   /// - Throws: `CheckpointError` where they are not all for the same classes in the same order.
   public convenience init(

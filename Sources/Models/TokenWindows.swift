@@ -100,7 +100,7 @@ public struct TokenWindows: Sendable {
     for chat in chats { _ = try append(chat) }
   }
 
-  /// A file, or all in a folder: JSON lines, a JSON array or a table whose columns have known names (``ExampleColumns``);
+  /// A file, or all in a folder: JSON lines, a JSON array or a table whose columns have known names (`ExampleColumns`);
   /// any other is one text.
   ///
   /// A text of more than a megabyte is cut up for the tokenizer where its tokens are the same on both sides.
@@ -276,7 +276,7 @@ public struct TokenWindows: Sendable {
 
   /// A window's text, with what is predicted of it in brackets: "… ⟦Hello⟧".
   ///
-  /// - Parameter most: about how many bytes; what is longer is cut.
+  /// - `most`: about how many bytes; what is longer is cut.
   public func shown(_ index: Int, most: Int = 1000) throws -> String {
     let list = try lists.list(at: index)
     let text = TokenWindows.runs(of: list).reduce(into: "") { text, run in

@@ -44,7 +44,7 @@ extension Module {
   /// let left = try model.load(from: url, accepting: .unexpected) // more names in the file are left out
   /// print(left.unexpected)
   /// ```
-  /// - Parameter accepting: differences that are no error but are returned.
+  /// - `accepting`: differences that are no error but are returned.
   /// - Throws: `CheckpointError`, before anything is changed, that lists what is missing, unexpected or of another shape;
   ///   also where no name agrees, whatever is accepted.
   @discardableResult

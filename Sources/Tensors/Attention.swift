@@ -63,7 +63,7 @@ extension Tensor {
 
   /// The same by another rule.
   ///
-  /// - Parameter bias: [heads, 2 · reach + 1]; what is added to the scaled score of a key at the distance key − query, from
+  /// - `bias`: [heads, 2 · reach + 1]; what is added to the scaled score of a key at the distance key − query, from
   ///   −reach to reach, which no sequence's length exceeds (Raffel et al. 2020, section 2.1).
   public static func attention(
     query: Tensor, key: Tensor, value: Tensor, queries: Packing, keys: Packing? = nil, rule: AttentionRule,

@@ -8,7 +8,7 @@ extension Tensor {
   ///
   /// Equal to `linear(weight).crossEntropy(targets)`. self: [rows, inputs], weight: [classes, inputs].
   ///
-  /// - Parameter cap: where there is one, a logit x counts as c tanh(x / c) (Gemma 2, section 2).
+  /// - `cap`: where there is one, a logit x counts as c tanh(x / c) (Gemma 2, section 2).
   public func linearCrossEntropy(
     _ weight: Tensor, _ targets: [Int], ignoring ignored: Int = -100, cap: Float? = nil
   ) -> Tensor {

@@ -42,11 +42,10 @@ extension LearningTask {
 extension Trainer {
   /// The loop, for a task: as `run(_:_:drawing:…)` with its model, weights, evaluation and loss.
   ///
-  /// - Parameters:
-  ///   - task: what is learnt.
-  ///   - plan: how long, when it is evaluated and stopped, where its state is kept.
-  ///   - sampler: says which examples make a batch.
-  ///   - shouldStop, onStep, onEvaluation: as there, and the errors too.
+  /// - `task`: what is learnt.
+  /// - `plan`: how long, when it is evaluated and stopped, where its state is kept.
+  /// - `sampler`: says which examples make a batch.
+  /// - `shouldStop`, `onStep`, `onEvaluation`: as there, and the errors too.
   @discardableResult
   public func run(
     _ task: some LearningTask, _ plan: TrainingPlan, drawing sampler: inout some BatchSampler,

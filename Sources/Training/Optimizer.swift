@@ -183,12 +183,11 @@ public final class SGD: Optimizer {
   private let settings: [(rateMultiplier: Float, weightDecay: Float)]
   private var velocity: Moments
 
-  /// - Parameters:
-  ///   - parameters: what is trained, at least one.
-  ///   - learningRate: how far a step goes.
-  ///   - momentum: how much of the old velocity a step keeps.
-  ///   - isNesterov: whether to look ahead, which needs a momentum.
-  ///   - weightDecay: what share of a weight is added to its gradient (L2 regularisation).
+  /// - `parameters`: what is trained, at least one.
+  /// - `learningRate`: how far a step goes.
+  /// - `momentum`: how much of the old velocity a step keeps.
+  /// - `isNesterov`: whether to look ahead, which needs a momentum.
+  /// - `weightDecay`: what share of a weight is added to its gradient (L2 regularisation).
   public init(
     _ parameters: [NamedParameter], learningRate: Float, momentum: Float = 0, isNesterov: Bool = false,
     weightDecay: Float = 0, groups: [ParameterGroup] = []

@@ -14,10 +14,9 @@ public struct MatrixProduct: Chart {
   public let names: [String]
   private static let (cell, sign) = (18.0, 36.0)
 
-  /// - Parameters:
-  ///   - product: [rows, columns]
-  ///   - left: [rows, rank]
-  ///   - right: [rank, columns]
+  /// - `product`: [rows, columns]
+  /// - `left`: [rows, rank]
+  /// - `right`: [rank, columns]
   public init(title: String, product: Tensor, left: Tensor, right: Tensor, names: [String]) {
     expect(
       [product, left, right].allSatisfy { $0.rank == 2 } && left.shape[1] == right.shape[0]

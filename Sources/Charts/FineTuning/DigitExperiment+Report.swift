@@ -12,9 +12,8 @@ import LoRATraining
 extension DigitExperiment {
   /// What the experiment found.
   ///
-  /// - Parameters:
-  ///   - dataset: the data's name.
-  ///   - isIllustrated: whether it has pictures too, for which layers are decomposed.
+  /// - `dataset`: the data's name.
+  /// - `isIllustrated`: whether it has pictures too, for which layers are decomposed.
   /// - Throws: `LinearAlgebraError` where an update has no singular value decomposition (it is not finite).
   public func report(of result: Result, dataset: String, isIllustrated: Bool = true) throws -> Report {
     try DigitReport(

@@ -14,7 +14,7 @@ public struct ProgressLine: Sendable {
 
   /// `base [███████░░░] 2,100/6,000  412/s  loss 0.1312  0:09 left`
   ///
-  /// - Parameter width: cells that it may take; where they are few, the bar, the note and the rate give way in turn.
+  /// - `width`: cells that it may take; where they are few, the bar, the note and the rate give way in turn.
   public func text(done: Int, seconds: Double, note: String = "", unit: String = "", width: Int = .max) -> String {
     let rate = seconds > 0 ? Double(done) / seconds : 0
     let time =

@@ -63,7 +63,7 @@ public struct Table: Figure {
   /// The row that stands out.
   public let emphasizedRow: Int?
 
-  /// - Parameter rows: each with one entry a column.
+  /// - `rows`: each with one entry a column.
   public init(
     title: String? = nil, key: String? = nil, columns: [Column], rows: [[Report.Value]], emphasizedRow: Int? = nil
   ) {
@@ -148,7 +148,7 @@ extension Table {
   /// Columns in line, two spaces between them, a rule below the names, another above the totals. Where they don't fit,
   /// names are broken, then texts are shortened, then the table is cut into several with the first column each.
   ///
-  /// - Parameter limit: rows beyond this many are counted, not shown.
+  /// - `limit`: rows beyond this many are counted, not shown.
   public func text(_ style: TextStyle, limit: Int = .max) -> String {
     let grid = Grid(self, limit: limit)
     var lines = (title.map { [style.painted($0.visible, .bold)] } ?? []) + grid.lines(style)

@@ -6,7 +6,7 @@ import LoRAFormats
 import LoRAToolbox
 
 extension Conversion.Verdict {
-  /// - Parameter output: `nil` where nothing was written.
+  /// - `output`: `nil` where nothing was written.
   public func report(of adapter: StoredAdapter, to target: Conversion.Target, output: URL?) -> Report {
     let worst = residuals.max { $0.relative < $1.relative }
     return Report(

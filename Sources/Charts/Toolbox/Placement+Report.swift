@@ -7,7 +7,7 @@ import LoRAFormats
 extension Placement {
   /// Whether an adapter fits a base.
   ///
-  /// - Parameter countsPEFT: whether what Python peft would make of it counts.
+  /// - `countsPEFT`: whether what Python peft would make of it counts.
   public func report(of adapter: StoredAdapter, on base: Checkpoint, countsPEFT: Bool = true) -> Report {
     let formats = Dictionary(grouping: items) { item in
       let adapter = item.module.tensors.first?.format.rawValue ?? ""

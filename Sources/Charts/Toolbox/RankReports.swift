@@ -6,7 +6,7 @@ import LoRAFormats
 import LoRAToolbox
 
 extension Report {
-  /// - Parameter output: `nil` where nothing was written.
+  /// - `output`: `nil` where nothing was written.
   public static func resizing(
     _ adapter: StoredAdapter, to resized: StoredAdapter, outcomes: [Resizing.Outcome], output: URL?
   ) -> Report {
@@ -36,7 +36,7 @@ extension Report {
       ])
   }
 
-  /// - Parameter output: `nil` where nothing was written.
+  /// - `output`: `nil` where nothing was written.
   public static func combination(
     _ method: Combination.Method, of names: [String], combined: StoredAdapter, outcomes: [Combination.Outcome],
     output: URL?

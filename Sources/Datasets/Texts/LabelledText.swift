@@ -70,9 +70,8 @@ public struct LabelledText: Sendable {
 
   /// Texts in memory.
   ///
-  /// - Parameters:
-  ///   - labels: the class of each text, in words.
-  ///   - labelNames: the classes, where they are not those of `labels`.
+  /// - `labels`: the class of each text, in words.
+  /// - `labelNames`: the classes, where they are not those of `labels`.
   /// - Throws: `DatasetError` where a label is not one of `labelNames`, or there are too many.
   public init(texts: [String], labels: [String], labelNames: [String]? = nil) throws {
     expect(texts.count == labels.count, "LabelledText: \(texts.count) texts and \(labels.count) labels")
@@ -82,12 +81,11 @@ public struct LabelledText: Sendable {
     (targets, self.labelNames, source, columns, rowName) = (.classes(numbers), names, .memory(texts), nil, "text")
   }
 
-  /// - Parameters:
-  ///   - text: `nil` finds the column: by the names that people use, else by what the columns hold.
-  ///   - label: likewise.
-  ///   - format: `nil` takes it from the file's extension and from how the text begins.
-  ///   - hasHeader: whether the first line names the columns; nil finds out.
-  ///   - labelNames: the classes of the training texts, so that a test file gets the same numbers; `nil` finds them.
+  /// - `text`: `nil` finds the column: by the names that people use, else by what the columns hold.
+  /// - `label`: likewise.
+  /// - `format`: `nil` takes it from the file's extension and from how the text begins.
+  /// - `hasHeader`: whether the first line names the columns; nil finds out.
+  /// - `labelNames`: the classes of the training texts, so that a test file gets the same numbers; `nil` finds them.
   /// - Throws: `DatasetError` that names the file and the line, or shows the columns where the choice is not clear.
   public init(
     contentsOf file: URL, text: Column? = nil, label: Column? = nil, format: Format? = nil, hasHeader: Bool? = nil,
@@ -100,11 +98,10 @@ public struct LabelledText: Sendable {
 
   /// Of one column of texts or two, which make pairs, and of a label's column or of several, each a label of its own.
   ///
-  /// - Parameters:
-  ///   - texts: none finds them.
-  ///   - labels: none finds them; nil reads texts without labels, all in one class without a name.
-  ///   - problem: what the labels are; nil finds out.
-  ///   - format, hasHeader, labelNames, file: as above, and the errors too.
+  /// - `texts`: none finds them.
+  /// - `labels`: none finds them; nil reads texts without labels, all in one class without a name.
+  /// - `problem`: what the labels are; nil finds out.
+  /// - `format`, `hasHeader`, `labelNames`, `file`: as above, and the errors too.
   public init(
     contentsOf file: URL, texts: [Column], labels: [Column]?, format: Format? = nil, hasHeader: Bool? = nil,
     problem: ProblemType? = nil, labelNames: [String]? = nil
@@ -198,9 +195,8 @@ public struct LabelledText: Sendable {
 
   /// [4] as "line 4", [4, 7] as "lines 4, 7"; of many the first few and how many more.
   ///
-  /// - Parameters:
-  ///   - total: how many there are, where `lines` are only the first.
-  ///   - rowName: what is counted.
+  /// - `total`: how many there are, where `lines` are only the first.
+  /// - `rowName`: what is counted.
   public static func list(lines: [Int], of total: Int? = nil, rowName: String = "line") -> String {
     let total = total ?? lines.count
     return "\(rowName)\(total == 1 ? "" : "s") " + lines.prefix(5).map(\.grouped).joined(separator: ", ")

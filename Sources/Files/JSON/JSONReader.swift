@@ -253,7 +253,7 @@ package struct JSONReader {
 extension JSON {
   /// Parses a whole text, which must hold one value and nothing after it.
   ///
-  /// - Parameter holdsTexts: whether its strings are texts, which may hold anything; those of headers and configurations
+  /// - `holdsTexts`: whether its strings are texts, which may hold anything; those of headers and configurations
   ///   are names, and may not have more than thirty combining marks in a row.
   public init(parsing bytes: UnsafeRawBufferPointer, holdsTexts: Bool = false) throws(JSONError) {
     var reader = JSONReader(bytes, holdsTexts: holdsTexts)

@@ -34,7 +34,7 @@ public struct TextClassificationTask: LearningTask {
   /// By class, how much its texts count in the loss; nil where all count the same.
   public let classWeights: [Float]?
 
-  /// - Parameter classWeights: of texts with one class each.
+  /// - `classWeights`: of texts with one class each.
   /// - Throws: `TokenizerError` where a text has a token or segment that the model does not know.
   public init(
     _ classifier: TextClassifier, examples: Examples, evaluation: Examples? = nil, classWeights: [Float]? = nil

@@ -26,11 +26,10 @@ public struct TextResult: Sendable {
 
   /// Asks the classifier.
   ///
-  /// - Parameters:
-  ///   - texts: what is answered.
-  ///   - targets: the truth, as many as texts.
-  ///   - places: by class of the classifier its place in `targets`, where that is another.
-  ///   - progress: is told how many texts were answered.
+  /// - `texts`: what is answered.
+  /// - `targets`: the truth, as many as texts.
+  /// - `places`: by class of the classifier its place in `targets`, where that is another.
+  /// - `progress`: is told how many texts were answered.
   /// - Throws: `TokenizerError` where a token is not among the model's, `CheckpointError` where an answer is no number.
   public init(
     of classifier: TextClassifier, on texts: EncodedTexts, targets: LabelTargets, places: [Int]? = nil,

@@ -59,10 +59,9 @@ extension TextGenerator {
 
   /// The text after some ids, to be asked for piece by piece.
   ///
-  /// - Parameters:
-  ///   - ids: what it goes on from, at least one.
-  ///   - ends: tokens at which it ends; by default those that end a text.
-  ///   - cache: what was read of them already, with room for all that comes.
+  /// - `ids`: what it goes on from, at least one.
+  /// - `ends`: tokens at which it ends; by default those that end a text.
+  /// - `cache`: what was read of them already, with room for all that comes.
   public func text(
     afterIDs ids: [Int], limit: Int, options: SamplingOptions = SamplingOptions(), stops: [String] = [],
     ends: Set<Int>? = nil, cache: KeyValueCache? = nil, seed: UInt64 = 0

@@ -116,7 +116,7 @@ extension Transformer {
 
   /// Calls `body` with each text's embedding, in their order: of any number in little memory.
   ///
-  /// - Parameter modules: how token vectors become an embedding; by default their mean, scaled to length 1.
+  /// - `modules`: how token vectors become an embedding; by default their mean, scaled to length 1.
   /// - Throws: `TokenizerError` where a token is not among the model's, `CheckpointError` where an answer is no number.
   public func forEachSentenceEmbedding(
     of texts: EncodedTexts, _ modules: SentenceModules? = nil, rows: Int = 4096,

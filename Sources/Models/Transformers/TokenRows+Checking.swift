@@ -59,7 +59,7 @@ extension LanguageModel {
 extension TextClassifier {
   /// The mean loss of some of the texts, given their classes: what training asks for.
   ///
-  /// - Parameter labels: by text, the place of its class in `labels`.
+  /// - `labels`: by text, the place of its class in `labels`.
   /// - Throws: `CheckpointError` that names the text whose class is not one of the classifier's.
   public func loss(of texts: EncodedTexts, at indices: [Int], labels classes: [Int]) throws -> Tensor {
     let chosen = try indices.map { index in
