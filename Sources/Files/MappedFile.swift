@@ -16,13 +16,15 @@ package final class MappedFile: @unchecked Sendable {
     // A pipe that nobody writes to would never be open.
     descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else {
-      throw CheckpointError(.inputOutput, file: path, "can't be opened for reading: \(systemError())")
+      throw CheckpointError(
+        .inputOutput, file: path, "can't be opened for reading: \(systemError())", advice: .checkPlace)
     }
     var status = stat()
     guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
       close(descriptor)
       throw CheckpointError(
-        .inputOutput, file: path, "is no ordinary file, but a folder, a pipe or a device", advice: "Name a file")
+        .inputOutput, file: path, "is a folder, a pipe or a device", expected: "an ordinary file", advice: "Name a file"
+      )
     }
     let length = Int(status.st_size)
     guard length > 0 else {
