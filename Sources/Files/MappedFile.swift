@@ -18,7 +18,8 @@ package final class MappedFile: @unchecked Sendable {
     descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else {
       throw CheckpointError(
-        .inputOutput, file: path, "can't be opened for reading: \(systemError())", advice: .checkPlace)
+        .inputOutput, file: path, "can't be opened for reading: \(systemError())",
+        advice: "Check the path and its permissions")
     }
     var status = stat()
     guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
