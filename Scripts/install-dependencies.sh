@@ -8,7 +8,7 @@ set -euo pipefail
 
 swift=${SWIFT:-swift}
 if ! command -v "$swift" >/dev/null; then
-  echo "No Swift toolchain: install Swift 6 from https://www.swift.org/install and put it on the PATH." >&2
+  echo "No Swift toolchain: install Swift 6.1 or newer from https://www.swift.org/install and put it on the PATH." >&2
   exit 1
 fi
 
