@@ -7,6 +7,7 @@
 #define CMPI_SHIM_H
 
 #include <mpi.h>
+#include <stddef.h>
 
 /// An exchange that has begun.
 typedef struct {

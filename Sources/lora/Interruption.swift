@@ -45,6 +45,7 @@ final class Interruption: @unchecked Sendable {
   ) throws -> Result {
     let interruption = Interruption()
     Ranks.listen { interruption.isRequested }
+    defer { Ranks.listen { false } }
     do {
       return try run { interruption.isRequested }
     } catch let error as CollectiveError {

@@ -100,9 +100,10 @@ enum Ranks {
     Foundation.exit(code)
   }
 
-  /// Leaves the others where all is done.
+  /// Leaves the others where all is done: asleep until rank 0 has written what it has to, since MPI itself waits awake.
   static func end() {
     #if MPI
+      try? current?.barrier()
       current?.leave()
     #endif
   }

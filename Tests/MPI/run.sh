@@ -31,7 +31,9 @@ expect() { # expect WHAT COMMAND…: the command succeeds
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 # Open MPI's words, which MPICH neither knows nor needs.
 launch=(mpirun)
-if mpirun --version 2>&1 | grep -q 'Open MPI'; then launch+=(--oversubscribe --mca btl_base_warn_component_unused 0); fi
+if mpirun --version 2>&1 | grep -q 'Open MPI'; then launch+=(--oversubscribe); fi
+# Between SIGTERM and SIGKILL mpirun waits for a second, which is little where many programs run.
+export OMPI_MCA_odls_base_sigkill_timeout=10
 
 cp -r "$fixtures/small-encoder" encoder
 cp "$fixtures/tokenizer-wordpiece.json" encoder/tokenizer.json

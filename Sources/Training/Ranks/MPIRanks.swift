@@ -10,7 +10,7 @@
     public let rank: Int
     public let count: Int
     public private(set) var bytesSent = 0
-    /// Asked while this rank waits. Where it stays true for half a second the wait ends with `CollectiveError.alone`:
+    /// Asked while this rank waits. Where it stays true for 0.3 seconds the wait ends with `CollectiveError.alone`:
     /// whatever started the ranks tells the others to end when one has died.
     public var isAskedToEnd: () -> Bool = { false }
     /// The longest that this rank waits for the others: an hour.
@@ -89,9 +89,9 @@
         turns += 1
         // Others of this machine may have to run first; a step takes much longer than the longest of these naps.
         if turns < 200 { sched_yield() } else { usleep(turns < 1000 ? 20 : 500) }
-        guard turns % 64 == 0 else { continue }
+        guard turns % 16 == 0 else { continue }
         if isAskedToEnd() { asked = asked ?? .now }
-        if let asked, .now - asked > .milliseconds(500) { throw CollectiveError.alone(rank: rank, count: count) }
+        if let asked, .now - asked > .milliseconds(300) { throw CollectiveError.alone(rank: rank, count: count) }
         if .now - start > patience { throw CollectiveError.alone(rank: rank, count: count) }
       }
     }
