@@ -26,27 +26,32 @@ struct rounding {
 static void round_rows(const void *context, ptrdiff_t begin, ptrdiff_t end) {
   const struct rounding *s = context;
   const ck_factor *a = &s->product->a;
-  s->kernels->round(end - begin, s->product->k, (const float *)a->elements + begin * a->stride, a->stride,
+  s->kernels->round(end - begin, 2 * s->product->k, (const float *)a->elements + begin * a->stride, a->stride,
                     s->pairs + begin * s->stride, s->stride);
 }
 
-void ck_multiply_pairs(const ck_product *p) {
-  const ptrdiff_t k = p->k / 2, stride = (k + CK_MAXIMUM_LANES - 1) / CK_MAXIMUM_LANES * CK_MAXIMUM_LANES;
-  const size_t bytes = (size_t)(p->m * stride) * sizeof(uint32_t);
+/// As dot products, with the rows of a as pairs.
+static void multiply_skinny(const ck_product *halves, const struct ck_pair_kernels *kernels) {
+  const ptrdiff_t k = halves->k, stride = (k + CK_MAXIMUM_LANES - 1) / CK_MAXIMUM_LANES * CK_MAXIMUM_LANES;
+  const size_t bytes = (size_t)(halves->m * stride) * sizeof(uint32_t);
   uint32_t *pairs = ck_allocate(bytes);
-  const struct ck_pair_kernels *kernels = ck_pair_kernels();
-  const struct rounding rounding = {kernels, p, pairs, stride};
-  ck_for_ranges(p->m, ck_row_grain(ROUNDING_GRAIN, p->k), round_rows, &rounding);
+  const struct rounding rounding = {kernels, halves, pairs, stride};
+  ck_for_ranges(halves->m, ck_row_grain(ROUNDING_GRAIN, 2 * k), round_rows, &rounding);
+  ck_product rounded = *halves;
+  rounded.a = (ck_factor){.elements = pairs, .stride = stride};
+  ck_multiply_skinny(&rounded, kernels);
+  ck_deallocate(pairs, bytes);
+}
 
+void ck_multiply_pairs(const ck_product *p) {
   ck_product halves = *p;
-  halves.k = k;
-  halves.a = (ck_factor){pairs, stride, false, false, false, NULL};
+  halves.k = p->k / 2;
   if (p->b.transposed) {
     halves.b.stride /= 2;  // pairs as they are stored
     halves.b.bfloat16 = false;
   } else {
     halves.b.stride *= 2;  // two rows of which packing makes pairs
   }
-  (p->b.transposed && ck_product_is_skinny(&halves) ? ck_multiply_skinny : ck_multiply_blocked)(&halves, kernels);
-  ck_deallocate(pairs, bytes);
+  const bool is_skinny = p->b.transposed && ck_product_is_skinny(&halves);
+  (is_skinny ? multiply_skinny : ck_multiply_blocked)(&halves, ck_pair_kernels());
 }

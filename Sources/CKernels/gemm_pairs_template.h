@@ -97,22 +97,42 @@ FOR_TILE_ROWS(DEFINE_PAIR_DOTS)
 
 // MARK: Making pairs
 
+/// The pairs of 2 · LANES numbers, and of the first `count`, followed by zeros.
+CK_INLINE NAME(words) NAME(rounded)(const float *x) {
+  const VECTOR low = LOAD(false, x, 0), high = LOAD(false, x, LANES);
+  return ROUND_PAIRS(low, high);
+}
+
+CK_INLINE NAME(words) NAME(first_rounded)(const float *x, ptrdiff_t count) {
+  VECTOR low = LOAD_FIRST(false, x, 0, ck_smaller(count, LANES)), high = 0;
+  if (count > LANES) high = LOAD_FIRST(false, x, LANES, count - LANES);
+  return ROUND_PAIRS(low, high);
+}
+
 static void NAME(round_pairs)(ptrdiff_t rows, ptrdiff_t k, const float *x, ptrdiff_t ldx, uint32_t *pairs,
                               ptrdiff_t ldp) {
   for (ptrdiff_t r = 0; r < rows; r++, x += ldx, pairs += ldp) {
     ptrdiff_t p = 0;
     for (; 2 * (p + LANES) <= k; p += LANES) {
-      VECTOR low = LOAD(false, x, 2 * p), high = LOAD(false, x, 2 * p + LANES);
-      NAME(words) rounded = ROUND_PAIRS(low, high);
+      const NAME(words) rounded = NAME(rounded)(x + 2 * p);
       memcpy(pairs + p, &rounded, sizeof rounded);
     }
     const ptrdiff_t rest = k - 2 * p;
     if (rest == 0) continue;
-    VECTOR low = LOAD_FIRST(false, x, 2 * p, ck_smaller(rest, LANES)), high = 0;
-    if (rest > LANES) high = LOAD_FIRST(false, x, 2 * p + LANES, rest - LANES);
-    NAME(words) rounded = ROUND_PAIRS(low, high);
+    const NAME(words) rounded = NAME(first_rounded)(x + 2 * p, rest);
     memcpy(pairs + p, &rounded, (size_t)(rest + 1) / 2 * sizeof *pairs);
   }
+}
+
+/// A `ck_pack` from float32 [count, 2k].
+static void NAME(round_columns)(ptrdiff_t count, ptrdiff_t k, const void *x, ptrdiff_t ldx, float *packed,
+                                ptrdiff_t step) {
+#define ROUND_ROW(row, p) ((VECTOR)NAME(rounded)((const float *)x + (row)*ldx + 2 * (p)))
+#define ROUND_FIRST_OF_ROW(row, p, depth) \
+  ((VECTOR)NAME(first_rounded)((const float *)x + (row)*ldx + 2 * (p), 2 * (depth)))
+  PACK_COLUMNS(count, k, packed, step, ROUND_ROW, ROUND_FIRST_OF_ROW)
+#undef ROUND_ROW
+#undef ROUND_FIRST_OF_ROW
 }
 
 /// A `ck_pack` from a [2k, count] matrix of bfloat16, two rows of which are ldx elements apart.
@@ -147,5 +167,6 @@ static const struct ck_pair_kernels NAME(pair_kernels) = {
     .dot = {FOR_TILE_ROWS(PAIR_DOT)},
     .dot_single = {FOR_TILE_ROWS(PAIR_DOT_SINGLE)},
     .pack_rows = NAME(pack_pair_rows),
+    .round_columns = NAME(round_columns),
     .round = NAME(round_pairs),
 };
