@@ -87,7 +87,7 @@ enum Ranks {
     } else {
       if let launched, launched.rank > 0 {
         // Where all have failed alike, rank 0 says so, once, and ends the others.
-        if !(error is AbandonedRun) { sleep(1) }
+        if !(error is AbandonedRun) { sleep(3) }
         _ = writeAll("rank \(launched.rank) of \(launched.count): \(message)\n".utf8, to: errors)
       } else {
         StandardError.write(message + "\n")

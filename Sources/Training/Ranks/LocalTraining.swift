@@ -9,12 +9,13 @@ import LoRATensors
 public struct LocalTraining: Sendable, Equatable {
   /// Steps between two meetings, at least 1.
   public var everySteps: Int
-  /// The outer step's learning rate.
-  public var outerRate: Float = 0.7
+  /// The outer step's learning rate. With the momentum below it suits fine-tuning, which ends after few meetings; the
+  /// paper's 0.7 and 0.9 are for runs with hundreds of them.
+  public var outerRate: Float = 1
   /// The outer step's momentum, above 0.
-  public var outerMomentum: Float = 0.9
+  public var outerMomentum: Float = 0.5
 
-  /// A meeting every so many steps, with the paper's outer step.
+  /// A meeting every so many steps.
   public init(everySteps: Int) {
     expect(everySteps > 0, "LocalTraining: a meeting every \(everySteps) steps")
     self.everySteps = everySteps

@@ -90,10 +90,10 @@ struct TrainingOptions: ParsableArguments {
   var syncEvery: Int?
 
   @Option(help: "Learning rate of the step that is made at a meeting (Nesterov).")
-  var outerRate: Float = 0.7
+  var outerRate: Float = 1
 
   @Option(help: "Momentum of that step.")
-  var outerMomentum: Float = 0.9
+  var outerMomentum: Float = 0.5
 
   @Flag(help: "Compute each layer again for the gradient instead of keeping it: less memory, more time.")
   var recompute = false
