@@ -21,10 +21,18 @@ enum {
   PACKING_GRAIN = 16384,  // pairs
 };
 
+/// How a factor is copied into the order in which tiles read it.
+struct packing {
+  ck_pack pack;
+  ptrdiff_t stride;  // between rows of what `pack` takes for numbers
+};
+
 struct plan {
   ck_product product;
   const struct ck_gemm_kernels *kernels;
   const struct ck_pair_kernels *pairs;  // NULL for float32
+  int unit;                             // numbers along k of which one is made: two where there are pairs
+  struct packing pack_a, pack_b;
   bool packs_a, packs_b;
   bool row_by_row;  // tiles go along the rows of C, for a C that is mostly written
   ptrdiff_t depth, tile_rows, tiles_down, tiles_across;
@@ -53,6 +61,17 @@ static void run_tile(const struct plan *plan, int rows, int width, ptrdiff_t col
     for (ptrdiff_t j = 0; j < columns; j++) c[r * p->ldc + j] = edge[r * full + j];
 }
 
+/// `lies_along_k`: its rows do, so that they become columns.
+static struct packing packing_of(const struct plan *plan, const ck_factor *x, bool lies_along_k) {
+  if (plan->pairs == NULL)
+    return (struct packing){(lies_along_k ? plan->kernels->pack_columns : plan->kernels->pack_rows)[x->bfloat16],
+                            x->stride};
+  if (!lies_along_k)
+    return (struct packing){x->bfloat16 ? plan->pairs->pack_rows : plan->pairs->round_rows, 2 * x->stride};
+  if (x->bfloat16) return (struct packing){plan->kernels->pack_columns[false], x->stride / 2};  // they are pairs
+  return (struct packing){plan->pairs->round_columns, x->stride};
+}
+
 /// Where the element of op(x) lies.
 static const void *element(const ck_factor *x, ptrdiff_t row, ptrdiff_t column) {
   return ck_element(x->elements, x->bfloat16, x->transposed ? column * x->stride + row : row * x->stride + column);
@@ -69,10 +88,9 @@ static void pack_left(const void *context, ptrdiff_t begin, ptrdiff_t end) {
   const ck_product *p = &plan->product;
   for (ptrdiff_t tile = begin; tile < end; tile++) {
     const ptrdiff_t i = tile * plan->tile_rows, rows = ck_smaller(plan->tile_rows, p->m - i);
-    const float *x = (const float *)p->a.elements + i * p->a.stride;
     for (ptrdiff_t pc = 0; pc < p->k; pc += plan->depth)
-      plan->pairs->round_columns(rows, ck_smaller(plan->depth, p->k - pc), x + 2 * pc, p->a.stride,
-                                 left_tile(plan, i, pc), rows);
+      plan->pack_a.pack(rows, ck_smaller(plan->depth, p->k - pc), element(&p->a, i, plan->unit * pc),
+                        plan->pack_a.stride, left_tile(plan, i, pc), rows);
   }
 }
 
@@ -101,22 +119,18 @@ static void multiply_part(const struct plan *plan, ptrdiff_t i0, ptrdiff_t i1, p
       const ptrdiff_t first_packed = plan->packs_b ? jc : jc + (j_end - jc) / panel * panel;
       for (ptrdiff_t q = 0, taken; q < k; q += taken) {
         taken = p->b.transposed ? k : ck_smaller(PACKED_ROWS, k - q);
-        ck_pack pack = p->b.transposed       ? kernels->pack_columns[p->b.bfloat16]
-                       : plan->pairs != NULL ? plan->pairs->pack_rows
-                                             : kernels->pack_rows[p->b.bfloat16];
         for (ptrdiff_t j = first_packed; j < j_end; j += panel) {
           const ptrdiff_t columns = ck_smaller(panel, j_end - j), step = columns <= lanes ? lanes : panel;
-          pack(columns, taken, element(&p->b, pc + q, j), p->b.stride, packed_b + (j - first_packed) * k + q * step,
-               step);
+          plan->pack_b.pack(columns, taken, element(&p->b, plan->unit * (pc + q), j), plan->pack_b.stride,
+                            packed_b + (j - first_packed) * k + q * step, step);
         }
       }
       for (ptrdiff_t ic = i0; ic < i1; ic += block_rows) {
         const ptrdiff_t i_end = ck_smaller(ic + block_rows, i1);
         if (plan->packs_a) {
-          ck_pack pack = p->a.transposed ? kernels->pack_rows[false] : kernels->pack_columns[false];
           for (ptrdiff_t i = ic; i < i_end; i += tile_rows) {
             const ptrdiff_t rows = ck_smaller(tile_rows, i_end - i);
-            pack(rows, k, element(&p->a, i, pc), p->a.stride, packed_a + (i - ic) * k, rows);
+            plan->pack_a.pack(rows, k, element(&p->a, i, pc), plan->pack_a.stride, packed_a + (i - ic) * k, rows);
           }
         }
         // Tiles, down the columns or along the rows.
@@ -195,12 +209,14 @@ static ptrdiff_t even_part(ptrdiff_t count, ptrdiff_t most, ptrdiff_t unit) {
 }
 
 void ck_multiply_blocked(const ck_product *p, const struct ck_pair_kernels *pairs) {
-  struct plan plan = {.product = *p, .kernels = ck_gemm_kernels(), .pairs = pairs};
+  struct plan plan = {.product = *p, .kernels = ck_gemm_kernels(), .pairs = pairs, .unit = pairs != NULL ? 2 : 1};
   if (pairs == NULL && p->m == 1 && !p->a.transposed) {  // a row is a column too, and a column is read in place
     plan.product.a.transposed = true;
     plan.product.a.stride = 1;
   }
   const bool direct = pairs == NULL && !p->b.transposed && (p->m <= DIRECT_ROWS || p->k <= DIRECT_DEPTH);
+  plan.pack_a = packing_of(&plan, &plan.product.a, !plan.product.a.transposed);
+  plan.pack_b = packing_of(&plan, &p->b, p->b.transposed);
   plan.packs_b = !direct;
   plan.packs_a = pairs == NULL && !(plan.product.a.transposed && direct);
   plan.row_by_row = p->k <= DIRECT_DEPTH && p->m > DIRECT_ROWS;
@@ -216,10 +232,11 @@ void ck_multiply_blocked(const ck_product *p, const struct ck_pair_kernels *pair
   // In pairs, A has to be copied in any case.
   plan.slot = plan.tile_rows * plan.depth + CK_MAXIMUM_LANES;
   const size_t bytes = (size_t)((p->k + plan.depth - 1) / plan.depth * plan.tiles_down * plan.slot) * sizeof(float);
+  _Alignas(64) float near[SMALL_SCRATCH];
   if (pairs != NULL) {
-    plan.left = ck_allocate(bytes);
+    plan.left = bytes <= sizeof near ? near : ck_allocate(bytes);
     ck_for_ranges(plan.tiles_down, ck_row_grain(PACKING_GRAIN, plan.tile_rows * p->k), pack_left, &plan);
   }
   ck_parallel(plan.parts_down * plan.parts_across, run_part, &plan);
-  if (pairs != NULL) ck_deallocate(plan.left, bytes);
+  if (pairs != NULL && plan.left != near) ck_deallocate(plan.left, bytes);
 }

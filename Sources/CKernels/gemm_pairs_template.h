@@ -135,6 +135,29 @@ static void NAME(round_columns)(ptrdiff_t count, ptrdiff_t k, const void *x, ptr
 #undef ROUND_FIRST_OF_ROW
 }
 
+/// A `ck_pack` from float32 [2k, count], two rows of which are ldx elements apart.
+static void NAME(round_rows)(ptrdiff_t count, ptrdiff_t k, const void *x, ptrdiff_t ldx, float *packed,
+                             ptrdiff_t step) {
+  const float *even = x, *odd = even + ldx / 2;
+  for (ptrdiff_t p = 0; p < k; p++, even += ldx, odd += ldx) {
+    for (ptrdiff_t i = 0; i < step; i += LANES) {
+      const ptrdiff_t part = ck_smaller(count - i, LANES);
+      VECTOR first = 0, second = 0;
+      if (part == LANES) {
+        first = LOAD(false, even, i), second = LOAD(false, odd, i);
+      } else if (part > 0) {
+        first = LOAD_FIRST(false, even, i, part), second = LOAD_FIRST(false, odd, i, part);
+      }
+      const NAME(words) rounded = ROUND_PAIRS(first, second);
+      NAME(halves) halves[2];
+      memcpy(halves, &rounded, sizeof rounded);
+      const NAME(words) row =
+          __builtin_convertvector(halves[0], NAME(words)) | __builtin_convertvector(halves[1], NAME(words)) << 16;
+      memcpy(packed + p * step + i, &row, sizeof row);  // what lies beyond `step` the next row overwrites
+    }
+  }
+}
+
 /// A `ck_pack` from a [2k, count] matrix of bfloat16, two rows of which are ldx elements apart.
 static void NAME(pack_pair_rows)(ptrdiff_t count, ptrdiff_t k, const void *x, ptrdiff_t ldx, float *packed,
                                  ptrdiff_t step) {
@@ -167,6 +190,7 @@ static const struct ck_pair_kernels NAME(pair_kernels) = {
     .dot = {FOR_TILE_ROWS(PAIR_DOT)},
     .dot_single = {FOR_TILE_ROWS(PAIR_DOT_SINGLE)},
     .pack_rows = NAME(pack_pair_rows),
+    .round_rows = NAME(round_rows),
     .round_columns = NAME(round_columns),
     .round = NAME(round_pairs),
 };

@@ -1,6 +1,7 @@
 // A file mapped into memory: its pages are read when they are touched and belong to the system's cache.
 
 import Foundation
+import LoRATensors
 
 /// A file's bytes, read-only. The mapping lives as long as the object.
 ///
@@ -62,6 +63,14 @@ package final class MappedFile: @unchecked Sendable {
     guard start < end else { return }
     madvise(
       UnsafeMutableRawPointer(mutating: base + start), end - start, advice == .finished ? MADV_DONTNEED : MADV_WILLNEED)
+  }
+}
+
+extension MappedFile: RereadableMemory {
+  package func release(_ part: UnsafeRawBufferPointer) {
+    guard let base = bytes.baseAddress, let start = part.baseAddress else { return }
+    let begin = start - base
+    advise(.finished, begin..<begin + part.count)
   }
 }
 
