@@ -2,11 +2,12 @@
 
 SWIFT ?= swift
 PYTHON ?= python3
-LORA = .build/release/lora
+BUILT = .build$(if $(MPI),-mpi)/release
+LORA = $(BUILT)/lora
 JUPYTER = .venv/bin/jupyter
 
 .PHONY: help demo page page-engine build man completions test test-c test-page sanitize fuzz bench test-bench notebooks \
-  test-notebooks test-kernel test-interop notebook-kernel examples docs lint format clean dependencies dist test-dist \
+  test-notebooks test-kernel test-interop test-mpi notebook-kernel examples docs lint format clean dependencies dist test-dist \
   install version
 
 help:
@@ -16,7 +17,7 @@ help:
 	@echo "make test-c          the C kernels for every instruction set, as far as qemu is installed"
 	@echo "make sanitize        the tests under ThreadSanitizer and AddressSanitizer; TESTS=<pattern> for some of them"
 	@echo "make fuzz            every reader of files on FUZZ=20000 broken ones each; SANITIZE=address"
-	@echo "make build           build $(LORA)"
+	@echo "make build           build $(LORA); MPI=1: to train on several processes and machines, in .build-mpi"
 	@echo "make man             its manual pages, in .build/man"
 	@echo "make completions     its completions for bash and zsh, in .build/completions"
 	@echo "make install         put it with these into PREFIX=/usr/local; DESTDIR for packagers"
@@ -26,6 +27,7 @@ help:
 	@echo "make test-notebooks  run every notebook from top to bottom"
 	@echo "make test-kernel     the tests of the notebook kernel"
 	@echo "make test-page       the page in a real browser: Chromium, driven from Python"
+	@echo "make test-mpi        training on several ranks, with Open MPI or MPICH, against one process"
 	@echo "make test-interop    against Python's safetensors, peft and tokenizers, in a virtual environment of their own"
 	@echo "make bench           time it; with PYTHON=<a Python with torch, peft, transformers> against its peers"
 	@echo "make test-bench      every program of the benchmarks once, in its smallest size"
@@ -37,8 +39,11 @@ help:
 dependencies:
 	@Scripts/install-dependencies.sh
 
+# With MPI=1 in a folder of its own, since every module is then compiled anew.
+WITH_MPI = --traits MPI --scratch-path .build-mpi
 build: dependencies
-	$(SWIFT) build -c release $(SWIFTFLAGS)
+	$(if $(MPI),Scripts/install-dependencies.sh --mpi)
+	$(SWIFT) build -c release $(SWIFTFLAGS) $(if $(MPI),$(WITH_MPI))
 
 # By swift-argument-parser's tool.
 man: build
@@ -52,7 +57,7 @@ completions: build
 
 PREFIX ?= /usr/local
 install: man
-	Packaging/install.sh .build/release $(DESTDIR)$(PREFIX) .build/man
+	Packaging/install.sh $(BUILT) $(DESTDIR)$(PREFIX) .build/man
 
 # The version has one place, the program's source.
 VERSION = $(shell sed -n 's/.*static let version = "\(.*\)"/\1/p' Sources/lora/LoRACommand.swift)
@@ -138,6 +143,11 @@ test-kernel: dependencies $(JUPYTER)
 test-page: build
 	Tests/Page/run.sh $(LORA) $(PYTHON)
 
+test-mpi: dependencies
+	Scripts/install-dependencies.sh --mpi
+	$(SWIFT) build -c release $(WITH_MPI) --product lora
+	Tests/MPI/run.sh .build-mpi/release/lora $(wildcard .build/release/lora)
+
 test-interop: build
 	Tests/Interop/run.sh
 
@@ -157,7 +167,7 @@ docs: dependencies
 
 SOURCES = Package.swift Sources Tests Examples Benchmarks/Package.swift Benchmarks/Sources JupyterKernel/swift_kernel/Worker
 # The C is checked where clang-format is installed; versions 14 to 19 agree on it.
-C_SOURCES = $(wildcard Sources/CKernels/*.[ch] Sources/CKernels/include/*.h Tests/Kernels/*.c Packaging/static/*.c)
+C_SOURCES = $(wildcard Sources/CKernels/*.[ch] Sources/CKernels/include/*.h Sources/CMPI/*.h Tests/Kernels/*.c Packaging/static/*.c)
 
 lint:
 	$(if $(shell command -v clang-format),clang-format --dry-run -Werror $(C_SOURCES),@echo "clang-format is not installed: the C is not checked.")
@@ -168,4 +178,4 @@ format:
 	$(SWIFT) format --in-place --recursive $(SOURCES)
 
 clean:
-	rm -rf .build .build-thread .build-address .venv dist Benchmarks/.build Examples/.build
+	rm -rf .build .build-mpi .build-thread .build-address .venv dist Benchmarks/.build Examples/.build

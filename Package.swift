@@ -1,4 +1,4 @@
-// swift-tools-version: 6.0
+// swift-tools-version: 6.1
 import PackageDescription
 
 /// A floor of the library: a module, its tests, and the product for who wants it and what is below it alone.
@@ -11,11 +11,12 @@ struct Floor {
   var product: Product { .library(name: library.name, targets: [library.name]) }
 
   init(
-    _ folder: String, on floors: String..., resources: [Resource] = [], linker: [LinkerSetting] = [],
-    cases: [Target.Dependency] = []
+    _ folder: String, on floors: String..., optional: [Target.Dependency] = [], resources: [Resource] = [],
+    linker: [LinkerSetting] = [], cases: [Target.Dependency] = []
   ) {
     library = .target(
-      name: "LoRA\(folder)", dependencies: floors.map { .target(name: "LoRA\($0)") }, path: "Sources/\(folder)",
+      name: "LoRA\(folder)", dependencies: floors.map { .target(name: "LoRA\($0)") } + optional,
+      path: "Sources/\(folder)",
       resources: resources, linkerSettings: linker)
     tests = .testTarget(name: "\(folder)Tests", dependencies: [.target(name: library.name), "TestSupport"] + cases)
   }
@@ -29,7 +30,9 @@ let floors = [
     linker: [.linkedFramework("Accelerate", .when(platforms: [.macOS]))]),
   Floor("Files", on: "Tensors", "CKernels"),
   Floor("Networks", on: "Tensors", "Files"),
-  Floor("Training", on: "Networks", "Files", "CKernels"),
+  Floor(
+    "Training", on: "Networks", "Files", "CKernels",
+    optional: [.target(name: "LoRACMPI", condition: .when(traits: ["MPI"]))]),
   Floor("Adapters", on: "Networks", "LinearAlgebra", "Files", cases: ["MethodCases"]),
   Floor("Formats", on: "Adapters", cases: ["MethodCases", "CheckpointCases"]),
   Floor("Toolbox", on: "Formats", cases: ["CheckpointCases"]),
@@ -58,6 +61,10 @@ let c: [Target] = [
     providers: [.apt(["libturbojpeg0-dev"]), .brew(["jpeg-turbo"])]),
   .systemLibrary(
     name: "LoRACWebP", path: "Sources/CWebP", pkgConfig: "libwebp", providers: [.apt(["libwebp-dev"]), .brew(["webp"])]),
+  // Open MPI or MPICH, with the trait MPI alone. LORA_MPI names another of pkg-config's packages (mpich, ompi-c).
+  .systemLibrary(
+    name: "LoRACMPI", path: "Sources/CMPI", pkgConfig: Context.environment["LORA_MPI"] ?? "mpi-c",
+    providers: [.apt(["libopenmpi-dev"]), .brew(["open-mpi"])]),
 ]
 
 /// All floors at once, and the command line.
@@ -84,6 +91,7 @@ let package = Package(
     .library(name: "LoRAKit", targets: ["LoRAKit"]),
     .executable(name: "lora", targets: ["lora"]),
   ],
+  traits: [.trait(name: "MPI", description: "Train on several processes and machines, with Open MPI or MPICH.")],
   dependencies: [.package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")],
   targets: c + floors.flatMap { [$0.library, $0.tests] } + whole + support,
   swiftLanguageModes: [.v6]

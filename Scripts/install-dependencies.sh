@@ -2,12 +2,13 @@
 # Makes sure that what the package builds on is here: a Swift toolchain, OpenBLAS, zlib, and libpng,
 # libjpeg-turbo and libwebp for pictures.
 # Installs the libraries with apt-get (as root or through sudo) or brew; elsewhere says what is missing.
-# With --python: that Python can make virtual environments. With --dist: what `make dist` links in besides, on Linux.
+# With --python: that Python can make virtual environments. With --dist: what `make dist` links in besides, on Linux. With
+# --mpi: Open MPI, unless there is an MPI.
 set -euo pipefail
 
 swift=${SWIFT:-swift}
 if ! command -v "$swift" >/dev/null; then
-  echo "No Swift toolchain: install Swift 6 from https://www.swift.org/install and put it on the PATH." >&2
+  echo "No Swift toolchain: install Swift 6.1 or newer from https://www.swift.org/install and put it on the PATH." >&2
   exit 1
 fi
 
@@ -36,6 +37,15 @@ if [ "${1:-}" = --dist ]; then
     exit 1
   done
   exit 0
+fi
+
+if [ "${1:-}" = --mpi ]; then
+  pkg-config --exists "${LORA_MPI:-mpi-c}" 2>/dev/null && command -v mpirun >/dev/null && exit 0
+  command -v apt-get >/dev/null && install_debian openmpi-bin libopenmpi-dev && exit 0
+  command -v brew >/dev/null && exec brew install open-mpi
+  echo "Missing: ${LORA_MPI:-mpi-c} of pkg-config, or mpirun. Install Open MPI or MPICH with its development files; LORA_MPI" >&2
+  echo "names its package where pkg-config calls it otherwise (ompi-c, mpich), and PKG_CONFIG_PATH says where it is." >&2
+  exit 1
 fi
 
 missing() {

@@ -11,8 +11,10 @@ public struct FineTuningSchedule: Sendable {
   public var steps: Int?
   /// Examples of a step.
   public var batchSize = 32
-  /// A batch is worked on in so many parts, which saves memory.
+  /// A batch is worked on in so many parts, which saves memory, and which ranks share.
   public var accumulation = 1
+  /// Lets ranks train apart and meet now and then.
+  public var local: LocalTraining?
   /// AdamW's rate at its highest.
   public var learningRate: Float = 1e-3
   /// How the rate goes on after the warm-up.
@@ -57,18 +59,19 @@ public struct FineTuning {
   /// Trains what is trainable in the task's model.
   ///
   /// - `task`: what is learnt.
+  /// - `ranks`: the processes that train it together.
   /// - `keeping`: where a state is kept every so many steps, at the end and when stopped; the best parameters so far lie
   ///   beside it.
   /// - `resumeFrom`: a state to go on from: the outcome is then that of a run without interruption, bit for bit.
   /// - `shouldStop`, `onStep`, `onEvaluation`: as in `Trainer.run`, whose errors it throws.
   public func run(
-    _ task: some LearningTask, keeping: StateKeeping? = nil, resumeFrom: URL? = nil,
-    shouldStop: () -> Bool = { false }, onStep: (StepReport) -> Void = { _ in },
+    _ task: some LearningTask, ranks: any Collective = OneProcess(), keeping: StateKeeping? = nil,
+    resumeFrom: URL? = nil, shouldStop: () -> Bool = { false }, onStep: (StepReport) -> Void = { _ in },
     onEvaluation: (Evaluation) -> Void = { _ in }
   ) throws -> TrainingOutcome {
     let (parameters, examples) = (task.model.trainableParameters, task.count)
     var plan = TrainingPlan(steps: schedule.totalSteps(examples: examples))
-    plan.accumulation = schedule.accumulation
+    (plan.accumulation, plan.local) = (schedule.accumulation, schedule.local)
     plan.evaluateEvery = schedule.evaluateEvery ?? max(1, schedule.stepsPerEpoch(examples))
     (plan.patience, plan.keeping, plan.resumeFrom) = (schedule.patience, keeping, resumeFrom)
     let trainer = Trainer(
@@ -78,7 +81,7 @@ public struct FineTuning {
       schedule: Schedule(
         schedule.shape, learningRate: schedule.learningRate, warmUpSteps: Int(schedule.warmUp * Double(plan.steps)),
         totalSteps: plan.steps),
-      clipping: schedule.clipping)
+      clipping: schedule.clipping, ranks: ranks)
     var sampler = ShuffledBatches(count: examples, batchSize: schedule.batchSize, seed: schedule.seed)
     return try trainer.run(
       task, plan, drawing: &sampler, shouldStop: shouldStop, onStep: onStep, onEvaluation: onEvaluation)

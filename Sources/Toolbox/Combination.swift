@@ -98,6 +98,14 @@ public struct Combination: Sendable {
     return (combined, results.map(\.outcome))
   }
 
+  /// The weighted mean of the adapters' updates, at `method`'s rank: Σ wᵢ Δᵢ / Σ wᵢ. Errors as those of `combine`.
+  public func average(
+    _ adapters: [(adapter: StoredAdapter, weight: Double)], progress: OperationProgress.Handler? = nil
+  ) throws -> (adapter: StoredAdapter, outcomes: [Outcome]) {
+    let total = adapters.reduce(0) { $0 + $1.weight }
+    return try combine(adapters.map { ($0.adapter, $0.weight / total) }, progress: progress)
+  }
+
   private func check(_ adapter: StoredAdapter) throws {
     try adapter.requireWhole(action: "combined")
     if let module = adapter.modules.first(where: { !$0.method.isAdditive }) {
@@ -249,27 +257,31 @@ public struct Combination: Sendable {
     return values.map { Double.random(in: 0..<1, using: &generator) < density ? $0 / Float(density) : 0 }
   }
 
-  /// Weights that replace the base's can't be added without it: they must be the same in all adapters that have them,
-  /// and count whole.
+  /// Weights that replace the base's can't be added without it, unless they count whole: Σ wᵢ Wᵢ is W + Σ wᵢ (Wᵢ − W)
+  /// where Σ wᵢ is 1. Those that are the same everywhere stay as they are.
   private func replacements(_ adapters: [(adapter: StoredAdapter, weight: Double)]) throws -> [StoredTensor] {
-    var byName: [ExactString: (tensor: StoredTensor, weight: Double, url: URL)] = [:]
+    var byName: [ExactString: [(tensor: StoredTensor, weight: Double, url: URL)]] = [:]
     for (adapter, weight) in adapters {
-      for tensor in adapter.replacements {
-        if let other = byName[tensor.name], !other.tensor.hasSameNumbers(as: tensor) {
-          throw CheckpointError(
-            .mismatch, file: adapter.url.path, "\(tensor.name) is saved whole in two adapters, with different values",
-            expected: "equal ones, since what replaces the base's weight can't be added without it",
-            advice: Advice("Merge both into the base instead", .merge))
-        }
-        byName[tensor.name] = (tensor, weight + (byName[tensor.name]?.weight ?? 0), adapter.url)
+      for tensor in adapter.replacements { byName[tensor.name, default: []].append((tensor, weight, adapter.url)) }
+    }
+    return try byName.map { name, items in
+      let (first, weight) = (items[0].tensor, items.reduce(0) { $0 + $1.weight })
+      guard abs(weight - 1) <= 1e-6 else {
+        throw CheckpointError(
+          .unsupported, file: items[items.count - 1].url.path,
+          "\(name.text) is saved whole and would count \(weight)",
+          expected: "a weight of 1: between it and the base's own only a merge can interpolate",
+          advice: Advice("Merge the adapters with their weights into the base instead", .merge))
       }
+      if items.allSatisfy({ first.hasSameNumbers(as: $0.tensor) }) { return first }
+      if let other = items.first(where: { $0.tensor.shape != first.shape }) {
+        throw CheckpointError(
+          .mismatch, file: other.url.path,
+          "\(name.text) is \(other.tensor.shape)", expected: "\(first.shape), as in another adapter",
+          advice: "Combine adapters of one base and one task")
+      }
+      let terms = try items.map { try $0.tensor.tensor() * Float($0.weight) }
+      return try StoredTensor(name: first.name, terms.dropFirst().reduce(terms[0]) { $0 + $1 }, as: first.format)
     }
-    for (name, item) in byName where abs(item.weight - 1) > 1e-6 {
-      throw CheckpointError(
-        .unsupported, file: item.url.path, "\(name.text) is saved whole and would count \(item.weight)",
-        expected: "a weight of 1: between it and the base's own only a merge can interpolate",
-        advice: Advice("Merge the adapters with their weights into the base instead", .merge))
-    }
-    return byName.values.map(\.tensor)
   }
 }

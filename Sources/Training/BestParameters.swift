@@ -15,7 +15,7 @@ struct BestParameters {
     file = state.map(Self.file)
   }
 
-  private static func file(beside state: URL) -> URL { state.appendingPathExtension("best") }
+  static func file(beside state: URL) -> URL { state.appendingPathExtension("best") }
 
   /// Keeps the parameters as they are now.
   mutating func keep(_ new: Evaluation) throws {
@@ -31,10 +31,9 @@ struct BestParameters {
     try SafetensorsWriter.write(tensors, to: file, metadata: [.init("evaluation", .string(record))])
   }
 
-  /// Takes up what lies beside a state. It may be of a later evaluation than the state's last, where the run ended
+  /// Takes up what lies in a file beside a state. It may be of a later evaluation than the state's last, where the run ended
   /// without keeping its state; that evaluation will then come again.
-  mutating func restore(beside state: URL) throws {
-    let file = Self.file(beside: state)
+  mutating func restore(from file: URL) throws {
     guard FileManager.default.fileExists(atPath: file.path) else {
       throw CheckpointError(
         .missing, file: file.path,

@@ -15,6 +15,8 @@ public final class Trainer {
   public let schedule: Schedule?
   /// The largest allowed norm over all gradients; larger ones are scaled down to it.
   public let clipping: Float?
+  /// The processes that train together; of a batch in parts, each computes its own.
+  public let ranks: any Collective
   /// The steps and evaluations so far, those of the run that this one goes on with too.
   public internal(set) var history = TrainingHistory()
   /// Since when, in seconds of the run.
@@ -27,10 +29,14 @@ public final class Trainer {
   ///   - optimizer: what changes the parameters, and which.
   ///   - schedule: the learning rate by step; by default the optimizer's own.
   ///   - clipping: the largest norm over all gradients; by default they are not clipped.
-  public init(_ optimizer: any Optimizer, schedule: Schedule? = nil, clipping: Float? = nil) {
+  ///   - ranks: the processes that train together; by default this one alone.
+  public init(
+    _ optimizer: any Optimizer, schedule: Schedule? = nil, clipping: Float? = nil, ranks: any Collective = OneProcess()
+  ) {
     self.optimizer = optimizer
     self.schedule = schedule
     self.clipping = clipping
+    self.ranks = ranks
   }
 
   /// One step. Throws `TrainingError`, before anything is changed, where the loss or the learning rate is no finite number,
@@ -42,7 +48,8 @@ public final class Trainer {
   }
 
   /// One step on a mini-batch in parts (gradient accumulation): the loss and its gradient are the means of the parts',
-  /// each weighted by its share. Only one part's intermediate values are in memory at a time.
+  /// each weighted by its share. Only one part's intermediate values are in memory at a time. Where several ranks train
+  /// together, each computes a run of the parts, and the step's bits are those of one process with the same parts.
   ///
   /// - Parameters:
   ///   - shares: how much of the mini-batch each part is; together 1.
@@ -50,21 +57,11 @@ public final class Trainer {
   @discardableResult
   public func step(shares: [Float], loss: (_ part: Int) throws -> Tensor) throws -> StepReport {
     expect(!shares.isEmpty, "step: a batch without parts")
-    if shares.count == 1 { return try step { try loss(0) } }
-    var (mean, sums): (Float, Gradients) = (0, Gradients())
-    for (part, share) in shares.enumerated() {
-      let (value, gradients) = try optimizer.parameters.valueAndGradients { try loss(part) }
-      mean += share * value.item
-      for item in optimizer.parameters {
-        guard let gradient = gradients[item.parameter] else { continue }
-        sums[item.parameter] =
-          sums[item.parameter].map { $0.adding(gradient, scaledBy: share) } ?? gradient * share
-      }
-    }
-    return try step((Tensor(mean), sums))
+    let mean = try mean(of: Array(shares.indices), shares: shares, loss: loss)
+    return try step((mean.value, mean.gradients))
   }
 
-  private func step(_ found: (value: Tensor, gradients: Gradients)) throws -> StepReport {
+  func step(_ found: (value: Tensor, gradients: Gradients)) throws -> StepReport {
     let (value, gradients) = found
     if let schedule { optimizer.learningRate = schedule.rate(at: history.steps.count) }
     let number = history.steps.count + 1
@@ -100,11 +97,13 @@ public final class Trainer {
   /// Lets the clock go on from the history's last step.
   func startClock() { clock = (.now, history.seconds) }
 
-  /// - Throws: `TrainingError` where a step has spoilt the parameters though its loss was finite.
+  /// - Throws: `TrainingError` where a step has spoilt the parameters though its loss was finite, `CollectiveError` where
+  ///   they are not the same on all ranks.
   func checkParameters() throws {
     guard optimizer.parameters.allSatisfy({ $0.parameter.original.isFinite }) else {
       throw TrainingError.diverged(
         "the parameters are", step: history.steps.count, learningRate: optimizer.learningRate)
     }
+    try ranks.requireSame("The digest of what is trained", digest)
   }
 }

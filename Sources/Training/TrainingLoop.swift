@@ -13,13 +13,15 @@ extension Trainer {
   ///   - sampler: says which examples make a batch.
   ///   - weight: by example, how much it counts for in the mean loss of a batch (its number of predicted tokens); 1 for
   ///     a classifier.
-  ///   - shouldStop: asked after every step; where true, the state is kept and `TrainingError.interrupted` thrown.
+  ///   - shouldStop: asked after every step; where true, the state is kept and `TrainingError.interrupted` thrown. Ranks stop
+  ///     together, at the next step, where one of them is asked to.
   ///   - onStep: is told of each step.
   ///   - onEvaluation: is told of each evaluation.
   ///   - evaluate: is asked for a score and a loss; without it the last parameters stay.
   ///   - loss: the mean loss of some examples, by their indices.
   /// - Throws: `TrainingError` where the run diverges, is interrupted or has no example; the model is then left as it is.
-  ///   `CheckpointError` where a state can't be kept, or the one to resume is not of this run.
+  ///   `CheckpointError` where a state can't be kept, or the one to resume is not of this run. `CollectiveError` where the
+  ///   ranks part.
   @discardableResult
   public func run<Sampler: BatchSampler>(
     _ model: some Module, _ plan: TrainingPlan, drawing sampler: inout Sampler,
@@ -32,30 +34,63 @@ extension Trainer {
       plan.accumulation > 0 && (plan.evaluateEvery ?? 1) > 0 && (plan.patience ?? 1) > 0,
       "run: a batch in \(plan.accumulation) parts, evaluated every \(plan.evaluateEvery ?? 1) steps with a patience of "
         + "\(plan.patience ?? 1); each is at least 1")
-    var best = BestParameters(optimizer.parameters, beside: plan.keeping?.url)
+    // Rank 0 alone writes, and evaluates; every rank has the best in memory.
+    var best = BestParameters(optimizer.parameters, beside: ranks.rank == 0 ? plan.keeping?.url : nil)
+    var meetings = plan.local.map { Meetings($0, of: self) }
     if let state = plan.resumeFrom {
-      try TrainingState.restore(self, of: model, sampler: &sampler, purpose: plan.keeping?.purpose ?? "", from: state)
-      if history.best != nil { try best.restore(beside: state) }
+      let kept = try ranks.withFile(state) {
+        try TrainingState.restore(self, of: model, sampler: &sampler, purpose: plan.keeping?.purpose ?? "", from: $0)
+      }
+      try meetings?.restore(kept, self)
+      if history.best != nil { try ranks.withFile(BestParameters.file(beside: state)) { try best.restore(from: $0) } }
     }
+    let noise = PartNoise(of: model)
+    var isAgreed = ranks.count == 1
     startClock()
     func keep() throws {
       guard let keeping = plan.keeping else { return }
       try checkParameters()
-      try TrainingState.save(self, of: model, sampler: sampler, purpose: keeping.purpose, to: keeping.url)
+      let others = try meetings?.state(optimizer) ?? [:]
+      guard ranks.rank == 0 else { return }
+      try TrainingState.save(
+        self, of: model, sampler: sampler, purpose: keeping.purpose, parts: plan.accumulation, beside: others,
+        to: keeping.url)
     }
     var isPatienceSpent: Bool { plan.patience.map { history.evaluationsSinceBest >= $0 } ?? false }
     while history.steps.count < plan.steps, !isPatienceSpent {
       let batch = sampler.next()
       guard !batch.isEmpty else { throw TrainingError.noExamples }
       let parts = batch.parts(plan.accumulation)
-      let whole = try batch.reduce(0) { try $0 + weight($1) }
-      let shares = try parts.map { try $0.reduce(0) { try $0 + weight($1) } / whole }
-      let report = try step(shares: shares) { try loss(parts[$0]) }
+      if !isAgreed {
+        // Another base, other data, another processor: found before the first step.
+        try ranks.requireSame(
+          "The first loss, with the number of steps and parts,",
+          [try loss(parts[0]).item, Float(plan.steps), Float(plan.accumulation)])
+        isAgreed = true
+      }
+      let stops = ranks.count > 1 && shouldStop()
+      let worked = meetings == nil ? Array(parts.indices) : ownParts(of: parts.count)
+      let weights = try worked.map { try parts[$0].reduce(0) { try $0 + weight($1) } }
+      let whole = weights.reduce(0, +)
+      let mean = try mean(of: worked, shares: weights.map { $0 / whole }, apart: meetings != nil, raising: stops) {
+        part in
+        noise.begin(step: history.steps.count, part: part)
+        return try loss(parts[part])
+      }
+      noise.end()
+      let report = try step((mean.value, mean.gradients))
       onStep(report)
-      let isDue = report.step == plan.steps || plan.evaluateEvery.map { report.step % $0 == 0 } ?? false
-      if let evaluate, isDue {
+      let since = meetings?.last ?? report.step - 1
+      var isStopped = mean.isRaised
+      if let every = meetings?.plan.everySteps {
+        guard report.step % every == 0 || report.step == plan.steps else { continue }
+        isStopped = try meetings!.meet(&history, raising: stops)
+      }
+      /// Whether it is so many steps since the last time, where ranks meet only now and then: or more.
+      func isDue(every steps: Int) -> Bool { report.step / steps > since / steps }
+      if let evaluate, report.step == plan.steps || plan.evaluateEvery.map(isDue) ?? false {
         try checkParameters()
-        let (score, loss) = try evaluate()
+        let (score, loss) = try ranks.first(evaluate)
         guard score.isFinite, loss.isFinite else {
           throw TrainingError.diverged(
             "the loss on the evaluation data is", step: report.step, learningRate: report.learningRate)
@@ -65,11 +100,11 @@ extension Trainer {
         onEvaluation(evaluation)
         if history.best == evaluation { try best.keep(evaluation) }
       }
-      if shouldStop() {
+      if ranks.count > 1 ? isStopped : shouldStop() {
         try keep()
         throw TrainingError.interrupted(step: report.step)
       }
-      if let keeping = plan.keeping, report.step % keeping.everySteps == 0, report.step < plan.steps { try keep() }
+      if let keeping = plan.keeping, isDue(every: keeping.everySteps), report.step < plan.steps { try keep() }
     }
     try checkParameters()
     try keep()
@@ -85,13 +120,5 @@ extension Trainer {
     onStep: (StepReport) -> Void = { _ in }, loss: ([Int]) throws -> Tensor
   ) throws -> TrainingOutcome {
     try run(model, TrainingPlan(steps: steps), drawing: &sampler, onStep: onStep, loss: loss)
-  }
-}
-
-extension [Int] {
-  /// Cut into at most `count` parts of one size, of which the last may be smaller.
-  fileprivate func parts(_ count: Int) -> [[Int]] {
-    let size = (self.count - 1) / count + 1
-    return stride(from: 0, to: self.count, by: size).map { Array(self[$0..<Swift.min($0 + size, self.count)]) }
   }
 }

@@ -7,8 +7,10 @@ import LoRATensors
 public struct TrainingPlan {
   /// Steps in all, those before an interruption included.
   public var steps: Int
-  /// In how many parts a batch is worked on, which saves memory.
+  /// In how many parts a batch is worked on, which saves memory. Ranks share them; a rank that gets none waits.
   public var accumulation = 1
+  /// Lets ranks train apart and meet now and then; nil: they make every step together.
+  public var local: LocalTraining?
   /// Steps between two evaluations; nil: only the last step is evaluated, as it is in any case.
   public var evaluateEvery: Int?
   /// Stops after so many evaluations without a better one.

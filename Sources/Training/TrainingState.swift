@@ -14,6 +14,7 @@ public enum TrainingState {
     var history: TrainingHistory
     var sampler: Data
     var generators: [String: SeededGenerator]
+    var parts: Int?
   }
 
   private static let metadataKey = "training_state"
@@ -25,9 +26,12 @@ public enum TrainingState {
   ///   - model: the model in memory.
   ///   - sampler: says which examples make a batch.
   ///   - purpose: what the run is; only one of the same purpose takes it up.
+  ///   - parts: in how many parts it works on a batch.
+  ///   - others: what else is kept, and given back, by name.
   ///   - url: the file that will be written.
   public static func save(
-    _ trainer: Trainer, of model: some Module, sampler: some BatchSampler, purpose: String, to url: URL
+    _ trainer: Trainer, of model: some Module, sampler: some BatchSampler, purpose: String, parts: Int? = nil,
+    beside others: [String: Tensor] = [:], to url: URL
   ) throws {
     var tensors = try trainer.optimizer.parameters.map {
       try StoredTensor(name: "parameter.\($0.name)", $0.parameter.original)
@@ -35,24 +39,36 @@ public enum TrainingState {
     for (name, tensor) in trainer.optimizer.state.sorted(by: { $0.key < $1.key }) {
       tensors.append(try StoredTensor(name: "optimizer.\(name)", tensor))
     }
+    for (name, tensor) in others.sorted(by: { $0.key < $1.key }) {
+      tensors.append(try StoredTensor(name: "beside.\(name)", tensor))
+    }
     let generators = model.randomizedModules.map { ($0.path, $0.module.generator) }
     let record = Record(
       purpose: purpose, history: trainer.history, sampler: try JSONEncoder().encode(sampler),
-      generators: Dictionary(uniqueKeysWithValues: generators))
+      generators: Dictionary(uniqueKeysWithValues: generators), parts: parts)
     let text = String(decoding: try JSONEncoder().encode(record), as: UTF8.self)
     try SafetensorsWriter.write(tensors, to: url, metadata: [.init(metadataKey, .string(text))])
   }
 
-  /// Puts a saved state back.
+  /// In how many parts the run of a state works on a batch; nil where the file is no state, or does not say.
+  public static func parts(in url: URL) -> Int? { (try? SafetensorsFile(url)).flatMap(record)?.parts }
+
+  private static func record(_ file: SafetensorsFile) -> Record? {
+    file.metadata.first { $0.key == metadataKey }?.value.string.flatMap {
+      try? JSONDecoder().decode(Record.self, from: Data($0.utf8))
+    }
+  }
+
+  /// Puts a saved state back, and returns what was kept beside it.
   ///
   /// Throws `CheckpointError` where the file is no training state, was made for another purpose, or holds other
   /// parameters; then nothing is changed.
+  @discardableResult
   public static func restore<Sampler: BatchSampler>(
     _ trainer: Trainer, of model: some Module, sampler: inout Sampler, purpose: String, from url: URL
-  ) throws {
+  ) throws -> [String: Tensor] {
     let file = try SafetensorsFile(url)
-    guard let text = file.metadata.first(where: { $0.key == metadataKey })?.value.string,
-      let record = try? JSONDecoder().decode(Record.self, from: Data(text.utf8)),
+    guard let record = record(file),
       let restoredSampler = try? JSONDecoder().decode(Sampler.self, from: record.sampler)
     else {
       throw CheckpointError(
@@ -79,10 +95,13 @@ public enum TrainingState {
       }
       return try found.tensor()
     }
-    var state: [String: Tensor] = [:]
-    for stored in file.tensors where stored.name.hasPrefix("optimizer.") {
-      state[String(stored.name.dropFirst("optimizer.".count))] = try stored.tensor()
+    func tensors(_ prefix: String) throws -> [String: Tensor] {
+      try file.tensors.reduce(into: [:]) { found, stored in
+        guard stored.name.hasPrefix(prefix) else { return }
+        found[String(stored.name.dropFirst(prefix.count))] = try stored.tensor()
+      }
     }
+    let (state, others) = (try tensors("optimizer."), try tensors("beside."))
     try trainer.optimizer.restore(state: state, step: record.history.steps.count)
     for (item, value) in zip(parameters, values) { try item.parameter.assignOriginal(value) }
     for (path, module) in model.randomizedModules {
@@ -90,5 +109,6 @@ public enum TrainingState {
     }
     trainer.history = record.history
     sampler = restoredSampler
+    return others
   }
 }

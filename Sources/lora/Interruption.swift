@@ -4,6 +4,19 @@ import ArgumentParser
 import Foundation
 import LoRAKit
 
+/// A training that the other ranks have left.
+struct AbandonedRun: Error, CustomStringConvertible {
+  let cause: CollectiveError
+  let state: String?
+
+  var description: String {
+    guard case .alone = cause else { return cause.description }
+    return cause.problem
+      + (state.map { "; go on from the last state that was kept, with --resume \($0)" }
+        ?? "; --checkpoint keeps states for --resume")
+  }
+}
+
 /// Ctrl-C as a question: work asks between two steps whether it shall stop. A second Ctrl-C ends the program at once.
 final class Interruption: @unchecked Sendable {
   private let lock = NSLock()
@@ -31,8 +44,13 @@ final class Interruption: @unchecked Sendable {
     keptAt state: String?, abandon: () -> Void, _ run: (@escaping () -> Bool) throws -> Result
   ) throws -> Result {
     let interruption = Interruption()
+    Ranks.listen { interruption.isRequested }
+    defer { Ranks.listen { false } }
     do {
       return try run { interruption.isRequested }
+    } catch let error as CollectiveError {
+      abandon()
+      throw AbandonedRun(cause: error, state: state)
     } catch let error as TrainingError {
       abandon()
       guard case .interrupted(let step) = error else { throw error }

@@ -17,15 +17,18 @@ struct LoRACommand: AsyncParsableCommand {
       GenerateCommand.self, ChatCommand.self, LogitsCommand.self, InspectCommand.self, CheckCommand.self,
       MergeCommand.self,
       UnmergeCommand.self, QuantizeCommand.self, ExtractCommand.self, ResizeCommand.self, CombineCommand.self,
+      AverageCommand.self,
       ConvertCommand.self,
       DiffCommand.self,
     ])
 
   static func main() async {
     _ = programStart
+    Ranks.begin()
     do {
       try checkNames(CommandLine.arguments.dropFirst())
       var command = try parseAsRoot()
+      guard Ranks.works(on: command) else { return }
       if var command = command as? any AsyncParsableCommand {
         try await command.run()
       } else {
@@ -40,11 +43,12 @@ struct LoRACommand: AsyncParsableCommand {
         let option = (error as? any DescribedError)?.advice.action.map { " (\($0.option))" } ?? ""
         let message = (fullMessage(for: error) + option).visible
         let style = Terminal.style(STDERR_FILENO)
-        StandardError.write(
-          (message.hasPrefix("Error:") ? style.painted("Error:", .red) + message.dropFirst(6) : message) + "\n")
-        Foundation.exit(code.rawValue)
+        Ranks.fail(
+          error, code.rawValue,
+          message.hasPrefix("Error:") ? style.painted("Error:", .red) + message.dropFirst(6) : message)
       }
     }
+    Ranks.end()
     guard StandardOutput.isFlushed() else {
       StandardError.write("Error: standard output can't be written to: not all results arrived\n")
       Foundation.exit(1)

@@ -24,6 +24,9 @@ struct Path: ExpressibleByArgument, CustomStringConvertible {
   /// A file to read.
   func input() throws -> URL {
     guard isStream else { return url }
+    if let launched = Ranks.launched {
+      throw InputError("-: of \(launched.count) processes that were started only one has standard input; name a file")
+    }
     try StandardInput.becomeFile()
     return Self.standardInput
   }

@@ -44,6 +44,7 @@ import Testing
     + cases("resize PLAIN -o OUT", integers: "rank", numbers: "energy ratio cumulative")
     + cases("combine PLAIN PLAIN -o OUT --method svd", integers: "rank")
     + cases("combine PLAIN PLAIN -o OUT --method ties", numbers: "density")
+    + cases("average PLAIN PLAIN -o OUT", integers: "rank")
     + cases("convert PLAIN --to lora -o OUT", integers: "rank")
     + cases(
       "generate --model DECODER --prompt a --tokens 2", integers: "tokens top-k seed",

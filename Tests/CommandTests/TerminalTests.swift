@@ -14,7 +14,8 @@ import Testing
     ["check", adapter, "--base", checkpoints.appendingPathComponent("gpt2/base").path], ["diff", adapter, adapter],
     ["merge", base, adapter, "-o", "OUT"], ["extract", base, base, "--rank", "2", "--dry-run"],
     ["resize", adapter, "--rank", "2", "-o", "OUT"], ["combine", adapter, adapter, "-o", "OUT"],
-    ["convert", adapter, "--to", "mlx", "-o", "OUT"], ["svd", "--demo"], ["svd", base],
+    ["average", adapter, adapter, "-o", "OUT"], ["convert", adapter, "--to", "mlx", "-o", "OUT"], ["svd", "--demo"],
+    ["svd", base],
     ["digits", "--hidden", "24,16", "--epochs", "1", "--steps", "2"],
   ]
 

@@ -24,7 +24,7 @@ import Testing
       (["extract", "a", "b", "--budget", "much"], "budget"), (["resize", "a"], "Choose one"),
       (["resize", "a", "--rank", "0"], "1 to 65536"), (["resize", "a", "--ratio", "2"], "share"),
       (["combine"], "adapter"), (["combine", "a", "--rank", "3"], "svd"),
-      (["combine", "a", "--density", "0"], "share"),
+      (["combine", "a", "--density", "0"], "share"), (["average", "a:0", "b"], "above 0"),
       (["merge", "a"], "adapter"), (["merge", "a", "b", "--dtype", "f8"], "dtype"),
       (["convert", "a", "--to", "x"], "to"),
       (["check", "a"], "base"), (["inspect"], "path"), (["diff", "a"], "second"),
@@ -54,7 +54,7 @@ import Testing
   @Test(
     "Each command's help has an example",
     arguments: [
-      "inspect", "check", "merge", "unmerge", "extract", "resize", "combine", "convert", "diff",
+      "inspect", "check", "merge", "unmerge", "extract", "resize", "combine", "average", "convert", "diff",
     ])
   func help(_ command: String) throws {
     let run = try CommandRun([command, "--help"])
@@ -94,6 +94,7 @@ import Testing
     "A dry run writes nothing; an output that exists is not replaced unless forced",
     arguments: [
       ["merge", "BASE", "ADAPTER"], ["resize", "ADAPTER", "--rank", "2"], ["combine", "ADAPTER", "ADAPTER"],
+      ["average", "ADAPTER", "ADAPTER"],
       ["convert", "ADAPTER", "--to", "mlx"],
     ])
   func writing(arguments: [String]) throws {

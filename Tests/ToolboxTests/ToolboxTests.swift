@@ -124,6 +124,62 @@ func update(_ module: StoredModule) throws -> Tensor {
     #expect(abs(errors[1].relativeError - best.relativeFrobeniusError) < 1e-4)
   }
 
+  @Test("An average is the weighted mean of updates, never of factors, and its error is that of the best of its rank")
+  func average() throws {
+    let adapters = [
+      try makeAdapter([("q", 20, 30, 3, 5)], rslora: true), try makeAdapter([("q", 20, 30, 2, 3)], seed: 50),
+      try makeAdapter([("q", 20, 30, 4, 9)], seed: 70),
+    ]
+    let weights = [1200.0, 300, 500]
+    // Σ wᵢ Δᵢ / Σ wᵢ, of rank 3 + 2 + 4.
+    let expected = try zip(adapters, weights).reduce(Tensor.zeros([20, 30])) {
+      try $0 + update($1.0.modules[0]) * Float($1.1 / 2000)
+    }
+    var combination = Combination()
+    combination.method = .svd
+    for rank in [nil, 9, 3] {
+      combination.rank = rank
+      let (mean, outcomes) = try combination.average(zip(adapters, weights).map { ($0, weight: $1) })
+      // The largest of the adapters' ranks, where none is asked for.
+      #expect(mean.modules[0].rank == rank ?? 4)
+      let best = try expected.svd().truncated(to: rank ?? 4)
+      #expect(try relativeDifference(update(mean.modules[0]), best.reconstructed()) < 1e-5)
+      #expect(abs(outcomes[0].relativeError - best.relativeFrobeniusError) < 1e-4)
+      #expect(rank != 9 || outcomes[0].relativeError < 1e-5)
+    }
+    // The same update by other factors: B turned round in sign, and so is A. The mean of the factors would be zero.
+    var twin = adapters[0]
+    let lora = try #require(twin.modules[0].lora)
+    twin.modules[0] = StoredModule(
+      path: "q", a: try StoredTensor(name: "a", -lora.a.tensor()), b: try StoredTensor(name: "b", -lora.b.tensor()),
+      alpha: 5, scaling: .rankStabilized)
+    combination.rank = nil
+    let (mean, outcomes) = try combination.average([(adapters[0], weight: 1), (twin, weight: 1)])
+    #expect(try relativeDifference(update(mean.modules[0]), update(adapters[0].modules[0])) < 1e-5)
+    #expect(outcomes[0].relativeError < 1e-5)
+  }
+
+  @Test("What adapters hold whole is averaged as it is where it counts whole, and refused else")
+  func replacements() throws {
+    var one = try makeAdapter([("q", 8, 9, 3, 5)])
+    var two = try makeAdapter([("q", 8, 9, 3, 5)], seed: 40)
+    one.replacements = [try StoredTensor(name: "score.weight", Tensor([[1, 2], [3, 4]]))]
+    two.replacements = [try StoredTensor(name: "score.weight", Tensor([[5, 2], [-1, 0]]))]
+    let (mean, _) = try Combination().average([(one, weight: 3), (two, weight: 1)])
+    // ¾ · 1 + ¼ · 5, …
+    #expect(try mean.replacements.map { try $0.tensor() } == [Tensor([[2, 2], [2, 3]])])
+    #expect { try Combination().combine([(one, weight: 0.5), (two, weight: 0.6)]) } throws: {
+      "\($0)".contains("would count 1.1")
+    }
+    two.replacements = [try StoredTensor(name: "score.weight", Tensor([[5, 2, 1]]))]
+    #expect { try Combination().average([(one, weight: 1), (two, weight: 1)]) } throws: {
+      "\($0)".contains("is [1, 3] here and [2, 2] in another adapter")
+    }
+    // Of one that lacks it, the base's own would be needed.
+    two.replacements = []
+    #expect(throws: CheckpointError.self) { try Combination().average([(one, weight: 1), (two, weight: 1)]) }
+  }
+
   @Test("A bias' difference beside A and B, which no sum of products holds, is refused")
   func biasDifference() throws {
     var one = try makeAdapter([("q", 8, 9, 3, 5)])

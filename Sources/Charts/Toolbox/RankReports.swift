@@ -38,8 +38,8 @@ extension Report {
 
   /// - `output`: `nil` where nothing was written.
   public static func combination(
-    _ method: Combination.Method, of names: [String], combined: StoredAdapter, outcomes: [Combination.Outcome],
-    output: URL?
+    _ method: Combination.Method, of names: [String], as verb: String = "combined", combined: StoredAdapter,
+    outcomes: [Combination.Outcome], output: URL?
   ) -> Report {
     let total = totalError(outcomes.map { ($0.norm, $0.relativeError) })
     let table = Table(
@@ -53,7 +53,7 @@ extension Report {
         },
       ])
     return .operation(
-      title: "\(names.joined(separator: " + ")), combined",
+      title: "\(names.joined(separator: " + ")), \(verb)",
       summary: "\(method.rawValue): \(byteText(combined.byteCount)); relative error \(percentText(total.error)).",
       table,
       chart: ("Error by module", [("", outcomes.map(\.relativeError))]), output: output,

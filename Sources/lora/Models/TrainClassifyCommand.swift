@@ -3,7 +3,7 @@ import Foundation
 import LoRAKit
 
 /// `lora train classify`: from a labelled file to a classifier.
-struct TrainClassifyCommand: ParsableCommand {
+struct TrainClassifyCommand: RankedCommand {
   static let configuration = CommandConfiguration(
     commandName: "classify",
     abstract: "Train a classifier of texts on a labelled file.",
@@ -83,15 +83,16 @@ struct TrainClassifyCommand: ParsableCommand {
 
     let recipe = training.recipe(
       defaultTargets: classifier.model.body.attentionTargets, wholeModules: classifier.model.headModules)
-    let before = try task.evaluation.flatMap { try resultBefore(classifier, examples, $0) }
+    let before =
+      try Ranks.joined().rank > 0 ? nil : task.evaluation.flatMap { try resultBefore(classifier, examples, $0) }
     var generator = SeededGenerator(seed: training.seed &+ 1)
     try recipe.prepare(classifier.model, using: &generator)
     classifier.model.body.recomputes = training.recompute
-    let run = TrainingRun(
+    let run = try TrainingRun(
       model: classifier.model, base: model.folder, options: training, recipe: recipe,
       plan: training.plan(defaultBatchSize: 32),
       precision: training.precision.apply(to: classifier.model, trains: true, isQuiet: output.quiet),
-      isQuiet: output.quiet)
+      isQuiet: output.quiet, ranks: Ranks.joined())
     let shape = classifier.model.body.description
     let longest = task.examples.texts.mostTokens(of: run.plan.batchSize / run.plan.accumulation)
     try run.announce(
@@ -111,6 +112,7 @@ struct TrainClassifyCommand: ParsableCommand {
         for index in 0..<examples.count { digest.add(examples.targets.numbers(of: index)) }
         digest.endSequence()
       }, scoreName: problem.scoreName)
+    guard run.ranks.rank == 0 else { return }
     let found = try task.evaluation.map { try TextResult(of: classifier, on: $0.texts, targets: $0.targets) }
     if let before, let found, found.score < before.result.score {
       comment(

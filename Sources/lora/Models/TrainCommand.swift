@@ -11,7 +11,7 @@ struct TrainCommand: ParsableCommand {
 }
 
 /// `lora train lm`: a decoder learns a text, or answers to prompts.
-struct TrainLMCommand: ParsableCommand {
+struct TrainLMCommand: RankedCommand {
   static let configuration = CommandConfiguration(
     commandName: "lm",
     abstract: "Train a decoder on a text, or on prompts with their completions.",
@@ -80,7 +80,7 @@ struct TrainLMCommand: ParsableCommand {
     }
     let examples = try windows(data)
     let evaluation = try eval.map(windows)
-    let base = try evaluation.map { try $0.score(by: decoder).loss }
+    let base = try Ranks.joined().rank > 0 ? nil : evaluation.map { try $0.score(by: decoder).loss }
     if let base {
       comment("The base's loss on \(eval!.name): \(Report.Value.decimal(base, 4).text)", isQuiet: output.quiet)
     }
@@ -94,9 +94,10 @@ struct TrainLMCommand: ParsableCommand {
         "--bias \(training.bias.rawValue): "
           + (training.bias == .all ? "the model has no bias" : "no adapted module has a bias") + "; leave --bias out")
     }
-    let run = TrainingRun(
+    let run = try TrainingRun(
       model: decoder, base: model.folder, options: training, recipe: recipe, plan: training.plan(defaultBatchSize: 8),
-      precision: training.precision.apply(to: decoder, trains: true, isQuiet: output.quiet), isQuiet: output.quiet)
+      precision: training.precision.apply(to: decoder, trains: true, isQuiet: output.quiet), isQuiet: output.quiet,
+      ranks: Ranks.joined())
     let longest = examples.longest * run.plan.batchSize / run.plan.accumulation
     try run.announce(
       rows: longest, layers: decoder.cacheShape.layers, hidden: decoder.outputWeight.shape[1],
@@ -112,6 +113,7 @@ struct TrainLMCommand: ParsableCommand {
           }
         }
       })
+    guard run.ranks.rank == 0 else { return }
     var fields: [Report.Field] = []
     if let best = outcome.best, let base {
       fields = [

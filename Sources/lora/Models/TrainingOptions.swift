@@ -80,8 +80,20 @@ struct TrainingOptions: ParsableArguments {
 
   @Option(
     name: [.long, .customLong("gradient-accumulation-steps")],
-    help: "Parts in which a batch is worked on, to save memory.")
-  var accumulation = 1
+    help: "Parts in which a batch is worked on, to save memory, and for ranks to share. (default: one for each rank)")
+  var accumulation: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "Ranks train apart and meet every so many steps (DiLoCo), for slow networks. (default: they make every step together)",
+      valueName: "steps"))
+  var syncEvery: Int?
+
+  @Option(help: "Learning rate of the step that is made at a meeting (Nesterov).")
+  var outerRate: Float = 1
+
+  @Option(help: "Momentum of that step.")
+  var outerMomentum: Float = 0.5
 
   @Flag(help: "Compute each layer again for the gradient instead of keeping it: less memory, more time.")
   var recompute = false
@@ -119,13 +131,14 @@ struct TrainingOptions: ParsableArguments {
   func validate() throws {
     for (name, value) in [
       ("rank", rank), ("steps", steps), ("batch-size", batchSize), ("accumulation", accumulation),
-      ("evaluate-every", evaluateEvery), ("patience", patience),
+      ("evaluate-every", evaluateEvery), ("patience", patience), ("sync-every", syncEvery),
     ] {
       try check(name, value, atLeast: 1)
     }
     try check("epochs", epochs, "a number up to 1,000,000") { !($0 > 1_000_000) }
     for (name, value) in [
       ("alpha", alpha), ("learning-rate", learningRate), ("rate-ratio", rateRatio), ("epochs", Float(epochs)),
+      ("outer-rate", outerRate),
     ] { try check(name, positive: value) }
     for (name, value) in [("weight-decay", weightDecay), ("clipping", clipping)] {
       try check(name, value, "a number of at least 0") { $0.isFinite && $0 >= 0 }
@@ -133,6 +146,7 @@ struct TrainingOptions: ParsableArguments {
     for (name, value) in [("dropout", Double(dropout)), ("warm-up", warmUp)] {
       try check(name, value, "a number from 0 to below 1") { (0..<1).contains($0) }
     }
+    try check("outer-momentum", outerMomentum, "a number above 0 and below 1") { $0 > 0 && $0 < 1 }
     if full, method != .lora { throw ValidationError("--full trains no adapter; leave --method out.") }
     if method == .full { throw ValidationError("Every parameter is trained with --full.") }
     if full, targets != nil { throw ValidationError("--full trains every parameter; leave --targets out.") }
@@ -147,6 +161,13 @@ struct TrainingOptions: ParsableArguments {
   /// As `OutputOptions.prepare`, for everything that training writes.
   func prepare(_ options: OutputOptions, model: URL) throws {
     let output = output(for: model)
+    let ranks = try Ranks.joined()
+    if syncEvery != nil, ranks.count == 1 {
+      throw ValidationError(
+        "--sync-every: there is one process, which meets nobody; mpirun -np 4 lora train starts four.")
+    }
+    // Another machine need not have the folders that rank 0 writes.
+    guard ranks.rank == 0 else { return try options.run.prepare(writing: []) }
     try options.prepare(alsoWriting: state.checkpoint)
     // The folders above it are made too.
     var existing = output.standardizedFileURL
@@ -181,9 +202,27 @@ struct TrainingOptions: ParsableArguments {
     return recipe
   }
 
-  func plan(defaultBatchSize: Int) -> FineTuningSchedule {
+  /// In how many parts a batch is worked on: as said, as in the run that is resumed, or one for each rank.
+  private func parts() throws -> Int {
+    let ranks = try Ranks.joined()
+    let kept = try ranks.broadcast([UInt8]("\(state.resume.flatMap { TrainingState.parts(in: $0.url) } ?? 0)".utf8))
+    let parts = accumulation ?? Int(String(decoding: kept, as: UTF8.self)).flatMap { $0 > 0 ? $0 : nil } ?? ranks.count
+    guard parts >= ranks.count else {
+      throw InputError(
+        "--accumulation \(parts): \(ranks.count) ranks share the parts of a batch, and some would have none; start "
+          + "\(parts) of them, or begin anew with more parts")
+    }
+    return parts
+  }
+
+  func plan(defaultBatchSize: Int) throws -> FineTuningSchedule {
     var plan = FineTuningSchedule()
-    (plan.epochs, plan.steps, plan.accumulation) = (epochs, steps, accumulation)
+    (plan.epochs, plan.steps, plan.accumulation) = (epochs, steps, try parts())
+    if let syncEvery {
+      var local = LocalTraining(everySteps: syncEvery)
+      (local.outerRate, local.outerMomentum) = (outerRate, outerMomentum)
+      plan.local = local
+    }
     plan.batchSize = batchSize ?? defaultBatchSize
     plan.learningRate = learningRate ?? (full ? 5e-5 : 1e-3)
     (plan.shape, plan.warmUp, plan.weightDecay, plan.seed) = (schedule, warmUp, weightDecay, seed)
@@ -195,18 +234,22 @@ struct TrainingOptions: ParsableArguments {
   /// - Parameter data: is asked for what is trained on: sequences of tokens, then their labels.
   func keeping(
     model: String, length: Int, longTexts: LongTexts? = nil, data: (inout DataDigest) throws -> Void
-  ) rethrows -> StateKeeping? {
+  ) throws -> StateKeeping? {
     guard let url = state.url else { return nil }
+    let apart = try syncEvery.map {
+      ", \(try Ranks.joined().count) ranks apart for \($0) steps, outer rate \(outerRate), momentum \(outerMomentum)"
+    }
     let recipe = full ? "full" : "\(method.rawValue) r \(rank) α \(alpha ?? Float(2 * rank)) on \(targets ?? "default")"
     var digest = DataDigest()
     try data(&digest)
     return StateKeeping(
-      url: url, everySteps: 100,
+      // Apart, what all ranks' optimizers keep travels for it.
+      url: url, everySteps: syncEvery.map { max(100, 5 * $0) } ?? 100,
       purpose:
-        "train \(recipe), model \(model), data \(digest.text()), length \(length)\(longTexts.map { " in \($0.rawValue)" } ?? ""), batch \(batchSize ?? 0)/\(accumulation), "
+        "train \(recipe), model \(model), data \(digest.text()), length \(length)\(longTexts.map { " in \($0.rawValue)" } ?? ""), batch \(batchSize ?? 0)/\(try parts()), "
         + "epochs \(epochs), steps \(steps ?? 0), rate \(learningRate ?? 0), \(schedule.rawValue), warm-up \(warmUp), "
         + "decay \(weightDecay), clipping \(clipping), dropout \(dropout), bias \(bias.rawValue), ratio \(rateRatio), seed \(seed)"
-        + (precision.precision.map { ", precision \($0.rawValue)" } ?? "")
+        + (precision.precision.map { ", precision \($0.rawValue)" } ?? "") + (apart ?? "")
     )
   }
 

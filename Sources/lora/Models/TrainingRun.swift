@@ -12,6 +12,8 @@ struct TrainingRun {
   let plan: FineTuningSchedule
   let precision: Report.Field
   let isQuiet: Bool
+  /// Which train together.
+  let ranks: any Collective
 
   /// Says what will be trained, and refuses what can't fit into the memory.
   ///
@@ -53,7 +55,7 @@ struct TrainingRun {
     var seen = 0
     let outcome = try Interruption.training(keptAt: keeping?.url.path, abandon: bar.abandon) { shouldStop in
       try FineTuning(recipe, plan).run(
-        task, keeping: keeping, resumeFrom: options.state.resume?.url, shouldStop: shouldStop,
+        task, ranks: ranks, keeping: keeping, resumeFrom: options.state.resume?.url, shouldStop: shouldStop,
         onStep: { report in
           bar.advance(by: report.step - seen, note: "loss \(Report.Value.decimal(Double(report.loss), 4).text)")
           seen = report.step
@@ -82,11 +84,21 @@ struct TrainingRun {
         ? "\(name), a model trained whole"
         : "The adapter \(name): \(recipe.method.rawValue), rank \(recipe.rank), α \(Report.Value.number(Double(recipe.alpha)).text)",
       summary: "Trained on \(data)\(outcome.stoppedEarly ? ", until nothing got better" : "").",
-      sections: [.init("Result", [.fields(fields + outcome.fields(trained: trained))]), curves] + sections,
+      sections: [.init("Result", [.fields(fields + outcome.fields(trained: trained) + together)]), curves] + sections,
       conclusion: .init("Written: \(options.output(for: base).path)"),
       settings: [.init("model", .text(base.relativePath)), .init("data", .text(path.name))]
         + (eval.map { [.init("evaluated on", .text($0.name))] } ?? []) + FineTuning(recipe, plan).settings + [precision]
     )
+  }
+
+  /// How many ranks there were, and what rank 0 has sent to the others.
+  private var together: [Report.Field] {
+    ranks.count == 1
+      ? []
+      : [
+        .init("ranks", key: "ranks", .count(ranks.count)),
+        .init("sent by each", key: "sent_bytes", .bytes(ranks.bytesSent)),
+      ]
   }
 
   /// metrics.jsonl: a line for every step and, after it, one for its evaluation.

@@ -1,0 +1,148 @@
+#!/usr/bin/env bash
+# Trains on 2 and 4 ranks of this machine with a program that is built with MPI, and holds the result against one process: the
+# same bits, also after a rank was slow or killed; then on two machines, as far as this one can pretend to be two.
+#
+#     Tests/MPI/run.sh PROGRAM [PROGRAM-WITHOUT-MPI]
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+lora=$(realpath "$1")
+plain=${2:+$(realpath "$2")}
+machines=$PWD/Tests/MPI/machines.sh
+fixtures=$PWD/Tests/Fixtures/models
+place=$(mktemp -d)
+trap 'rm -rf "$place"' EXIT
+cd "$place"
+
+checks=0
+fail() {
+  echo "FAILED: $*" >&2
+  exit 1
+}
+passed() {
+  checks=$((checks + 1))
+  echo "passed: $1"
+}
+expect() { # expect WHAT COMMAND…: the command succeeds
+  local what=$1
+  shift
+  "$@" || fail "$what"
+}
+
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+# Open MPI's words, which MPICH neither knows nor needs.
+launch=(mpirun)
+if mpirun --version 2>&1 | grep -q 'Open MPI'; then launch+=(--oversubscribe); fi
+# Between SIGTERM and SIGKILL mpirun waits for a second, which is little where many programs run.
+export OMPI_MCA_odls_base_sigkill_timeout=10
+
+cp -r "$fixtures/small-encoder" encoder
+cp "$fixtures/tokenizer-wordpiece.json" encoder/tokenizer.json
+cp -r "$fixtures/small-decoder" decoder
+cp "$fixtures/tokenizer-metaspace.json" decoder/tokenizer.json
+{
+  printf 'sentence\tlabel\n'
+  for i in $(seq 0 69); do
+    words=(the quick brown lazy word reader and over)
+    animal=$([ $((i % 2)) = 0 ] && echo fox || echo dog)
+    printf '%s %s %s\t%s\n' "${words[i * 7 % 8]}" "$animal" "${words[(i * 5 + 3) % 8]}" "$animal"
+  done
+} > train.tsv
+for i in $(seq 40); do echo "the quick brown fox jumps over the lazy dog, and reader $i and the word. "; done > story.txt
+
+classify=(train classify --model encoder --data train.tsv --eval train.tsv --steps 40 --batch-size 15 --rank 3 --alpha 5
+  --dropout 0.1 --targets all-linear --learning-rate 1e-2 --evaluate-every 16)
+lm=(train lm --model decoder --data story.txt --length 24 --steps 12 --batch-size 7 --dropout 0.1 --method dora)
+
+timeless() { sed -E 's/"seconds":[^,}]*//' "$1/metrics.jsonl"; }
+same() { # same A B WHAT: the same adapter and the same history
+  cmp -s "$1/adapter_model.safetensors" "$2/adapter_model.safetensors" || fail "$3: another adapter"
+  [ "$(timeless "$1")" = "$(timeless "$2")" ] || fail "$3: another history"
+  passed "$3"
+}
+
+# One process, in four parts.
+"$lora" "${classify[@]}" --accumulation 4 --quiet -o one > one.txt
+"$lora" "${lm[@]}" --accumulation 4 --quiet -o one-lm > /dev/null
+
+for ranks in 2 4; do
+  "${launch[@]}" -np $ranks "$lora" "${classify[@]}" --accumulation 4 --quiet -o "ranks$ranks" > "ranks$ranks.txt"
+  same one "ranks$ranks" "train classify on $ranks ranks gives the bits of one process"
+  [ "$(grep -c 'Written:' "ranks$ranks.txt")" = 1 ] || fail "rank 0 alone prints"
+  "${launch[@]}" -np $ranks "$lora" "${lm[@]}" --accumulation 4 --quiet -o "ranks$ranks-lm" > /dev/null
+  same one-lm "ranks$ranks-lm" "train lm on $ranks ranks gives the bits of one process"
+done
+
+# Without a word about parts each rank has one.
+"${launch[@]}" -np 4 "$lora" "${classify[@]}" --quiet -o default > /dev/null
+same one default "without --accumulation there are as many parts as ranks"
+
+# A slow rank: stopped for a second in the middle, after the run's state was written.
+long=("${classify[@]}" --steps 600)
+"$lora" "${long[@]}" --accumulation 4 --quiet -o whole > /dev/null
+wait_for() { for _ in $(seq 600); do [ -e "$1" ] && return; sleep 0.05; done; fail "$1 was not written"; }
+rank_process() { pgrep -n -f "^$lora .* -o $1\$"; }
+"${launch[@]}" -np 2 "$lora" "${long[@]}" --accumulation 4 --checkpoint slow.state --quiet -o slow > /dev/null &
+running=$!
+wait_for slow.state
+process=$(rank_process slow)
+kill -STOP "$process"
+sleep 1
+kill -CONT "$process"
+expect "a slow rank" wait $running
+same whole slow "a rank that stands still for a second changes nothing"
+
+# A rank that dies.
+"${launch[@]}" -np 4 "$lora" "${long[@]}" --checkpoint dead.state --quiet -o dead > dead.txt 2>&1 &
+running=$!
+wait_for dead.state
+kill -KILL "$(rank_process dead)"
+if wait $running; then fail "a run whose rank was killed ended well"; fi
+[ ! -e dead ] || fail "a run whose rank was killed has written an adapter"
+[ "$(grep -c 'waited for the others in vain' dead.txt)" -ge 3 ] || { cat dead.txt; fail "every other rank says what happened"; }
+grep -q -- '--resume .*dead.state' dead.txt || fail "the error does not say how to go on"
+passed "a rank that dies ends the run with an error on every other"
+"${launch[@]}" -np 2 "$lora" "${long[@]}" --resume dead.state --quiet -o dead > /dev/null
+same whole dead "what 4 ranks had kept 2 go on with, to the bits of one"
+rm -r dead
+"$lora" "${long[@]}" --resume dead.state --quiet -o dead > /dev/null
+same whole dead "and so does one process"
+
+# Errors.
+status=0
+"${launch[@]}" -np 2 "$lora" train classify --model encoder --data nothing.tsv -o x > wrong.txt 2>&1 || status=$?
+[ $status != 0 ] && [ "$(grep -c 'nothing.tsv' wrong.txt)" = 1 ] || { cat wrong.txt; fail "an error that all ranks have is said once"; }
+passed "an error that all ranks have is said once"
+status=0
+"${launch[@]}" -np 2 "$lora" "${classify[@]}" --accumulation 1 -o x > wrong.txt 2>&1 || status=$?
+[ $status != 0 ] && grep -q '2 ranks share the parts' wrong.txt || { cat wrong.txt; fail "too few parts"; }
+passed "fewer parts than ranks are refused"
+status=0
+"$lora" "${classify[@]}" --sync-every 5 -o x > wrong.txt 2>&1 || status=$?
+[ $status = 64 ] && grep -q 'there is one process' wrong.txt || fail "--sync-every in one process"
+[ "$("${launch[@]}" -np 2 "$lora" inspect one 2> /dev/null | grep -c Rank)" -le 1 ] || fail "inspect ran twice"
+passed "what ranks have no part in runs once"
+if [ -n "$plain" ]; then
+  status=0
+  "${launch[@]}" -np 2 "$plain" "${classify[@]}" -o x > wrong.txt 2>&1 || status=$?
+  [ $status != 0 ] && grep -q 'built without MPI' wrong.txt || { cat wrong.txt; fail "a program without MPI"; }
+  passed "a program without MPI says so where several are started"
+fi
+
+# Apart.
+"${launch[@]}" -np 2 "$lora" "${classify[@]}" --sync-every 10 --quiet --json apart.json -o apart > /dev/null
+"${launch[@]}" -np 2 "$lora" "${classify[@]}" --quiet --json together.json -o together > /dev/null
+sent() { sed -nE 's/.*"sent_bytes": *([0-9]+).*/\1/p' "$1"; }
+[ $((9 * $(sent apart.json))) -lt "$(sent together.json)" ] || fail "$(sent apart.json) bytes apart, $(sent together.json) together"
+passed "ranks that meet every 10 steps send $(sent apart.json) bytes in place of $(sent together.json)"
+
+# Two machines, with addresses and names of their own: network namespaces with a slow and lossy network between them.
+if [ "$(id -u)" != 0 ] || ! command -v ip > /dev/null || ! mpirun --version 2>&1 | grep -q 'Open MPI'; then
+  echo "skipped: two machines need root, ip and Open MPI"
+elif ! "$machines" true 2> machines.txt; then
+  echo "skipped: two machines can't be made here: $(tail -n 1 machines.txt)"
+else
+  sort -u machines.txt
+  "$machines" "$lora" "${classify[@]}" --accumulation 4 --quiet -o far > /dev/null 2>&1 || fail "two machines"
+  same one far "two machines with a network between them give the bits of one process"
+fi
+echo "$checks checks passed."
