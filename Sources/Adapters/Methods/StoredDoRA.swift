@@ -116,6 +116,7 @@ extension DoRA {
   public func stored(for weight: Parameter, isEmbedding: Bool) throws -> any AdapterMethod {
     StoredDoRA(
       try lora.storedLoRA(for: weight, isEmbedding: isEmbedding),
-      magnitude: try StoredTensor(name: "m", magnitude.original))
+      magnitude: try StoredTensor(name: "m", magnitude.original)
+    ).shapedForPEFT
   }
 }
