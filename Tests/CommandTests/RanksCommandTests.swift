@@ -14,14 +14,15 @@ struct RanksCommandTests {
     let adapter = fixtures.appendingPathComponent("checkpoints/llama-rslora-patterns/adapter").path
     let first = try CommandRun(["inspect", adapter], environment: Self.launched(0))
     #expect(first.exitCode == 0 && first.output.contains("rsLoRA"))
-    #expect(first.errors == "3 processes were started; one does all of this command.\n")
+    #expect(first.errors.hasPrefix("3 processes were started; one does all of this command.\n"))
     for names in [
       ["OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"], ["PMI_RANK", "PMI_SIZE"], ["PMIX_RANK", "SLURM_NTASKS"],
     ] {
       let other = try CommandRun(["inspect", adapter], environment: [names[0]: "2", names[1]: "3"])
       #expect(other.exitCode == 0 && other.output.isEmpty && other.errors.isEmpty)
     }
-    #expect(try CommandRun(["inspect", adapter], environment: ["PMI_RANK": "0", "PMI_SIZE": "1"]).errors.isEmpty)
+    let one = try CommandRun(["inspect", adapter], environment: ["PMI_RANK": "0", "PMI_SIZE": "1"])
+    #expect(one.exitCode == 0 && !one.errors.contains("processes"))
   }
 
   #if !MPI

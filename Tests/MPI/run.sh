@@ -32,8 +32,6 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 # Open MPI's words, which MPICH neither knows nor needs.
 launch=(mpirun)
 if mpirun --version 2>&1 | grep -q 'Open MPI'; then launch+=(--oversubscribe); fi
-# Between SIGTERM and SIGKILL mpirun waits for a second, which is little where many programs run.
-export OMPI_MCA_odls_base_sigkill_timeout=10
 
 cp -r "$fixtures/small-encoder" encoder
 cp "$fixtures/tokenizer-wordpiece.json" encoder/tokenizer.json
@@ -91,8 +89,8 @@ kill -CONT "$process"
 expect "a slow rank" wait $running
 same whole slow "a rank that stands still for a second changes nothing"
 
-# A rank that dies.
-"${launch[@]}" -np 4 "$lora" "${long[@]}" --checkpoint dead.state --quiet -o dead > dead.txt 2>&1 &
+# A rank that dies. Between SIGTERM and SIGKILL mpirun waits for a second, which is little where many programs run.
+OMPI_MCA_odls_base_sigkill_timeout=10 "${launch[@]}" -np 4 "$lora" "${long[@]}" --checkpoint dead.state --quiet -o dead > dead.txt 2>&1 &
 running=$!
 wait_for dead.state
 kill -KILL "$(rank_process dead)"
