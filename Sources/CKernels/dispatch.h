@@ -18,7 +18,7 @@ int ck_instruction_set_index(void);
 
 #if defined(__x86_64__)
 // What the compiler may use is what ck_instruction_set_index asks for.
-#define CK_AVX2_FEATURES "avx2,bmi,bmi2,fma"
+#define CK_AVX2_FEATURES "avx2,bmi,bmi2,f16c,fma"
 #define CK_AVX512_FEATURES "avx512f,avx512bw,avx512cd,avx512dq,avx512vl," CK_AVX2_FEATURES
 
 /// Defines the function `name` of `parameters`, whose body follows; `arguments` are the parameters' names.

@@ -34,6 +34,8 @@ void ck_multiply(const ck_product *p) {
   if (p->m <= 0 || p->n <= 0) return;
   if (p->k <= 0 || p->alpha == 0) {
     scale(p);
+  } else if (ck_product_is_of_bytes(p)) {
+    ck_multiply_bytes(p);
   } else if (p->b.encoded != NULL) {
     ck_multiply_encoded(p);
   } else if (is_narrow(p)) {

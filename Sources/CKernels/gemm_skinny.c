@@ -2,7 +2,8 @@
 //
 // With B given as [n, k], as a linear layer stores its weights, packing would cost more than a product with a few rows
 // is worth. So w streams through once, some rows at a time, each register of it used for every row of x, which stays
-// in the first-level cache.
+// in the first-level cache. For a single row of x, those of w are read one after the other: memory is the limit then,
+// and is read fastest in its order.
 #include "gemm.h"
 
 #include "dispatch.h"
@@ -39,6 +40,12 @@ static void run_dots(const void *context, ptrdiff_t begin, ptrdiff_t end) {
   const ptrdiff_t depth = ((s->k + blocks - 1) / blocks + CK_MAXIMUM_LANES - 1) / CK_MAXIMUM_LANES * CK_MAXIMUM_LANES;
   const ck_dot_tile *dots = s->pairs != NULL ? s->pairs->dot : kernels->dot[s->half];
   const ck_dot_tile *single = s->pairs != NULL ? s->pairs->dot_single : kernels->dot_single[s->half];
+  if (s->few == 1) {
+    const ck_row row = s->pairs != NULL ? s->pairs->row : kernels->row[s->half];
+    row(end - begin, s->k, depth, s->x, ck_element(s->w, s->half, begin * s->ldw), s->ldw, s->alpha, s->beta,
+        s->c + begin * s->many_step, s->many_step);
+    return;
+  }
   // Chunks differ by one row at most, so all of them take as many rows of w.
   const int columns = kernels->dot_columns[(s->few + chunks - 1) / chunks];
   for (ptrdiff_t p = 0; p < s->k; p += depth) {

@@ -106,6 +106,8 @@ typedef struct {
   bool bfloat16;              // instead, widened block by block; the right factor alone may be that
   bool rounds;                // being bfloat16 or encoded: both factors are rounded to bfloat16, sums are float32
   const ck_encoded *encoded;  // instead, decoded tile by tile; the right factor alone may be that, and whole
+  bool bytes;                 // being in ggml's blocks: the left factor is rounded to 8 bits a number, where it is not
+                              // transposed and this is
 } ck_factor;
 
 /// C = alpha · op(A) op(B) + beta · C; op(A) is [m, k], op(B) is [k, n], C is [m, n] with rows ldc elements apart.
