@@ -54,6 +54,15 @@ typedef void (*ck_range_body)(const void *context, ptrdiff_t begin, ptrdiff_t en
 /// number of threads, so a body must compute each of its elements independently of where its range begins.
 void ck_for_ranges(ptrdiff_t count, ptrdiff_t grain, ck_range_body body, const void *context);
 
+/// A loop as above.
+struct ck_loop {
+  ck_range_body body;
+  const void *context;
+  ptrdiff_t count;
+};
+/// Runs several loops as if their ranges followed each other in one, at the cost of one.
+void ck_for_loops(const struct ck_loop *loops, ptrdiff_t number, ptrdiff_t grain);
+
 /// Elements a part must have before a second thread pays for cheap work (a few operations an element).
 #define CK_GRAIN ((ptrdiff_t)16384)
 

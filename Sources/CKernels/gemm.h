@@ -76,21 +76,33 @@ static inline const void *ck_element(const void *matrix, bool half, ptrdiff_t in
   return half ? (const void *)((const uint16_t *)matrix + index) : (const void *)((const float *)matrix + index);
 }
 
+/// The row of the product that a stored row is: the halves of heads may be stored in turns.
+static inline ptrdiff_t ck_row_of_stored(const ck_encoded *matrix, ptrdiff_t stored) {
+  if (matrix->head == 0) return stored;
+  const ptrdiff_t place = stored % matrix->head;
+  return stored - place + place % 2 * (matrix->head / 2) + place / 2;
+}
+
+/// Several products at once have the same left factor; those that are skinny, few rows.
+enum { CK_MOST_TOGETHER = 4 };
+
 /// The two ways, for m, n, k > 0. The first fits all products. With kernels for `pairs`, else NULL, k counts pairs: a
 /// holds them in place of float32, and so does b where it is transposed; else b is bfloat16, and its stride is that of
 /// two rows.
 void ck_multiply_blocked(const ck_product *product, const struct ck_pair_kernels *pairs);
 /// Whether dot products along k, without a packed copy of the large matrix, are the better way.
 bool ck_product_is_skinny(const ck_product *product);
-void ck_multiply_skinny(const ck_product *product, const struct ck_pair_kernels *pairs);
+void ck_multiply_skinny(const ck_product *products, ptrdiff_t count, const struct ck_pair_kernels *pairs);
 
 /// Whether b `rounds` a, and the product has a shape for it; others are widened. How it is multiplied then.
 bool ck_product_pairs(const ck_product *product);
-void ck_multiply_pairs(const ck_product *product);
+void ck_multiply_pairs(const ck_product *products, ptrdiff_t count);
+/// For a single row and an encoded matrix of whole numbers, whose rows may be stored in another order.
+void ck_multiply_stored_row(const ck_product *product);
 /// For a right factor that is encoded: decoded tile by tile, each of which is multiplied by one of the two ways.
 void ck_multiply_encoded(const ck_product *product);
 /// Whether it is multiplied as a product of bytes. How it is then.
 bool ck_product_is_of_bytes(const ck_product *product);
-void ck_multiply_bytes(const ck_product *product);
+void ck_multiply_bytes(const ck_product *products, ptrdiff_t count);
 
 #endif

@@ -173,25 +173,23 @@ CK_RANGE_BODY(round_rows) {
 
 // MARK: The product
 
+bool ck_multiplies_bytes(int encoding) {
+#define IS_ONE(one) case one:
+  switch (encoding) {
+    CK_BYTE_ENCODINGS(IS_ONE) return true;
+    default: return false;
+  }
+}
+
 bool ck_product_is_of_bytes(const ck_product *p) {
-  if (!p->b.bytes || p->b.encoded == NULL || !p->b.transposed || p->a.transposed) return false;
-#define IS_ONE(encoding) case encoding:
-  switch (p->b.encoded->encoding) { CK_BYTE_ENCODINGS(IS_ONE) return true; }
-  return false;
+  return p->b.bytes && p->b.encoded != NULL && p->b.transposed && !p->a.transposed &&
+         ck_multiplies_bytes(p->b.encoded->encoding);
 }
 
-struct range {
-  ck_byte_range run;
-  const struct ck_byte_product *product;
-};
+static void run_kernel(const void *context, ptrdiff_t begin, ptrdiff_t end) { kernel()(context, begin, end); }
 
-static void run_range(const void *context, ptrdiff_t begin, ptrdiff_t end) {
-  const struct range *s = context;
-  s->run(s->product, begin, end);
-}
-
-void ck_multiply_bytes(const ck_product *p) {
-  const ck_encoded *matrix = p->b.encoded;
+void ck_multiply_bytes(const ck_product *products, ptrdiff_t count) {
+  const ck_product *p = products;
   const ptrdiff_t units = (p->k + CK_UNIT - 1) / CK_UNIT, parts = p->m * units * CK_PARTS;
   const size_t bytes = (size_t)parts * (CK_PART + sizeof(float) + sizeof(int32_t));
   int8_t *codes = ck_allocate(bytes);
@@ -199,28 +197,31 @@ void ck_multiply_bytes(const ck_product *p) {
   int32_t *sums = (int32_t *)(steps + parts);
   const struct rounding rounding = {p->a.elements, p->a.stride, p->k, units, codes, steps, sums};
   ck_for_ranges(p->m, ck_row_grain(ROUNDING_GRAIN, p->k), round_rows, &rounding);
-  const struct ck_byte_product product = {
-      .rows = p->m,
-      .units = units,
-      .parts = p->k % CK_UNIT == 0 ? CK_PARTS : p->k % CK_UNIT / CK_PART,
-      .codes = codes,
-      .steps = steps,
-      .sums = sums,
-      .matrix = matrix,
-      .row_bytes = p->k / ck_block_count(matrix->encoding) * ck_block_bytes(matrix->encoding),
-      .alpha = p->alpha,
-      .beta = p->beta,
-      .c = p->c,
-      .ldc = p->ldc,
-  };
-  if (p->m > FEW && ck_has_byte_lanes()) {
-    ck_multiply_byte_lanes(&product);
-    ck_deallocate(codes, bytes);
-    return;
+
+  const bool in_lanes = p->m > FEW && ck_has_byte_lanes();
+  struct ck_byte_product each[CK_MOST_TOGETHER];
+  struct ck_loop loops[CK_MOST_TOGETHER];
+  for (ptrdiff_t i = 0; i < count; i++, p++) {
+    const ck_encoded *matrix = p->b.encoded;
+    each[i] = (struct ck_byte_product){
+        .rows = p->m,
+        .units = units,
+        .parts = p->k % CK_UNIT == 0 ? CK_PARTS : p->k % CK_UNIT / CK_PART,
+        .codes = codes,
+        .steps = steps,
+        .sums = sums,
+        .matrix = matrix,
+        .row_bytes = p->k / ck_block_count(matrix->encoding) * ck_block_bytes(matrix->encoding),
+        .alpha = p->alpha,
+        .beta = p->beta,
+        .c = p->c,
+        .ldc = p->ldc,
+    };
+    loops[i] = (struct ck_loop){run_kernel, &each[i], matrix->rows};
+    if (in_lanes) ck_multiply_byte_lanes(&each[i]);
   }
-  const struct range range = {kernel(), &product};
   // What a row of the matrix costs, in multiplications of float32.
-  const double row = (double)p->k * (double)(p->m + 4) / 4;
-  ck_for_ranges(matrix->rows, (ptrdiff_t)(CK_PRODUCT_GRAIN / row) + 1, run_range, &range);
+  const double row = (double)products->k * (double)(products->m + 4) / 4;
+  if (!in_lanes) ck_for_loops(loops, count, (ptrdiff_t)(CK_PRODUCT_GRAIN / row) + 1);
   ck_deallocate(codes, bytes);
 }

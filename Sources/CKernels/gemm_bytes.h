@@ -9,6 +9,7 @@
 
 #include "CKernels.h"
 #include "codes.h"
+#include "gemm.h"
 
 enum {
   CK_BYTES_AHEAD = 8192,  // how far ahead of what is read memory is asked for: processors' own guesses end with a page
@@ -44,12 +45,5 @@ typedef void (*ck_byte_range)(const struct ck_byte_product *s, ptrdiff_t begin, 
 /// Whether there is a faster way for many rows of the left factor, and that way.
 bool ck_has_byte_lanes(void);
 void ck_multiply_byte_lanes(const struct ck_byte_product *product);
-
-/// The row of the product that a stored row is: the halves of heads may be stored in turns.
-CK_INLINE ptrdiff_t ck_row_of_stored(const ck_encoded *matrix, ptrdiff_t stored) {
-  if (matrix->head == 0) return stored;
-  const ptrdiff_t place = stored % matrix->head;
-  return stored - place + place % 2 * (matrix->head / 2) + place / 2;
-}
 
 #endif

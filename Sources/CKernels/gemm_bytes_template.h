@@ -58,10 +58,9 @@ CK_INLINE void NAME(add_unit)(int encoding, const struct ck_byte_product *s, con
     starts = CK_STARTS(encoding, &unit, EIGHT_FLOATS);
     starts = CK_ORDERED(starts);
   }
-  for (ptrdiff_t r = 0; r < rows; r++, place += s->units)
-    NAME(add_terms)
-    (encoding, &unit, &steps, &starts, parts, s->codes + place * CK_UNIT, s->steps + place * CK_PARTS,
-     s->sums + place * CK_PARTS, &terms[r]);
+  for (ptrdiff_t r = 0; r < rows; r++, place += s->units) NAME(add_terms)
+  (encoding, &unit, &steps, &starts, parts, s->codes + place * CK_UNIT, s->steps + place * CK_PARTS,
+   s->sums + place * CK_PARTS, &terms[r]);
 }
 
 /// `rows` rows of the left factor from `first` on, with the rows begin ..< end of the right one.

@@ -30,7 +30,8 @@ static void round_rows(const void *context, ptrdiff_t begin, ptrdiff_t end) {
                     s->pairs + begin * s->stride, s->stride);
 }
 
-void ck_multiply_pairs(const ck_product *p) {
+void ck_multiply_pairs(const ck_product *products, ptrdiff_t count) {
+  const ck_product *p = products;
   const ptrdiff_t k = p->k / 2, stride = (k + CK_MAXIMUM_LANES - 1) / CK_MAXIMUM_LANES * CK_MAXIMUM_LANES;
   const size_t bytes = (size_t)(p->m * stride) * sizeof(uint32_t);
   uint32_t *pairs = ck_allocate(bytes);
@@ -38,15 +39,22 @@ void ck_multiply_pairs(const ck_product *p) {
   const struct rounding rounding = {kernels, p, pairs, stride};
   ck_for_ranges(p->m, ck_row_grain(ROUNDING_GRAIN, p->k), round_rows, &rounding);
 
-  ck_product halves = *p;
-  halves.k = k;
-  halves.a = (ck_factor){pairs, stride, false, false, false, NULL};
-  if (p->b.transposed) {
-    halves.b.stride /= 2;  // pairs as they are stored
-    halves.b.bfloat16 = false;
-  } else {
-    halves.b.stride *= 2;  // two rows of which packing makes pairs
+  ck_product halves[CK_MOST_TOGETHER];
+  for (ptrdiff_t i = 0; i < count; i++) {
+    halves[i] = products[i];
+    halves[i].k = k;
+    halves[i].a = (ck_factor){.elements = pairs, .stride = stride};
+    if (p->b.transposed) {
+      halves[i].b.stride /= 2;  // pairs as they are stored
+      halves[i].b.bfloat16 = false;
+    } else {
+      halves[i].b.stride *= 2;  // two rows of which packing makes pairs
+    }
   }
-  (p->b.transposed && ck_product_is_skinny(&halves) ? ck_multiply_skinny : ck_multiply_blocked)(&halves, kernels);
+  if (p->b.transposed && ck_product_is_skinny(halves)) {
+    ck_multiply_skinny(halves, count, kernels);
+  } else {
+    for (ptrdiff_t i = 0; i < count; i++) ck_multiply_blocked(&halves[i], kernels);
+  }
   ck_deallocate(pairs, bytes);
 }

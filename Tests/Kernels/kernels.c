@@ -203,6 +203,59 @@ static void check_products_of_bytes(void) {
     if (isnan(c[i]) != (i >= 5)) expect(c[i], i < 5 ? 0 : NAN, 0, 0, i);
 }
 
+/// Products with one left factor, together and alone; a right factor whose rows lie in another order.
+static void check_together(ptrdiff_t m) {
+  now = "products together";
+  enum { K = 160, COUNT = 4 };
+  static const ptrdiff_t columns[COUNT] = {300, 33, 64, 1};
+  float *x = values(m * K);
+  for (int kind = 0; kind < 4; kind++) {  // float32, bfloat16 pairs, bytes, and one of each
+    ck_product together[COUNT], alone[COUNT];
+    ck_encoded matrices[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+      const int own = kind == 3 ? i % 3 : kind;
+      matrices[i] = blocks(CK_Q4_0, columns[i], K);
+      uint16_t *halves = (uint16_t *)values(columns[i] * K) + 2;
+      ck_f32_to_bf16(values(columns[i] * K), halves, (size_t)(columns[i] * K));
+      together[i] = (ck_product){.m = m, .n = columns[i], .k = K, .alpha = 1, .a = {x, K}, .ldc = columns[i]};
+      together[i].b = (ck_factor){.elements = own == 1 ? (const void *)halves : values(columns[i] * K),
+                                  .stride = K,
+                                  .transposed = true,
+                                  .bfloat16 = own == 1,
+                                  .rounds = own == 1,
+                                  .encoded = own == 2 ? &matrices[i] : NULL,
+                                  .bytes = own == 2};
+      alone[i] = together[i];
+      together[i].c = zeros(m * columns[i]);
+      alone[i].c = zeros(m * columns[i]);
+      ck_multiply(&alone[i]);
+    }
+    ck_multiply_together(together, COUNT);
+    for (int i = 0; i < COUNT; i++)
+      for (ptrdiff_t j = 0; j < m * columns[i]; j++) expect(together[i].c[j], alone[i].c[j], 0, 0, j);
+  }
+  now = "product with rows in another order";
+  enum { ROWS = 24, DEPTH = 1100 };
+  float *w = values(ROWS * DEPTH), *decoded = values(ROWS * DEPTH), *c = zeros(m * ROWS), *y = zeros(m * ROWS);
+  x = values(m * DEPTH);
+  uint16_t *halves = (uint16_t *)values(ROWS * DEPTH) + 1;
+  ck_f32_to_bf16(w, halves, ROWS * DEPTH);
+  for (int encoding = CK_F32; encoding <= CK_BF16; encoding++) {
+    if (encoding == CK_F16) ck_f32_to_f16(w, halves, ROWS * DEPTH);
+    if (encoding == CK_BF16) ck_f32_to_bf16(w, halves, ROWS * DEPTH);
+    ck_encoded matrix = {.encoding = encoding, .rows = ROWS, .columns = DEPTH, .head = 8};
+    matrix.codes = encoding == CK_F32 ? (const void *)w : halves;
+    ck_decode_rows(&matrix, 0, ROWS, decoded, DEPTH);
+    ck_product p = {.m = m, .n = ROWS, .k = DEPTH, .alpha = 1, .a = {x, DEPTH}, .c = c, .ldc = ROWS};
+    p.b = (ck_factor){.stride = DEPTH, .transposed = true, .encoded = &matrix};
+    ck_multiply(&p);
+    p.b = (ck_factor){.elements = decoded, .stride = DEPTH, .transposed = true};
+    p.c = y;
+    ck_multiply(&p);
+    for (ptrdiff_t i = 0; i < m * ROWS; i++) expect(c[i], y[i], 0, 0, i);
+  }
+}
+
 // MARK: Decoding
 
 /// Halves of every kind, decoded from a place that is not aligned.
@@ -625,6 +678,7 @@ int main(void) {
     ck_set_thread_count(threads);
     check_products();
     check_products_of_bytes();
+    for (ptrdiff_t m = 1; m < 12; m += 5) check_together(m);
     check_halves();
     check_elementwise();
     check_reductions();

@@ -121,6 +121,10 @@ typedef struct {
 } ck_product;
 
 void ck_multiply(const ck_product *product);
+/// Several products with the same left factor, at the cost of waking threads once where few rows meet large matrices.
+void ck_multiply_together(const ck_product *products, ptrdiff_t count);
+/// Whether a right factor in this encoding can be multiplied as bytes.
+bool ck_multiplies_bytes(int encoding);
 /// `count` products of equal shape, of which the first is given; consecutive matrices lie step_a, step_b, step_c
 /// elements apart (0 repeats). Where there are more than one, both factors are float32.
 void ck_multiply_batch(const ck_product *first, ptrdiff_t count, ptrdiff_t step_a, ptrdiff_t step_b, ptrdiff_t step_c);
