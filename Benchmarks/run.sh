@@ -2,7 +2,7 @@
 # Times the library and the program `lora`; where the Python in PYTHON has what a part is compared with, that too, in the
 # same run. Benchmarks/README.md says what each part measures.
 #
-#     Benchmarks/run.sh [--shortest] [PART …]         digits networks svd toolbox transformers generation kernels texts; default: all
+#     Benchmarks/run.sh [--shortest] [PART …]         digits networks svd toolbox transformers generation quantized kernels texts; default: all
 #
 # --shortest runs each program, studies too, once in its smallest size: checks that they work, and measures nothing.
 set -euo pipefail
@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 
 python=${PYTHON:-python3}
 swift=${SWIFT:-swift}
-parts='digits networks svd toolbox transformers generation kernels texts'
+parts='digits networks svd toolbox transformers generation quantized kernels texts'
 if [ "${1:-}" = --shortest ]; then
   export SHORTEST=1
   parts+=' recipes'
@@ -66,7 +66,16 @@ transformers() {
 generation() {
   lora=$(program lora)
   bench=$(program generation-bench)
-  if has_peers torch transformers; then "$bench" --lora "$lora" --python "$python"; else "$bench" --lora "$lora"; fi
+  local peers=()
+  if has_peers xllamacpp; then peers+=(--llama "$python"); fi
+  if has_peers torch transformers; then peers+=(--python "$python"); fi
+  "$bench" --lora "$lora" ${peers[@]+"${peers[@]}"}
+}
+
+quantized() {
+  if ! has_peers gguf numpy; then return; fi
+  lora=$(program lora)
+  peer Benchmarks/quantized/bench.py "$lora"
 }
 
 kernels() {
@@ -87,7 +96,7 @@ recipes() {
 
 for part in ${*:-$parts}; do
   case $part in
-    digits | networks | svd | toolbox | transformers | generation | kernels | texts | recipes) ;;
+    digits | networks | svd | toolbox | transformers | generation | quantized | kernels | texts | recipes) ;;
     *) echo "There is no part '$part'." >&2; exit 64 ;;
   esac
 done

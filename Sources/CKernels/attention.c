@@ -159,7 +159,7 @@ static void forward_part(void *context, int part) {
       const ck_product product = {b.rows, b.columns, size, s->rule.scale, 0, q, k_turned, scores, b.stride};
       // For a single query no packing is worth while, as short as it may be.
       if (b.rows == 1 && size >= LEAST_SIZE_OF_ONE) {
-        ck_multiply_skinny(&product, NULL);
+        ck_multiply_skinny(&product, 1, NULL);
       } else {
         ck_multiply(&product);
       }

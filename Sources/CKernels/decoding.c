@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "CKernels.h"
+#include "codes.h"
 #include "dispatch.h"
 #include "narrow.h"
 
@@ -26,57 +27,58 @@ CK_INLINE float float_at(const void *numbers, int encoding, ptrdiff_t index) {
   return encoding == CK_F16 ? f16_to_f32(half) : bf16_to_f32(half);
 }
 
-// MARK: Plain numbers, wherever they begin
+// MARK: Halves, wherever they begin
 
-CK_INLINE void decode_plain(int encoding, const uint8_t *x, ptrdiff_t count, float *y) {
-  if (encoding == CK_F32) {
-    memcpy(y, x, (size_t)count * sizeof(float));
-    return;
+CK_INLINE void decode_halves(int encoding, const uint8_t *x, ptrdiff_t count, float *y) {
+  ptrdiff_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    const ck_eight_halves halves = CK_LOAD_AS(ck_eight_halves, x + 2 * i);
+    if (encoding == CK_F16) {
+      const ck_parts floats = CK_EIGHT_FLOATS(halves);
+      memcpy(y + i, &floats, sizeof floats);
+    } else {
+      const ck_eight_words words = __builtin_convertvector(halves, ck_eight_words) << 16;
+      memcpy(y + i, &words, sizeof words);
+    }
   }
-  for (ptrdiff_t i = 0; i < count; i++) {
-    uint16_t half;
-    memcpy(&half, x + 2 * i, sizeof half);
-    y[i] = encoding == CK_F16 ? f16_to_f32(half) : bf16_to_f32(half);
+  for (; i < count; i++) y[i] = float_at(x, encoding, i);
+}
+
+// MARK: ggml's blocks
+
+CK_INLINE void decode_unit(int encoding, const uint8_t *x, int parts, float *y) {
+  typedef float floats __attribute__((ext_vector_type(CK_PART)));
+  typedef int8_t signed_part __attribute__((ext_vector_type(CK_PART)));
+  struct ck_unit unit;
+  ck_take_apart(encoding, x, parts, &unit);
+  const ck_parts steps = CK_STEPS(encoding, &unit, CK_EIGHT_FLOATS);
+  ck_parts starts = 0;
+  if (ck_has_starts(encoding)) starts = CK_STARTS(encoding, &unit, CK_EIGHT_FLOATS);
+  CK_UNROLLED for (int part = 0; part < CK_PARTS; part++) {
+    if (part >= parts) continue;
+    const ck_part codes = part % 2 == 0 ? unit.codes[part / 2].lo : unit.codes[part / 2].hi;
+    floats numbers = ck_has_signs(encoding) ? __builtin_convertvector((signed_part)codes, floats)
+                                            : __builtin_convertvector(codes, floats);
+    numbers -= (float)ck_code_offset(encoding);
+    if (ck_has_scales(encoding)) {
+      numbers.lo *= steps[0] * (float)(int8_t)unit.scales[2 * part];
+      numbers.hi *= steps[0] * (float)(int8_t)unit.scales[2 * part + 1];
+    } else {
+      numbers *= steps[part];
+    }
+    if (ck_has_starts(encoding)) numbers -= starts[part];
+    memcpy(y + CK_PART * part, &numbers, sizeof numbers);
   }
 }
 
-// MARK: ggml's blocks of 32
-
-CK_INLINE void decode_q8_0(const uint8_t *x, float *y) {
-  const float d = f16_at(x);
-  const int8_t *q = (const int8_t *)(x + 2);
-  for (int i = 0; i < 32; i++) y[i] = (float)q[i] * d;
+/// `count` numbers, a multiple of the block's.
+CK_INLINE void decode_units(int encoding, const uint8_t *x, ptrdiff_t count, float *y) {
+  for (; count >= CK_UNIT; count -= CK_UNIT, x += ck_unit_bytes(encoding), y += CK_UNIT)
+    decode_unit(encoding, x, CK_PARTS, y);
+  if (count > 0) decode_unit(encoding, x, (int)(count / CK_PART), y);
 }
 
-CK_INLINE void decode_q4_0(const uint8_t *x, float *y) {
-  const float d = f16_at(x);
-  for (int i = 0; i < 16; i++) y[i] = d * (float)((int)(x[2 + i] & 15) - 8);
-  for (int i = 0; i < 16; i++) y[16 + i] = d * (float)((int)(x[2 + i] >> 4) - 8);
-}
-
-CK_INLINE void decode_q4_1(const uint8_t *x, float *y) {
-  const float d = f16_at(x), m = f16_at(x + 2);
-  for (int i = 0; i < 16; i++) y[i] = d * (float)(x[4 + i] & 15) + m;
-  for (int i = 0; i < 16; i++) y[16 + i] = d * (float)(x[4 + i] >> 4) + m;
-}
-
-CK_INLINE void decode_q5_0(const uint8_t *x, float *y) {
-  const float d = f16_at(x);
-  const uint32_t high = word_at(x + 2, 0);
-  for (int i = 0; i < 16; i++) y[i] = d * (float)((int)((x[6 + i] & 15) | (high >> i & 1) << 4) - 16);
-  for (int i = 0; i < 16; i++) y[16 + i] = d * (float)((int)((x[6 + i] >> 4) | (high >> (16 + i) & 1) << 4) - 16);
-}
-
-CK_INLINE void decode_q5_1(const uint8_t *x, float *y) {
-  const float d = f16_at(x), m = f16_at(x + 2);
-  const uint32_t high = word_at(x + 4, 0);
-  for (int i = 0; i < 16; i++) y[i] = d * (float)((x[8 + i] & 15) | (high >> i & 1) << 4) + m;
-  for (int i = 0; i < 16; i++) y[16 + i] = d * (float)((x[8 + i] >> 4) | (high >> (16 + i) & 1) << 4) + m;
-}
-
-// MARK: ggml's blocks of 256
-
-CK_INLINE void decode_q2_k(const uint8_t *x, float *y) {
+CK_INLINE void decode_q2_k(const uint8_t *x, float *restrict y) {
   const uint8_t *scales = x, *q = x + 16;
   const float d = f16_at(x + 80), least = f16_at(x + 82);
   for (int part = 0; part < 16; part++) {
@@ -86,73 +88,6 @@ CK_INLINE void decode_q2_k(const uint8_t *x, float *y) {
     for (int i = 0; i < 16; i++) y[16 * part + i] = scale * (float)(codes[i] >> shift & 3) - offset;
   }
 }
-
-CK_INLINE void decode_q3_k(const uint8_t *x, float *y) {
-  const uint8_t *high = x, *q = x + 32, *packed = x + 96;
-  const float d = f16_at(x + 108);
-  for (int part = 0; part < 16; part++) {
-    const int low = packed[part % 8] >> part / 8 * 4 & 15, top = packed[8 + part % 4] >> part / 4 * 2 & 3;
-    const float scale = d * (float)((low | top << 4) - 32);
-    const uint8_t *codes = q + part / 8 * 32 + part % 2 * 16, *masks = high + part % 2 * 16;
-    const int shift = part % 8 / 2 * 2, bit = part / 2;
-    for (int i = 0; i < 16; i++)
-      y[16 * part + i] = scale * (float)((int)(codes[i] >> shift & 3) - (masks[i] >> bit & 1 ? 0 : 4));
-  }
-}
-
-/// The scale and the offset of a part of 32, six bits each.
-CK_INLINE void parts_of(const uint8_t *s, int part, int *scale, int *offset) {
-  if (part < 4) {
-    *scale = s[part] & 63;
-    *offset = s[part + 4] & 63;
-  } else {
-    *scale = (s[part + 4] & 15) | (s[part - 4] >> 6) << 4;
-    *offset = (s[part + 4] >> 4) | (s[part] >> 6) << 4;
-  }
-}
-
-CK_INLINE void decode_q4_k(const uint8_t *x, float *y) {
-  const float d = f16_at(x), least = f16_at(x + 2);
-  for (int part = 0; part < 8; part++) {
-    int scale, offset;
-    parts_of(x + 4, part, &scale, &offset);
-    const float step = d * (float)scale, start = least * (float)offset;
-    const uint8_t *codes = x + 16 + part / 2 * 32;
-    const int shift = part % 2 * 4;
-    for (int i = 0; i < 32; i++) y[32 * part + i] = step * (float)(codes[i] >> shift & 15) - start;
-  }
-}
-
-CK_INLINE void decode_q5_k(const uint8_t *x, float *y) {
-  const float d = f16_at(x), least = f16_at(x + 2);
-  const uint8_t *high = x + 16;
-  for (int part = 0; part < 8; part++) {
-    int scale, offset;
-    parts_of(x + 4, part, &scale, &offset);
-    const float step = d * (float)scale, start = least * (float)offset;
-    const uint8_t *codes = x + 48 + part / 2 * 32;
-    const int shift = part % 2 * 4;
-    for (int i = 0; i < 32; i++)
-      y[32 * part + i] = step * (float)((codes[i] >> shift & 15) | (high[i] >> part & 1) << 4) - start;
-  }
-}
-
-CK_INLINE void decode_q6_k(const uint8_t *x, float *y) {
-  const int8_t *scales = (const int8_t *)(x + 192);
-  const float d = f16_at(x + 208);
-  for (int part = 0; part < 8; part++) {
-    const uint8_t *low = x + part / 4 * 64 + part % 2 * 32, *high = x + 128 + part / 4 * 32;
-    const int low_shift = part % 4 / 2 * 4, high_shift = part % 4 * 2;
-    for (int half = 0; half < 2; half++) {
-      const float step = d * (float)scales[2 * part + half];
-      for (int i = 16 * half; i < 16 * half + 16; i++)
-        y[32 * part + i] = step * (float)((int)((low[i] >> low_shift & 15) | (high[i] >> high_shift & 3) << 4) - 32);
-    }
-  }
-}
-
-#define BLOCKS(name, count, bytes) \
-  for (ptrdiff_t block = 0; block < e->columns / (count); block++) name(x + block * (bytes), y + block * (count))
 
 // MARK: Code books
 
@@ -253,22 +188,26 @@ CK_INLINE void decode_row(const ck_encoded *e, ptrdiff_t row, float *y) {
   const uint8_t *x = e->codes;
   if (block > 0) x += row * (e->columns / block) * ck_block_bytes(e->encoding);
   switch (e->encoding) {
-    case CK_Q8_0: BLOCKS(decode_q8_0, 32, 34); break;
-    case CK_Q4_0: BLOCKS(decode_q4_0, 32, 18); break;
-    case CK_Q4_1: BLOCKS(decode_q4_1, 32, 20); break;
-    case CK_Q5_0: BLOCKS(decode_q5_0, 32, 22); break;
-    case CK_Q5_1: BLOCKS(decode_q5_1, 32, 24); break;
-    case CK_Q2_K: BLOCKS(decode_q2_k, 256, 84); break;
-    case CK_Q3_K: BLOCKS(decode_q3_k, 256, 110); break;
-    case CK_Q4_K: BLOCKS(decode_q4_k, 256, 144); break;
-    case CK_Q5_K: BLOCKS(decode_q5_k, 256, 176); break;
-    case CK_Q6_K: BLOCKS(decode_q6_k, 256, 210); break;
+    case CK_Q8_0: decode_units(CK_Q8_0, x, e->columns, y); break;
+    case CK_Q4_0: decode_units(CK_Q4_0, x, e->columns, y); break;
+    case CK_Q4_1: decode_units(CK_Q4_1, x, e->columns, y); break;
+    case CK_Q5_0: decode_units(CK_Q5_0, x, e->columns, y); break;
+    case CK_Q5_1: decode_units(CK_Q5_1, x, e->columns, y); break;
+    case CK_Q2_K:
+      for (ptrdiff_t i = 0; i < e->columns / CK_UNIT; i++) decode_q2_k(x + 84 * i, y + CK_UNIT * i);
+      break;
+    case CK_Q3_K: decode_units(CK_Q3_K, x, e->columns, y); break;
+    case CK_Q4_K: decode_units(CK_Q4_K, x, e->columns, y); break;
+    case CK_Q5_K: decode_units(CK_Q5_K, x, e->columns, y); break;
+    case CK_Q6_K: decode_units(CK_Q6_K, x, e->columns, y); break;
     case CK_CODE_BOOK: decode_code_book(e, row, y); break;
     case CK_ROW_BYTES: decode_row_bytes(e, row, y); break;
     case CK_AFFINE: decode_affine(e, row, y); break;
     case CK_GPTQ: decode_gptq(e, row, y); break;
     case CK_AWQ: decode_awq(e, row, y); break;
-    default: decode_plain(e->encoding, x, e->columns, y);
+    case CK_F16: decode_halves(CK_F16, x, e->columns, y); break;
+    case CK_BF16: decode_halves(CK_BF16, x, e->columns, y); break;
+    default: memcpy(y, x, (size_t)e->columns * sizeof(float));
   }
 }
 

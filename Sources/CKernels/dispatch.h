@@ -18,7 +18,7 @@ int ck_instruction_set_index(void);
 
 #if defined(__x86_64__)
 // What the compiler may use is what ck_instruction_set_index asks for.
-#define CK_AVX2_FEATURES "avx2,bmi,bmi2,fma"
+#define CK_AVX2_FEATURES "avx2,bmi,bmi2,f16c,fma"
 #define CK_AVX512_FEATURES "avx512f,avx512bw,avx512cd,avx512dq,avx512vl," CK_AVX2_FEATURES
 
 /// Defines the function `name` of `parameters`, whose body follows; `arguments` are the parameters' names.
@@ -53,6 +53,15 @@ typedef void (*ck_range_body)(const void *context, ptrdiff_t begin, ptrdiff_t en
 /// Runs body over 0 ..< count, cut into at most one part a thread and no part below `grain`. The cuts depend on the
 /// number of threads, so a body must compute each of its elements independently of where its range begins.
 void ck_for_ranges(ptrdiff_t count, ptrdiff_t grain, ck_range_body body, const void *context);
+
+/// A loop as above.
+struct ck_loop {
+  ck_range_body body;
+  const void *context;
+  ptrdiff_t count;
+};
+/// Runs several loops as if their ranges followed each other in one, at the cost of one.
+void ck_for_loops(const struct ck_loop *loops, ptrdiff_t number, ptrdiff_t grain);
 
 /// Elements a part must have before a second thread pays for cheap work (a few operations an element).
 #define CK_GRAIN ((ptrdiff_t)16384)

@@ -77,41 +77,67 @@ CK_INLINE void encode_32(const float *x, uint8_t *y, int bits, bool from_least) 
 
 // MARK: Blocks of 256
 
-/// Numbers that weigh more in the error: those that are far from 0, which products feel most.
-CK_INLINE float weight_of(float x, float mean_square) { return sqrtf(mean_square) + fabsf(x); }
+typedef float part_floats __attribute__((ext_vector_type(32)));
+typedef int32_t part_words __attribute__((ext_vector_type(32)));
+typedef float half_floats __attribute__((ext_vector_type(16)));
+typedef int32_t half_words __attribute__((ext_vector_type(16)));
 
-/// The step and start ≥ 0 of a part of 32 such that step · q − start is near x for q in 0...most.
-CK_INLINE void fit_part(const float *x, int most, float *step, float *start) {
-  float least = 0, greatest = 0, squares = 0;
+#define LOAD_AS(type, pointer)                 \
+  ({                                           \
+    type loaded;                               \
+    memcpy(&loaded, (pointer), sizeof loaded); \
+    loaded;                                    \
+  })
+
+/// The sum of sixteen lanes, in pairs.
+#define SUM_OF(lanes)                                      \
+  ({                                                       \
+    const half_floats all = (lanes);                       \
+    const __typeof__(all.lo) eight = all.lo + all.hi;      \
+    const __typeof__(eight.lo) four = eight.lo + eight.hi; \
+    (four[0] + four[2]) + (four[1] + four[3]);             \
+  })
+#define SUM_OF_PART(lanes)            \
+  ({                                  \
+    const part_floats part = (lanes); \
+    SUM_OF(part.lo + part.hi);        \
+  })
+
+/// Whole numbers from `least` to `most`: the greatest that is not above the number, itself above −64.
+#define WHOLE(floats, words, numbers, least, most)                             \
+  ({                                                                           \
+    const words whole = __builtin_convertvector((numbers) + 64, words) - 64;   \
+    const words enough = whole < (least) ? (words)(least) : whole;             \
+    __builtin_convertvector(enough > (most) ? (words)(most) : enough, floats); \
+  })
+
+/// The step and start ≥ 0 of a part of 32 such that step · q − start is near x for q in 0...most. Numbers far from 0,
+/// which products feel most, weigh more in the error.
+CK_INLINE void fit_part(const float *numbers, int most, float *step, float *start) {
+  const part_floats x = LOAD_AS(part_floats, numbers);
+  float least = 0, greatest = 0;
   for (int i = 0; i < 32; i++) {
-    least = x[i] < least ? x[i] : least;
-    greatest = x[i] > greatest ? x[i] : greatest;
-    squares += x[i] * x[i];
+    least = numbers[i] < least ? numbers[i] : least;
+    greatest = numbers[i] > greatest ? numbers[i] : greatest;
   }
   *step = 0, *start = -least;
   if (greatest <= least) return;
-  float weights[32], best = INFINITY;
-  for (int i = 0; i < 32; i++) weights[i] = weight_of(x[i], squares / 32);
+  const part_floats w = sqrtf(SUM_OF_PART(x * x) / 32) + (x < 0 ? -x : x), above = x - least;
+  const float sum_w = SUM_OF_PART(w), sum_x = SUM_OF_PART(w * x);
+  float best = INFINITY;
   for (int attempt = -1; attempt <= 20; attempt++) {
     // The first attempt is the plain one; the others stretch the range by up to a step at its ends.
     const float inverse = ((float)most + (attempt < 0 ? 0 : -1.0f + 0.1f * (float)attempt)) / (greatest - least);
-    float sum_w = 0, sum_q = 0, sum_qq = 0, sum_x = 0, sum_qx = 0, codes[32];
-    for (int i = 0; i < 32; i++) {
-      const float q = (float)bounded((x[i] - least) * inverse + 0.5f, 0, most), w = weights[i];
-      codes[i] = q;
-      sum_w += w, sum_q += w * q, sum_qq += w * q * q, sum_x += w * x[i], sum_qx += w * q * x[i];
-    }
+    const part_floats q = WHOLE(part_floats, part_words, above * inverse + 0.5f, 0, most), wq = w * q;
+    const float sum_q = SUM_OF_PART(wq), sum_qq = SUM_OF_PART(wq * q), sum_qx = SUM_OF_PART(wq * x);
     const float determinant = sum_w * sum_qq - sum_q * sum_q;
     if (!(determinant > 0)) continue;
     float slope = (sum_w * sum_qx - sum_q * sum_x) / determinant;
     float offset = (sum_q * sum_qx - sum_qq * sum_x) / determinant;
     if (offset < 0) offset = 0, slope = sum_qx / sum_qq;
     if (!(slope > 0)) continue;
-    float error = 0;
-    for (int i = 0; i < 32; i++) {
-      const float difference = slope * codes[i] - offset - x[i];
-      error += weights[i] * difference * difference;
-    }
+    const part_floats difference = slope * q - offset - x;
+    const float error = SUM_OF_PART(w * difference * difference);
     if (error < best) best = error, *step = slope, *start = offset;
   }
 }
@@ -140,27 +166,26 @@ CK_INLINE void encode_parts(const float *x, uint8_t *y, int bits) {
     }
     const float step = d * (float)scale, start = least * (float)offset;
     if (step == 0) continue;
+    int codes[32];
+    for (int i = 0; i < 32; i++) codes[i] = bounded((x[32 * part + i] + start) / step + 0.5f, 0, most);
     for (int i = 0; i < 32; i++) {
-      const int code = bounded((x[32 * part + i] + start) / step + 0.5f, 0, most);
-      low[part / 2 * 32 + i] |= (uint8_t)((code & 15) << part % 2 * 4);
-      if (bits == 5) high[i] |= (uint8_t)(code >> 4 << part);
+      low[part / 2 * 32 + i] |= (uint8_t)((codes[i] & 15) << part % 2 * 4);
+      if (bits == 5) high[i] |= (uint8_t)(codes[i] >> 4 << part);
     }
   }
 }
 
 /// The step of a part of 16 such that step · q is near x for q in −32...31.
-CK_INLINE float fit_symmetric(const float *x) {
-  const float largest = signed_largest(x, 16);
+CK_INLINE float fit_symmetric(const float *numbers) {
+  const float largest = signed_largest(numbers, 16);
   if (largest == 0) return 0;
-  float squares = 0, best = 0, step = 0;
-  for (int i = 0; i < 16; i++) squares += x[i] * x[i];
+  const half_floats x = LOAD_AS(half_floats, numbers);
+  const half_floats w = sqrtf(SUM_OF(x * x) / 16) + (x < 0 ? -x : x);
+  float best = 0, step = 0;
   for (int attempt = -9; attempt <= 9; attempt++) {
     const float inverse = -(32 + 0.1f * (float)attempt) / largest;
-    float sum_qx = 0, sum_qq = 0;
-    for (int i = 0; i < 16; i++) {
-      const float q = (float)bounded(floorf(x[i] * inverse + 0.5f), -32, 31), w = weight_of(x[i], squares / 16);
-      sum_qx += w * q * x[i], sum_qq += w * q * q;
-    }
+    const half_floats q = WHOLE(half_floats, half_words, x * inverse + 0.5f, -32, 31);
+    const float sum_qx = SUM_OF(w * q * x), sum_qq = SUM_OF(w * q * q);
     // The fit's error is Σ w x² less this.
     if (sum_qq > 0 && sum_qx * sum_qx > best * sum_qq) best = sum_qx * sum_qx / sum_qq, step = sum_qx / sum_qq;
   }

@@ -34,16 +34,43 @@ void ck_multiply(const ck_product *p) {
   if (p->m <= 0 || p->n <= 0) return;
   if (p->k <= 0 || p->alpha == 0) {
     scale(p);
+  } else if (ck_product_is_of_bytes(p)) {
+    ck_multiply_bytes(p, 1);
   } else if (p->b.encoded != NULL) {
     ck_multiply_encoded(p);
   } else if (is_narrow(p)) {
     multiply_narrow(p);
   } else if (ck_product_pairs(p)) {
-    ck_multiply_pairs(p);
+    ck_multiply_pairs(p, 1);
   } else if (ck_product_is_skinny(p)) {
-    ck_multiply_skinny(p, NULL);
+    ck_multiply_skinny(p, 1, NULL);
   } else {
     ck_multiply_blocked(p, NULL);
+  }
+}
+
+static bool is_few_rows(const ck_product *p) {
+  return p->b.encoded == NULL && p->b.transposed && p->m <= p->n && ck_product_is_skinny(p);
+}
+
+void ck_multiply_together(const ck_product *products, ptrdiff_t count) {
+  bool bytes = true, pairs = true, skinny = true, other = count > CK_MOST_TOGETHER;
+  for (ptrdiff_t i = 0; i < count; i++) {
+    const ck_product *p = &products[i];
+    const bool rounds = ck_product_pairs(p);
+    other = other || p->m <= 0 || p->n <= 0 || p->k <= 0 || p->alpha == 0;
+    bytes = bytes && ck_product_is_of_bytes(p);
+    pairs = pairs && rounds && is_few_rows(p);
+    skinny = skinny && !rounds && is_few_rows(p);
+  }
+  if (!other && bytes) {
+    ck_multiply_bytes(products, count);
+  } else if (!other && pairs) {
+    ck_multiply_pairs(products, count);
+  } else if (!other && skinny) {
+    ck_multiply_skinny(products, count, NULL);
+  } else {
+    for (ptrdiff_t i = 0; i < count; i++) ck_multiply(&products[i]);
   }
 }
 

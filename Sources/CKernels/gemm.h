@@ -23,6 +23,15 @@ typedef void (*ck_tile)(ptrdiff_t k, const float *a, ptrdiff_t a_step, const voi
 typedef void (*ck_dot_tile)(ptrdiff_t k, const float *x, ptrdiff_t ldx, const void *w, ptrdiff_t ldw, ptrdiff_t ahead,
                             float alpha, float beta, float *c, ptrdiff_t row_step, ptrdiff_t column_step);
 
+/// How far ahead of what they read kernels for a single row have the processor read, in bytes: its own guesses end with
+/// a page.
+enum { CK_ROW_AHEAD = 8192 };
+
+/// The same for a single x and the rows 0 ..< rows of w, one after the other, in blocks of `depth` along k: each result
+/// has the bits that a dot tile gives it. c[r · step] = ….
+typedef void (*ck_row)(ptrdiff_t rows, ptrdiff_t k, ptrdiff_t depth, const float *x, const void *w, ptrdiff_t ldw,
+                       float alpha, float beta, float *c, ptrdiff_t step);
+
 /// Copies a [k, count] or a [count, k] matrix to packed[p · step + i], widened to float32, with zeros for i from
 /// `count` to the next multiple of the lanes (as far as `step`). May write up to CK_MAXIMUM_LANES elements past the
 /// end.
@@ -39,7 +48,8 @@ struct ck_gemm_kernels {
   ck_dot_tile dot[2][CK_MAXIMUM_TILE_ROWS + 1];         // by rows of x
   ck_dot_tile dot_single[2][CK_MAXIMUM_TILE_ROWS + 1];  // the same for one row of w
   int dot_columns[CK_MAXIMUM_TILE_ROWS + 1];            // rows of w that `dot` takes
-  ck_pack pack_rows[2], pack_columns[2];                // from [k, count], from [count, k]
+  ck_row row[2];
+  ck_pack pack_rows[2], pack_columns[2];  // from [k, count], from [count, k]
   ck_transpose transpose;
 };
 
@@ -51,6 +61,7 @@ const struct ck_gemm_kernels *ck_gemm_kernels(void);
 struct ck_pair_kernels {
   ck_tile tile[CK_WIDE][CK_MAXIMUM_TILE_ROWS + 1];  // a is packed
   ck_dot_tile dot[CK_MAXIMUM_TILE_ROWS + 1], dot_single[CK_MAXIMUM_TILE_ROWS + 1];
+  ck_row row;
   ck_pack pack_rows;                  // from bfloat16 [2k, count]; ldx is what two rows take
   ck_pack round_rows, round_columns;  // from float32 [2k, count], likewise, and [count, 2k]; rounded as `round` does
   /// The rows of x [rows, k], rounded to nearest with ties to even, as pairs.
@@ -66,17 +77,32 @@ static inline const void *ck_element(const void *matrix, bool half, ptrdiff_t in
   return half ? (const void *)((const uint16_t *)matrix + index) : (const void *)((const float *)matrix + index);
 }
 
+/// The row of the product that a stored row is: the halves of heads may be stored in turns.
+static inline ptrdiff_t ck_row_of_stored(const ck_encoded *matrix, ptrdiff_t stored) {
+  if (matrix->head == 0) return stored;
+  const ptrdiff_t place = stored % matrix->head;
+  return stored - place + place % 2 * (matrix->head / 2) + place / 2;
+}
+
+/// Several products at once have the same left factor; those that are skinny, few rows.
+enum { CK_MOST_TOGETHER = 4 };
+
 /// The two ways, for m, n, k > 0. The first fits all products. With kernels for `pairs`, else NULL, k counts pairs: the
 /// first way makes them of both factors as they are, the second wants them made, in place of float32.
 void ck_multiply_blocked(const ck_product *product, const struct ck_pair_kernels *pairs);
 /// Whether dot products along k, without a packed copy of the large matrix, are the better way.
 bool ck_product_is_skinny(const ck_product *product);
-void ck_multiply_skinny(const ck_product *product, const struct ck_pair_kernels *pairs);
+void ck_multiply_skinny(const ck_product *products, ptrdiff_t count, const struct ck_pair_kernels *pairs);
 
 /// Whether b `rounds`, and the product has a shape for it; else what is bfloat16 is widened. How it is multiplied then.
 bool ck_product_pairs(const ck_product *product);
-void ck_multiply_pairs(const ck_product *product);
+void ck_multiply_pairs(const ck_product *products, ptrdiff_t count);
+/// For a single row and an encoded matrix of whole numbers, whose rows may be stored in another order.
+void ck_multiply_stored_row(const ck_product *product);
 /// For a right factor that is encoded: decoded tile by tile, each of which is multiplied by one of the two ways.
 void ck_multiply_encoded(const ck_product *product);
+/// Whether it is multiplied as a product of bytes. How it is then.
+bool ck_product_is_of_bytes(const ck_product *product);
+void ck_multiply_bytes(const ck_product *products, ptrdiff_t count);
 
 #endif

@@ -66,6 +66,11 @@ static void multiply_few_range(const void *context, ptrdiff_t begin, ptrdiff_t e
 
 void ck_multiply_encoded(const ck_product *p) {
   const ck_encoded *matrix = p->b.encoded;
+  const bool is_whole = matrix->encoding == CK_F32 || matrix->encoding == CK_BF16;
+  if (is_whole && p->m == 1 && p->b.transposed && !p->a.transposed && ck_product_is_skinny(p)) {
+    ck_multiply_stored_row(p);
+    return;
+  }
   if (p->b.transposed && !p->a.transposed && p->m <= FEW) {
     ck_for_ranges(matrix->rows, ck_larger(FEW_TILE_ROWS, ck_row_grain(CK_GRAIN, matrix->columns)), multiply_few_range,
                   p);

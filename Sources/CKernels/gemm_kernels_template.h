@@ -94,6 +94,33 @@ CK_INLINE void NAME(dot)(int rows, int columns, bool half, ptrdiff_t k, const fl
   DEFINE_DOT(rows, 1, dot_single, 1)
 FOR_TILE_ROWS(DEFINE_DOTS)
 
+// MARK: A single row
+
+CK_INLINE void NAME(row)(bool half, ptrdiff_t rows, ptrdiff_t k, ptrdiff_t depth, const float *x, const void *w,
+                         ptrdiff_t ldw, float alpha, float beta, float *c, ptrdiff_t step) {
+  for (ptrdiff_t r = 0; r < rows; r++, c += step) {
+    for (ptrdiff_t begin = 0; begin < k; begin += depth) {
+      const ptrdiff_t end = ck_smaller(begin + depth, k);
+      VECTOR sum = 0;
+      ptrdiff_t p = begin;
+      for (; p + LANES <= end; p += LANES) {
+        PREFETCH(half, w, r * ldw + p + CK_ROW_AHEAD / (half ? 2 : 4));
+        sum = LOAD(false, x, p) * LOAD(half, w, r * ldw + p) + sum;
+      }
+      if (p < end) sum = LOAD_FIRST(false, x, p, end - p) * LOAD_FIRST(half, w, r * ldw + p, end - p) + sum;
+      STORE_DOT(begin == 0 ? beta : 1);
+    }
+  }
+}
+
+#define DEFINE_ROW(half)                                                                                    \
+  static void NAME(row_##half)(ptrdiff_t rows, ptrdiff_t k, ptrdiff_t depth, const float *x, const void *w, \
+                               ptrdiff_t ldw, float alpha, float beta, float *c, ptrdiff_t step) {          \
+    NAME(row)(half, rows, k, depth, x, w, ldw, alpha, beta, c, step);                                       \
+  }
+DEFINE_ROW(0)
+DEFINE_ROW(1)
+
 // MARK: Packing
 
 CK_INLINE void NAME(pack_rows)(bool half, ptrdiff_t count, ptrdiff_t k, const void *x, ptrdiff_t ldx, float *packed,
@@ -169,6 +196,7 @@ static const struct ck_gemm_kernels NAME(kernels) = {
     .dot = {{FOR_TILE_ROWS(DOT_0)}, {FOR_TILE_ROWS(DOT_1)}},
     .dot_single = {{FOR_TILE_ROWS(DOT_SINGLE_0)}, {FOR_TILE_ROWS(DOT_SINGLE_1)}},
     .dot_columns = {FOR_TILE_ROWS(DOT_COLUMNS_OF)},
+    .row = {NAME(row_0), NAME(row_1)},
     .pack_rows = {NAME(pack_rows_0), NAME(pack_rows_1)},
     .pack_columns = {NAME(pack_columns_0), NAME(pack_columns_1)},
     .transpose = NAME(transpose_matrix),

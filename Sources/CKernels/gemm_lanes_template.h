@@ -85,6 +85,21 @@ CK_INLINE void NAME(fold)(VECTOR *sums) {
   FOLD(1);
 }
 
+#define FOLD_ONE(d) sum = LOW(d, sum, sum) + HIGH(d, sum, sum)
+
+/// The sum of one register's lanes, in the same order.
+CK_INLINE float NAME(fold_one)(VECTOR sum) {
+#if LANES > 8
+  FOLD_ONE(8);
+#endif
+#if LANES > 4
+  FOLD_ONE(4);
+#endif
+  FOLD_ONE(2);
+  FOLD_ONE(1);
+  return sum[0];
+}
+
 // MARK: Transposition
 
 #define TRANSPOSE(d)                                \
@@ -147,6 +162,13 @@ CK_INLINE void NAME(transpose)(VECTOR *block) {
       float sum = alpha * sums[first][i];                                                        \
       *place = beta == 0 ? sum : sum + beta * *place;                                            \
     }                                                                                            \
+  }
+
+/// c[0] = alpha · the sum of `sum`'s lanes + beta · c[0], folded as above.
+#define STORE_DOT(factor)                               \
+  {                                                     \
+    const float total = alpha * NAME(fold_one)(sum);    \
+    *c = (factor) == 0 ? total : total + (factor) * *c; \
   }
 
 /// As many rows of w as registers hold sums for.

@@ -34,24 +34,35 @@ static void round_rows(const void *context, ptrdiff_t begin, ptrdiff_t end) {
                     s->pairs + begin * s->stride, s->stride);
 }
 
-/// As dot products, of a's rows as pairs and b's as they are stored.
-static void multiply_skinny(const ck_product *halves, const struct ck_pair_kernels *kernels) {
+/// As dot products, of a's rows as pairs, which all have, and b's as they are stored.
+static void multiply_skinny(const ck_product *halves, ptrdiff_t count, const struct ck_pair_kernels *kernels) {
   const ptrdiff_t k = halves->k, stride = (k + CK_MAXIMUM_LANES - 1) / CK_MAXIMUM_LANES * CK_MAXIMUM_LANES;
   const size_t bytes = (size_t)(halves->m * stride) * sizeof(uint32_t);
   uint32_t *pairs = ck_allocate(bytes);
   const struct rounding rounding = {kernels, halves, pairs, stride};
   ck_for_ranges(halves->m, ck_row_grain(ROUNDING_GRAIN, 2 * k), round_rows, &rounding);
-  ck_product rounded = *halves;
-  rounded.a = (ck_factor){.elements = pairs, .stride = stride};
-  rounded.b.stride /= 2;
-  rounded.b.bfloat16 = false;
-  ck_multiply_skinny(&rounded, kernels);
+  ck_product rounded[CK_MOST_TOGETHER];
+  for (ptrdiff_t i = 0; i < count; i++) {
+    rounded[i] = halves[i];
+    rounded[i].a = (ck_factor){.elements = pairs, .stride = stride};
+    rounded[i].b.stride /= 2;
+    rounded[i].b.bfloat16 = false;
+  }
+  ck_multiply_skinny(rounded, count, kernels);
   ck_deallocate(pairs, bytes);
 }
 
-void ck_multiply_pairs(const ck_product *p) {
-  ck_product halves = *p;
-  halves.k = p->k / 2;
-  const bool is_skinny = p->b.bfloat16 && p->b.transposed && ck_product_is_skinny(&halves);
-  (is_skinny ? multiply_skinny : ck_multiply_blocked)(&halves, ck_pair_kernels());
+void ck_multiply_pairs(const ck_product *products, ptrdiff_t count) {
+  ck_product halves[CK_MOST_TOGETHER];
+  bool are_skinny = true;
+  for (ptrdiff_t i = 0; i < count; i++) {
+    halves[i] = products[i];
+    halves[i].k /= 2;
+    are_skinny = are_skinny && halves[i].b.bfloat16 && halves[i].b.transposed && ck_product_is_skinny(&halves[i]);
+  }
+  if (are_skinny) {
+    multiply_skinny(halves, count, ck_pair_kernels());
+  } else {
+    for (ptrdiff_t i = 0; i < count; i++) ck_multiply_blocked(&halves[i], ck_pair_kernels());
+  }
 }

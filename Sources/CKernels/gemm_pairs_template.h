@@ -95,6 +95,27 @@ CK_INLINE void NAME(pair_dot)(int rows, int columns, ptrdiff_t k, const uint32_t
   DEFINE_PAIR_DOT(rows, 1, pair_dot_single)
 FOR_TILE_ROWS(DEFINE_PAIR_DOTS)
 
+// MARK: A single row
+
+static void NAME(pair_row)(ptrdiff_t rows, ptrdiff_t k, ptrdiff_t depth, const float *x, const void *w, ptrdiff_t ldw,
+                           float alpha, float beta, float *c, ptrdiff_t step) {
+  const uint32_t *pairs = (const uint32_t *)x, *row = w;
+  for (ptrdiff_t r = 0; r < rows; r++, c += step, row += ldw) {
+    for (ptrdiff_t begin = 0; begin < k; begin += depth) {
+      const ptrdiff_t end = ck_smaller(begin + depth, k);
+      VECTOR sum = 0;
+      ptrdiff_t p = begin;
+      for (; p + LANES <= end; p += LANES) {
+        PREFETCH(false, row, p + CK_ROW_AHEAD / 4);
+        sum = PAIR_SUM(sum, NAME(load_pairs)(pairs + p), NAME(load_pairs)(row + p));
+      }
+      if (p < end)
+        sum = PAIR_SUM(sum, NAME(load_first_pairs)(pairs + p, end - p), NAME(load_first_pairs)(row + p, end - p));
+      STORE_DOT(begin == 0 ? beta : 1);
+    }
+  }
+}
+
 // MARK: Making pairs
 
 /// The pairs of 2 · LANES numbers, and of the first `count`, followed by zeros.
@@ -189,6 +210,7 @@ static const struct ck_pair_kernels NAME(pair_kernels) = {
     .tile = {{FOR_TILE_ROWS(PAIR_NARROW)}, {FOR_TILE_ROWS(PAIR_FULL)}},
     .dot = {FOR_TILE_ROWS(PAIR_DOT)},
     .dot_single = {FOR_TILE_ROWS(PAIR_DOT_SINGLE)},
+    .row = NAME(pair_row),
     .pack_rows = NAME(pack_pair_rows),
     .round_rows = NAME(round_rows),
     .round_columns = NAME(round_columns),

@@ -203,3 +203,23 @@ void ck_for_ranges(ptrdiff_t count, ptrdiff_t grain, ck_range_body body, const v
   struct ranges ranges = {count, (int)parts, body, context};
   ck_parallel((int)parts, run_range, &ranges);
 }
+
+struct loops {
+  const struct ck_loop *loops;
+  ptrdiff_t number;
+};
+
+static void run_loops(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+  const struct loops *s = context;
+  for (ptrdiff_t i = 0, start = 0; i < s->number; start += s->loops[i++].count) {
+    const ptrdiff_t from = ck_larger(begin - start, 0), to = ck_smaller(end - start, s->loops[i].count);
+    if (from < to) s->loops[i].body(s->loops[i].context, from, to);
+  }
+}
+
+void ck_for_loops(const struct ck_loop *loops, ptrdiff_t number, ptrdiff_t grain) {
+  struct loops context = {loops, number};
+  ptrdiff_t count = 0;
+  for (ptrdiff_t i = 0; i < number; i++) count += loops[i].count;
+  ck_for_ranges(count, grain, run_loops, &context);
+}

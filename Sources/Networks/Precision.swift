@@ -40,4 +40,11 @@ extension Parameter {
   ///
   /// A number changes by up to 2⁻⁹ of itself, so this is for a model that is used, not for one that is folded and saved.
   public func multiplyInBFloat16() { original = original.inBFloat16 }
+
+  /// Whether what is stored lies in blocks of few bits, which can be multiplied as bytes.
+  public var isInBlocks: Bool { original.isInBlocks }
+
+  /// Has `linear` round its input to 8 bits where what is stored lies in blocks (`Tensor.inBytes`); a gradient is that of
+  /// the exact map.
+  public func multiplyInBytes() { original = original.inBytes }
 }

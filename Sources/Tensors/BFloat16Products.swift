@@ -6,6 +6,9 @@ public enum Precision: String, CaseIterable, Sendable {
   case float32 = "f32"
   /// Both factors rounded to bfloat16, which has the range of float32 and 8 bits of precision.
   case bfloat16 = "bf16"
+  /// Where weights lie in blocks of few bits (GGUF's Q8_0 to Q6_K), the other factor is rounded to 8 bits, with a scale for
+  /// each 32 numbers, and bytes are multiplied; other weights multiply in float32. As llama.cpp does, with fewer scales.
+  case int8
 
   /// Whether this CPU multiplies bfloat16 faster than float32 (AVX-512 BF16: twice). Elsewhere `bfloat16` gives the same
   /// results within rounding, and saves memory alone.
@@ -25,15 +28,15 @@ extension Tensor {
   /// Rounding is to nearest, ties to even; its relative error is at most 2⁻⁹.
   public var inBFloat16: Tensor {
     guard !storage.rounds else { return self }
-    if let encoded = storage.encoded { return Tensor(storage: Storage(encoded, rounds: true), shape: shape) }
+    if let encoded = storage.encoded { return Tensor(storage: Storage(encoded, precision: .bfloat16), shape: shape) }
     if let narrow = storage.narrow {
       return Tensor(
-        storage: Storage(borrowingBFloat16: narrow, count: count, owner: storage, rounds: true), shape: shape)
+        storage: Storage(borrowingBFloat16: narrow, count: count, owner: storage, precision: .bfloat16), shape: shape)
     }
     let block = BFloat16Block(rounding: storage)
     storage.releasePages()
     return Tensor(
-      storage: Storage(borrowingBFloat16: block.base, count: count, owner: block, rounds: true), shape: shape)
+      storage: Storage(borrowingBFloat16: block.base, count: count, owner: block, precision: .bfloat16), shape: shape)
   }
 }
 

@@ -6,7 +6,9 @@ package typealias Factor = ck_factor
 extension ck_factor {
   /// Rows lie `stride` elements apart.
   package init(_ elements: UnsafePointer<Float>, stride: Int, transposed: Bool = false) {
-    self.init(elements: elements, stride: stride, transposed: transposed, bfloat16: false, rounds: false, encoded: nil)
+    self.init(
+      elements: elements, stride: stride, transposed: transposed, bfloat16: false, rounds: false, encoded: nil,
+      bytes: false)
   }
 
   /// A tensor's elements as they are stored, bfloat16 or encoded too: only the right factor of a product may be that.
@@ -14,13 +16,13 @@ extension ck_factor {
     if let encoded = storage.encoded {
       self.init(
         elements: nil, stride: stride, transposed: transposed, bfloat16: false,
-        rounds: storage.rounds, encoded: encoded.address)
+        rounds: storage.rounds, encoded: encoded.address, bytes: storage.precision == .int8)
       return
     }
     let elements = storage.narrow.map { UnsafeRawPointer($0) } ?? UnsafeRawPointer(storage.base)
     self.init(
       elements: elements, stride: stride, transposed: transposed, bfloat16: storage.isNarrow, rounds: storage.rounds,
-      encoded: nil)
+      encoded: nil, bytes: false)
   }
 }
 
@@ -78,6 +80,23 @@ extension Tensor {
       ck_multiply_batch(
         &first, batchCount, batchA.isEmpty ? 0 : rowsA * columnsA, batchB.isEmpty ? 0 : rowsB * columnsB, m * n)
     }
+  }
+
+  /// self · weightᵀ for several weights [outputs, inputs], unrecorded: for few rows at about the cost of one large weight.
+  /// self: [rows, inputs].
+  package func products(_ weights: [Tensor]) -> [Tensor] {
+    expect(
+      rank == 2 && weights.allSatisfy { $0.rank == 2 && $0.shape[1] == shape[1] },
+      "products: input \(shape) and weights \(weights.map(\.shape)) do not fit")
+    let x = widened
+    let outputs = weights.map { Storage(count: shape[0] * $0.shape[0]) }
+    let products = zip(weights, outputs).map { weight, output in
+      ck_product(
+        m: shape[0], n: weight.shape[0], k: shape[1], alpha: 1, beta: 0, a: Factor(x.pointer, stride: shape[1]),
+        b: Factor(weight.storage, stride: shape[1], transposed: true), c: output.base, ldc: weight.shape[0])
+    }
+    withExtendedLifetime((x, weights)) { ck_multiply_together(products, products.count) }
+    return zip(weights, outputs).map { Tensor(storage: $1, shape: [shape[0], $0.shape[0]]) }
   }
 
   /// self · weightᵀ + bias: the linear map of a layer, for self [.., inputs], weight [outputs, inputs], bias [outputs].

@@ -14,8 +14,10 @@ package final class Storage: @unchecked Sendable {
   private let owner: AnyObject?
   /// Whether the elements are no float32.
   package let isNarrow: Bool
-  /// Whether products with it, being bfloat16 or encoded, are of bfloat16 on both sides.
-  package let rounds: Bool
+  /// How products with it, being bfloat16 or encoded, are computed.
+  package let precision: Precision
+  /// Whether they are of bfloat16 on both sides.
+  package var rounds: Bool { precision == .bfloat16 }
   /// The elements where they are encoded, else nil.
   package let encoded: EncodedMatrix?
 
@@ -25,7 +27,7 @@ package final class Storage: @unchecked Sendable {
     self.count = count
     self.owner = nil
     self.isNarrow = false
-    self.rounds = false
+    self.precision = .float32
     self.encoded = nil
   }
 
@@ -35,27 +37,29 @@ package final class Storage: @unchecked Sendable {
     self.count = count
     self.owner = owner
     self.isNarrow = false
-    self.rounds = false
+    self.precision = .float32
     self.encoded = nil
   }
 
   /// The same with elements of bfloat16.
-  package init(borrowingBFloat16 base: UnsafePointer<UInt16>, count: Int, owner: AnyObject, rounds: Bool = false) {
+  package init(
+    borrowingBFloat16 base: UnsafePointer<UInt16>, count: Int, owner: AnyObject, precision: Precision = .float32
+  ) {
     self.memory = UnsafeMutableRawPointer(mutating: base)
     self.count = count
     self.owner = owner
     self.isNarrow = true
-    self.rounds = rounds
+    self.precision = precision
     self.encoded = nil
   }
 
   /// Numbers that stay encoded.
-  package init(_ encoded: EncodedMatrix, rounds: Bool = false) {
+  package init(_ encoded: EncodedMatrix, precision: Precision = .float32) {
     self.memory = UnsafeMutableRawPointer(mutating: encoded.address)
     self.count = encoded.count
     self.owner = encoded
     self.isNarrow = true
-    self.rounds = rounds
+    self.precision = precision
     self.encoded = encoded
   }
 

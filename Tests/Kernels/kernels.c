@@ -1,8 +1,8 @@
 // The kernels against the same formulas in double precision, in a program that runs wherever C does: run.sh runs it for
 // every instruction set. Sizes are odd, pointers lie one element off the alignment, and inputs hold what is special.
 //
-// It ends with a digest of the results that hold no rounding of more than one operation, which must be the same for
-// all.
+// It ends with a digest of the results that hold no rounding of more than one operation, or whose operations have the
+// same order everywhere: it must be the same for all.
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -122,6 +122,157 @@ static void check_products(void) {
     double sum = 0;
     for (ptrdiff_t p = 0; p < 60; p++) sum += (double)a[i / 40 * 60 + p] * b[p * 40 + i % 40];
     expect(c[i], sum, 60, 1e-6, i);
+  }
+}
+
+// MARK: Products of bytes
+
+static const int block_encodings[] = {CK_Q8_0, CK_Q4_0, CK_Q4_1, CK_Q5_0, CK_Q5_1, CK_Q4_K, CK_Q5_K, CK_Q6_K};
+enum { BLOCK_ENCODINGS = sizeof block_encodings / sizeof *block_encodings };
+
+/// A matrix of random numbers in blocks; freed by nobody.
+static ck_encoded blocks(int encoding, ptrdiff_t rows, ptrdiff_t columns) {
+  const ptrdiff_t bytes = rows * columns / ck_block_count(encoding) * ck_block_bytes(encoding);
+  uint8_t *codes = (uint8_t *)ck_allocate((size_t)bytes + 1) + 1;
+  ck_encode_blocks(encoding, values(rows * columns), codes, rows * columns);
+  return (ck_encoded){.encoding = encoding, .rows = rows, .columns = columns, .codes = codes};
+}
+
+/// x as products of bytes round it: 32 numbers share a step, by which the largest becomes 127.
+static void round_to_bytes(const float *x, float *rounded, ptrdiff_t count) {
+  for (ptrdiff_t part = 0; part < count; part += 32) {
+    float largest = 0;
+    for (ptrdiff_t i = part; i < part + 32; i++) largest = fmaxf(largest, fabsf(x[i]));
+    for (ptrdiff_t i = part; i < part + 32; i++)
+      rounded[i] = (float)nearbyint(x[i] * (largest > 0 ? 127 / largest : 0)) * (largest / 127);
+  }
+}
+
+static void check_bytes(int encoding, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t head, float beta) {
+  ck_encoded matrix = blocks(encoding, n, k);
+  matrix.head = head;
+  const ptrdiff_t lda = k + 3, ldc = n + 2;
+  float *x = values(m * lda), *rounded = values(k), *w = values(n * k), *c = values(m * ldc), *alone = values(ldc);
+  float *before = values(m * ldc);
+  if (m > 2) memset(x + 2 * lda, 0, 32 * sizeof(float));
+  for (ptrdiff_t i = 0; i < m * ldc; i++) before[i] = c[i] = beta == 0 ? NAN : c[i];
+  ck_decode_rows(&matrix, 0, n, w, k);
+  ck_product p = {.m = m, .n = n, .k = k, .alpha = -0.5f, .beta = beta, .a = {x, lda}, .c = c, .ldc = ldc};
+  p.b = (ck_factor){.stride = k, .transposed = true, .encoded = &matrix, .bytes = true};
+  ck_multiply(&p);
+  for (ptrdiff_t i = 0; i < m; i++) {
+    round_to_bytes(x + i * lda, rounded, k);
+    for (ptrdiff_t j = 0; j < n; j++) {
+      double sum = beta == 0 ? 0 : beta * (double)before[i * ldc + j], scale = fabs(sum);
+      for (ptrdiff_t q = 0; q < k; q++) {
+        const double term = -0.5 * (double)rounded[q] * (double)w[j * k + q];
+        sum += term;
+        scale += fabs(term);
+      }
+      expect(c[i * ldc + j], sum, scale, 2e-6, i * ldc + j);
+    }
+    for (ptrdiff_t j = n; j < ldc; j++) expect(c[i * ldc + j], before[i * ldc + j], 0, 0, i * ldc + j);
+    // A row's bits are those that it has alone.
+    memcpy(alone, before + i * ldc, (size_t)ldc * sizeof(float));
+    p.m = 1, p.a.elements = x + i * lda, p.c = alone;
+    ck_multiply(&p);
+    for (ptrdiff_t j = 0; j < n; j++) expect(c[i * ldc + j], alone[j], 0, 0, i * ldc + j);
+    add_to_digest(c + i * ldc, n);
+  }
+  add_to_digest(w, n * k);
+}
+
+static void check_products_of_bytes(void) {
+  now = "product of bytes";
+  for (int i = 0; i < BLOCK_ENCODINGS; i++) {
+    const int encoding = block_encodings[i];
+    const ptrdiff_t most = ck_block_count(encoding) == 256 ? 768 : 32 * 27;
+    check_bytes(encoding, 1, 9, most, 0, 0);
+    check_bytes(encoding, 3, 33, ck_block_count(encoding), 0, 0.75f);
+    check_bytes(encoding, 20, 12, ck_block_count(encoding) == 256 ? 256 : 96, 6, 0);
+    check_bytes(encoding, 37, 70, most - ck_block_count(encoding), 0, -2);
+  }
+  now = "product of bytes with NaN";
+  ck_encoded matrix = blocks(CK_Q4_0, 5, 64);
+  float *x = values(3 * 64), *c = zeros(15);
+  x[64] = NAN, x[64 * 2 + 63] = INFINITY;
+  ck_product p = {.m = 3, .n = 5, .k = 64, .alpha = 1, .a = {x, 64}, .c = c, .ldc = 5};
+  p.b = (ck_factor){.stride = 64, .transposed = true, .encoded = &matrix, .bytes = true};
+  ck_multiply(&p);
+  for (ptrdiff_t i = 0; i < 15; i++)
+    if (isnan(c[i]) != (i >= 5)) expect(c[i], i < 5 ? 0 : NAN, 0, 0, i);
+}
+
+/// Products with one left factor, together and alone; a right factor whose rows lie in another order.
+static void check_together(ptrdiff_t m) {
+  now = "products together";
+  enum { K = 160, COUNT = 4 };
+  static const ptrdiff_t columns[COUNT] = {300, 33, 64, 1};
+  float *x = values(m * K);
+  for (int kind = 0; kind < 4; kind++) {  // float32, bfloat16 pairs, bytes, and one of each
+    ck_product together[COUNT], alone[COUNT];
+    ck_encoded matrices[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+      const int own = kind == 3 ? i % 3 : kind;
+      matrices[i] = blocks(CK_Q4_0, columns[i], K);
+      uint16_t *halves = (uint16_t *)values(columns[i] * K) + 2;
+      ck_f32_to_bf16(values(columns[i] * K), halves, (size_t)(columns[i] * K));
+      together[i] = (ck_product){.m = m, .n = columns[i], .k = K, .alpha = 1, .a = {x, K}, .ldc = columns[i]};
+      together[i].b = (ck_factor){.elements = own == 1 ? (const void *)halves : values(columns[i] * K),
+                                  .stride = K,
+                                  .transposed = true,
+                                  .bfloat16 = own == 1,
+                                  .rounds = own == 1,
+                                  .encoded = own == 2 ? &matrices[i] : NULL,
+                                  .bytes = own == 2};
+      alone[i] = together[i];
+      together[i].c = zeros(m * columns[i]);
+      alone[i].c = zeros(m * columns[i]);
+      ck_multiply(&alone[i]);
+    }
+    ck_multiply_together(together, COUNT);
+    for (int i = 0; i < COUNT; i++)
+      for (ptrdiff_t j = 0; j < m * columns[i]; j++) expect(together[i].c[j], alone[i].c[j], 0, 0, j);
+  }
+  now = "product with rows in another order";
+  enum { ROWS = 24, DEPTH = 1100 };
+  float *w = values(ROWS * DEPTH), *decoded = values(ROWS * DEPTH), *c = zeros(m * ROWS), *y = zeros(m * ROWS);
+  x = values(m * DEPTH);
+  uint16_t *halves = (uint16_t *)values(ROWS * DEPTH) + 1;
+  ck_f32_to_bf16(w, halves, ROWS * DEPTH);
+  for (int encoding = CK_F32; encoding <= CK_BF16; encoding++) {
+    if (encoding == CK_F16) ck_f32_to_f16(w, halves, ROWS * DEPTH);
+    if (encoding == CK_BF16) ck_f32_to_bf16(w, halves, ROWS * DEPTH);
+    ck_encoded matrix = {.encoding = encoding, .rows = ROWS, .columns = DEPTH, .head = 8};
+    matrix.codes = encoding == CK_F32 ? (const void *)w : halves;
+    ck_decode_rows(&matrix, 0, ROWS, decoded, DEPTH);
+    ck_product p = {.m = m, .n = ROWS, .k = DEPTH, .alpha = 1, .a = {x, DEPTH}, .c = c, .ldc = ROWS};
+    p.b = (ck_factor){.stride = DEPTH, .transposed = true, .encoded = &matrix};
+    ck_multiply(&p);
+    p.b = (ck_factor){.elements = decoded, .stride = DEPTH, .transposed = true};
+    p.c = y;
+    ck_multiply(&p);
+    for (ptrdiff_t i = 0; i < m * ROWS; i++) expect(c[i], y[i], 0, 0, i);
+  }
+}
+
+// MARK: Decoding
+
+/// Halves of every kind, decoded from a place that is not aligned.
+static void check_halves(void) {
+  now = "float16 decoded";
+  uint8_t *bytes = (uint8_t *)ck_allocate(2 * 65536 + 1) + 1;
+  for (int i = 0; i < 65536; i++) memcpy(bytes + 2 * i, &(uint16_t){(uint16_t)i}, 2);
+  float *decoded = values(65536), *converted = values(65536);
+  uint16_t *aligned = (uint16_t *)values(32768);
+  memcpy(aligned, bytes, 2 * 65536);
+  for (int encoding = CK_F16; encoding <= CK_BF16; encoding++) {
+    // Rows of 13 numbers, so that some are no whole register.
+    const ck_encoded matrix = {.encoding = encoding, .rows = 5041, .columns = 13, .codes = bytes};
+    ck_decode_rows(&matrix, 0, 5041, decoded, 13);
+    (encoding == CK_F16 ? ck_f16_to_f32 : ck_bf16_to_f32)(aligned, converted, 65536);
+    for (int i = 0; i < 13 * 5041; i++) expect(decoded[i], converted[i], 0, 0, i);
+    add_to_digest(decoded, 13 * 5041);
   }
 }
 
@@ -531,6 +682,9 @@ int main(void) {
   for (int threads = 1; threads <= 2; threads++) {
     ck_set_thread_count(threads);
     check_products();
+    check_products_of_bytes();
+    for (ptrdiff_t m = 1; m < 12; m += 5) check_together(m);
+    check_halves();
     check_elementwise();
     check_reductions();
     for (ptrdiff_t columns = 1; columns < 700; columns = columns * 3 + 2) check_rows(columns);

@@ -29,6 +29,32 @@ struct LayerTests {
     #expect(model(x).isIdentical(to: byHand) && byHand.shape == [3, 5])
   }
 
+  @Test(
+    "layers of one input, read in one go, give the bits of each alone, with biases and what is attached",
+    arguments: [1, 3, 30])
+  func together(rows: Int) throws {
+    final class Half: LinearParametrization {
+      func value(of x: Tensor) -> Tensor { x / 2 }
+      func adjust(output: Tensor, input: Tensor, weight: () -> Tensor) -> Tensor { output / 2 }
+    }
+    final class Symmetric: Parametrization {
+      func value(of x: Tensor) -> Tensor { x * x }
+    }
+    var generator = SeededGenerator(seed: 3)
+    let layers = [70, 33, 50].map { Linear(inputs: 96, outputs: $0, bias: $0 != 33, using: &generator) }
+    let x = random([rows, 96])
+    func expectSame() {
+      for (found, layer) in zip(outputs(of: layers, for: x), layers) { #expect(found.isIdentical(to: layer(x))) }
+    }
+    expectSame()
+    try layers[1].weight.parametrize(by: Half())
+    expectSame()
+    #expect(outputs(of: layers, for: x)[1].norm > 0)
+    try layers[2].weight.parametrize(by: Symmetric())
+    expectSame()
+    Parameter.caching { expectSame() }
+  }
+
   @Test("within another model, a sequence adds its place alone to the path")
   func path() {
     final class Outer: Module { let body = network() }

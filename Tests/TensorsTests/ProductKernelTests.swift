@@ -60,10 +60,10 @@ struct ProductKernelTests {
                 m: m, n: n, k: k, alpha: alpha, beta: beta,
                 a: ck_factor(
                   elements: a.baseAddress, stride: lda, transposed: transposeA, bfloat16: false, rounds: false,
-                  encoded: nil),
+                  encoded: nil, bytes: false),
                 b: ck_factor(
                   elements: b.baseAddress, stride: ldb, transposed: transposeB, bfloat16: narrow, rounds: false,
-                  encoded: nil),
+                  encoded: nil, bytes: false),
                 c: c.baseAddress, ldc: ldc)
               ck_multiply(&product)
             }
@@ -110,9 +110,11 @@ struct ProductKernelTests {
               var first = ck_product(
                 m: m, n: n, k: k, alpha: 1, beta: 0,
                 a: ck_factor(
-                  elements: a.baseAddress, stride: k, transposed: false, bfloat16: false, rounds: false, encoded: nil),
+                  elements: a.baseAddress, stride: k, transposed: false, bfloat16: false, rounds: false, encoded: nil,
+                  bytes: false),
                 b: ck_factor(
-                  elements: b.baseAddress, stride: k, transposed: true, bfloat16: false, rounds: false, encoded: nil),
+                  elements: b.baseAddress, stride: k, transposed: true, bfloat16: false, rounds: false, encoded: nil,
+                  bytes: false),
                 c: c.baseAddress,
                 ldc: n)
               ck_multiply_batch(&first, count, m * k, strideB, m * n)

@@ -4,6 +4,7 @@ import Foundation
 //     swift run -c release --package-path Benchmarks generation-bench                  # ours, against the floor
 //     swift run -c release --package-path Benchmarks generation-bench --python python3 # and generation_peers.py
 //     … --lora .build/release/lora        also the time from the program's start to its first token
+//     … --llama python3                   and llama.cpp (generation_llamacpp.py) on GGUF files in four formats
 //     … --only BF16                       one number format
 //
 // The model has the shape of SmolLM-135M and random weights, the same ones in float32 and in bfloat16. The floor is the
@@ -19,6 +20,7 @@ struct GenerationBench {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("generation-bench-\(UUID().uuidString)")
     defer { try? FileManager.default.removeItem(at: folder) }
     print("Threads: \(Threads.count)")
+    try duels(in: folder)
     let formats = [NumberFormat.f32, .bf16].filter { isWanted($0.rawValue) }
     var logits: [Tensor] = []
     for format in formats {
@@ -33,6 +35,23 @@ struct GenerationBench {
     }
     if let a = logits.first, let b = logits.last {
       check((a - b).norm < 1e-4 * a.norm, "the two formats differ by \((a - b).norm / a.norm)")
+    }
+  }
+
+  /// Both on GGUF files of the same model, by one thread and by all.
+  private static func duels(in folder: URL) throws {
+    let base = folder.appendingPathComponent("random")
+    try RandomModel.write(as: .bf16, to: base)
+    for (format, precision) in [
+      (NumberFormat.f32, Precision.float32), (.bf16, .bfloat16), (.q80, .int8), (.q40, .int8),
+    ] where isWanted(format.rawValue) {
+      let file = folder.appendingPathComponent("\(format.rawValue).gguf")
+      let report = try Quantization(Checkpoint(base), to: .blocks(format)).run(to: file)
+      print("\n\(format.rawValue) as GGUF, \(report.bytes.after >> 20) MiB")
+      for threads in Set([1, Threads.count]).sorted() {
+        try Duel.run(file, precision, threads: threads, python: option("--llama"))
+      }
+      try FileManager.default.removeItem(at: file)
     }
   }
 

@@ -46,10 +46,10 @@ struct Product {
               m: m, n: n, k: k, alpha: 1, beta: 0,
               a: ck_factor(
                 elements: a.baseAddress, stride: strideA, transposed: transposeA, bfloat16: false, rounds: false,
-                encoded: nil),
+                encoded: nil, bytes: false),
               b: ck_factor(
                 elements: b.baseAddress, stride: strideB, transposed: transposeB, bfloat16: false, rounds: false,
-                encoded: nil),
+                encoded: nil, bytes: false),
               c: ours.baseAddress, ldc: n)
             ck_multiply(&product)
           }

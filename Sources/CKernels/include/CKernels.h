@@ -106,6 +106,8 @@ typedef struct {
   bool bfloat16;              // instead, widened block by block; the right factor alone may be that
   bool rounds;                // of the right factor: both are rounded to bfloat16, sums are float32
   const ck_encoded *encoded;  // instead, decoded tile by tile; the right factor alone may be that, and whole
+  bool bytes;                 // being in ggml's blocks: the left factor is rounded to 8 bits a number, where it is not
+                              // transposed and this is
 } ck_factor;
 
 /// C = alpha · op(A) op(B) + beta · C; op(A) is [m, k], op(B) is [k, n], C is [m, n] with rows ldc elements apart.
@@ -119,6 +121,10 @@ typedef struct {
 } ck_product;
 
 void ck_multiply(const ck_product *product);
+/// Several products with the same left factor, at the cost of waking threads once where few rows meet large matrices.
+void ck_multiply_together(const ck_product *products, ptrdiff_t count);
+/// Whether a right factor in this encoding can be multiplied as bytes.
+bool ck_multiplies_bytes(int encoding);
 /// `count` products of equal shape, of which the first is given; consecutive matrices lie step_a, step_b, step_c
 /// elements apart (0 repeats). Where there are more than one, both factors are float32.
 void ck_multiply_batch(const ck_product *first, ptrdiff_t count, ptrdiff_t step_a, ptrdiff_t step_b, ptrdiff_t step_c);

@@ -98,7 +98,10 @@ final class TransformerLayer: Module {
   }
 
   private func queriesKeysValues(_ x: Tensor) -> (query: Tensor, key: Tensor, value: Tensor) {
-    guard let queryKeyValue else { return (query!(x), key!(x), value!(x)) }
+    guard let queryKeyValue else {
+      let each = outputs(of: [query!, key!, value!], for: x)
+      return (each[0], each[1], each[2])
+    }
     let model = plan.description
     let (queries, keys) = (model.heads * model.headSize, model.keyHeads * model.headSize)
     let together = queryKeyValue(x)
@@ -116,6 +119,7 @@ final class TransformerLayer: Module {
           * both.sliced(axis: 1, model.intermediate..<(2 * model.intermediate)))
     }
     guard let gate else { return down(model.activation(up!(x))) }
-    return down(model.activation(gate(x)) * up!(x))
+    let both = outputs(of: [gate, up!], for: x)
+    return down(model.activation(both[0]) * both[1])
   }
 }

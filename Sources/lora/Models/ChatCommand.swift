@@ -52,7 +52,7 @@ struct ChatCommand: ParsableCommand {
     let quiet = running.quiet
     let folder = try (model ?? named)!.place(of: "a model")
     let generator = try TextGenerator(model: folder, adapters: adapter.adapters())
-    precision.apply(to: generator.model, isQuiet: quiet)
+    precision.apply(to: generator.model, writes: true, isQuiet: quiet)
     let template = try generator.chatTemplate(named: template.chatTemplate)
     // Said before the first question: a model whose template refuses everything is no partner.
     comment("The chat template: \(template.origin). /help lists the commands.", isQuiet: quiet)

@@ -84,7 +84,7 @@ struct GenerateCommand: ParsableCommand {
     try output.prepare()
     let prompt = try readPrompt()
     let generator = try TextGenerator(model: model.folder, adapters: adapter.adapters())
-    let chosen = precision.apply(to: generator.model, isQuiet: output.quiet)
+    let chosen = precision.apply(to: generator.model, writes: true, isQuiet: output.quiet)
     let opening = try self.opening(prompt, generator)
     if showPrompt { return try show(opening, generator) }
     let names: [String?] = (compare || adapter.isEmpty ? [nil] : []) + generator.adapterNames.map { $0 }
@@ -201,8 +201,7 @@ struct GenerateCommand: ParsableCommand {
 
     var name: String { adapter ?? "base" }
 
-    mutating func next(from generator: TextGenerator) throws -> String? {
-      try generator.use(adapter: adapter)
+    mutating func next() -> String? {
       let start = Date()
       defer { seconds += Date().timeIntervalSince(start) }
       return text.next()
@@ -218,7 +217,8 @@ struct GenerateCommand: ParsableCommand {
     for index in writers.indices {
       if writers.count > 1 { print("\(index == 0 ? "" : "\n")--- \(writers[index].name) ---") }
       try show(prompt)
-      while let piece = try writers[index].next(from: generator) { try show(piece) }
+      try generator.use(adapter: writers[index].adapter)
+      while let piece = writers[index].next() { try show(piece) }
       try show("\n")
       comment(writers[index].speed, isQuiet: output.quiet)
     }
@@ -234,7 +234,8 @@ struct GenerateCommand: ParsableCommand {
     var unfinished = Array(writers.indices)
     while !unfinished.isEmpty {
       for index in unfinished {
-        if let piece = try writers[index].next(from: generator) {
+        try generator.use(adapter: writers[index].adapter)
+        if let piece = writers[index].next() {
           columns.append(piece, to: index)
         } else {
           columns.end(index)

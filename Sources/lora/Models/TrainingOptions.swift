@@ -135,6 +135,9 @@ struct TrainingOptions: ParsableArguments {
     ] {
       try check(name, value, atLeast: 1)
     }
+    if precision.precision == .int8 {
+      throw ValidationError("--precision int8 is for reading and writing text; training takes f32 or bf16.")
+    }
     try check("epochs", epochs, "a number up to 1,000,000") { !($0 > 1_000_000) }
     for (name, value) in [
       ("alpha", alpha), ("learning-rate", learningRate), ("rate-ratio", rateRatio), ("epochs", Float(epochs)),

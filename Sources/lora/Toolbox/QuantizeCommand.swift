@@ -11,7 +11,7 @@ struct QuantizeCommand: ParsableCommand {
     case q4K = "q4_k"
     case q5K = "q5_k"
     case q6K = "q6_k"
-    case bf16, f16, nf4
+    case bf16, f16, f32, nf4
 
     var target: Quantization.Target {
       switch self {
@@ -22,6 +22,7 @@ struct QuantizeCommand: ParsableCommand {
       case .q6K: .blocks(.q6K)
       case .bf16: .blocks(.bf16)
       case .f16: .blocks(.f16)
+      case .f32: .blocks(.f32)
       case .nf4: .normalFloat
       }
     }
