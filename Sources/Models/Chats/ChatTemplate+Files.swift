@@ -84,10 +84,7 @@ extension ChatTemplate {
   /// The templates by name, and where they stand.
   private static func templates(in folder: URL) throws -> ([String: String], origin: String) {
     var templates: [String: String] = [:]
-    if let gguf = try GGUFTokenizer(at: folder) {
-      templates["default"] = gguf.chatTemplate
-      return (templates, folder.lastPathComponent)
-    }
+    if let gguf = try GGUFTokenizer(at: folder) { return (gguf.chatTemplates, gguf.name) }
     let single = try LoRAFiles.file("chat_template.jinja", in: folder)
     if let data = FileManager.default.contents(atPath: single.path) {
       templates["default"] = String(decoding: data, as: UTF8.self)
