@@ -98,7 +98,9 @@ extension AdapterMethod {
 
   public func transform(of weight: WeightMatrix) throws -> any WeightTransform {
     guard let factors = try factors(inputs: weight.inputs) else {
-      throw CheckpointError(.unsupported, file: "", "\(Self.name) gives no change of a weight")
+      throw CheckpointError(
+        .unsupported, file: "", "\(Self.name) gives no change of a weight", expected: "a method that does",
+        advice: "Take another adapter")
     }
     return LowRankTransform(factors, isTransposed: weight.isTransposed)
   }
@@ -172,14 +174,17 @@ public struct ModuleParts: Sendable {
   public subscript(part: MethodPart) -> StoredTensor? { tensors[part] }
 
   /// An error about this module that names the file and the path.
-  public func problem(_ message: String, _ kind: CheckpointError.Kind = .malformed) -> CheckpointError {
-    CheckpointError(kind, file: file, "\(path): \(message)")
+  public func problem(
+    _ found: String, expected: String? = nil, kind: CheckpointError.Kind = .malformed,
+    advice: Advice = "Fetch the adapter again, or save it anew with what trained it"
+  ) -> CheckpointError {
+    CheckpointError(kind, file: file, "\(path): \(found)", expected: expected, advice: advice)
   }
 
   /// A part that must be there, with real numbers in it.
   public func required(_ part: MethodPart) throws -> StoredTensor {
     guard let tensor = try optional(part) else {
-      throw problem("\(part.suffix.dropFirst()) is missing beside \(found)", .missing)
+      throw problem("\(part.suffix.dropFirst()) is missing beside \(found)", kind: .missing)
     }
     return tensor
   }
@@ -189,13 +194,13 @@ public struct ModuleParts: Sendable {
     guard let tensor = tensors[part] else { return nil }
     guard tensor.count > 0 else {
       throw problem(
-        "\(tensor.name) is empty, of shape \(tensor.shape): DeepSpeed's ZeRO-3 saves empty shards where the adapter was "
-          + "not gathered first. Save it again with the parameters gathered (stage3_gather_16bit_weights_on_model_save)"
-      )
+        "\(tensor.name) is empty, of shape \(tensor.shape), as DeepSpeed's ZeRO-3 saves what was not gathered first",
+        expected: "numbers",
+        advice: "Save it again with the parameters gathered (stage3_gather_16bit_weights_on_model_save)")
     }
     guard tensor.format.isConvertible else {
       throw problem(
-        "\(tensor.name) is stored as \(tensor.format.rawValue); F32, F16, BF16 and F64 are read", .unsupported)
+        "\(tensor.name) is stored as \(tensor.format.rawValue)", expected: "F32, F16, BF16 or F64", kind: .unsupported)
     }
     return tensor
   }
@@ -207,7 +212,9 @@ public struct ModuleParts: Sendable {
   /// - Throws: `CheckpointError` where α is NaN or infinite.
   public func scale(rank: Int) throws -> (alpha: Double, scale: Double) {
     guard let alpha else { return (scaling.alpha(scale: 1, rank: rank), 1) }
-    guard alpha.isFinite else { throw problem("alpha is \(alpha): the scale would be no number", .number) }
+    guard alpha.isFinite else {
+      throw problem("alpha is \(alpha), which makes no scale", expected: "a finite number", kind: .number)
+    }
     return (alpha, scaling.scale(rank: rank, alpha: alpha))
   }
 }

@@ -36,7 +36,8 @@ public enum AdapterMethods {
     guard let method = all.first(where: { $0.recognises(found) }) else {
       throw parts.problem(
         "\(parts.tensors.values.map(\.name).sorted().joined(separator: ", ")) make no method that is known",
-        .unsupported)
+        expected: "the parts of \(all.map { $0.name }.joined(separator: ", "))", kind: .unsupported,
+        advice: "Convert it with the program that wrote it")
     }
     return try method.init(parts)
   }

@@ -10,9 +10,9 @@ extension ModuleParts {
   /// The trained factor; 1 where there is none.
   func scalarFactor() throws -> Double {
     guard let tensor = try optional(Self.scalar) else { return 1 }
-    guard tensor.count == 1 else { throw problem("scalar has shape \(tensor.shape), expected one number") }
+    guard tensor.count == 1 else { throw problem("scalar has shape \(tensor.shape)", expected: "one number") }
     let value = Double(try tensor.tensor().reshaped([]).item)
-    guard value.isFinite else { throw problem("scalar is \(value)", .number) }
+    guard value.isFinite else { throw problem("scalar is \(value)", expected: "a finite number", kind: .number) }
     return value
   }
 
@@ -20,7 +20,7 @@ extension ModuleParts {
   func matrix(_ part: MethodPart) throws -> StoredTensor {
     let tensor = try required(part)
     guard tensor.shape.count == 2 else {
-      throw problem("\(part.suffix.dropFirst()) has shape \(tensor.shape), expected a matrix")
+      throw problem("\(part.suffix.dropFirst()) has shape \(tensor.shape)", expected: "a matrix")
     }
     return tensor
   }
@@ -29,7 +29,7 @@ extension ModuleParts {
   func vector(_ part: MethodPart) throws -> StoredTensor {
     let tensor = try required(part)
     guard tensor.shape.filter({ $0 != 1 }).count <= 1 else {
-      throw problem("\(part.suffix.dropFirst()) has shape \(tensor.shape), expected a vector")
+      throw problem("\(part.suffix.dropFirst()) has shape \(tensor.shape)", expected: "a vector")
     }
     return tensor.reshaped([tensor.count])
   }
@@ -40,7 +40,9 @@ extension ModuleParts {
     try lengths.reduce(1) { total, length in
       let (product, overflows) = total.multipliedReportingOverflow(by: length)
       guard !overflows, product <= 1 << 48 else {
-        throw problem("its tensors make a weight of \(lengths.map(String.init).joined(separator: " × ")) numbers")
+        throw problem(
+          "its tensors make a weight of \(lengths.map(String.init).joined(separator: " × ")) numbers",
+          expected: "at most 2⁴⁸")
       }
       return product
     }

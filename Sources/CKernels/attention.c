@@ -129,6 +129,7 @@ static void forward_part(void *context, int part) {
   const struct attention *s = context;
   const ptrdiff_t sequence = part / s->heads, head = part % s->heads, key_head = head / (s->heads / s->key_heads);
   const ptrdiff_t size = s->size, k_stride = s->key_heads * size;
+  const bool rounds = s->rule.rounds;
   const ptrdiff_t first_query = s->query_starts[sequence], queries = s->query_starts[sequence + 1] - first_query;
   const ptrdiff_t first_key = s->key_starts[sequence], keys = s->key_starts[sequence + 1] - first_key;
   _Alignas(64) float scores[QUERIES * KEYS];
@@ -152,7 +153,8 @@ static void forward_part(void *context, int part) {
       b.columns = seen_end(&b, b.rows - 1);
       if (b.columns == 0) break;
       const ptrdiff_t place = (first_key + j0) * k_stride + key_head * size;
-      const ck_factor k_turned = {s->k + place, k_stride, true, false}, v = {s->v + place, k_stride, false, false};
+      const ck_factor k_turned = {s->k + place, k_stride, true, false, rounds},
+                      v = {s->v + place, k_stride, false, false, rounds};
       const ck_factor weights = {scores, b.stride, false, false};
       const ck_product product = {b.rows, b.columns, size, s->rule.scale, 0, q, k_turned, scores, b.stride};
       // For a single query no packing is worth while, as short as it may be.
@@ -230,6 +232,7 @@ static void gradient_part(void *context, int part) {
   const struct attention *s = context;
   const ptrdiff_t sequence = part / s->key_heads, key_head = part % s->key_heads, group = s->heads / s->key_heads;
   const ptrdiff_t size = s->size, k_stride = s->key_heads * size;
+  const bool rounds = s->rule.rounds;
   const ptrdiff_t first_query = s->query_starts[sequence], queries = s->query_starts[sequence + 1] - first_query;
   const ptrdiff_t first_key = s->key_starts[sequence], keys = s->key_starts[sequence + 1] - first_key;
   const ptrdiff_t key_place = first_key * k_stride + key_head * size;
@@ -261,8 +264,8 @@ static void gradient_part(void *context, int part) {
       dot_block(&b);
       transpose(b.rows, size, s->q + b.query_place, b.query_stride, q_turned, QUERIES);
       transpose(b.rows, size, s->dout + b.query_place, b.query_stride, dout_turned, QUERIES);
-      const ck_factor q = {s->q + b.query_place, b.query_stride, false, false};
-      const ck_factor dout = {s->dout + b.query_place, b.query_stride, false, false};
+      const ck_factor q = {s->q + b.query_place, b.query_stride, false, false, rounds};
+      const ck_factor dout = {s->dout + b.query_place, b.query_stride, false, false, rounds};
       const ck_factor qt = {q_turned, QUERIES, true, false}, doutt = {dout_turned, QUERIES, true, false};
       const ptrdiff_t own = i0 + keys - queries, start = first_block(s, own, KEYS);
       for (ptrdiff_t j0 = start; j0 < keys; j0 += KEYS) {
@@ -271,9 +274,9 @@ static void gradient_part(void *context, int part) {
         b.columns = seen_end(&b, b.rows - 1);
         if (b.columns == 0) break;
         const ptrdiff_t place = key_place + j0 * k_stride, rows = b.rows, columns = b.columns;
-        const ck_factor k = {s->k + place, k_stride, false, false};
-        const ck_factor kt = {k_turned + j0 * size, KEYS, false, false};
-        const ck_factor vt = {v_turned + j0 * size, KEYS, false, false};
+        const ck_factor k = {s->k + place, k_stride, false, false, rounds};
+        const ck_factor kt = {k_turned + j0 * size, KEYS, false, false, rounds};
+        const ck_factor vt = {v_turned + j0 * size, KEYS, false, false, rounds};
         const ck_factor pt = {scores, KEYS, true, false}, dst = {slopes, KEYS, true, false};
         const ck_factor ds = {slopes, KEYS, false, false};
         ck_multiply(&(ck_product){rows, columns, size, s->rule.scale, 0, qt, kt, scores, KEYS});

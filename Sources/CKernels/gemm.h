@@ -51,7 +51,8 @@ const struct ck_gemm_kernels *ck_gemm_kernels(void);
 struct ck_pair_kernels {
   ck_tile tile[CK_WIDE][CK_MAXIMUM_TILE_ROWS + 1];  // a is packed
   ck_dot_tile dot[CK_MAXIMUM_TILE_ROWS + 1], dot_single[CK_MAXIMUM_TILE_ROWS + 1];
-  ck_pack pack_rows;  // from bfloat16 [2k, count]; ldx is what two rows take
+  ck_pack pack_rows;                  // from bfloat16 [2k, count]; ldx is what two rows take
+  ck_pack round_rows, round_columns;  // from float32 [2k, count], likewise, and [count, 2k]; rounded as `round` does
   /// The rows of x [rows, k], rounded to nearest with ties to even, as pairs.
   void (*round)(ptrdiff_t rows, ptrdiff_t k, const float *x, ptrdiff_t ldx, uint32_t *pairs, ptrdiff_t ldp);
 };
@@ -65,15 +66,14 @@ static inline const void *ck_element(const void *matrix, bool half, ptrdiff_t in
   return half ? (const void *)((const uint16_t *)matrix + index) : (const void *)((const float *)matrix + index);
 }
 
-/// The two ways, for m, n, k > 0. The first fits all products. With kernels for `pairs`, else NULL, k counts pairs: a
-/// holds them in place of float32, and so does b where it is transposed; else b is bfloat16, and its stride is that of
-/// two rows.
+/// The two ways, for m, n, k > 0. The first fits all products. With kernels for `pairs`, else NULL, k counts pairs: the
+/// first way makes them of both factors as they are, the second wants them made, in place of float32.
 void ck_multiply_blocked(const ck_product *product, const struct ck_pair_kernels *pairs);
 /// Whether dot products along k, without a packed copy of the large matrix, are the better way.
 bool ck_product_is_skinny(const ck_product *product);
 void ck_multiply_skinny(const ck_product *product, const struct ck_pair_kernels *pairs);
 
-/// Whether b `rounds` a, and the product has a shape for it; others are widened. How it is multiplied then.
+/// Whether b `rounds`, and the product has a shape for it; else what is bfloat16 is widened. How it is multiplied then.
 bool ck_product_pairs(const ck_product *product);
 void ck_multiply_pairs(const ck_product *product);
 /// For a right factor that is encoded: decoded tile by tile, each of which is multiplied by one of the two ways.

@@ -14,19 +14,32 @@ enum {
   DIRECT_DEPTH = 64,      // few enough rows of B that the next panel can be prefetched while this one is used
   BLOCK_ROWS = 336,       // a block of A stays in the second-level cache
   BLOCK_COLUMNS = 2048,   // a block of B stays in the third-level cache
+  NEAR_COLUMNS = 256,     // of B that stay in the second-level cache, beside a block of A that was packed before
   DIRECT_ROWS = 64,       // as many rows of C make a packed copy of B worth it
   PACKED_ROWS = 16,       // of B are read at a time, from the first panel to the last
   SMALL_SCRATCH = 12288,  // floats that lie on the stack
+  PACKING_GRAIN = 16384,  // pairs
+};
+
+/// How a factor is copied into the order in which tiles read it.
+struct packing {
+  ck_pack pack;
+  ptrdiff_t stride;  // between rows of what `pack` takes for numbers
 };
 
 struct plan {
   ck_product product;
   const struct ck_gemm_kernels *kernels;
   const struct ck_pair_kernels *pairs;  // NULL for float32
+  int unit;                             // numbers along k of which one is made: two where there are pairs
+  struct packing pack_a, pack_b;
   bool packs_a, packs_b;
   bool row_by_row;  // tiles go along the rows of C, for a C that is mostly written
-  ptrdiff_t depth;
+  ptrdiff_t depth, tile_rows, tiles_down, tiles_across;
   int parts_down, parts_across;
+  float *left;  // all of A, packed before the parts begin, in slots of a tile and a block along k; NULL: each packs its
+                // own
+  ptrdiff_t slot;
 };
 
 /// One tile of C, or what of it lies within `columns`.
@@ -48,22 +61,47 @@ static void run_tile(const struct plan *plan, int rows, int width, ptrdiff_t col
     for (ptrdiff_t j = 0; j < columns; j++) c[r * p->ldc + j] = edge[r * full + j];
 }
 
+/// `lies_along_k`: its rows do, so that they become columns.
+static struct packing packing_of(const struct plan *plan, const ck_factor *x, bool lies_along_k) {
+  if (plan->pairs == NULL)
+    return (struct packing){(lies_along_k ? plan->kernels->pack_columns : plan->kernels->pack_rows)[x->bfloat16],
+                            x->stride};
+  if (!lies_along_k)
+    return (struct packing){x->bfloat16 ? plan->pairs->pack_rows : plan->pairs->round_rows, 2 * x->stride};
+  if (x->bfloat16) return (struct packing){plan->kernels->pack_columns[false], x->stride / 2};  // they are pairs
+  return (struct packing){plan->pairs->round_columns, x->stride};
+}
+
 /// Where the element of op(x) lies.
 static const void *element(const ck_factor *x, ptrdiff_t row, ptrdiff_t column) {
   return ck_element(x->elements, x->bfloat16, x->transposed ? column * x->stride + row : row * x->stride + column);
+}
+
+/// Where a tile of A lies, packed, from row `i` and the block along k from `p` on.
+static float *left_tile(const struct plan *plan, ptrdiff_t i, ptrdiff_t p) {
+  return plan->left + (p / plan->depth * plan->tiles_down + i / plan->tile_rows) * plan->slot;
+}
+
+/// Packs the tiles begin ..< end of A, from the first block along k to the last.
+static void pack_left(const void *context, ptrdiff_t begin, ptrdiff_t end) {
+  const struct plan *plan = context;
+  const ck_product *p = &plan->product;
+  for (ptrdiff_t tile = begin; tile < end; tile++) {
+    const ptrdiff_t i = tile * plan->tile_rows, rows = ck_smaller(plan->tile_rows, p->m - i);
+    for (ptrdiff_t pc = 0; pc < p->k; pc += plan->depth)
+      plan->pack_a.pack(rows, ck_smaller(plan->depth, p->k - pc), element(&p->a, i, plan->unit * pc),
+                        plan->pack_a.stride, left_tile(plan, i, pc), rows);
+  }
 }
 
 /// Rows i0 ..< i1 and columns j0 ..< j1 of C.
 static void multiply_part(const struct plan *plan, ptrdiff_t i0, ptrdiff_t i1, ptrdiff_t j0, ptrdiff_t j1) {
   const ck_product *p = &plan->product;
   const struct ck_gemm_kernels *kernels = plan->kernels;
-  const ptrdiff_t lanes = kernels->lanes, panel = 2 * lanes;
-  // Rows are cut evenly: a last tile of one or two rows would not keep the arithmetic units busy.
-  const ptrdiff_t tiles_down = (i1 - i0 + kernels->rows - 1) / kernels->rows;
-  const ptrdiff_t tile_rows = (i1 - i0 + tiles_down - 1) / tiles_down;
+  const ptrdiff_t lanes = kernels->lanes, panel = 2 * lanes, tile_rows = plan->tile_rows, depth = plan->depth;
   const ptrdiff_t block_rows = ck_smaller(i1 - i0, BLOCK_ROWS / tile_rows * tile_rows);
-  const ptrdiff_t block_columns = plan->packs_b ? ck_smaller(j1 - j0, BLOCK_COLUMNS) : j1 - j0;
-  const ptrdiff_t depth = ck_smaller(p->k, plan->depth);
+  const ptrdiff_t most_columns = !plan->packs_b ? j1 - j0 : plan->left != NULL ? NEAR_COLUMNS : BLOCK_COLUMNS;
+  const ptrdiff_t block_columns = ck_smaller(j1 - j0, most_columns);
   const int width_here = !plan->packs_b && tile_rows <= kernels->rows / 2 ? CK_WIDE : CK_FULL;
 
   const size_t size_a = plan->packs_a ? (size_t)((block_rows + 2 * CK_MAXIMUM_LANES) * depth) : 0;
@@ -81,22 +119,18 @@ static void multiply_part(const struct plan *plan, ptrdiff_t i0, ptrdiff_t i1, p
       const ptrdiff_t first_packed = plan->packs_b ? jc : jc + (j_end - jc) / panel * panel;
       for (ptrdiff_t q = 0, taken; q < k; q += taken) {
         taken = p->b.transposed ? k : ck_smaller(PACKED_ROWS, k - q);
-        ck_pack pack = p->b.transposed       ? kernels->pack_columns[p->b.bfloat16]
-                       : plan->pairs != NULL ? plan->pairs->pack_rows
-                                             : kernels->pack_rows[p->b.bfloat16];
         for (ptrdiff_t j = first_packed; j < j_end; j += panel) {
           const ptrdiff_t columns = ck_smaller(panel, j_end - j), step = columns <= lanes ? lanes : panel;
-          pack(columns, taken, element(&p->b, pc + q, j), p->b.stride, packed_b + (j - first_packed) * k + q * step,
-               step);
+          plan->pack_b.pack(columns, taken, element(&p->b, plan->unit * (pc + q), j), plan->pack_b.stride,
+                            packed_b + (j - first_packed) * k + q * step, step);
         }
       }
       for (ptrdiff_t ic = i0; ic < i1; ic += block_rows) {
         const ptrdiff_t i_end = ck_smaller(ic + block_rows, i1);
         if (plan->packs_a) {
-          ck_pack pack = p->a.transposed ? kernels->pack_rows[false] : kernels->pack_columns[false];
           for (ptrdiff_t i = ic; i < i_end; i += tile_rows) {
             const ptrdiff_t rows = ck_smaller(tile_rows, i_end - i);
-            pack(rows, k, element(&p->a, i, pc), p->a.stride, packed_a + (i - ic) * k, rows);
+            plan->pack_a.pack(rows, k, element(&p->a, i, pc), plan->pack_a.stride, packed_a + (i - ic) * k, rows);
           }
         }
         // Tiles, down the columns or along the rows.
@@ -107,8 +141,10 @@ static void multiply_part(const struct plan *plan, ptrdiff_t i0, ptrdiff_t i1, p
           const bool wide = in_place && width_here == CK_WIDE && first_packed - j >= 2 * panel;
           const ptrdiff_t columns = wide ? 2 * panel : ck_smaller(panel, j_end - j);
           const int width = wide ? CK_WIDE : columns <= lanes ? CK_NARROW : CK_FULL;
-          const float *a = plan->packs_a ? packed_a + (i - ic) * k : element(&p->a, i, pc);
-          const ptrdiff_t a_step = plan->packs_a ? rows : p->a.stride;
+          const float *a = plan->left != NULL ? left_tile(plan, i, pc)
+                           : plan->packs_a    ? packed_a + (i - ic) * k
+                                              : element(&p->a, i, pc);
+          const ptrdiff_t a_step = plan->left != NULL || plan->packs_a ? rows : p->a.stride;
           float *c = p->c + i * p->ldc + j;
           if (in_place) {
             run_tile(plan, (int)rows, width, columns, k, a, a_step, element(&p->b, pc, j), p->b.bfloat16, p->b.stride,
@@ -135,45 +171,72 @@ static void multiply_part(const struct plan *plan, ptrdiff_t i0, ptrdiff_t i1, p
 /// A part of the grid; its edges lie between tiles.
 static void run_part(void *context, int part) {
   const struct plan *plan = context;
-  const ptrdiff_t rows = plan->kernels->rows, columns = 2 * plan->kernels->lanes;
-  const ptrdiff_t tiles_down = (plan->product.m + rows - 1) / rows;
-  const ptrdiff_t tiles_across = (plan->product.n + columns - 1) / columns;
+  const ptrdiff_t rows = plan->tile_rows, columns = 2 * plan->kernels->lanes;
   const int down = part / plan->parts_across, across = part % plan->parts_across;
-  const ptrdiff_t i0 = tiles_down * down / plan->parts_down * rows;
-  const ptrdiff_t i1 = ck_smaller(tiles_down * (down + 1) / plan->parts_down * rows, plan->product.m);
-  const ptrdiff_t j0 = tiles_across * across / plan->parts_across * columns;
-  const ptrdiff_t j1 = ck_smaller(tiles_across * (across + 1) / plan->parts_across * columns, plan->product.n);
+  const ptrdiff_t i0 = plan->tiles_down * down / plan->parts_down * rows;
+  const ptrdiff_t i1 = ck_smaller(plan->tiles_down * (down + 1) / plan->parts_down * rows, plan->product.m);
+  const ptrdiff_t j0 = plan->tiles_across * across / plan->parts_across * columns;
+  const ptrdiff_t j1 = ck_smaller(plan->tiles_across * (across + 1) / plan->parts_across * columns, plan->product.n);
   if (i0 < i1 && j0 < j1) multiply_part(plan, i0, i1, j0, j1);
 }
 
-/// The grid of `parts` parts whose parts are nearest to squares: what a part packs is its half perimeter.
+/// How many of `count` the largest of `parts` parts has.
+static ptrdiff_t most_of(ptrdiff_t count, int parts) { return (count + parts - 1) / parts; }
+
+/// The grid of `parts` parts whose largest part is the smallest: its tiles, and what it packs, a panel of B being worth
+/// half a tile, a tile of A a quarter.
 static void choose_grid(struct plan *plan, int parts) {
   double best = -1;
   for (int down = 1; down <= parts; down++) {
     if (parts % down != 0) continue;
-    int across = parts / down;
-    double perimeter = (double)plan->product.m / down + (double)plan->product.n / across;
-    if (best < 0 || perimeter < best) {
-      best = perimeter;
+    const int across = parts / down;
+    const double tiles_down = (double)most_of(plan->tiles_down, down);
+    const double tiles_across = (double)most_of(plan->tiles_across, across);
+    const double cost =
+        tiles_down * tiles_across + (plan->packs_b ? 0.5 * tiles_across : 0) + (plan->packs_a ? 0.25 * tiles_down : 0);
+    if (best < 0 || cost < best) {
+      best = cost;
       plan->parts_down = down;
       plan->parts_across = across;
     }
   }
 }
 
+/// `count` in the fewest equal parts of at most `most` each, rounded up to `unit`, which divides `most`.
+static ptrdiff_t even_part(ptrdiff_t count, ptrdiff_t most, ptrdiff_t unit) {
+  const ptrdiff_t parts = (count + most - 1) / most;
+  return ck_smaller(count, ((count + parts - 1) / parts + unit - 1) / unit * unit);
+}
+
 void ck_multiply_blocked(const ck_product *p, const struct ck_pair_kernels *pairs) {
-  struct plan plan = {.product = *p, .kernels = ck_gemm_kernels(), .pairs = pairs};
+  struct plan plan = {.product = *p, .kernels = ck_gemm_kernels(), .pairs = pairs, .unit = pairs != NULL ? 2 : 1};
   if (pairs == NULL && p->m == 1 && !p->a.transposed) {  // a row is a column too, and a column is read in place
     plan.product.a.transposed = true;
     plan.product.a.stride = 1;
   }
   const bool direct = pairs == NULL && !p->b.transposed && (p->m <= DIRECT_ROWS || p->k <= DIRECT_DEPTH);
+  plan.pack_a = packing_of(&plan, &plan.product.a, !plan.product.a.transposed);
+  plan.pack_b = packing_of(&plan, &p->b, p->b.transposed);
   plan.packs_b = !direct;
-  plan.packs_a = !(plan.product.a.transposed && direct);
-  plan.depth = direct ? DIRECT_DEPTH : PACKED_DEPTH;
+  plan.packs_a = pairs == NULL && !(plan.product.a.transposed && direct);
   plan.row_by_row = p->k <= DIRECT_DEPTH && p->m > DIRECT_ROWS;
+  // Evenly: a last tile of one or two rows, or a last block of little depth, would not keep the arithmetic units busy.
+  plan.depth = even_part(p->k, direct ? DIRECT_DEPTH : PACKED_DEPTH, CK_MAXIMUM_LANES);
+  plan.tile_rows = even_part(p->m, plan.kernels->rows, 1);
+  plan.tiles_down = (p->m + plan.tile_rows - 1) / plan.tile_rows;
+  plan.tiles_across = (p->n + 2 * plan.kernels->lanes - 1) / (2 * plan.kernels->lanes);
   double parts = (double)p->m * (double)p->n * (double)p->k / CK_PRODUCT_GRAIN;
   int threads = ck_thread_count();
   choose_grid(&plan, parts < 2 ? 1 : parts < threads ? (int)parts : threads);
+
+  // In pairs, A has to be copied in any case.
+  plan.slot = plan.tile_rows * plan.depth + CK_MAXIMUM_LANES;
+  const size_t bytes = (size_t)((p->k + plan.depth - 1) / plan.depth * plan.tiles_down * plan.slot) * sizeof(float);
+  _Alignas(64) float near[SMALL_SCRATCH];
+  if (pairs != NULL) {
+    plan.left = bytes <= sizeof near ? near : ck_allocate(bytes);
+    ck_for_ranges(plan.tiles_down, ck_row_grain(PACKING_GRAIN, plan.tile_rows * p->k), pack_left, &plan);
+  }
   ck_parallel(plan.parts_down * plan.parts_across, run_part, &plan);
+  if (pairs != NULL && plan.left != near) ck_deallocate(plan.left, bytes);
 }

@@ -109,55 +109,13 @@ CK_INLINE void NAME(pack_rows)(bool half, ptrdiff_t count, ptrdiff_t k, const vo
   }
 }
 
-#define TRANSPOSE(d)                                \
-  UNROLLED for (int i = 0; i < LANES; i++) {        \
-    if (i & d) continue;                            \
-    VECTOR low = LOW(d, block[i], block[i + d]);    \
-    block[i + d] = HIGH(d, block[i], block[i + d]); \
-    block[i] = low;                                 \
-  }                                                 \
-  (void)block
-
-CK_INLINE void NAME(transpose)(VECTOR *block) {
-#if LANES > 8
-  TRANSPOSE(8);
-#endif
-#if LANES > 4
-  TRANSPOSE(4);
-#endif
-  TRANSPOSE(2);
-  TRANSPOSE(1);
-}
-
 CK_INLINE void NAME(pack_columns)(bool half, ptrdiff_t count, ptrdiff_t k, const void *x, ptrdiff_t ldx, float *packed,
                                   ptrdiff_t step) {
-  for (ptrdiff_t p = 0; p < k; p += LANES) {
-    ptrdiff_t depth = ck_smaller(k - p, LANES);
-    for (ptrdiff_t i = 0; i < step; i += LANES) {
-      VECTOR block[LANES];
-      if (count - i >= LANES && depth == LANES) {
-        UNROLLED for (int r = 0; r < LANES; r++) block[r] = LOAD(half, x, (i + r) * ldx + p);
-      } else if (depth == LANES) {
-        UNROLLED for (int r = 0; r < LANES; r++) block[r] =
-            i + r < count ? LOAD(half, x, (i + r) * ldx + p) : (VECTOR)0;
-      } else {
-        UNROLLED for (int r = 0; r < LANES; r++) block[r] =
-            i + r < count ? LOAD_FIRST(half, x, (i + r) * ldx + p, depth) : (VECTOR)0;
-      }
-      NAME(transpose)(block);
-      float *place = packed + p * step + i;
-      if (step - i >= LANES || i == 0) {  // beyond `step` comes the next row, which is written next
-        if (depth == LANES) {
-          UNROLLED for (int r = 0; r < LANES; r++) memcpy(place + r * step, &block[r], sizeof(VECTOR));
-        } else {
-          UNROLLED for (int r = 0; r < LANES; r++) if (r < depth) memcpy(place + r * step, &block[r], sizeof(VECTOR));
-        }
-      } else {
-        UNROLLED for (int r = 0; r < LANES; r++) if (r < depth)
-            memcpy(place + r * step, &block[r], (size_t)(step - i) * sizeof(float));
-      }
-    }
-  }
+#define LOAD_ROW(row, p) LOAD(half, x, (row)*ldx + (p))
+#define LOAD_FIRST_OF_ROW(row, p, depth) LOAD_FIRST(half, x, (row)*ldx + (p), depth)
+  PACK_COLUMNS(count, k, packed, step, LOAD_ROW, LOAD_FIRST_OF_ROW)
+#undef LOAD_ROW
+#undef LOAD_FIRST_OF_ROW
 }
 
 static void NAME(transpose_matrix)(ptrdiff_t rows, ptrdiff_t columns, const float *x, ptrdiff_t ldx, float *out,

@@ -85,6 +85,58 @@ CK_INLINE void NAME(fold)(VECTOR *sums) {
   FOLD(1);
 }
 
+// MARK: Transposition
+
+#define TRANSPOSE(d)                                \
+  UNROLLED for (int i = 0; i < LANES; i++) {        \
+    if (i & d) continue;                            \
+    VECTOR low = LOW(d, block[i], block[i + d]);    \
+    block[i + d] = HIGH(d, block[i], block[i + d]); \
+    block[i] = low;                                 \
+  }                                                 \
+  (void)block
+
+CK_INLINE void NAME(transpose)(VECTOR *block) {
+#if LANES > 8
+  TRANSPOSE(8);
+#endif
+#if LANES > 4
+  TRANSPOSE(4);
+#endif
+  TRANSPOSE(2);
+  TRANSPOSE(1);
+}
+
+/// A `ck_pack` from [count, k] that makes lanes of float32 of what `load(row, p)` and, for the first `depth` lanes,
+/// `load_first(row, p, depth)` give of a row.
+#define PACK_COLUMNS(count, k, packed, step, load, load_first)                                                         \
+  for (ptrdiff_t p = 0; p < (k); p += LANES) {                                                                         \
+    const ptrdiff_t depth = ck_smaller((k)-p, LANES);                                                                  \
+    for (ptrdiff_t i = 0; i < (step); i += LANES) {                                                                    \
+      VECTOR block[LANES];                                                                                             \
+      if ((count)-i >= LANES && depth == LANES) {                                                                      \
+        UNROLLED for (int r = 0; r < LANES; r++) block[r] = load(i + r, p);                                            \
+      } else if (depth == LANES) {                                                                                     \
+        UNROLLED for (int r = 0; r < LANES; r++) block[r] = i + r < (count) ? load(i + r, p) : (VECTOR)0;              \
+      } else {                                                                                                         \
+        UNROLLED for (int r = 0; r < LANES; r++) block[r] = i + r < (count) ? load_first(i + r, p, depth) : (VECTOR)0; \
+      }                                                                                                                \
+      NAME(transpose)(block);                                                                                          \
+      float *place = (packed) + p * (step) + i;                                                                        \
+      if ((step)-i >= LANES || i == 0) { /* beyond `step` comes the next row, which is written next */                 \
+        if (depth == LANES) {                                                                                          \
+          UNROLLED for (int r = 0; r < LANES; r++) memcpy(place + r * (step), &block[r], sizeof(VECTOR));              \
+        } else {                                                                                                       \
+          UNROLLED for (int r = 0; r < LANES; r++) if (r < depth)                                                      \
+              memcpy(place + r * (step), &block[r], sizeof(VECTOR));                                                   \
+        }                                                                                                              \
+      } else {                                                                                                         \
+        UNROLLED for (int r = 0; r < LANES; r++) if (r < depth)                                                        \
+            memcpy(place + r * (step), &block[r], (size_t)((step)-i) * sizeof(float));                                 \
+      }                                                                                                                \
+    }                                                                                                                  \
+  }
+
 /// c[…] = alpha · the sums of rows × columns dot products + beta · c[…]
 #define STORE_DOTS(rows, columns)                                                                \
   UNROLLED for (int first = 0; first < rows * columns; first += LANES) {                         \

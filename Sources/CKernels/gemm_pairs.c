@@ -6,12 +6,16 @@
 
 enum {
   LEAST_DEPTH = 64,
-  MOST_IN_PLACE = 64,  // rows of C; for so few, a B given as [k, n] is better widened where it lies
+  FEW = 15,                    // rows or columns for which rounding floats is not worth while
+  LEAST_DEPTH_OF_FLOATS = 16,  // as of an attention head
+  MOST_IN_PLACE = 64,          // rows of C; for so few, a B given as [k, n] is better widened where it lies
   ROUNDING_GRAIN = 32768,
 };
 
 bool ck_product_pairs(const ck_product *p) {
-  if (!p->b.rounds || !p->b.bfloat16 || p->a.transposed || p->k < LEAST_DEPTH || p->k % 2 != 0) return false;
+  if (!p->b.rounds || p->k % 2 != 0) return false;
+  if (!p->b.bfloat16) return p->m > FEW && p->n > FEW && p->k >= LEAST_DEPTH_OF_FLOATS;
+  if (p->a.transposed || p->k < LEAST_DEPTH) return false;
   if (p->b.transposed) return p->b.stride % 2 == 0 && (uintptr_t)p->b.elements % sizeof(uint32_t) == 0;
   return p->m > MOST_IN_PLACE;
 }
@@ -26,27 +30,28 @@ struct rounding {
 static void round_rows(const void *context, ptrdiff_t begin, ptrdiff_t end) {
   const struct rounding *s = context;
   const ck_factor *a = &s->product->a;
-  s->kernels->round(end - begin, s->product->k, (const float *)a->elements + begin * a->stride, a->stride,
+  s->kernels->round(end - begin, 2 * s->product->k, (const float *)a->elements + begin * a->stride, a->stride,
                     s->pairs + begin * s->stride, s->stride);
 }
 
-void ck_multiply_pairs(const ck_product *p) {
-  const ptrdiff_t k = p->k / 2, stride = (k + CK_MAXIMUM_LANES - 1) / CK_MAXIMUM_LANES * CK_MAXIMUM_LANES;
-  const size_t bytes = (size_t)(p->m * stride) * sizeof(uint32_t);
+/// As dot products, of a's rows as pairs and b's as they are stored.
+static void multiply_skinny(const ck_product *halves, const struct ck_pair_kernels *kernels) {
+  const ptrdiff_t k = halves->k, stride = (k + CK_MAXIMUM_LANES - 1) / CK_MAXIMUM_LANES * CK_MAXIMUM_LANES;
+  const size_t bytes = (size_t)(halves->m * stride) * sizeof(uint32_t);
   uint32_t *pairs = ck_allocate(bytes);
-  const struct ck_pair_kernels *kernels = ck_pair_kernels();
-  const struct rounding rounding = {kernels, p, pairs, stride};
-  ck_for_ranges(p->m, ck_row_grain(ROUNDING_GRAIN, p->k), round_rows, &rounding);
-
-  ck_product halves = *p;
-  halves.k = k;
-  halves.a = (ck_factor){pairs, stride, false, false, false, NULL};
-  if (p->b.transposed) {
-    halves.b.stride /= 2;  // pairs as they are stored
-    halves.b.bfloat16 = false;
-  } else {
-    halves.b.stride *= 2;  // two rows of which packing makes pairs
-  }
-  (p->b.transposed && ck_product_is_skinny(&halves) ? ck_multiply_skinny : ck_multiply_blocked)(&halves, kernels);
+  const struct rounding rounding = {kernels, halves, pairs, stride};
+  ck_for_ranges(halves->m, ck_row_grain(ROUNDING_GRAIN, 2 * k), round_rows, &rounding);
+  ck_product rounded = *halves;
+  rounded.a = (ck_factor){.elements = pairs, .stride = stride};
+  rounded.b.stride /= 2;
+  rounded.b.bfloat16 = false;
+  ck_multiply_skinny(&rounded, kernels);
   ck_deallocate(pairs, bytes);
+}
+
+void ck_multiply_pairs(const ck_product *p) {
+  ck_product halves = *p;
+  halves.k = p->k / 2;
+  const bool is_skinny = p->b.bfloat16 && p->b.transposed && ck_product_is_skinny(&halves);
+  (is_skinny ? multiply_skinny : ck_multiply_blocked)(&halves, ck_pair_kernels());
 }

@@ -97,21 +97,64 @@ FOR_TILE_ROWS(DEFINE_PAIR_DOTS)
 
 // MARK: Making pairs
 
+/// The pairs of 2 · LANES numbers, and of the first `count`, followed by zeros.
+CK_INLINE NAME(words) NAME(rounded)(const float *x) {
+  const VECTOR low = LOAD(false, x, 0), high = LOAD(false, x, LANES);
+  return ROUND_PAIRS(low, high);
+}
+
+CK_INLINE NAME(words) NAME(first_rounded)(const float *x, ptrdiff_t count) {
+  VECTOR low = LOAD_FIRST(false, x, 0, ck_smaller(count, LANES)), high = 0;
+  if (count > LANES) high = LOAD_FIRST(false, x, LANES, count - LANES);
+  return ROUND_PAIRS(low, high);
+}
+
 static void NAME(round_pairs)(ptrdiff_t rows, ptrdiff_t k, const float *x, ptrdiff_t ldx, uint32_t *pairs,
                               ptrdiff_t ldp) {
   for (ptrdiff_t r = 0; r < rows; r++, x += ldx, pairs += ldp) {
     ptrdiff_t p = 0;
     for (; 2 * (p + LANES) <= k; p += LANES) {
-      VECTOR low = LOAD(false, x, 2 * p), high = LOAD(false, x, 2 * p + LANES);
-      NAME(words) rounded = ROUND_PAIRS(low, high);
+      const NAME(words) rounded = NAME(rounded)(x + 2 * p);
       memcpy(pairs + p, &rounded, sizeof rounded);
     }
     const ptrdiff_t rest = k - 2 * p;
     if (rest == 0) continue;
-    VECTOR low = LOAD_FIRST(false, x, 2 * p, ck_smaller(rest, LANES)), high = 0;
-    if (rest > LANES) high = LOAD_FIRST(false, x, 2 * p + LANES, rest - LANES);
-    NAME(words) rounded = ROUND_PAIRS(low, high);
+    const NAME(words) rounded = NAME(first_rounded)(x + 2 * p, rest);
     memcpy(pairs + p, &rounded, (size_t)(rest + 1) / 2 * sizeof *pairs);
+  }
+}
+
+/// A `ck_pack` from float32 [count, 2k].
+static void NAME(round_columns)(ptrdiff_t count, ptrdiff_t k, const void *x, ptrdiff_t ldx, float *packed,
+                                ptrdiff_t step) {
+#define ROUND_ROW(row, p) ((VECTOR)NAME(rounded)((const float *)x + (row)*ldx + 2 * (p)))
+#define ROUND_FIRST_OF_ROW(row, p, depth) \
+  ((VECTOR)NAME(first_rounded)((const float *)x + (row)*ldx + 2 * (p), 2 * (depth)))
+  PACK_COLUMNS(count, k, packed, step, ROUND_ROW, ROUND_FIRST_OF_ROW)
+#undef ROUND_ROW
+#undef ROUND_FIRST_OF_ROW
+}
+
+/// A `ck_pack` from float32 [2k, count], two rows of which are ldx elements apart.
+static void NAME(round_rows)(ptrdiff_t count, ptrdiff_t k, const void *x, ptrdiff_t ldx, float *packed,
+                             ptrdiff_t step) {
+  const float *even = x, *odd = even + ldx / 2;
+  for (ptrdiff_t p = 0; p < k; p++, even += ldx, odd += ldx) {
+    for (ptrdiff_t i = 0; i < step; i += LANES) {
+      const ptrdiff_t part = ck_smaller(count - i, LANES);
+      VECTOR first = 0, second = 0;
+      if (part == LANES) {
+        first = LOAD(false, even, i), second = LOAD(false, odd, i);
+      } else if (part > 0) {
+        first = LOAD_FIRST(false, even, i, part), second = LOAD_FIRST(false, odd, i, part);
+      }
+      const NAME(words) rounded = ROUND_PAIRS(first, second);
+      NAME(halves) halves[2];
+      memcpy(halves, &rounded, sizeof rounded);
+      const NAME(words) row =
+          __builtin_convertvector(halves[0], NAME(words)) | __builtin_convertvector(halves[1], NAME(words)) << 16;
+      memcpy(packed + p * step + i, &row, sizeof row);  // what lies beyond `step` the next row overwrites
+    }
   }
 }
 
@@ -147,5 +190,7 @@ static const struct ck_pair_kernels NAME(pair_kernels) = {
     .dot = {FOR_TILE_ROWS(PAIR_DOT)},
     .dot_single = {FOR_TILE_ROWS(PAIR_DOT_SINGLE)},
     .pack_rows = NAME(pack_pair_rows),
+    .round_rows = NAME(round_rows),
+    .round_columns = NAME(round_columns),
     .round = NAME(round_pairs),
 };

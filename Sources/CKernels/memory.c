@@ -1,9 +1,9 @@
 // The pool of memory. A step of training frees what the next one needs: freed blocks wait in lists by size class, and a
 // large tensor is not paged in anew.
 //
-// What is kept is bounded: blocks in use and blocks kept together never exceed the most that was in use of late (or
-// LEAST_CEILING, if that is more), so the pool does not raise a program's peak. Classes are an eighth of a power of two
-// apart, so a block is at most an eighth larger than was asked for.
+// What is kept is bounded: blocks in use and blocks kept together never exceed the most that was in use of late and a
+// quarter (or LEAST_CEILING, if that is more), so the pool hardly raises a program's peak. Classes are an eighth of a
+// power of two apart, so a block is at most an eighth larger than was asked for.
 #if defined(__linux__)
 #define _GNU_SOURCE
 #endif
@@ -50,8 +50,11 @@ static int class_of(size_t bytes, size_t *size) {
   return exponent * STEPS + (int)(steps - STEPS) - 1;
 }
 
+/// A quarter more than the most that was in use: classes have their peaks at different times of a step, and what one
+/// gave back the next would page in anew.
 static size_t ceiling(void) {
   size_t peak = pool.peak > pool.earlier_peak ? pool.peak : pool.earlier_peak;
+  peak += peak / 4;
   return peak > LEAST_CEILING ? peak : LEAST_CEILING;
 }
 

@@ -169,7 +169,8 @@ void ck_parallel(int parts, void (*body)(void *context, int part), void *context
   inside_a_part = false;
   if (!SPINS_UNTIL(atomic_load(&pool.finished) == parts)) {
     pthread_mutex_lock(&pool.lock);
-    atomic_store(&pool.caller_sleeps, true);
+    // An exchange, since no load may overtake it: qemu's arm64 (7.2) lets one overtake a sequentially consistent store.
+    atomic_exchange(&pool.caller_sleeps, true);
     while (atomic_load(&pool.finished) != parts) pthread_cond_wait(&pool.work_finished, &pool.lock);
     atomic_store(&pool.caller_sleeps, false);
     pthread_mutex_unlock(&pool.lock);

@@ -1,4 +1,4 @@
-// What goes wrong with files: always the file, what was found there, and what to do.
+// What goes wrong with files: always the file, what was found there, what was expected, and what to do.
 
 import LoRATensors
 
@@ -18,43 +18,41 @@ public struct CheckpointError: DescribedError, Equatable {
     case mismatch
     /// A number can't be represented, or is not a number.
     case number
-
-    /// What to do where nothing more is known.
-    var advice: Advice {
-      switch self {
-      case .inputOutput: "Check the path, its permissions and the room on the disk"
-      case .malformed: "Fetch the file again, or write it anew with the program that made it"
-      case .unsupported: "Convert it with the program that wrote it, or take another"
-      case .missing: "Fetch it from where the rest comes from"
-      case .mismatch: "Take those that belong together"
-      case .number: "Fetch the file again; where it stays so, it was saved broken"
-      }
-    }
   }
 
   /// What sort of failure it is.
   public let kind: Kind
   /// The file or directory that the error is about.
   public let file: String
-  /// What was found, what was expected, and what to do, as a clause that follows the file's name.
-  public let message: String
+  /// What was found, as a clause that follows the file's name: "holds numbers of type '<i4'".
+  public let found: String
+  /// What was expected instead: "float16, float32 or float64"; `nil` where what was found says it, as of a file that
+  /// does not exist.
+  public let expected: String?
   public let advice: Advice
 
   /// Runs `body`; what it throws without a file is about this one.
   package static func about<Result>(_ file: String, _ body: () throws -> Result) throws -> Result {
     do { return try body() } catch let error as CheckpointError where error.file.isEmpty {
-      throw CheckpointError(error.kind, file: file, error.message, advice: error.advice)
+      throw CheckpointError(error.kind, file: file, error.found, expected: error.expected, advice: error.advice)
     }
   }
 
   public var subject: String { file }
-  public var problem: String { message }
+  public var problem: String { expected.map { "\(found), expected \($0)" } ?? found }
 
-  /// - `advice`: by default what the kind suggests.
-  public init(_ kind: Kind, file: String, _ message: String, advice: Advice? = nil) {
-    self.kind = kind
-    self.file = file
-    self.message = message
-    self.advice = advice ?? kind.advice
+  /// An error about `file`; "" where whoever knows the file adds it.
+  public init(_ kind: Kind, file: String, _ found: String, expected: String? = nil, advice: Advice) {
+    (self.kind, self.file, self.found, self.expected, self.advice) = (kind, file, found, expected, advice)
   }
+}
+
+// What several errors advise.
+extension Advice {
+  package static let fetchAgain: Advice = "Fetch the file again, or write it anew with the program that made it"
+  package static let checkPlace: Advice = "Check the path, its permissions and the room on the disk"
+  package static let takeItsBase: Advice = "Take the base that the adapter was made for"
+  package static let beforeItDiverged: Advice = "Take a state of the training from before it diverged"
+  package static let otherModel: Advice = "Take a model of a supported kind"
+  package static let sameOptions: Advice = "Resume with the options of the run that was interrupted"
 }

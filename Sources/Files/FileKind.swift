@@ -4,6 +4,7 @@
 // the page that says why there is no file.
 
 import Foundation
+import LoRATensors
 
 /// A kind of file that turns up where weights are expected.
 public enum FileKind: Equatable, Sendable, CustomStringConvertible {
@@ -129,33 +130,45 @@ public enum FileKind: Equatable, Sendable, CustomStringConvertible {
   /// Whether ``TorchFile`` is the one to read it.
   public var isTorch: Bool { self == .torchZip || self == .torchLegacy }
 
-  /// What it is and what to do about it, to stand after "is".
+  /// What it is, to stand after "is".
   public var description: String {
-    let converting = "convert it in Python with safetensors.torch.save_file"
-    return switch self {
-    case .empty: "empty: it was not fetched, or not written to its end; fetch it again, or write it anew"
+    switch self {
+    case .empty: "empty"
     case .safetensors: "a safetensors file"
     case .torchZip: "a PyTorch weight file (torch.save)"
     case .torchLegacy: "a PyTorch weight file of the time before PyTorch 1.6 (torch.save)"
-    case .tar:
-      "a tar archive; PyTorch's weight files were such before version 0.1.10: load it there and save it with a newer one"
-    case .pickle:
-      "a Python pickle that torch.save did not write, and could run code when loaded; it is not read. If you trust it, "
-        + converting
-    case .zip: "a zip archive that torch.save did not write; unpack it, if what you look for is in there"
-    case .gguf: "a GGUF file (llama.cpp), under the name of another format: name it .gguf"
+    case .tar: "a tar archive, as PyTorch's weight files were before version 0.1.10"
+    case .pickle: "a Python pickle that torch.save did not write, and could run code when loaded; it is not read"
+    case .zip: "a zip archive that torch.save did not write"
+    case .gguf: "a GGUF file (llama.cpp) under the name of another format"
     case .numpy: "a NumPy array file (.npy)"
-    case .numpyZip: "a NumPy archive (.npz); \(converting)"
-    case .onnx: "an ONNX model; use the weights that it was exported from"
-    case .hdf5: "an HDF5 file, as Keras writes them; \(converting)"
+    case .numpyZip: "a NumPy archive (.npz)"
+    case .onnx: "an ONNX model"
+    case .hdf5: "an HDF5 file, as Keras writes them"
     case .parquet: "a Parquet file, which holds a table and no weights"
-    case .gzip: "compressed with gzip; unpack it with `gunzip` first"
-    case .gitLFSPointer: "a Git LFS pointer, not the file itself: fetch it with `git lfs pull`"
-    case .html: "an HTML page, not the file itself: the download failed; fetch it again, signed in if it asks for that"
-    case .xml: "an XML page, not the file itself: the download failed; fetch it again"
+    case .gzip: "compressed with gzip"
+    case .gitLFSPointer: "a Git LFS pointer, not the file itself"
+    case .html: "an HTML page, not the file itself: the download failed"
+    case .xml: "an XML page, not the file itself: the download failed"
     case .json: "a JSON text, which holds no weights"
     case .text(let start): "a text that begins with “\(start)”, not the file itself"
     case .unknown: "of no kind that is known here"
+    }
+  }
+
+  /// What to do with a file of this kind where another was looked for; `nil`: fetch the right one.
+  var advice: Advice? {
+    switch self {
+    case .tar: "Load it in the PyTorch that wrote it, and save it with a newer one"
+    case .pickle: "If you trust it, convert it in Python with safetensors.torch.save_file"
+    case .numpyZip, .hdf5: "Convert it in Python with safetensors.torch.save_file"
+    case .zip: "Unpack it, if what you look for is in there"
+    case .gguf: "Name it .gguf"
+    case .onnx: "Use the weights that it was exported from"
+    case .gzip: "Unpack it with `gunzip` first"
+    case .gitLFSPointer: "Fetch the file with `git lfs pull`"
+    case .html: "Fetch it again, signed in if the page asks for that"
+    default: nil
     }
   }
 }

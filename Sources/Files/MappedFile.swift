@@ -1,6 +1,7 @@
 // A file mapped into memory: its pages are read when they are touched and belong to the system's cache.
 
 import Foundation
+import LoRATensors
 
 /// A file's bytes, read-only. The mapping lives as long as the object.
 ///
@@ -16,13 +17,16 @@ package final class MappedFile: @unchecked Sendable {
     // A pipe that nobody writes to would never be open.
     descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else {
-      throw CheckpointError(.inputOutput, file: path, "can't be opened for reading: \(systemError())")
+      throw CheckpointError(
+        .inputOutput, file: path, "can't be opened for reading: \(systemError())",
+        advice: "Check the path and its permissions")
     }
     var status = stat()
     guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
       close(descriptor)
       throw CheckpointError(
-        .inputOutput, file: path, "is no ordinary file, but a folder, a pipe or a device", advice: "Name a file")
+        .inputOutput, file: path, "is a folder, a pipe or a device", expected: "an ordinary file", advice: "Name a file"
+      )
     }
     let length = Int(status.st_size)
     guard length > 0 else {
@@ -62,6 +66,14 @@ package final class MappedFile: @unchecked Sendable {
     guard start < end else { return }
     madvise(
       UnsafeMutableRawPointer(mutating: base + start), end - start, advice == .finished ? MADV_DONTNEED : MADV_WILLNEED)
+  }
+}
+
+extension MappedFile: RereadableMemory {
+  package func release(_ part: UnsafeRawBufferPointer) {
+    guard let base = bytes.baseAddress, let start = part.baseAddress else { return }
+    let begin = start - base
+    advise(.finished, begin..<begin + part.count)
   }
 }
 

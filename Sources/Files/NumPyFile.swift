@@ -36,16 +36,16 @@ public struct NumPyFile: Sendable {
     self.url = url
     file = try MappedFile(url)
     let bytes = file.bytes
-    func malformed(_ message: String) -> CheckpointError {
-      CheckpointError(.malformed, file: url.path, "is no valid NumPy file: \(message)")
+    func malformed(_ found: String, expected: String = "a valid NumPy file") -> CheckpointError {
+      CheckpointError(.malformed, file: url.path, found, expected: expected, advice: .fetchAgain)
     }
     guard bytes.count >= 10, bytes.prefix(6).elementsEqual(Self.magic) else {
-      throw malformed("it does not begin with \\x93NUMPY and a header")
+      throw malformed("does not begin with \\x93NUMPY and a header")
     }
     let version = bytes[6]
     guard (1...3).contains(version) else {
       throw CheckpointError(
-        .unsupported, file: url.path, "has NumPy's format version \(version).\(bytes[7]); 1.0 to 3.0 are read",
+        .unsupported, file: url.path, "has NumPy's format version \(version).\(bytes[7])", expected: "1.0 to 3.0",
         advice: "Save it again with numpy.save")
     }
     // The header's length has two bytes in version 1, then four; little-endian.
@@ -53,10 +53,13 @@ public struct NumPyFile: Sendable {
     let start = 8 + lengthBytes
     let length = (8..<min(start, bytes.count)).reversed().reduce(0) { $0 << 8 | Int(bytes[$1]) }
     guard start + length <= bytes.count else {
-      throw malformed("its header of \(length) bytes is cut off; the file has \(bytes.count) bytes")
+      throw malformed(
+        "has \(bytes.count) bytes: it was cut off", expected: "a header of \(length) bytes from byte \(start) on")
     }
     var header = HeaderReader(UnsafeRawBufferPointer(rebasing: bytes[start..<start + length]))
-    guard let fields = header.read() else { throw malformed("its header is '\(header.text)'") }
+    guard let fields = header.read() else {
+      throw malformed("has the header '\(header.text)'", expected: "a dictionary of descr, fortran_order and shape")
+    }
     shape = fields.shape
     isFortranOrder = fields.isFortranOrder
     dataOffset = start + length
@@ -64,22 +67,24 @@ public struct NumPyFile: Sendable {
     let formats: [Substring: NumberFormat] = ["f2": .f16, "f4": .f32, "f8": .f64]
     guard let format = formats[fields.type.dropFirst()], let order = fields.type.first, "<>=".contains(order) else {
       throw CheckpointError(
-        .unsupported, file: url.path,
-        "holds numbers of type '\(fields.type)'; float16, float32 and float64 (f2, f4, f8) are read",
-        advice: "Convert it with array.astype(numpy.float32)")
+        .unsupported, file: url.path, "holds numbers of type '\(fields.type)'",
+        expected: "float16, float32 or float64 (f2, f4, f8)", advice: "Convert it with array.astype(numpy.float32)")
     }
     self.format = format
     isSwapped = order == ">"
     var needed = format.bits / 8
     for length in shape {
       let (product, isOverflow) = needed.multipliedReportingOverflow(by: length)
-      guard !isOverflow else { throw malformed("its shape \(shape) is beyond all memory") }
+      guard !isOverflow else {
+        throw malformed(
+          "has the shape \(shape), beyond all memory", expected: "\(bytes.count - dataOffset) bytes of numbers")
+      }
       needed = product
     }
     guard bytes.count - dataOffset == needed else {
       throw malformed(
-        "a \(fields.type) array of shape \(shape) takes \(needed) bytes, but \(bytes.count - dataOffset) follow the "
-          + "header")
+        "has \(bytes.count - dataOffset) bytes after its header",
+        expected: "\(needed), for \(fields.type) numbers of shape \(shape)")
     }
   }
 
@@ -104,7 +109,7 @@ public struct NumPyFile: Sendable {
         if isSwapped { bits = bits.byteSwapped }
         guard Double(bitPattern: bits).isInfinite else {
           throw CheckpointError(
-            .number, file: url.path, "holds \(Double(bitPattern: bits)), which is beyond the range of float32",
+            .number, file: url.path, "holds \(Double(bitPattern: bits))", expected: "numbers in the range of float32",
             advice: "Scale the numbers before they are saved")
         }
       }

@@ -8,13 +8,25 @@ package func isDirectory(_ url: URL) -> Bool {
   return FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory) && isDirectory.boolValue
 }
 
+/// A small file's bytes; nil where there is none.
+///
+/// - Throws: ``CheckpointError`` where it is no ordinary file, or can't be read.
+package func contents(of file: URL) throws -> Data? {
+  guard FileManager.default.fileExists(atPath: file.path) else { return nil }
+  let mapped = try MappedFile(file)
+  return withExtendedLifetime(mapped) { Data(mapped.bytes) }
+}
+
 /// Reads a JSON file.
 package func readJSON(_ url: URL) throws -> JSON {
   let file = try MappedFile(url)
   do throws(JSONError) { return try JSON(parsing: file.bytes) } catch {
     switch withExtendedLifetime(file, { FileKind(file.bytes) }) {
-    case .json, .text, .unknown: throw CheckpointError(.malformed, file: url.path, "is no valid JSON: \(error)")
-    case let kind: throw CheckpointError(.malformed, file: url.path, "is \(kind)", advice: .given)
+    case .json, .text, .unknown:
+      throw CheckpointError(.malformed, file: url.path, "\(error)", expected: "valid JSON", advice: .fetchAgain)
+    case let kind:
+      throw CheckpointError(
+        .malformed, file: url.path, "is \(kind)", expected: "a JSON text", advice: kind.advice ?? .fetchAgain)
     }
   }
 }
@@ -27,9 +39,8 @@ package func file(_ name: String, in folder: URL) throws -> URL {
   let file = folder.appendingPathComponent(name)
   guard !liesOutside(file, folder) else {
     throw CheckpointError(
-      .inputOutput, file: file.path,
-      "is a link to \(file.resolvingSymlinksInPath().path), outside the folder, and is not followed",
-      advice: "Copy the file into the folder")
+      .inputOutput, file: file.path, "is a link to \(file.resolvingSymlinksInPath().path), and is not followed",
+      expected: "a file within the folder", advice: "Copy the file into the folder")
   }
   return file
 }

@@ -62,7 +62,9 @@ public struct TensorFile: Sendable {
   package func reading(_ tensors: [StoredTensor]) throws -> TensorFile {
     var names: Set<ExactString> = []
     for tensor in tensors where !names.insert(tensor.name) {
-      throw CheckpointError(.malformed, file: url.path, "has two tensors that are both \(tensor.name)")
+      throw CheckpointError(
+        .malformed, file: url.path, "has two tensors that are both \(tensor.name)", expected: "each name once",
+        advice: .fetchAgain)
     }
     return TensorFile(self, holding: TensorList(tensors))
   }

@@ -63,7 +63,7 @@ package enum AdapterFile {
     guard !modules.isEmpty else {
       throw CheckpointError(
         .malformed, file: file.url.path, "holds no whole module: \(incomplete.first ?? "")",
-        advice: Advice("Look at its names", .inspect))
+        expected: "all parts of at least one", advice: Advice("Look at its names", .inspect))
     }
     var configuration = PEFTConfiguration()
     configuration.setRanks(of: modules)
@@ -139,7 +139,7 @@ package enum AdapterFile {
       guard stems.insert(ExactString(stem)).inserted else {
         throw CheckpointError(
           .mismatch, file: adapter.url.path, "\(module.path) and another module both become \(stem)",
-          advice: "Write another format")
+          expected: "names of their own", advice: "Write another format")
       }
       paths.append(JSON.Member(stem, .string(module.path)))
       for (part, tensor) in module.method.tensors
@@ -156,8 +156,8 @@ package enum AdapterFile {
     }
     guard !tensors.isEmpty else {
       throw CheckpointError(
-        .unsupported, file: adapter.url.path, "nothing would be left; nothing was written",
-        advice: "Choose another format")
+        .unsupported, file: adapter.url.path, "holds nothing that can be written so (nothing was written)",
+        expected: "a module or a weight", advice: "Choose another format")
     }
     var metadata = SafetensorsWriter.pythonMetadata + adapter.notes
     if !keepsPaths {

@@ -29,9 +29,8 @@ extension StoredAdapter {
     let unplaced = placement.replacements.filter { $0.isNew }.map(\.tensor.name)
     guard skipsUnplaced || unplaced.isEmpty else {
       throw CheckpointError(
-        .mismatch, file: url.path,
-        "brings weights that the model has no place for; nothing was attached: \(unplaced.joined(separator: ", "))",
-        advice: "Take the model that the adapter was made for")
+        .mismatch, file: url.path, "brings \(unplaced.joined(separator: ", ")) (nothing was attached)",
+        expected: "weights that the model has a place for", advice: "Take the model that the adapter was made for")
     }
     let adapted = Set<ExactString>(names: placement.items.flatMap { $0.places.map(\.tensor) })
     // What takes a weight's place comes before what is added to it: peft stores a copy of an adapted embedding.
@@ -64,8 +63,8 @@ extension StoredAdapter {
     guard broken.isEmpty else {
       throw CheckpointError(
         .number, file: url.path,
-        "holds NaN or infinity in \(broken.prefix(5).joined(separator: ", "))\(broken.count > 5 ? " and \(broken.count - 5) more" : ""): the adapter is broken",
-        advice: "Take a state of the training from before it diverged")
+        "holds NaN or infinity in \(broken.prefix(5).joined(separator: ", "))\(broken.count > 5 ? " and \(broken.count - 5) more" : "")",
+        expected: "finite numbers", advice: .beforeItDiverged)
     }
   }
 
@@ -95,9 +94,8 @@ extension StoredAdapter {
       if item.adapter is FixedBias { continue }
       guard let adapter = item.adapter as? any StorableAdapter else {
         throw CheckpointError(
-          .unsupported, file: url.path,
-          "\(item.path) has a \(type(of: item.adapter)), which the PEFT format does not know",
-          advice: "Fold it into the weight, or save it by itself")
+          .unsupported, file: url.path, "\(item.path) has a \(type(of: item.adapter))",
+          expected: "a method that the PEFT format knows", advice: "Fold it into the weight, or save it by itself")
       }
       let isEmbedding = embeddings.contains(ObjectIdentifier(item.weight))
       if item.weight.layout == .inputsByOutputs && !isEmbedding { configuration.isFanInFanOut = true }

@@ -2,6 +2,7 @@
 
 import Foundation
 import LoRAFiles
+import LoRATensors
 
 /// The weight files of a checkpoint.
 struct CheckpointFiles: Sendable {
@@ -67,7 +68,7 @@ struct CheckpointFiles: Sendable {
       self.init(file: try file(ggufs[0], in: url), directory: nil)
       return
     }
-    throw CheckpointError(.missing, file: url.path, Self.whatIsThere(url, names, candidates))
+    throw Self.notOne(names, candidates, in: url)
   }
 
   /// What a weight file is called when it is written again, as safetensors.
@@ -88,19 +89,22 @@ struct CheckpointFiles: Sendable {
     let json = try readJSON(index)
     guard let members = json["weight_map"]?.members, !members.isEmpty else {
       throw CheckpointError(
-        .malformed, file: index.path, "has no weight_map, which says in which file each tensor lies",
+        .malformed, file: index.path, "has no weight_map", expected: "one, which says in which file each tensor lies",
         advice: "Fetch the index that belongs to these weights")
     }
     var map: [ExactString: String] = [:]
     for member in members {
       guard let file = member.value.string else {
         throw CheckpointError(
-          .malformed, file: index.path, "weight_map: \(member.key) is \(member.value.compact), expected a file's name")
+          .malformed, file: index.path, "weight_map: \(member.key) is \(member.value.shown)",
+          expected: "a file's name", advice: "Fetch the index that belongs to these weights")
       }
       let parts = file.split(separator: "/", omittingEmptySubsequences: false)
       guard !file.isEmpty, !parts.contains(".."), !parts.contains("") else {
         throw CheckpointError(
-          .malformed, file: index.path, "weight_map: \(file) is no file beside the index or in a folder there")
+          .malformed, file: index.path, "weight_map: \(file) lies elsewhere",
+          expected: "a file beside the index or in a folder there",
+          advice: "Fetch the index that belongs to these weights")
       }
       map[member.key] = file
     }
@@ -113,24 +117,34 @@ struct CheckpointFiles: Sendable {
   }
 
   /// What to say of a directory without one checkpoint in it.
-  private static func whatIsThere(_ url: URL, _ names: [String], _ candidates: [String]) -> String {
+  private static func notOne(_ names: [String], _ candidates: [String], in url: URL) -> CheckpointError {
+    func error(_ found: String, _ expected: String, _ advice: Advice) -> CheckpointError {
+      CheckpointError(.missing, file: url.path, found, expected: expected, advice: advice)
+    }
     if !candidates.isEmpty {
-      return "holds several safetensors files and no index: \(candidates.joined(separator: ", ")); name one"
+      return error(
+        "holds several safetensors files and no index: \(candidates.joined(separator: ", "))",
+        "one file, or an index of shards", "Name one")
     }
     if names.contains("model_index.json") {
       let components = names.filter { name in
         let folder = url.appendingPathComponent(name)
         return isDirectory(folder) && (try? CheckpointFiles(folder)) != nil
       }
-      return "is a pipeline of several models; name one of its folders: \(components.joined(separator: ", "))"
+      return error(
+        "is a pipeline of several models: \(components.joined(separator: ", "))", "one model", "Name one of its folders"
+      )
     }
     if let pickle = names.first(where: { name in [".bin", ".pt", ".pth", ".ckpt"].contains(where: name.hasSuffix) }) {
-      return "holds \(pickle), a PyTorch file, and no model under a known name; if that is the model, name the file"
+      return error(
+        "holds \(pickle), a PyTorch file", "a model under a known name", "Name the file, if that is the model")
     }
-    if names.contains(where: { $0.hasSuffix(".gguf") }) {
-      return "holds several GGUF files: \(names.filter { $0.hasSuffix(".gguf") }.joined(separator: ", ")); name one"
+    let ggufs = names.filter { $0.hasSuffix(".gguf") }
+    if !ggufs.isEmpty {
+      return error("holds several GGUF files: \(ggufs.joined(separator: ", "))", "one", "Name one")
     }
-    return "holds neither model.safetensors nor an index of shards"
+    return error(
+      "holds no weights", "model.safetensors, or an index of shards", "Name the folder that holds them, or a file")
   }
 }
 

@@ -19,21 +19,23 @@ package enum MLXFormat {
   package static func read(_ directory: URL) throws -> StoredAdapter {
     let configurationFile = try LoRAFiles.file(PEFTNames.configurationName, in: directory)
     let json = try readJSON(configurationFile)
-    func fail(_ message: String) -> CheckpointError {
-      CheckpointError(.malformed, file: configurationFile.path, message)
+    func fail(_ found: String, expected: String) -> CheckpointError {
+      CheckpointError(
+        .malformed, file: configurationFile.path, found, expected: expected,
+        advice: "Take the adapter_config.json of the adapter")
     }
     let type = json["fine_tune_type"]?.string ?? (json["use_dora"]?.bool == true ? "dora" : "lora")
     guard type == "lora" || type == "dora" else {
       throw CheckpointError(
-        .unsupported, file: configurationFile.path, "fine_tune_type is \"\(type)\", expected lora or dora",
+        .unsupported, file: configurationFile.path, "fine_tune_type is \"\(type)\"", expected: "lora or dora",
         advice: "Take an adapter, not weights that were trained whole")
     }
     guard let parameters = json["lora_parameters"], let rank = parameters["rank"]?.integer, rank > 0 else {
-      throw fail("has no lora_parameters with a rank")
+      throw fail("has no lora_parameters with a rank", expected: "a rank of at least 1 there")
     }
     // Older versions wrote alpha and divided by the rank.
     guard let scale = parameters["scale"]?.number ?? parameters["alpha"]?.number.map({ $0 / Double(rank) }) else {
-      throw fail("lora_parameters has no scale")
+      throw fail("lora_parameters has no scale", expected: "a number there")
     }
     let file = try TensorFile(LoRAFiles.file(weightsName, in: directory))
     var parts: [ExactString: [ExactString: StoredTensor]] = [:]
@@ -49,13 +51,14 @@ package enum MLXFormat {
       guard a.shape.count == 2, b.shape.count == 2 else {
         throw CheckpointError(
           .unsupported, file: file.url.path,
-          "\(path): lora_a \(a.shape) and lora_b \(b.shape) are mlx-lm's LoRA of a layer of experts (SwitchLinear), which "
-            + "is not read; expected [in, r] and [r, out]",
+          "\(path): lora_a \(a.shape) and lora_b \(b.shape) are mlx-lm's LoRA of a layer of experts (SwitchLinear)",
+          expected: "[in, r] and [r, out]",
           advice: "Leave the experts out when it is trained, or fuse it with mlx_lm.fuse")
       }
       guard a.count > 0, b.count > 0 else {
         throw CheckpointError(
-          .malformed, file: file.url.path, "\(path): lora_a \(a.shape) and lora_b \(b.shape) hold no numbers")
+          .malformed, file: file.url.path, "\(path): lora_a \(a.shape) and lora_b \(b.shape) hold no numbers",
+          expected: "[in, r] and [r, out]", advice: .fetchAgain)
       }
       unknown += parts.filter { !["lora_a", "lora_b", "m"].contains($0.key.text) }.map(\.value.name)
       let isEmbedding = ["embed_tokens", "wte", "word_embeddings"].contains(lastComponent(path))
@@ -75,9 +78,8 @@ package enum MLXFormat {
     if !unknown.isEmpty { findings.append(Finding(.error, "tensors of no known part", unknown.sorted(by: isOrdered))) }
     guard !modules.isEmpty else {
       throw CheckpointError(
-        .malformed, file: file.url.path,
-        "has no lora_a and lora_b: its names begin with \(file.tensors.first?.name ?? "nothing")",
-        advice: Advice("Look at its names", .inspect))
+        .malformed, file: file.url.path, "its names begin with \(file.tensors.first?.name ?? "nothing")",
+        expected: "lora_a and lora_b", advice: Advice("Look at its names", .inspect))
     }
     var configuration = PEFTConfiguration()
     configuration.usesMagnitudes = modules.contains { $0.method is StoredDoRA }
@@ -123,7 +125,8 @@ package enum MLXFormat {
     let modules = adapter.modules.compactMap { module in lora(module).map { (path: module.path, lora: $0, module) } }
     guard let rank = modules.map(\.lora.rank).max() else {
       throw CheckpointError(
-        .unsupported, file: adapter.url.path, "has no module that mlx-lm can hold", advice: "Choose another format")
+        .unsupported, file: adapter.url.path, "has no module that mlx-lm can hold",
+        expected: "a LoRA or a DoRA of a linear layer or an embedding", advice: "Choose another format")
     }
     let scale = modules[0].lora.scale
     var tensors: [StoredTensor] = []

@@ -26,9 +26,8 @@ struct ModuleReader {
   mutating func add(_ tensor: StoredTensor, as part: MethodPart, of path: String) throws {
     if let other = parts[ExactString(path), default: [:]].updateValue(tensor, forKey: part) {
       throw CheckpointError(
-        .malformed, file: file,
-        "\(tensor.name) and \(other.name) are the same part of the module \(path); one is expected",
-        advice: "Remove one of the two")
+        .malformed, file: file, "\(tensor.name) and \(other.name) are the same part of the module \(path)",
+        expected: "one of the two", advice: "Remove one of the two")
     }
   }
 
@@ -36,12 +35,13 @@ struct ModuleReader {
   mutating func addAlpha(_ tensor: StoredTensor, of path: String) throws {
     guard tensor.count == 1, let value = tensor.numbers?.first else {
       throw CheckpointError(
-        .malformed, file: file,
-        "\(tensor.name) has shape \(tensor.shape) and format \(tensor.format.rawValue), expected one number")
+        .malformed, file: file, "\(tensor.name) has shape \(tensor.shape) and format \(tensor.format.rawValue)",
+        expected: "one number", advice: .fetchAgain)
     }
     guard value.isFinite else {
       throw CheckpointError(
-        .number, file: file, "\(tensor.name) is \(value), so the module's scale is no number: the file is broken")
+        .number, file: file, "\(tensor.name) is \(value), which makes no scale", expected: "a finite number",
+        advice: .fetchAgain)
     }
     alphas[ExactString(path)] = value
   }

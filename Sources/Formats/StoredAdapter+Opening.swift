@@ -28,9 +28,8 @@ extension StoredAdapter {
       }
       guard AdapterFile.recognises(file) else {
         throw CheckpointError(
-          .unsupported, file: url.path,
-          "is no adapter that is known: its names begin with \(file.tensors.first?.name ?? "nothing")",
-          advice: "Name a PEFT or mlx-lm directory, or a LoRA file")
+          .unsupported, file: url.path, "its names begin with \(file.tensors.first?.name ?? "nothing")",
+          expected: "those of an adapter that is known", advice: "Name a PEFT or mlx-lm directory, or a LoRA file")
       }
       self = try AdapterFile.read(file)
       return
@@ -42,8 +41,8 @@ extension StoredAdapter {
     let inner = Self.isDirectoryOfAdapter(url) ? [] : Self.innerAdapters(url)
     if inner.count > 1 {
       throw CheckpointError(
-        .mismatch, file: url.path,
-        "holds several adapters: \(inner.map(\.lastPathComponent).joined(separator: ", "))", advice: "Name one of them")
+        .mismatch, file: url.path, "holds several adapters: \(inner.map(\.lastPathComponent).joined(separator: ", "))",
+        expected: "one", advice: "Name one of them")
     }
     try self.init(peft: inner.first ?? url)
   }

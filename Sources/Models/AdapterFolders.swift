@@ -12,7 +12,8 @@ func namesOfAdapters(_ folders: [URL]) throws -> [String] {
     let (path, others) = (paths[index], paths.indices.filter { $0 != index }.map { paths[$0] })
     guard !others.contains(path) else {
       throw CheckpointError(
-        .mismatch, file: folders[index].path, "is given twice as an adapter", advice: "Give it once")
+        .mismatch, file: folders[index].path, "is given twice as an adapter", expected: "each once",
+        advice: "Give it once")
     }
     let length = (1...max(1, path.count)).first { length in
       !others.contains { $0.suffix(length) == path.suffix(length) }

@@ -56,7 +56,7 @@ public struct EncodedTexts: Sendable {
     let room = length - tokenizer.specialCount
     guard room > 0 else {
       throw TokenizerError(
-        place: "post_processor",
+        file: tokenizer.file, place: "post_processor",
         "adds \(tokenizer.specialCount) special tokens to a text, which leaves no room in \(length)")
     }
     step = room - room / 4
@@ -137,10 +137,12 @@ public struct EncodedTexts: Sendable {
   /// - Throws: `TokenizerError` that names the largest, where it is not known.
   func requireKnown(vocabulary: Int, segments: Int) throws {
     if largestID >= vocabulary {
-      throw TokenizerError("makes the token \(largestID) of a text, and the model has only \(vocabulary) tokens")
+      throw TokenizerError(
+        file: tokenizer.file, "makes the token \(largestID) of a text, and the model has only \(vocabulary) tokens")
     }
     if largestSegment >= segments {
       throw TokenizerError(
+        file: tokenizer.file,
         "makes the segment \(largestSegment) (type_id) of a text, and the model has only \(segments)")
     }
   }
@@ -240,8 +242,8 @@ public struct EncodedTexts: Sendable {
         guard found[range].allSatisfy({ $0.allSatisfy(\.isFinite) }) else {
           throw CheckpointError(
             .number, file: "",
-            "the model's answer for text \(part.start + place + 1) is no number (NaN or infinity): its weights, or the "
-              + "adapter's, are broken", advice: "Fetch them again, or train anew")
+            "the model's answer for text \(part.start + place + 1) is NaN or infinity: its weights, or the adapter's, are broken",
+            expected: "finite numbers", advice: "Fetch them again, or train anew")
         }
         try body(part.start + place, Array(found[range]))
       }

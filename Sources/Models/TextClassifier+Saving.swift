@@ -45,19 +45,17 @@ extension TextClassifier {
   /// - Throws: `CheckpointError` where something of it is missing or does not fit.
   public convenience init(contentsOf directory: URL) throws {
     let file = directory.appendingPathComponent(Record.name)
-    guard let data = FileManager.default.contents(atPath: file.path) else {
+    guard let data = try contents(of: file) else {
       throw CheckpointError(
-        .missing, file: file.path,
-        "is not there; a classifier that was saved whole has it",
+        .missing, file: file.path, "is not there; a classifier that was saved whole has it",
         advice: "Name such a folder, or give model and adapters apart")
     }
     guard let record = try? JSONDecoder().decode(Record.self, from: data),
       let longTexts = LongTexts(rawValue: record.longTexts), record.maximumLength > 0
     else {
       throw CheckpointError(
-        .malformed, file: file.path,
-        "holds something else than \"adapters\", \"enabled\", \"maximumLength\" and \"longTexts\" of a saved classifier",
-        advice: "Save the classifier again")
+        .malformed, file: file.path, "does not say how the classifier was saved",
+        expected: "\"adapters\", \"enabled\", \"maximumLength\" and \"longTexts\"", advice: "Save the classifier again")
     }
     try self.init(
       model: directory, named: record.adapters.map { ($0, TextClassifier.place($0, in: directory)) },

@@ -110,11 +110,9 @@ public final class TextClassifier {
     for (index, others) in known.enumerated() where others != known[0] {
       let (own, others) = (known[0].names, others.names)
       throw CheckpointError(
-        .mismatch, file: stored[index].adapter.url.path,
-        "is for the classes \(others.joined(separator: ", ")), and \(stored[0].adapter.url.path) for "
-          + "\(own.joined(separator: ", ")); adapters of one classifier are for the same classes in the same order",
-        advice: "Load them into classifiers of their own"
-      )
+        .mismatch, file: stored[index].adapter.url.path, "is for the classes \(others.joined(separator: ", "))",
+        expected: "\(own.joined(separator: ", ")), in this order, as \(stored[0].adapter.url.path) has them",
+        advice: "Load them into classifiers of their own")
     }
     var generator = SeededGenerator(seed: seed)
     let chosen = labels ?? known.first
@@ -145,18 +143,19 @@ public final class TextClassifier {
     let description = try TransformerDescription(ModelConfiguration(Checkpoint(base)))
     let output = "\(description.head.output).weight"
     let count = adapter.replacements.first { $0.name == output }?.shape.first
-    if let data = FileManager.default.contents(atPath: file.path) {
+    if let data = try contents(of: file) {
       guard let labels = data.withUnsafeBytes({ try? JSON(parsing: $0) }).flatMap(ClassifierLabels.init),
         count == nil || labels.names.count == count
       else {
         throw CheckpointError(
-          .malformed, file: file.path, "is no list of \(count.map(String.init) ?? "the") class names",
+          .malformed, file: file.path, "holds no names of classes, or not as many",
+          expected: "a list of \(count.map(String.init) ?? "the") class names",
           advice: "Write the names as a JSON list, in the order of the classifier's rows")
       }
       guard Set<ExactString>(names: labels.names).count == labels.names.count else {
         throw CheckpointError(
           .malformed, file: file.path, "names a class twice: \(labels.names.joined(separator: ", "))",
-          advice: "Name each class once")
+          expected: "each once", advice: "Name each class once")
       }
       return labels
     }

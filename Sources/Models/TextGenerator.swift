@@ -43,14 +43,8 @@ public final class TextGenerator {
     guard isDirectory(folder) else { return [try Checkpoint(folder).configuration?[field]?.integer].compactMap { $0 } }
     return try ["generation_config.json", "config.json"].flatMap { name -> [Int] in
       let file = try LoRAFiles.file(name, in: folder)
-      guard let data = FileManager.default.contents(atPath: file.path) else { return [] }
-      let json: JSON
-      do {
-        json = try data.withUnsafeBytes { try JSON(parsing: $0) }
-      } catch {
-        throw CheckpointError(.malformed, file: file.path, "is no valid JSON: \(error)")
-      }
-      let value = json[field]
+      guard FileManager.default.fileExists(atPath: file.path) else { return [] }
+      let value = try readJSON(file)[field]
       return (value?.array ?? value.map { [$0] } ?? []).compactMap(\.integer)
     }
   }
@@ -81,8 +75,9 @@ public final class TextGenerator {
     try model.requireKnown(ids, of: tokenizer)
     guard ids.count < model.positions else {
       throw CheckpointError(
-        .mismatch, file: "",
-        "the \(what) has \(ids.count) tokens; the model reads \(model.positions) and writes after them", advice: advice)
+        .mismatch, file: "", "the \(what) has \(ids.count) tokens",
+        expected: "fewer than the \(model.positions) that the model reads, so that it can write after them",
+        advice: advice)
     }
   }
 

@@ -5,14 +5,22 @@ extension Module {
   public var multiplyingWeights: [Parameter] {
     modules.flatMap { item -> [Parameter] in
       switch item.module {
-      case let layer as Linear: [layer.weight]
-      case let layer as Conv1D: [layer.weight]
+      case let layer as any MatrixLayer: [layer.weight]
       case let module as any OutputEmbedding: [module.outputEmbedding].compactMap(\.self)
       default: []
       }
     }
   }
 }
+
+/// A layer that multiplies by one matrix.
+public protocol MatrixLayer: Layer {
+  /// The matrix, in the layer's layout.
+  var weight: Parameter { get }
+}
+
+extension Linear: MatrixLayer {}
+extension Conv1D: MatrixLayer {}
 
 /// A module whose output layer may be its input embedding.
 public protocol OutputEmbedding: Module {
@@ -23,6 +31,9 @@ public protocol OutputEmbedding: Module {
 extension Parameter {
   /// Whether what is stored is bfloat16.
   public var isBFloat16: Bool { original.isBFloat16 }
+
+  /// In which numbers products with what is stored are computed.
+  public var precision: Precision { original.multipliesInBFloat16 ? .bfloat16 : .float32 }
 
   /// Rounds what is stored to bfloat16, where it is not that yet; `linear` then rounds its input too, and sums in float32.
   /// Parametrizations stay as they are. For frozen weights: an optimizer's first change makes it float32 again.

@@ -1,6 +1,6 @@
 import LoRACKernels
 
-/// In which numbers products with frozen weights are computed. Sums are float32 in any case.
+/// In which numbers products with frozen weights, and those of attention, are computed. Sums are float32 in any case.
 public enum Precision: String, CaseIterable, Sendable {
   /// Both factors in float32; weights that are stored as bfloat16 are widened block by block.
   case float32 = "f32"
@@ -16,6 +16,9 @@ extension Tensor {
   /// Whether the elements lie in memory as bfloat16.
   public var isBFloat16: Bool { storage.narrow != nil }
 
+  /// Whether products with it round both factors to bfloat16.
+  public var multipliesInBFloat16: Bool { storage.rounds }
+
   /// The same matrix, rounded to bfloat16 where it is not that yet: half the memory. Products with it round the other
   /// factor too, and sum in float32; everything else widens it. What is encoded stays so, and is decoded to bfloat16.
   ///
@@ -28,6 +31,7 @@ extension Tensor {
         storage: Storage(borrowingBFloat16: narrow, count: count, owner: storage, rounds: true), shape: shape)
     }
     let block = BFloat16Block(rounding: storage)
+    storage.releasePages()
     return Tensor(
       storage: Storage(borrowingBFloat16: block.base, count: count, owner: block, rounds: true), shape: shape)
   }

@@ -294,7 +294,8 @@ package enum Derivative {
     func withRule(_ body: (UnsafePointer<ck_attention_rule>) -> Void) {
       let rule = ck_attention_rule(
         scale: rule.scale ?? 1 / Float(size).squareRoot(), causal: rule.isCausal, window: rule.window ?? 0,
-        cap: rule.cap ?? 0, bias: bias.map { UnsafePointer($0.pointer) }, reach: bias.map { $0.shape[1] / 2 } ?? 0)
+        cap: rule.cap ?? 0, bias: bias.map { UnsafePointer($0.pointer) }, reach: bias.map { $0.shape[1] / 2 } ?? 0,
+        rounds: rule.precision == .bfloat16)
       withUnsafePointer(to: rule, body)
     }
   }

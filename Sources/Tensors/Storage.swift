@@ -72,6 +72,12 @@ package final class Storage: @unchecked Sendable {
 
   package var isBorrowed: Bool { owner != nil }
 
+  /// Lets go of what was read, where it can be read again.
+  package func releasePages() {
+    (owner as? any RereadableMemory)?.release(
+      UnsafeRawBufferPointer(start: memory, count: count * MemoryLayout<Float>.stride))
+  }
+
   /// A block of its own with the same elements, as float32.
   package func copied() -> Storage {
     let copy = Storage(count: count)
@@ -98,4 +104,10 @@ package final class Storage: @unchecked Sendable {
   deinit {
     if owner == nil { ck_deallocate(memory, count * MemoryLayout<Float>.stride) }
   }
+}
+
+/// Memory whose pages can be given back and are read again when they are touched, as a mapped file's.
+package protocol RereadableMemory: AnyObject {
+  /// Gives back the whole pages among these bytes, which belong to it.
+  func release(_ part: UnsafeRawBufferPointer)
 }

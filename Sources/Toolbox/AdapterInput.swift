@@ -20,8 +20,8 @@ extension StoredAdapter {
     if modules.isEmpty && replacements.isEmpty { problems.append("holds no module") }
     guard problems.isEmpty else {
       throw CheckpointError(
-        .malformed, file: url.path, "can't be \(action), nothing was written: \(problems.joined(separator: "; "))",
-        advice: Advice("Look at what it holds", .inspect))
+        .malformed, file: url.path, "can't be \(action) (nothing was written): \(problems.joined(separator: "; "))",
+        expected: "an adapter that is understood whole", advice: Advice("Look at what it holds", .inspect))
     }
   }
 
@@ -32,13 +32,14 @@ extension StoredAdapter {
     guard let update = try module.method.core.factors() else {
       throw CheckpointError(
         .unsupported, file: url.path,
-        "\(module.path) is \(module.method.core.name), whose change is no product of two factors: it depends on the base's "
-          + "weights or has full rank", advice: Advice("Merge it into the base, then extract", .merge))
+        "\(module.path) is \(module.method.core.name), which depends on the base's weights or has full rank",
+        expected: "a change that is a product of two factors",
+        advice: Advice("Merge it into the base, then extract", .merge))
     }
     guard update.a.isFinite, update.b.isFinite, update.scale.isFinite else {
       throw CheckpointError(
-        .number, file: url.path, "\(module.path): A, B or the scale holds NaN or infinity; numbers are needed",
-        advice: "Take a state of the training from before it diverged")
+        .number, file: url.path, "\(module.path): A, B or the scale holds NaN or infinity", expected: "finite numbers",
+        advice: .beforeItDiverged)
     }
     return update
   }
@@ -48,9 +49,12 @@ extension StoredAdapter {
     do { return try body() } catch let error as CheckpointError { throw error } catch LinearAlgebraError.overflow {
       throw CheckpointError(
         .number, file: url.path, "\(module.path): the numbers of A and B are so large that B A is beyond float32",
-        advice: "Take a state of the training from before it diverged")
+        expected: "a product within it", advice: .beforeItDiverged)
     } catch {
-      throw CheckpointError(.number, file: url.path, "\(module.path): \(error)")
+      throw CheckpointError(
+        .number, file: url.path, "\(module.path): \((error as? any DescribedError)?.problem ?? "\(error)")",
+        expected: "a matrix that can be decomposed", advice: (error as? any DescribedError)?.advice ?? .beforeItDiverged
+      )
     }
   }
 }

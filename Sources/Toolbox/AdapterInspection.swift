@@ -93,7 +93,7 @@ public struct AdapterInspection: Sendable {
     self.adapter = adapter
     let counter = ProgressCounter(total: adapter.modules.count, progress)
     modules = try mapInParallel(adapter.modules) { module in
-      let result = try Self.figures(of: module)
+      let result = try adapter.decomposing(module) { try Self.figures(of: module) }
       try counter.advance(by: 1, module.path)
       return result
     }

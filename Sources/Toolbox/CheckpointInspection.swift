@@ -32,7 +32,9 @@ public struct CheckpointInspection: Sendable {
     if let tied = WeightCatalog(checkpoint).tied {
       findings.append(Finding(.note, "the output layer is tied to the input embedding", [tied.input]))
     }
-    if let peculiarity = checkpoint.peculiarity { findings.append(Finding(.warning, peculiarity)) }
+    if let peculiarity = checkpoint.peculiarity {
+      findings.append(Finding(.warning, "\(peculiarity.found). \(peculiarity.advice.text)"))
+    }
     if readsValues {
       let counter = ProgressCounter(total: tensors.reduce(0) { $0 + $1.info.byteCount }, progress)
       let broken = try mapInParallel(tensors) { tensor in

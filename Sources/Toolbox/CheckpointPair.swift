@@ -52,9 +52,8 @@ struct CheckpointPair: Sendable {
     onlyInBase = base.tensors.map(\.name).filter { !used.contains($0) }
     guard !used.isEmpty else {
       throw CheckpointError(
-        .mismatch, file: tuned.url.path,
-        "has no tensor in common with \(base.url.path): these are no versions of one model",
-        advice: "Name a model and a fine-tune of it")
+        .mismatch, file: tuned.url.path, "has no tensor in common with \(base.url.path)",
+        expected: "two versions of one model", advice: "Name a model and a fine-tune of it")
     }
   }
 }

@@ -103,20 +103,19 @@ public struct Combination: Sendable {
     if let module = adapter.modules.first(where: { !$0.method.isAdditive }) {
       throw CheckpointError(
         .unsupported, file: adapter.url.path,
-        "\(module.path) is \(module.method.name): its change depends on the base's weights and is no sum of products",
-        advice: Advice("Merge it into the base, then extract", .merge))
+        "\(module.path) is \(module.method.name), whose change depends on the base's weights",
+        expected: "a sum of products", advice: Advice("Merge it into the base, then extract", .merge))
     }
     if let module = adapter.modules.first(where: { $0.lora == nil && $0.method.changesBias }) {
       throw CheckpointError(
-        .unsupported, file: adapter.url.path,
-        "\(module.path) is \(module.method.name) and changes a bias too, which sums of products don't hold",
+        .unsupported, file: adapter.url.path, "\(module.path) is \(module.method.name) and changes a bias too",
+        expected: "a sum of products, which holds none",
         advice: Advice("Convert it to a plain LoRA on its base first, or merge it into the base", .convertToLoRA))
     }
     if let method = adapter.configuration.baseChangingInitialization {
       throw CheckpointError(
-        .unsupported, file: adapter.url.path,
-        "init_lora_weights is \"\(method)\": it is no update of the untouched base",
-        advice: "Export it for the untouched base first")
+        .unsupported, file: adapter.url.path, "init_lora_weights is \"\(method)\"",
+        expected: "an update of the untouched base", advice: "Export it for the untouched base first")
     }
   }
 
@@ -142,9 +141,8 @@ public struct Combination: Sendable {
     for member in group.members.dropFirst() where member.module.method.core.shape != first.method.core.shape {
       throw CheckpointError(
         .mismatch, file: member.adapter.url.path,
-        "\(group.path): BA is \([first.outputs, first.inputs]) in one adapter and "
-          + "\([member.module.outputs, member.module.inputs]) in another",
-        advice: "Combine adapters of one base")
+        "\(group.path): BA is \([member.module.outputs, member.module.inputs])",
+        expected: "\([first.outputs, first.inputs]), as in the adapter before", advice: "Combine adapters of one base")
     }
     let terms = try group.members.map { member in
       let update = try member.adapter.update(of: member.module)
@@ -165,8 +163,8 @@ public struct Combination: Sendable {
     default:
       guard Set(terms.map { $0.a.shape[0] }).count == 1 else {
         throw CheckpointError(
-          .mismatch, file: "",
-          "\(group.path): ranks \(terms.map { $0.a.shape[0] }) differ; \(method.rawValue) adds A to A and B to B",
+          .mismatch, file: "", "\(group.path) has the ranks \(terms.map { $0.a.shape[0] })",
+          expected: "one rank, since \(method.rawValue) adds A to A and B to B",
           advice: Advice("Resize one, or combine exactly", .combineExactly))
       }
       a = mixed(
@@ -259,18 +257,18 @@ public struct Combination: Sendable {
       for tensor in adapter.replacements {
         if let other = byName[tensor.name], !other.tensor.hasSameNumbers(as: tensor) {
           throw CheckpointError(
-            .mismatch, file: adapter.url.path,
-            "\(tensor.name) is saved whole in two adapters, with different values; weights that replace the base's can't "
-              + "be added without it", advice: Advice("Merge both into the base instead", .merge))
+            .mismatch, file: adapter.url.path, "\(tensor.name) is saved whole in two adapters, with different values",
+            expected: "equal ones, since what replaces the base's weight can't be added without it",
+            advice: Advice("Merge both into the base instead", .merge))
         }
         byName[tensor.name] = (tensor, weight + (byName[tensor.name]?.weight ?? 0), adapter.url)
       }
     }
     for (name, item) in byName where abs(item.weight - 1) > 1e-6 {
       throw CheckpointError(
-        .unsupported, file: item.url.path,
-        "\(name.text) is saved whole and would count \(item.weight): between it and the base's own weight only a merge can "
-          + "interpolate", advice: Advice("Merge the adapters with their weights into the base instead", .merge))
+        .unsupported, file: item.url.path, "\(name.text) is saved whole and would count \(item.weight)",
+        expected: "a weight of 1: between it and the base's own only a merge can interpolate",
+        advice: Advice("Merge the adapters with their weights into the base instead", .merge))
     }
     return byName.values.map(\.tensor)
   }

@@ -88,10 +88,8 @@ public struct AdapterComparison: Sendable {
   ) throws -> Module {
     guard first.outputs == second.outputs, first.inputs == second.inputs else {
       throw CheckpointError(
-        .mismatch, file: secondAdapter.url.path,
-        "\(first.path): BA is \([first.outputs, first.inputs]) in one adapter and \([second.outputs, second.inputs]) in the other",
-        advice: "Compare adapters of one base"
-      )
+        .mismatch, file: secondAdapter.url.path, "\(first.path): BA is \([second.outputs, second.inputs])",
+        expected: "\([first.outputs, first.inputs]), as in the other adapter", advice: "Compare adapters of one base")
     }
     let x = try firstAdapter.update(of: first)
     let y = try secondAdapter.update(of: second)

@@ -100,8 +100,8 @@ public struct Conversion: Sendable {
     guard verdict.isLossless || allowsLoss else {
       throw CheckpointError(
         .unsupported, file: adapter.url.path,
-        "\(target.rawValue) has no place for: \(verdict.lost.joined(separator: "; "))",
-        advice: "Choose another format; nothing was written")
+        "holds what \(target.rawValue) has no place for (nothing was written): \(verdict.lost.joined(separator: "; "))",
+        expected: "only what it can hold", advice: "Choose another format")
     }
     if target == .lora {
       let conversion = try LoRAConversion(adapter, base: base, rank: rank, allowsLoss: allowsLoss)
@@ -110,8 +110,8 @@ public struct Conversion: Sendable {
     }
     guard !adapter.modules.isEmpty || !adapter.replacements.isEmpty else {
       throw CheckpointError(
-        .unsupported, file: adapter.url.path, "nothing would be left; nothing was written",
-        advice: "Choose another format")
+        .unsupported, file: adapter.url.path, "holds nothing that can be written so (nothing was written)",
+        expected: "a module or a weight", advice: "Choose another format")
     }
     switch target {
     case .peft: try adapter.write(peft: url)
@@ -158,7 +158,7 @@ public struct Conversion: Sendable {
         throw CheckpointError(
           .mismatch, file: adapter.url.path,
           "\(unresolved.count) of \(adapter.modules.count) modules have no place in the base: "
-            + unresolved.prefix(5).joined(separator: ", "), advice: "Take the base that the adapter was made for")
+            + unresolved.prefix(5).joined(separator: ", "), expected: "one for each", advice: .takeItsBase)
       }
       result.configuration.setTargets(result.modules, among: catalog.parameterPaths)
     } else if adapter.modules.allSatisfy({ $0.path.contains(".") }) {
@@ -195,15 +195,17 @@ extension WeightCatalog {
       let path = String(parameter(of: place.tensor).dropLast(".weight".count))
       guard place.tensorRows == nil else {
         throw CheckpointError(
-          .unsupported, file: title, "\(module.path) is a part of the module \(path), which an adapter takes whole",
+          .unsupported, file: title, "\(module.path) is a part of the module \(path)",
+          expected: "whole modules, as an adapter takes them",
           advice: "Merge the adapter into a base with these modules")
       }
       guard let rows = place.moduleRows else { return StoredModule(path: path, method: module.method) }
       guard !module.method.changesBias, let update = try module.method.factors() else {
         throw CheckpointError(
           .unsupported, file: title,
-          "\(module.path) is \(module.method.name)\(module.method.changesBias ? ", changes a bias" : "") and is split in "
-            + "parts in this model", advice: Advice("Convert it to a plain LoRA on its base first", .convertToLoRA))
+          "\(module.path) is \(module.method.name)\(module.method.changesBias ? ", changes a bias" : "") and is split in parts in this model",
+          expected: "a plain LoRA, which can be split",
+          advice: Advice("Convert it to a plain LoRA on its base first", .convertToLoRA))
       }
       let part = LowRankUpdate(a: update.a, b: update.b.sliced(axis: 0, rows), scale: update.scale)
       return StoredModule(path: path, method: try StoredLoRA(part, like: module.method))

@@ -113,8 +113,8 @@ public struct Extraction: Sendable {
     let modules = results.compactMap(\.module)
     guard !modules.isEmpty || plan.hasChangedReplacements else {
       throw CheckpointError(
-        .mismatch, file: plan.tuned.url.path, "has the same weights as \(base.url.path): there is nothing to extract",
-        advice: "Name the fine-tune and the base that it came from")
+        .mismatch, file: plan.tuned.url.path, "has the same weights as \(base.url.path)",
+        expected: "a difference to extract", advice: "Name the fine-tune and the base that it came from")
     }
     for tensor in replacements { try writer.append(replacement: tensor) }
     try writer.finish(plan.configuration(modules: modules))
@@ -146,7 +146,7 @@ public struct Extraction: Sendable {
       spectra: spectra.results, byteBudget: bytes, bytesPerParameter: options.format.bits / 8)
     guard allocation.ranks.contains(where: { $0 > 0 }) else {
       throw CheckpointError(
-        .mismatch, file: plan.tuned.url.path, "\(bytes) bytes are too few for rank 1 of any module",
+        .mismatch, file: plan.tuned.url.path, "\(bytes) bytes are allowed", expected: "enough for rank 1 of a module",
         advice: "Allow more bytes")
     }
     return allocation.ranks

@@ -32,7 +32,8 @@ struct LoRAConversion {
         return nil
       } catch let error as CheckpointError where error.file.isEmpty {
         throw CheckpointError(
-          error.kind, file: source.url.path, "\(module.path): \(error.message)", advice: error.advice)
+          error.kind, file: source.url.path, "\(module.path): \(error.found)", expected: error.expected,
+          advice: error.advice)
       }
     }.compactMap { $0 }
     var result = source
@@ -60,18 +61,21 @@ struct LoRAConversion {
     let inputs = module.inputs > 0 ? module.inputs : item.flatMap { item in shape.map { Self.columns(of: item, $0) } }
     guard inputs != nil || item != nil else {
       throw CheckpointError(
-        .unsupported, file: "", "\(module.method.name) does not show its inputs",
+        .unsupported, file: "", "\(module.method.name) does not show its inputs", expected: "the base, which does",
         advice: Advice("Name the base model", .nameBase))
     }
     // A convolution whose factors are flattened gets its kernel from the weight.
     let kernel = shape.map { Array($0.dropFirst(2)) }
     if let inputs, let exact = try product(module, inputs: inputs, kernel: kernel) { return Result(module: exact) }
     guard let base, let item, let shape, let rank else {
-      throw CheckpointError(.unsupported, file: "", unfactored(module.method.name), advice: .given)
+      throw CheckpointError(
+        .unsupported, file: "", "\(module.method.name) is no product of two factors, whatever the weight",
+        expected: "a base model and a rank, which give its best approximation",
+        advice: Advice("Name the base model and a rank", .nameBase))
     }
     guard shape.count >= 2 else {
       throw CheckpointError(
-        .unsupported, file: "", "its weight \(shape) is no matrix, and a LoRA changes matrices alone",
+        .unsupported, file: "", "its weight has shape \(shape)", expected: "a matrix, which is all that a LoRA changes",
         advice: Advice("Merge it into the base", .merge))
     }
     let weight = base[item.places[0].tensor]!
@@ -83,8 +87,7 @@ struct LoRAConversion {
     if item.isTransposed { change = change.transposed() }
     guard change.isFinite else {
       throw CheckpointError(
-        .number, file: "", "its change holds NaN or infinity",
-        advice: "Take a state of the training from before it diverged")
+        .number, file: "", "its change holds NaN or infinity", expected: "finite numbers", advice: .beforeItDiverged)
     }
     let options = Extraction.Options()
     let limit = min(rank, rows, columns)
@@ -130,16 +133,13 @@ struct LoRAConversion {
     guard let bias = item?.bias.flatMap({ base?[$0.tensor] }) else {
       if method.needsBias || item == nil {
         throw CheckpointError(
-          .unsupported, file: "", "\(method.name) changes a bias", advice: Advice("Name the base model", .nameBase))
+          .unsupported, file: "", "\(method.name) changes a bias", expected: "the base, which has it",
+          advice: Advice("Name the base model", .nameBase))
       }
       return nil
     }
     let old = try bias.tensor()
     return try method.bias(old).map { try StoredTensor(name: "", ($0 - old) * Float(1 / scale)) }
-  }
-
-  private static func unfactored(_ method: String) -> String {
-    "\(method) is no product of two factors, whatever the weight: a base model and a rank give its best approximation"
   }
 
   /// What would be lost, and what takes another form.
@@ -156,7 +156,12 @@ struct LoRAConversion {
     if exact > 0 { changed.append("\(exact) modules become LoRA by their factors, exactly") }
     guard !unfactored.isEmpty else { return (lost, changed) }
     guard isBaseKnown, let rank else {
-      return (lost + ["\(unfactored.count) modules: \(Self.unfactored(names(unfactored)))"], changed)
+      return (
+        lost + [
+          "\(unfactored.count) modules: \(names(unfactored)) is no product of two factors, whatever the weight: a base model and a rank "
+            + "give its best approximation"
+        ], changed
+      )
     }
     changed.append("\(unfactored.count) modules (\(names(unfactored))) become their best approximation of rank \(rank)")
     return ([], changed)

@@ -163,8 +163,8 @@ public struct Merge: Sendable {
     guard slot.info.format.isWritable else {
       throw CheckpointError(
         .unsupported, file: base.url.path,
-        "\(slot.info.name) is stored as \(slot.info.format.rawValue), which can be read and not written",
-        advice: Advice("Choose another format", .chooseFormat))
+        "\(slot.info.name) is stored as \(slot.info.format.rawValue), which is read and not written",
+        expected: "a format that can be written", advice: Advice("Choose another format", .chooseFormat))
     }
     return slot
   }
@@ -249,7 +249,7 @@ public struct Merge: Sendable {
         guard ck_all_finite(block.baseAddress!, count) else {
           throw CheckpointError(
             .number, file: base.url.path,
-            "\(tensor.name) would hold NaN or infinity: the base or the adapter is broken",
+            "\(tensor.name) would hold NaN or infinity: the base or the adapter is broken", expected: "finite numbers",
             advice: Advice("Inspect both to see which", .inspect))
         }
         if slot.isTransposed { transpose(block, rows: rows.count, columns: change.columns) }
@@ -260,7 +260,7 @@ public struct Merge: Sendable {
             throw CheckpointError(
               .number, file: base.url.path,
               "\(tensor.name): \(overflows) or more numbers are beyond the range of \(format.rawValue)",
-              advice: Advice("Choose bf16 or f32", .chooseFormat))
+              expected: "none", advice: Advice("Choose bf16 or f32", .chooseFormat))
           }
           if slot.head > 0 {
             let row = size / rows.count

@@ -42,7 +42,8 @@ struct MergePlan: Sendable {
           guard plan.additions.updateValue(tensor, forKey: ExactString(tensor.name)) == nil else {
             throw CheckpointError(
               .mismatch, file: adapter.url.path,
-              "two adapters bring \(tensor.name), which the base does not have", advice: "Merge them one at a time")
+              "brings \(tensor.name), as another adapter does, and the base does not have it",
+              expected: "one that brings it", advice: "Merge them one at a time")
           }
         } else if base[tensor.name]!.format.isConvertible {
           plan.change(tensor.name).add(WeightChange.Part(replacement: tensor, coefficient: weight))
@@ -50,8 +51,8 @@ struct MergePlan: Sendable {
           guard weight == 1, plan.swapped.updateValue(tensor, forKey: ExactString(tensor.name)) == nil else {
             throw CheckpointError(
               .unsupported, file: adapter.url.path,
-              "\(tensor.name) holds \(tensor.format.rawValue), which is copied whole: a weight of \(weight), or another "
-                + "adapter that brings it too, can't be", advice: "Merge it alone, with weight 1")
+              "\(tensor.name) holds \(tensor.format.rawValue), which is copied whole, and counts \(weight) or comes twice",
+              expected: "a weight of 1 and one adapter that brings it", advice: "Merge it alone, with weight 1")
           }
         }
       }
@@ -86,7 +87,9 @@ struct MergePlan: Sendable {
         throw CheckpointError(
           .unsupported, file: adapter.url.path,
           "\(finding.message): \(finding.subjects.prefix(8).joined(separator: ", "))"
-            + (finding.subjects.count > 8 ? " and \(finding.subjects.count - 8) more" : ""))
+            + (finding.subjects.count > 8 ? " and \(finding.subjects.count - 8) more" : ""),
+          expected: "changes that can be subtracted",
+          advice: "Take the base as it was before the merge, or allow a partial result")
       }
       plan.place(placement, weight: -weight) { $0.module.method.isAdditive }
     }

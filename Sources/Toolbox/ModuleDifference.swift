@@ -64,7 +64,7 @@ struct ModuleDifference {
     guard difference.isFinite else {
       throw CheckpointError(
         .number, file: "", "\(module.path): a weight holds NaN or infinity, or the difference overflows",
-        advice: "Inspect both to see which")
+        expected: "finite numbers", advice: Advice("Inspect both to see which", .inspect))
     }
   }
 

@@ -25,14 +25,13 @@ public struct Quantization: Sendable {
     try base.requirePlain()
     if case .normalFloat = target, base.gguf != nil || base.configuration?["model_type"] == nil {
       throw CheckpointError(
-        .unsupported, file: base.url.path, "is no folder with a config.json, which NF4 for transformers needs",
-        advice: "Name the model's folder")
+        .unsupported, file: base.url.path, "has no config.json",
+        expected: "a folder with one, which NF4 for transformers needs", advice: "Name the model's folder")
     }
     if case .normalFloat = target, base.configuration?["model_type"]?.string == "gpt2" {
       throw CheckpointError(
-        .unsupported, file: base.url.path,
-        "stores its linear layers as [inputs, outputs], which are not written as NF4",
-        advice: "Take a GGUF format")
+        .unsupported, file: base.url.path, "stores its linear layers as [inputs, outputs]",
+        expected: "[outputs, inputs], to be written as NF4", advice: "Take a GGUF format")
     }
   }
 

@@ -49,8 +49,8 @@ public struct Resizing: Sendable {
     guard ranked > 0 else {
       throw CheckpointError(
         .unsupported, file: adapter.url.path,
-        "holds \(adapter.methodNames.joined(separator: " and ")), which has no rank to change; nothing was written",
-        advice: Advice("Convert it to a plain LoRA first", .convertToLoRA))
+        "holds \(adapter.methodNames.joined(separator: " and ")) (nothing was written)",
+        expected: "a method with a rank to change", advice: Advice("Convert it to a plain LoRA first", .convertToLoRA))
     }
     let counter = ProgressCounter(total: ranked, progress)
     let results = try mapInParallel(adapter.modules) { module -> (module: StoredModule, outcome: Outcome?) in

@@ -35,7 +35,8 @@ struct WeightTarget: Sendable {
     if let format, isGGUF ? format == .f64 : format.isQuantized {
       throw CheckpointError(
         .unsupported, file: output?.path ?? base.url.path,
-        "\(format.rawValue) has no place in \(isGGUF ? "a GGUF file" : "safetensors")",
+        "\(format.rawValue) is asked for, which has no place in \(isGGUF ? "a GGUF file" : "safetensors")",
+        expected: "a format of the file's kind",
         advice: Advice(isGGUF ? "Take another format" : "Name an output that ends in .gguf", .chooseFormat))
     }
   }

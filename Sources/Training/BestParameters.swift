@@ -46,15 +46,15 @@ struct BestParameters {
       let record = try? JSONDecoder().decode(Evaluation.self, from: Data(text.utf8))
     else {
       throw CheckpointError(
-        .malformed, file: file.path, "holds no evaluation, as a run's best parameters do",
+        .malformed, file: file.path, "holds no evaluation", expected: "one, as a run's best parameters have",
         advice: "Begin anew, or keep another state")
     }
     values = try parameters.map { item in
       guard let tensor = stored[item.name], tensor.shape == item.parameter.shape else {
         throw CheckpointError(
           .mismatch, file: file.path,
-          "has \(stored[item.name].map { "\(item.name) of shape \($0.shape)" } ?? "no \(item.name)"), expected one of shape "
-            + "\(item.parameter.shape)", advice: "Resume with the options of the run that was interrupted")
+          "has \(stored[item.name].map { "\(item.name) of shape \($0.shape)" } ?? "no \(item.name)")",
+          expected: "one of shape \(item.parameter.shape)", advice: .sameOptions)
       }
       return try tensor.tensor()
     }

@@ -56,28 +56,26 @@ public enum TrainingState {
       let restoredSampler = try? JSONDecoder().decode(Sampler.self, from: record.sampler)
     else {
       throw CheckpointError(
-        .malformed, file: url.path, "is no training state",
-        advice: "Name a file that a training has written to go on from")
+        .malformed, file: url.path, "is no training state", expected: "what a training has kept to go on from",
+        advice: "Name such a file")
     }
     guard record.purpose == purpose else {
       throw CheckpointError(
-        .mismatch, file: url.path,
-        "was saved by another run (\(record.purpose)); this one is (\(purpose))", advice: "Resume with the same options"
-      )
+        .mismatch, file: url.path, "was saved by another run (\(record.purpose))",
+        expected: "one like this (\(purpose))", advice: .sameOptions)
     }
     guard restoredSampler.isLike(sampler) else {
       throw CheckpointError(
-        .mismatch, file: url.path,
-        "draws its batches from other examples, or in another size", advice: "Resume with the same data and options")
+        .mismatch, file: url.path, "draws its batches from other examples, or in another size",
+        expected: "those of this run", advice: "Resume with the same data and options")
     }
     let parameters = trainer.optimizer.parameters
     let values = try parameters.map { item in
       let found = file["parameter.\(item.name)"]
       guard let found, found.shape == item.parameter.shape else {
         throw CheckpointError(
-          .mismatch, file: url.path,
-          "'\(item.name)' has shape \(found?.shape.description ?? "none"), expected \(item.parameter.shape)",
-          advice: "Resume with the options of the run that was interrupted")
+          .mismatch, file: url.path, "'\(item.name)' has shape \(found?.shape.description ?? "none")",
+          expected: "\(item.parameter.shape)", advice: .sameOptions)
       }
       return try found.tensor()
     }

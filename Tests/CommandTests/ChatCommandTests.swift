@@ -54,7 +54,8 @@ struct ChatCommandTests {
     let train = try place.train("polite")
     #expect(
       train.errors.contains(
-        "2 rows, the conversations under “messages”, written by the chat template of chat_template.jinja"))
+        "2 rows, the conversations under “messages”, written by the chat template of "
+          + place.path("model/chat_template.jinja")))
     #expect(train.errors.contains("⟦"))
     let generate = try CommandRun([
       "generate", "--model", place.model, "--adapter", place.path("polite"), "--chat", "--prompt", "the fox",
@@ -62,7 +63,7 @@ struct ChatCommandTests {
       "20",
     ])
     #expect(generate.exitCode == 0 && generate.output == "quick\n", "\(generate.output) \(generate.errors)")
-    #expect(generate.errors.contains("The chat template: chat_template.jinja"))
+    #expect(generate.errors.contains("The chat template: \(place.path("model/chat_template.jinja"))"))
 
     let arguments = ["chat", place.model, "--adapter", place.path("polite"), "--tokens", "20", "--quiet"]
     let chat = try CommandRun(arguments, input: "the fox\n/reset\nthe dog\n")
@@ -96,7 +97,7 @@ struct ChatCommandTests {
     let run = try CommandRun(
       ["chat", place.model, "--tokens", "3"], input: String(repeating: "word ", count: 5000) + "\nhello\n")
     #expect(run.exitCode == 0)
-    #expect(run.errors.contains("tokens; the model reads"))
+    #expect(run.errors.contains("tokens, expected fewer than"))
     #expect(run.errors.contains(" a second"))
   }
 
@@ -165,14 +166,14 @@ struct ChatCommandTests {
     let own = try prompt(place.model)
     for model in [file, place.path("models")] {
       let run = try prompt(model)
-      #expect(run.output == own.output && run.errors.contains("The chat template: x.gguf"), "\(run.errors)")
+      #expect(run.output == own.output && run.errors.contains("models/x.gguf"), "\(run.errors)")
     }
     #expect(try prompt(file, "--chat-template", "short").output.hasPrefix("the fox\n\nids: "))
     let train = try CommandRun([
       "train", "lm", "--model", file, "--data", place.path("chats.jsonl"), "--targets", "all-linear", "--learning-rate",
       "2e-2", "--steps", "120", "--batch-size", "2", "-o", place.path("polite"),
     ])
-    #expect(train.exitCode == 0 && train.errors.contains("written by the chat template of x.gguf"), "\(train.errors)")
+    #expect(train.exitCode == 0 && train.errors.contains("models/x.gguf"), "\(train.errors)")
     let chat = try CommandRun(
       ["chat", file, "--adapter", place.path("polite"), "--tokens", "20", "--quiet"],
       input: "the fox\n/reset\nthe dog\n")

@@ -321,11 +321,11 @@ struct ClassifierCommandTests {
   @Test(
     "a model folder that lacks something, or holds something else, is an error that says what",
     arguments: [
-      ("no config", "has no config.json"), ("no weights", "holds neither model.safetensors"),
-      ("no tokenizer", "tokenizer.json: not found"),
+      ("no config", "has no config.json"), ("no weights", "holds no weights"),
+      ("no tokenizer", "tokenizer.json: is not there"),
       ("architecture", "model_type is \"deberta\", which is not supported"),
-      ("shape", "has shape [48, 32], expected [40, 32]"), ("damaged config", "is no valid JSON"),
-      ("damaged weights", "is no valid safetensors file"),
+      ("shape", "has shape [48, 32], expected [40, 32]"), ("damaged config", "expected valid JSON"),
+      ("damaged weights", "expected a valid safetensors file"),
     ])
   func models(damage: String, expected: String) throws {
     let place = try Workplace()
@@ -470,7 +470,7 @@ struct ClassifierCommandTests {
       at: out.appendingPathComponent("labels.json"), to: place.folder.file("lm/labels.json"))
     try refused(place.path("lm"), "has no classifier, and the model has none for its classes")
     try Data("[\"a\"]".utf8).write(to: out.appendingPathComponent("labels.json"))
-    try refused(out.path, "labels.json: is no list of 2 class names")
+    try refused(out.path, "expected a list of 2 class names")
     try Data("[\"a\", \"a\"]".utf8).write(to: out.appendingPathComponent("labels.json"))
     try refused(out.path, "labels.json: names a class twice")
     try Data("[\"dog\", \"fox\"]".utf8).write(to: out.appendingPathComponent("labels.json"))

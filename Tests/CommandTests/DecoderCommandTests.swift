@@ -76,9 +76,9 @@ struct DecoderCommandTests {
       }
       generate(model: "nowhere", says: "does not exist")
       generate(model: "unconfigured", says: "config.json")
-      generate(model: "weightless", says: "holds neither model.safetensors nor an index")
-      generate(model: "wordless", says: "tokenizer.json: not found")
-      train(model: "wordless", says: "tokenizer.json: not found")
+      generate(model: "weightless", says: "expected model.safetensors, or an index of shards")
+      generate(model: "wordless", says: "tokenizer.json: is not there")
+      train(model: "wordless", says: "tokenizer.json: is not there")
       try place.makeModel("sharded", like: "tiny-llama")
       try FileManager.default.removeItem(at: place.folder.file("sharded/model-00002-of-00004.safetensors"))
       cases.append(
@@ -95,7 +95,7 @@ struct DecoderCommandTests {
       generate(model: "unigram", says: "the type “Syllables” is not supported")
       // More tokens than the model has: of no matter until a text holds one of them.
       try place.makeModel("wordy", like: "tiny-qwen2")
-      generate(["--prompt", "the quick brown fox"], model: "wordy", says: "and the model has only 32 tokens")
+      generate(["--prompt", "the quick brown fox"], model: "wordy", says: "expected the model's 32 tokens")
     case 1:
       let configurations: [([String: Any], String)] = [
         (["model_type": "mamba"], "model_type is \"mamba\""), (["hidden_act": "snake"], "hidden_act is \"snake\""),
@@ -108,7 +108,7 @@ struct DecoderCommandTests {
         (["num_hidden_layers": 3], "missing: model.layers.2.mlp.down_proj.weight [32, 48]"),
         (["num_hidden_layers": 1], "unexpected: model.layers.1.mlp.down_proj.weight"),
         (["num_hidden_layers": 2_000_000_000], "expected at most 1000"),
-        (["max_position_embeddings": 4], "the prompt has 5 tokens; the model reads 4"),
+        (["max_position_embeddings": 4], "the prompt has 5 tokens, expected fewer than the 4"),
       ]
       for (index, (change, message)) in configurations.enumerated() {
         try place.makeModel("model-\(index)")

@@ -167,7 +167,7 @@ struct SVDTests {
   @Test(
     "Input that can't be used is an error that says why, and nothing is written",
     arguments: [
-      (["absent.png"], "no such file"), (["cut.png"], "cut off"), (["text.txt"], "is no picture"),
+      (["absent.png"], "does not exist"), (["cut.png"], "cut off"), (["text.txt"], "is no picture"),
       (["photo.jpg"], "libjpeg-turbo says"), (["cut.safetensors"], "safetensors"), (["vector.npy"], "[5]"),
       (["nan.npy"], "row 1"),
       (["good.png", "--rank", "9"], "rank 9 is above the smaller side of shape [8, 9]"),

@@ -46,8 +46,8 @@ import Testing
   @Test(
     "A header that is damaged, cut off or of other numbers is an error that names the file",
     arguments: [
-      ("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }", 15, "takes 16 bytes"),
-      ("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }", 17, "takes 16 bytes"),
+      ("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }", 15, "expected 16, for"),
+      ("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }", 17, "expected 16, for"),
       ("{'descr': '<i8', 'fortran_order': False, 'shape': (2, 2), }", 32, "'<i8'"),
       ("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,), }", 8, "header"),
       ("{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 8), }", 0, "memory"),

@@ -213,7 +213,7 @@ import Testing
         let url = folder.appendingPathComponent("x.safetensors")
         try Data(safetensorsFile(header: text, data: [1])).write(to: url)
         let error = #expect(throws: CheckpointError.self) { try SafetensorsFile(url) }
-        #expect(error?.message.contains("more than 30 combining marks in a row") == true)
+        #expect(error?.problem.contains("more than 30 combining marks in a row") == true)
       }
       #expect(throws: JSONError.self) { try JSON(parsing: "{\"target_modules\":[\"x\(marks)\"]}") }
     }

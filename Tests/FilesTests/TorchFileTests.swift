@@ -27,7 +27,7 @@ import Testing
     let error = try #require(throws: CheckpointError.self) {
       try TensorFile(Self.folder.appendingPathComponent("module.bin"))
     }
-    #expect(error.kind == .unsupported && error.message.contains("torch.nn.modules.linear.Linear"))
+    #expect(error.kind == .unsupported && error.problem.contains("torch.nn.modules.linear.Linear"))
   }
 
   /// A pickle of protocol 2 as torch.save before 1.6 begins a file, and then `body` in the place of the tensors.
@@ -56,7 +56,7 @@ import Testing
         let url = directory.appendingPathComponent("\(index).bin")
         try Data(legacy(attack.body)).write(to: url)
         let error = try #require(throws: CheckpointError.self) { try TensorFile(url) }
-        #expect(error.message.contains(attack.expected), "\(error.message)")
+        #expect(error.problem.contains(attack.expected), "\(error.problem)")
       }
     }
   }

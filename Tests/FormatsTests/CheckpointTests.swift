@@ -53,7 +53,7 @@ import Testing
       let url = directory.appendingPathComponent("pytorch_model.bin")
       try Data([0x80, 2]).write(to: url)
       let error = #expect(throws: CheckpointError.self) { try Checkpoint(url) }
-      #expect(error?.message.contains("save_file") == true)
+      #expect(error?.description.contains("save_file") == true)
     }
   }
 }

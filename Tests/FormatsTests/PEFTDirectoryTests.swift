@@ -44,7 +44,7 @@ extension PEFTDirectoryTests {
     try withTemporaryDirectory { directory in
       try Data([0x80]).write(to: directory.appendingPathComponent("adapter_model.bin"))
       let error = #expect(throws: CheckpointError.self) { try StoredAdapter(contentsOf: directory) }
-      #expect(error?.message.contains("adapter_config.json") == true)
+      #expect(error?.problem.contains("adapter_config.json") == true)
       let configuration = PEFTCase.named("llama").folder.appendingPathComponent("adapter/adapter_config.json")
       try FileManager.default.copyItem(at: configuration, to: directory.appendingPathComponent("adapter_config.json"))
       let broken = #expect(throws: CheckpointError.self) { try StoredAdapter(contentsOf: directory) }
@@ -53,7 +53,7 @@ extension PEFTDirectoryTests {
       let source = PEFTCase.named("llama").folder.appendingPathComponent("adapter/adapter_model.safetensors")
       try FileManager.default.copyItem(at: source, to: directory.appendingPathComponent("adapter_model.safetensors"))
       let missing = #expect(throws: CheckpointError.self) { try StoredAdapter(contentsOf: directory) }
-      #expect(missing?.message.contains("adapter_config.json") == true)
+      #expect(missing?.problem.contains("adapter_config.json") == true)
     }
   }
 
@@ -65,7 +65,7 @@ extension PEFTDirectoryTests {
       #expect(try StoredAdapter(contentsOf: directory).modules.count == 4)
       try FileManager.default.copyItem(at: source, to: directory.appendingPathComponent("facts"))
       let error = #expect(throws: CheckpointError.self) { try StoredAdapter(contentsOf: directory) }
-      #expect(error?.message.contains("facts, style") == true)
+      #expect(error?.problem.contains("facts, style") == true)
     }
   }
 

@@ -15,6 +15,10 @@ struct FuzzedReader: CustomTestStringConvertible, Sendable {
   let seeds: [[UInt8]]
   /// What the file is called, for readers that ask.
   let fileName: String
+  /// A folder of good files around it, among the fixtures.
+  var folder: String?
+  /// Whether it is given the file's bytes alone, so that its errors can't name the file.
+  var readsBytes = false
   /// Reads a broken one. Throws where it is refused.
   let read: @Sendable (URL) throws -> Void
   var testDescription: String { name }
@@ -79,13 +83,28 @@ struct FuzzedReader: CustomTestStringConvertible, Sendable {
     ) { _ = try PEFTMatcher(PEFTConfiguration(contentsOf: $0)).targets("model.layers.1.self_attn.q_proj") },
     FuzzedReader(
       name: "configurations of models",
-      seeds: bytes("models/small-encoder/config.json", "models/small-decoder/config.json"), fileName: "config.json"
+      seeds: bytes("models/small-encoder/config.json", "models/small-decoder/config.json"), fileName: "config.json",
+      folder: "models/small-encoder"
     ) { url in
       let folder = url.deletingLastPathComponent()
       // Weights that fit the unbroken one; the folder is the test's own.
       _ = try? Transformer(contentsOf: folder)
       _ = try languageModel(contentsOf: folder)
     },
+    quantized("GPTQ", "config.json"), quantized("GPTQ", "model.safetensors"), quantized("AWQ", "config.json"),
+    quantized("AWQ", "model.safetensors"), quantized("MLX", "config.json"), quantized("MLX", "model.safetensors"),
+    sentences("modules", "modules.json"), sentences("pooling", "1_Pooling/config.json"),
+    sentences("dense layers", "2_Dense/config.json"), sentences("prompts", "config_sentence_transformers.json"),
+    sentences("lengths", "sentence_bert_config.json"),
+    FuzzedReader(
+      name: "adapters of mlx-lm", seeds: bytes("cases/files/mlx-rank-0/adapter_config.json"),
+      fileName: "adapter_config.json", folder: "cases/files/mlx-rank-0"
+    ) { url in _ = try AdapterInspection(StoredAdapter(contentsOf: url.deletingLastPathComponent())) },
+    FuzzedReader(
+      name: "settings of generation",
+      seeds: [text("{\"eos_token_id\":[2,3],\"temperature\":0.6,\"top_k\":20,\"top_p\":0.9,\"do_sample\":true}")],
+      fileName: "generation_config.json", folder: "models/small-decoder"
+    ) { url in _ = try TextGenerator(model: url.deletingLastPathComponent()) },
     FuzzedReader(
       name: "tokenizers",
       seeds: [
@@ -111,11 +130,21 @@ struct FuzzedReader: CustomTestStringConvertible, Sendable {
       name: "chat templates",
       seeds: bytes(
         "chats/templates/qwen-3.jinja", "chats/templates/mistral-tools.jinja", "chats/templates/smollm-3.jinja"),
-      fileName: "chat_template.jinja"
+      fileName: "chat_template.jinja", readsBytes: true
     ) { url in
       let template = try ChatTemplate(String(decoding: Data(contentsOf: url), as: UTF8.self))
       _ = try template.render(
         [["role": "user", "content": "a"], ["role": "assistant", "content": "b"]], addsGenerationPrompt: true)
+    },
+    FuzzedReader(
+      name: "chat templates in configurations",
+      seeds: [
+        text("{\"chat_template\":\"{{ bos_token }}{{ messages[0]['content'] }}\",\"bos_token\":\"<s>\"}"),
+        text("{\"chat_template\":[{\"name\":\"default\",\"template\":\"{{ messages|length }}\"}],\"eos_token\":{}}"),
+      ],
+      fileName: "tokenizer_config.json"
+    ) { url in
+      _ = try ChatTemplate(modelFolder: url.deletingLastPathComponent())?.render([["role": "user", "content": "a"]])
     },
     FuzzedReader(
       name: "conversations, JSON",
@@ -126,11 +155,16 @@ struct FuzzedReader: CustomTestStringConvertible, Sendable {
       fileName: "x.json"
     ) { url in try LanguageExamples(url).forEachExample { _, _ in } },
     FuzzedReader(name: "NumPy", seeds: [numPy], fileName: "x.npy") { url in _ = try NumPyFile(url) },
-    FuzzedReader(name: "PNG", seeds: [png], fileName: "x.png") { url in
+    FuzzedReader(name: "PNG", seeds: [png], fileName: "x.png", readsBytes: true) { url in
       _ = try Picture(contentsOf: Data(contentsOf: url))
     },
     FuzzedReader(
-      name: "Netpbm", seeds: [text("P2\n3 2\n255\n1 2 3 4 5 6\n"), text("P6\n2 1\n255\nabcdef")], fileName: "x.pgm"
+      name: "JPEG and WebP", seeds: bytes("pictures/colour.jpg", "pictures/lossy.webp", "pictures/lossless.webp"),
+      fileName: "x", readsBytes: true
+    ) { url in _ = try Picture(contentsOf: Data(contentsOf: url)) },
+    FuzzedReader(
+      name: "Netpbm", seeds: [text("P2\n3 2\n255\n1 2 3 4 5 6\n"), text("P6\n2 1\n255\nabcdef")], fileName: "x.pgm",
+      readsBytes: true
     ) { url in _ = try Picture(contentsOf: Data(contentsOf: url)) },
     FuzzedReader(name: "IDX", seeds: bytes("datasets/images.idx"), fileName: "x.idx") { url in
       _ = try IDXFile(contentsOf: url, dimensionCount: 3)
@@ -165,6 +199,15 @@ struct FuzzedReader: CustomTestStringConvertible, Sendable {
       fileName: "x.jsonl"
     ) { url in try readAll(LabelledText(contentsOf: url, text: "text", label: "label")) },
     FuzzedReader(
+      name: "tables in other formats",
+      seeds: [
+        text("PAR1"), [0xFF, 0xFF, 0xFF, 0xFF, 16, 0, 0, 0], text("SQLite format 3\0"),
+        [0xFF, 0xFE] + text("t\0,\0l\0"),
+        bytes("torch/new.bin")[0], text("ARROW1\0\0"), [0x1F, 0x8B, 8, 0],
+      ].map { $0 + text("text,label\na,b\nc,d\n") },
+      fileName: "x.csv"
+    ) { url in try readAll(LabelledText(contentsOf: url)) },
+    FuzzedReader(
       name: "texts for decoders",
       seeds: [text("{\"prompt\":\"a\",\"completion\":\" fox\"}\n\n{\"text\":\"the dog\"}\n")], fileName: "x.jsonl"
     ) { url in
@@ -181,6 +224,27 @@ struct FuzzedReader: CustomTestStringConvertible, Sendable {
       (trainer, model, sampler) = training()
     },
   ]
+
+  /// A file of a model whose matrices stand in codes and scales.
+  private static func quantized(_ method: String, _ file: String) -> FuzzedReader {
+    let folder = "quantized/\(method.lowercased())"
+    return FuzzedReader(name: "\(method), \(file)", seeds: bytes("\(folder)/\(file)"), fileName: file, folder: folder) {
+      try numbers(Checkpoint($0.deletingLastPathComponent()).tensors)
+    }
+  }
+
+  /// A file of a folder of sentence-transformers.
+  private static func sentences(_ what: String, _ file: String) -> FuzzedReader {
+    let folder = "models/sentences/first-dense"
+    return FuzzedReader(
+      name: "sentences, \(what)", seeds: bytes("\(folder)/\(file)"), fileName: file, folder: folder
+    ) { url in
+      let parts = file.split(separator: "/").count
+      let modules = try SentenceModules(
+        contentsOf: (0..<parts).reduce(url) { url, _ in url.deletingLastPathComponent() })
+      try modules.check(hidden: 12)
+    }
+  }
 
   /// A LoRA as llama.cpp reads it.
   private static let adapter: [UInt8] = {
@@ -238,16 +302,20 @@ struct FuzzedReader: CustomTestStringConvertible, Sendable {
   static let rounds = ProcessInfo.processInfo.environment["FUZZ"].flatMap(Int.init) ?? 300
 
   @Test(
-    "a broken file is read or refused within 2 seconds, and within 4 times its size and 200 MB of memory",
+    "a broken file is read or refused within 2 seconds, and within 4 times its size and 200 MB of memory; what refuses it says why",
     arguments: FuzzedReader.all)
   func readers(_ reader: FuzzedReader) throws {
     #expect(!reader.seeds.isEmpty && reader.seeds.allSatisfy { !$0.isEmpty })
-    let folder = try TemporaryFolder()
-    if reader.fileName == "config.json" {
-      let weights = fixtures.appendingPathComponent("models/small-encoder/model.safetensors")
-      try FileManager.default.copyItem(at: weights, to: folder.file("model.safetensors"))
+    let temporary = try TemporaryFolder()
+    defer { withExtendedLifetime(temporary) {} }
+    let folder = temporary.file("folder")
+    let files = FileManager.default
+    if let path = reader.folder {
+      try files.copyItem(at: fixtures.appendingPathComponent(path), to: folder)
+    } else {
+      try files.createDirectory(at: folder, withIntermediateDirectories: true)
     }
-    let url = folder.file(reader.fileName)
+    let url = folder.appendingPathComponent(reader.fileName)
     for seed in reader.seeds {
       try Data(seed).write(to: url)
       _ = try? reader.read(url)
@@ -256,19 +324,34 @@ struct FuzzedReader: CustomTestStringConvertible, Sendable {
     let largest = peakMemory()
     var slowest = 0.0
     var longest = 0
+    var unclear: Set<String> = []
     for round in 0..<Self.rounds {
       let bytes = mutator.mutate(reader.seeds[round % reader.seeds.count])
       longest = max(longest, bytes.count)
       try Data(bytes).write(to: url)
       let start = Date()
-      _ = try? reader.read(url)
+      do { try reader.read(url) } catch {
+        if unclear.count < 20, !isClear(error, about: reader.readsBytes ? nil : folder) { unclear.insert("\(error)") }
+      }
       slowest = max(slowest, Date().timeIntervalSince(start))
     }
+    #expect(unclear.isEmpty, "\(unclear.sorted().joined(separator: "\n"))")
     #expect(slowest < 2, "the slowest took \(slowest) s")
     let grown = peakMemory() - largest
     // In a short round other tests beside this one count too.
     let bound = 4 * longest + (200 << 20)
     #expect(grown < bound || Self.rounds < 1000, "memory grew by \(grown >> 20) MB for at most \(longest) bytes")
+  }
+
+  /// Whether an error says what file it is about, what was found, what was expected and what to do.
+  private func isClear(_ error: any Error, about folder: URL?) -> Bool {
+    guard let error = error as? any DescribedError, !error.problem.isEmpty, !error.advice.text.isEmpty else {
+      return false
+    }
+    if let folder, !error.subject.contains(folder.path), !error.problem.contains(folder.path) { return false }
+    guard let error = error as? CheckpointError, error.expected == nil else { return error.description.hasSuffix(".") }
+    // What is missing, or what the system says, needs no more; a list of differences says both in each line.
+    return [.missing, .inputOutput].contains(error.kind) || error.found.contains("\n")
   }
 
   /// The most memory that the process has had, in bytes; tests beside this one count too.

@@ -95,6 +95,7 @@ struct SavedClassifierTests {
       try TextClassifier(model: folder.file("encoder"), adapters: ["one", "two"].map { folder.file("adapters/\($0)") })
     }
     let text = try #require(error?.description)
-    #expect(text.contains("adapters/two: is for the classes fox, dog") && text.contains("adapters/one for dog, fox"))
+    #expect(text.contains("adapters/two: is for the classes fox, dog, expected dog, fox, in this order"))
+    #expect(text.contains("adapters/one has them"))
   }
 }

@@ -81,7 +81,8 @@ struct SentenceTests {
     #expect(try message(pooling) { $0["pooling_mode"] = "attention" }.contains("pooling_mode is \"attention\""))
     #expect(try message(pooling) { $0["include_prompt"] = false }.contains("include_prompt"))
     #expect(
-      try message(pooling) { $0["pooling_mode"] = ["cls", "mean"] }.contains("takes vectors of 12 numbers and gets 24"))
+      try message(pooling) { $0["pooling_mode"] = ["cls", "mean"] }.contains("takes vectors of 12 numbers, expected 24")
+    )
     #expect(
       try message("2_Dense/config.json") { $0["activation_function"] = "torch.nn.modules.activation.Hardtanh" }
         .contains("Hardtanh"))
@@ -94,7 +95,7 @@ struct SentenceTests {
       }.contains("LSTM"))
     #expect(
       try message("modules.json") { $0 = [["type": "x.Transformer", "path": "../elsewhere", "idx": 0]] }
-        .contains("no folder in this one"))
+        .contains("expected a folder within this one"))
     let temporary = try TemporaryFolder()
     let folder = try copy("last", in: temporary).folder
     let error = #expect(throws: CheckpointError.self) { try SentenceEmbedder(model: folder, prompt: "title") }

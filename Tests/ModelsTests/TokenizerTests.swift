@@ -279,6 +279,19 @@ struct TokenizerTests {
         .contains("can't be read"))
     #expect(message(try file(["pre_tokenizer": ["type": "Split", "pattern": ["Other": "x"]]])).contains("pattern"))
     #expect(message(Array("{}".utf8)).hasPrefix("tokenizer.json: lacks “model”. "))
+    // Each is harmless alone; thirty would make 10³⁰ bytes of one.
+    let growing: [String: Any] = ["type": "Replace", "pattern": ["String": "a"], "content": "aaaaaaaaaa"]
+    let steps = Array(repeating: growing, count: 30)
+    #expect(
+      message(try file(["normalizer": ["type": "Sequence", "normalizers": steps]])).contains(
+        "bytes of one, expected at most 1000"))
+    #expect(
+      message(try file(["decoder": ["type": "Sequence", "decoders": steps]])).contains("decoder: its replacements"))
+    let text = ["Sequence": ["id": "A", "type_id": 0] as [String: Any]]
+    let twice: [String: Any] = [
+      "type": "TemplateProcessing", "single": [text, text], "pair": [String](), "special_tokens": [String: String](),
+    ]
+    #expect(message(try file(["post_processor": twice])).contains("the sequence “A” more than once"))
   }
 
   @Test("a damaged file is an error wherever it is cut off")

@@ -56,6 +56,25 @@ struct BFloat16ProductTests {
     #expect(zip(product, x.matmul(rounded(b)).scalars).allSatisfy { abs($0 - $1) < 1e-4 })
   }
 
+  @Test("the gradients of attention in bfloat16 are float32's within rounding, by any number of threads")
+  func attention() {
+    let packing = Packing(lengths: [40, 129])
+    let inputs = (8..<11).map { random([169, 2, 32], $0) }
+    func gradients(_ precision: Precision) -> [Float] {
+      var rule = AttentionRule(isCausal: true)
+      rule.precision = precision
+      let dy = random([169, 2, 32], 11)
+      let (_, gradients) = valueAndGradients(at: inputs) { x in
+        (Tensor.attention(query: x[0], key: x[1], value: x[2], queries: packing, rule: rule) * dy).sum()
+      }
+      return gradients.flatMap(\.scalars)
+    }
+    let exact = gradients(.float32)
+    let rounded = withEveryThreadCount { gradients(.bfloat16) }
+    #expect(rounded != exact)
+    #expect(zip(rounded, exact).allSatisfy { abs($0 - $1) < 0.05 })
+  }
+
   @Test("infinities and NaN stay what they are")
   func special() {
     var elements = random([70, 64], 7).scalars

@@ -79,7 +79,7 @@ struct Trap: CustomTestStringConvertible, Sendable {
       #expect(!placement.isComplete)
       #expect(placement.findings.contains { $0.severity == .error && $0.message.contains(trap.message) })
       let error = #expect(throws: CheckpointError.self) { try Merge(base: base, adapters: [(adapter, weight: 1)]) }
-      #expect(error?.message.contains(" of ") == true)
+      #expect(error?.problem.contains(" of ") == true)
     }
   }
 

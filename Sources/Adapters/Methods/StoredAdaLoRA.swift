@@ -32,7 +32,8 @@ public struct StoredAdaLoRA: AdapterMethod {
     guard a.shape.count == 2, b.shape.count == 2, a.shape[0] == b.shape[1], e.count == a.shape[0], a.shape[1] > 0,
       b.shape[0] > 0, number == nil || number!.count == 1
     else {
-      throw parts.problem("\(described(tensors)) do not fit; expected lora_A [r, in], lora_B [out, r], lora_E [r, 1]")
+      throw parts.problem(
+        "\(described(tensors)) do not fit", expected: "lora_A [r, in], lora_B [out, r], lora_E [r, 1]")
     }
     try parts.count(a.shape[1], b.shape[0])
     let initial =
@@ -40,7 +41,9 @@ public struct StoredAdaLoRA: AdapterMethod {
       ?? Double(a.shape[0])
     let alpha = parts.alpha ?? 0
     guard initial.isFinite, initial >= 0, alpha.isFinite else {
-      throw parts.problem("alpha \(alpha) and initial rank \(initial) make no scale", .number)
+      throw parts.problem(
+        "alpha \(alpha) and initial rank \(initial) make no scale", expected: "a finite alpha and a rank of at least 1",
+        kind: .number)
     }
     // peft: an alpha that is not positive counts as the rank.
     scale = (alpha > 0 ? alpha : Double(a.shape[0])) / (initial + 1e-5)

@@ -26,11 +26,13 @@ public struct StoredDeLoRA: AdapterMethod {
     tensors = [(Self.a, a), (Self.b, b), (Self.lambda, lambda), (Self.norms, norms)]
     guard a.shape[0] == b.shape[1], norms.count == a.shape[1], lambda.count == 1 else {
       throw parts.problem(
-        "\(described(tensors)) do not fit; expected A [r, in], B [out, r], lambda [1] and w_norm [in]")
+        "\(described(tensors)) do not fit", expected: "A [r, in], B [out, r], lambda [1] and w_norm [in]")
     }
     try parts.count(a.shape[1], b.shape[0])
     scale = Double(try lambda.tensor().reshaped([]).item) / Double(a.shape[0])
-    guard scale.isFinite else { throw parts.problem("delora_lambda is no number", .number) }
+    guard scale.isFinite else {
+      throw parts.problem("delora_lambda is \(scale * Double(a.shape[0]))", expected: "a finite number", kind: .number)
+    }
   }
 
   public var shape: UpdateShape { .matrix(outputs: b.shape[0], inputs: a.shape[1]) }

@@ -18,9 +18,11 @@ public struct StoredDifference: AdapterMethod {
   public init(_ parts: ModuleParts) throws {
     weight = try parts.optional(Self.weight)
     bias = try parts.optional(Self.bias)
-    guard weight != nil || bias != nil else { throw parts.problem("neither a weight's nor a bias' difference") }
+    guard weight != nil || bias != nil else {
+      throw parts.problem("holds neither a weight's nor a bias' difference", expected: "diff or diff_b")
+    }
     if let bias, bias.shape.count != 1 || weight.map({ $0.shape.first != bias.count }) ?? false {
-      throw parts.problem("\(described(tensors)) do not fit; expected diff [out, …] and diff_b [out]")
+      throw parts.problem("\(described(tensors)) do not fit", expected: "diff [out, …] and diff_b [out]")
     }
   }
 
@@ -45,7 +47,9 @@ public struct StoredDifference: AdapterMethod {
   public func bias(_ bias: Tensor) throws -> Tensor? {
     guard let change = self.bias else { return nil }
     guard change.count == bias.count else {
-      throw CheckpointError(.mismatch, file: "", "\(change.name) has shape \(change.shape), the bias \(bias.shape)")
+      throw CheckpointError(
+        .mismatch, file: "", "\(change.name) has shape \(change.shape)", expected: "\(bias.shape), as the bias has",
+        advice: .takeItsBase)
     }
     return try bias + change.reshaped(bias.shape).tensor()
   }
@@ -57,7 +61,9 @@ public struct StoredDifference: AdapterMethod {
   public func transform(of weight: WeightMatrix) throws -> any WeightTransform {
     guard let change = self.weight else { return BlockTransform { block, _ in block } }
     guard change.count == weight.rows * weight.columns, change.shape.first == weight.shape.first else {
-      throw CheckpointError(.mismatch, file: "", "\(change.name) has shape \(change.shape), the weight \(weight.shape)")
+      throw CheckpointError(
+        .mismatch, file: "", "\(change.name) has shape \(change.shape)", expected: "\(weight.shape), as the weight has",
+        advice: .takeItsBase)
     }
     let columns = weight.columns
     return BlockTransform { block, rows in

@@ -36,7 +36,9 @@ public struct StoredDoRA: AdapterMethod {
       switch direction.shape {
       case .matrix(let outputs, let inputs, let kernel): (outputs, inputs, kernel)
       case .embedding(let outputs, let inputs): (outputs, inputs, [])
-      default: throw parts.problem("magnitudes beside \(direction.name), which has no matrix")
+      default:
+        throw parts.problem(
+          "has magnitudes beside \(direction.name), which has no matrix", expected: "them beside a LoRA")
       }
     // By input, a convolution has one magnitude for each channel, [1, channels, 1, 1]; factors that are flattened don't
     // show its kernel.
@@ -46,7 +48,7 @@ public struct StoredDoRA: AdapterMethod {
       && (magnitude.count == channels
         || kernel.isEmpty && magnitude.shape.count > 2 && magnitude.count > 1 && inputs % magnitude.count == 0)
     guard isByInput || magnitude.count == outputs else {
-      throw parts.problem("magnitudes of shape \(magnitude.shape), expected \(outputs) numbers")
+      throw parts.problem("has magnitudes of shape \(magnitude.shape)", expected: "\(outputs) numbers")
     }
   }
 

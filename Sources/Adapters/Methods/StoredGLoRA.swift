@@ -39,7 +39,7 @@ public struct StoredGLoRA: AdapterMethod {
       a2.shape[0] == a1.shape[1], a2.count == a2.shape[0] * inputs, a2.shape[1] == inputs, a1.shape[1] == rank
     else {
       throw parts.problem(
-        "\(described(tensors)) do not fit; expected a1 [in, r], a2 [r, in], b1 [out, r], b2 [r, in, …]")
+        "\(described(tensors)) do not fit", expected: "a1 [in, r], a2 [r, in], b1 [out, r], b2 [r, in, …]")
     }
     self.a1 = a1.reshaped([inputs, rank])
     self.a2 = a2.reshaped([rank, inputs])
@@ -54,9 +54,8 @@ public struct StoredGLoRA: AdapterMethod {
     let (channels, cells) = (a1.shape[0], added.inputs / a1.shape[0])
     guard weight.inputs == added.inputs, weight.outputs == added.outputs else {
       throw CheckpointError(
-        .mismatch, file: "",
-        "\(added.b.name) is for \(added.outputs) outputs and \(added.inputs) inputs, the weight is "
-          + "\(weight.shape)")
+        .mismatch, file: "", "\(added.b.name) is for \(added.outputs) outputs and \(added.inputs) inputs",
+        expected: "those of the weight \(weight.shape)", advice: .takeItsBase)
     }
     let (a1, a2) = (try a1.tensor(), try a2.tensor())
     let scale = Float(scale)
@@ -72,7 +71,9 @@ public struct StoredGLoRA: AdapterMethod {
     }
     // Of the transpose, (W A₁)ᵀ takes all rows: A₁ᵀ Wᵀ, [r, outputs].
     guard cells == 1 else {
-      throw CheckpointError(.unsupported, file: "", "\(added.b.name): a convolution's weight stored transposed")
+      throw CheckpointError(
+        .unsupported, file: "", "\(added.b.name) is for a convolution whose weight is stored transposed",
+        expected: "it stored as PyTorch does", advice: "Convert the base with the program that wrote it")
     }
     var through = Tensor.zeros([rank, weight.columns])
     for rows in weight.blocks {

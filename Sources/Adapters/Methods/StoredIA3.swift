@@ -27,13 +27,13 @@ public struct StoredIA3: AdapterMethod {
     vector = try parts.vector(part)
     if isExcess {
       guard let flag = parts[Self.onInput], flag.count == 1, let value = flag.isNonzero else {
-        throw parts.problem("on_input is missing beside weight, or no number", .missing)
+        throw parts.problem("on_input is missing beside weight, or no number", expected: "one number", kind: .missing)
       }
       isOnInput = value
       tensors = [(part, stored), (Self.onInput, flag)]
     } else {
       guard parts[Self.excess] == nil, parts[Self.onInput] == nil else {
-        throw parts.problem("ia3_l beside weight or on_input")
+        throw parts.problem("has ia3_l beside weight or on_input", expected: "one of peft's and LyCORIS' forms")
       }
       // A matrix shows by its shape which it is.
       let shape = stored.shape
@@ -49,11 +49,13 @@ public struct StoredIA3: AdapterMethod {
     if let pattern = names.string {
       do throws(PythonPatternError) { return try PythonPattern(pattern).matches(parts.path) } catch {
         throw parts.problem(
-          "feedforward_modules is the pattern \(pattern), which is not understood: \(error)", .unsupported)
+          "feedforward_modules is the pattern \(pattern): \(error)", expected: "a pattern as Python reads it",
+          kind: .unsupported, advice: "Replace the pattern by a list of names")
       }
     }
     guard let names = names.strings else {
-      throw parts.problem("feedforward_modules is neither a pattern nor a list of names")
+      throw parts.problem(
+        "feedforward_modules is neither a pattern nor a list", expected: "names of modules, or a pattern")
     }
     return names.contains { parts.path == $0 || parts.path.hasSuffix("." + $0) }
   }
@@ -75,7 +77,8 @@ public struct StoredIA3: AdapterMethod {
     guard changesBias else { return nil }
     guard bias.count == vector.count else {
       throw CheckpointError(
-        .mismatch, file: "", "a bias of shape \(bias.shape) for \(vector.count) factors of \(vector.name)")
+        .mismatch, file: "", "\(vector.name) has \(vector.count) factors",
+        expected: "one for each number of the bias \(bias.shape)", advice: .takeItsBase)
     }
     return try bias * scales().reshaped(bias.shape)
   }
@@ -97,9 +100,9 @@ public struct StoredIA3: AdapterMethod {
 
   private func mismatch(_ weight: WeightMatrix) -> CheckpointError {
     CheckpointError(
-      .mismatch, file: "",
-      "\(vector.name) has \(vector.count) factors for the \(isOnInput ? "inputs" : "outputs") of a weight \(weight.shape)"
-    )
+      .mismatch, file: "", "\(vector.name) has \(vector.count) factors",
+      expected: "one for each of the \(isOnInput ? "inputs" : "outputs") of the weight \(weight.shape)",
+      advice: .takeItsBase)
   }
 }
 

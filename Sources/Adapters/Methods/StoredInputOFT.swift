@@ -24,15 +24,22 @@ public struct StoredInputOFT: AdapterMethod {
     let (count, width) = (triangles.shape[0], triangles.shape[1])
     size = (1 + Int((1 + 8 * Double(width)).squareRoot())) / 2
     guard size < 1 << 24, size * (size - 1) / 2 == width else {
-      throw parts.problem("oft_R has shape \(triangles.shape), but no block has \(width) numbers above its diagonal")
+      throw parts.problem(
+        "oft_R has shape \(triangles.shape)",
+        expected: "rows as long as a block has numbers above its diagonal: 1, 3, 6, 10, …")
     }
     try parts.count(count, size, size)
     guard parts.fields["block_share"]?.bool != true else {
-      throw parts.problem("one block for all inputs (block_share), whose number the file does not say", .unsupported)
+      throw parts.problem(
+        "shares one block among all inputs (block_share), whose number the file does not say",
+        expected: "a block for each part of the inputs", kind: .unsupported)
     }
     let isSeries = parts.fields["use_cayley_neumann"]?.bool ?? true
     terms = isSeries ? parts.fields["num_cayley_neumann_terms"]?.integer ?? 5 : nil
-    if let terms, terms > 64 { throw parts.problem("\(terms) terms of the series for a rotation", .unsupported) }
+    if let terms, terms > 64 {
+      throw parts.problem(
+        "takes \(terms) terms of the series for a rotation", expected: "at most 64", kind: .unsupported)
+    }
     bound =
       parts.fields["coft"]?.bool == true
       ? (parts.fields["eps"]?.number ?? 6e-5) / Double(count).squareRoot() : nil
@@ -49,7 +56,8 @@ public struct StoredInputOFT: AdapterMethod {
   public func transform(of weight: WeightMatrix) throws -> any WeightTransform {
     guard weight.inputs == inputs else {
       throw CheckpointError(
-        .mismatch, file: "", "\(triangles.name) rotates \(inputs) inputs, the weight is \(weight.shape)")
+        .mismatch, file: "", "\(triangles.name) rotates \(inputs) inputs",
+        expected: "those of the weight \(weight.shape)", advice: .takeItsBase)
     }
     let rotations = try rotations()
     let (count, size) = (triangles.shape[0], size)

@@ -39,8 +39,8 @@ public struct StoredLoHa: AdapterMethod {
       first.a.shape[1] == second.a.shape[1], first.kernel == second.kernel
     else {
       throw parts.problem(
-        "\(described(tensors)) do not fit; expected w_a [out, r] and w_b [r, in], or with t [r, r, kernel…] both "
-          + "[r, …], for two matrices of one shape")
+        "\(described(tensors)) do not fit",
+        expected: "w_a [out, r] and w_b [r, in], or with t [r, r, kernel…] both [r, …], for two matrices of one shape")
     }
     let cells = try parts.count(first.outputs, first.a.shape[1], first.kernel.reduce(1, *))
     rank = first.rank

@@ -49,12 +49,15 @@ public struct StoredLoKr: AdapterMethod {
       second.isConsistent
     else {
       throw parts.problem(
-        "\(described(parts.tensors.map { ($0, $1) }.sorted { $0.part.suffix < $1.part.suffix })) do not fit; expected "
-          + "w1 and w2 each whole or as w_a [out, r] and w_b [r, in], with t2 [r, r, kernel…] as [r, out] and [r, in]")
+        "\(described(parts.tensors.map { ($0, $1) }.sorted { $0.part.suffix < $1.part.suffix })) do not fit",
+        expected:
+          "w1 and w2 each whole or as w_a [out, r] and w_b [r, in], with t2 [r, r, kernel…] as [r, out] and [r, in]")
     }
     // peft takes the Kronecker product of a matrix and a one-dimensional kernel along other axes.
     if case .whole(let whole) = second, whole.shape.count == 3, isPEFT {
-      throw parts.problem("a whole lokr_w2 \(whole.shape) of a one-dimensional convolution", .unsupported)
+      throw parts.problem(
+        "has a whole lokr_w2 \(whole.shape) of a one-dimensional convolution",
+        expected: "one of two dimensions, or a matrix", kind: .unsupported)
     }
     let kernel = second.kernel
     let outputs = try parts.count(first.outputs, second.outputs)
@@ -76,7 +79,8 @@ public struct StoredLoKr: AdapterMethod {
     guard parts.fields["peft_type"] != nil, parts.alpha != nil else { return 1 }
     let hasPattern = !(parts.fields["rank_pattern"]?.members.isEmpty ?? true)
     guard let rank = parts.rank ?? (hasPattern ? nil : parts.fields["r"]?.integer), rank > 0 else {
-      throw parts.problem("lokr_w1 and lokr_w2 are whole, and the configuration gives no rank to scale them by")
+      throw parts.problem(
+        "lokr_w1 and lokr_w2 are whole, and no rank scales them", expected: "a rank in adapter_config.json")
     }
     return try parts.scale(rank: rank).scale
   }
@@ -91,7 +95,8 @@ public struct StoredLoKr: AdapterMethod {
     let count = x.count.multipliedReportingOverflow(by: y.count)
     guard !count.overflow, count.partialValue <= 1 << 32 else {
       throw CheckpointError(
-        .unsupported, file: "", "a factor of \(x.shape) ⊗ \(y.shape) numbers is too large to be formed")
+        .unsupported, file: "", "a factor of \(x.shape) ⊗ \(y.shape) numbers is too large to be formed",
+        expected: "less than memory holds", advice: "Take another adapter")
     }
     return (x.reshaped([x.shape[0], 1, x.shape[1], 1]) * y.reshaped([1, y.shape[0], 1, y.shape[1]]))
       .reshaped([x.shape[0] * y.shape[0], x.shape[1] * y.shape[1]])

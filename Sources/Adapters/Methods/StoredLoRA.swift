@@ -67,17 +67,18 @@ public struct StoredLoRA: AdapterMethod {
     guard axes >= 2, axes <= 5, b.shape.count == axes || b.shape.count == 2, a.shape[0] == b.shape[1],
       b.shape.dropFirst(2).allSatisfy({ $0 == 1 }), !isEmbedding || axes == 2
     else {
-      throw parts.problem("A \(a.shape) and B \(b.shape) are no pair; expected [r, in] and [out, r]")
+      throw parts.problem("A \(a.shape) and B \(b.shape) are no pair", expected: "[r, in] and [out, r]")
     }
     if let middle {
       guard middle.shape.count == axes, middle.shape[0] == a.shape[0], middle.shape[1] == a.shape[0],
         a.shape.dropFirst(2).allSatisfy({ $0 == 1 })
       else {
-        throw parts.problem("a middle of shape \(middle.shape) between A \(a.shape) and B \(b.shape)")
+        throw parts.problem(
+          "has a middle of shape \(middle.shape) between A \(a.shape) and B \(b.shape)", expected: "[r, r, kernel…]")
       }
     }
     if let outputBias, outputBias.shape != [b.shape[0]] {
-      throw parts.problem("lora_B.bias has shape \(outputBias.shape), expected [\(b.shape[0])]")
+      throw parts.problem("lora_B.bias has shape \(outputBias.shape)", expected: "[\(b.shape[0])]")
     }
     alpha = try parts.scale(rank: a.shape[0]).alpha * parts.scalarFactor()
   }

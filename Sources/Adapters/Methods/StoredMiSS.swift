@@ -18,11 +18,12 @@ public struct StoredMiSS: AdapterMethod {
     block = try parts.required(Self.block)
     guard parts.fields["init_weights"]?.string != "mini" else {
       throw parts.problem(
-        "MiSS with init_weights \"mini\", which does not say how many outputs there are", .unsupported)
+        "is MiSS with init_weights \"mini\", which does not say how many outputs there are",
+        expected: "init_weights true or \"bat\"", kind: .unsupported)
     }
     let isBat = parts.fields["init_weights"]?.string == "bat"
     guard block.shape.count == (isBat ? 3 : 2), !isBat || block.shape[1] == block.shape[2] else {
-      throw parts.problem("miss_block has shape \(block.shape), expected \(isBat ? "[out / r, r, r]" : "[r, out]")")
+      throw parts.problem("miss_block has shape \(block.shape)", expected: isBat ? "[out / r, r, r]" : "[r, out]")
     }
     try parts.count(block.shape[0], block.shape[1])
   }
@@ -54,7 +55,8 @@ public struct StoredMiSS: AdapterMethod {
     let (inputs, outputs) = (weight.inputs, weight.outputs)
     guard outputs == self.outputs, inputs % size == 0 else {
       throw CheckpointError(
-        .mismatch, file: "", "\(block.name) has shape \(block.shape), which divides no weight \(weight.shape)")
+        .mismatch, file: "", "\(block.name) has shape \(block.shape)",
+        expected: "one that divides the weight \(weight.shape)", advice: .takeItsBase)
     }
     let d = try block.tensor()
     // W D + D = (W + I) D, for each block.

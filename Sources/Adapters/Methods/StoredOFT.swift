@@ -24,22 +24,24 @@ public struct StoredOFT: AdapterMethod {
     rescale = try parts.optional(Self.rescale) == nil ? nil : parts.vector(Self.rescale)
     let shape = blocks.shape
     guard shape.count == 3 || shape.count == 4, shape.last == shape[shape.count - 2] else {
-      throw parts.problem("oft_blocks has shape \(shape), expected [n, s, s], or [m, n, s, s] of butterflies")
+      throw parts.problem("oft_blocks has shape \(shape)", expected: "[n, s, s], or [m, n, s, s] of butterflies")
     }
     let outputs = try parts.count(shape[shape.count - 3], shape[shape.count - 1])
     if shape.count == 4 {
       let stages = shape[0]
       guard shape[3] % 2 == 0, stages < 40, outputs % (shape[3] << (stages - 1)) == 0 else {
         throw parts.problem(
-          "oft_blocks has shape \(shape): \(outputs) outputs have no butterflies of \(stages) stages and blocks of "
-            + "\(shape[3])")
+          "oft_blocks has shape \(shape)",
+          expected: "\(outputs) outputs as butterflies of \(stages) stages and blocks of \(shape[3]) make them")
       }
     }
     if let rescale, rescale.count != outputs {
-      throw parts.problem("rescale has shape \(rescale.shape), expected \(outputs) numbers")
+      throw parts.problem("rescale has shape \(rescale.shape)", expected: "\(outputs) numbers")
     }
     alpha = parts.alpha ?? 0
-    guard alpha.isFinite else { throw parts.problem("alpha is \(alpha), a bound of oft_blocks' norm", .number) }
+    guard alpha.isFinite else {
+      throw parts.problem("alpha, a bound of oft_blocks' norm, is \(alpha)", expected: "a finite number", kind: .number)
+    }
   }
 
   /// "BOFT" where the blocks are butterflies.
@@ -57,7 +59,8 @@ public struct StoredOFT: AdapterMethod {
   public func transform(of weight: WeightMatrix) throws -> any WeightTransform {
     guard weight.outputs == outputs else {
       throw CheckpointError(
-        .mismatch, file: "", "\(blocks.name) rotates \(outputs) outputs, the weight is \(weight.shape)")
+        .mismatch, file: "", "\(blocks.name) rotates \(outputs) outputs",
+        expected: "those of the weight \(weight.shape)", advice: .takeItsBase)
     }
     let rotation = try rotation()
     guard !weight.isTransposed else {

@@ -22,7 +22,8 @@ public struct StoredTokenRows: AdapterMethod {
     indices = try Self.indices(parts)
     guard indices.count == values.shape[0], indices.allSatisfy({ $0 >= 0 }) else {
       throw parts.problem(
-        "\(values.shape[0]) trained tokens, but the configuration names \(indices.count) indices", .mismatch)
+        "has \(values.shape[0]) trained tokens",
+        expected: "one for each of the \(indices.count) indices that the configuration names", kind: .mismatch)
     }
   }
 
@@ -30,14 +31,15 @@ public struct StoredTokenRows: AdapterMethod {
     let named = ["trainable_token_indices", "token_indices"].lazy.compactMap { parts.fields[$0] }.first { !$0.isNull }
     guard let named else {
       throw parts.problem(
-        "trained tokens without their indices; trainable_token_indices of adapter_config.json lists them", .missing)
+        "has trained tokens without their indices",
+        expected: "trainable_token_indices in adapter_config.json, which lists them", kind: .missing)
     }
     var list = named.array
     if list == nil {
       list = named.members.first { parts.path == $0.key || parts.path.hasSuffix("." + $0.key) }?.value.array
     }
     guard let list, !list.contains(where: { $0.integer == nil }) else {
-      throw parts.problem("trainable_token_indices has no list of whole numbers for this module")
+      throw parts.problem("trainable_token_indices has no list for this module", expected: "a list of whole numbers")
     }
     return list.compactMap(\.integer)
   }
@@ -50,9 +52,8 @@ public struct StoredTokenRows: AdapterMethod {
   public func transform(of weight: WeightMatrix) throws -> any WeightTransform {
     guard weight.columns == values.shape[1], weight.isTransposed, indices.allSatisfy({ $0 < weight.rows }) else {
       throw CheckpointError(
-        .mismatch, file: "",
-        "\(values.name) has rows of \(values.shape[1]) numbers up to token \(indices.max() ?? 0), the table is "
-          + "\(weight.shape)")
+        .mismatch, file: "", "\(values.name) has rows of \(values.shape[1]) numbers up to token \(indices.max() ?? 0)",
+        expected: "rows of the table \(weight.shape)", advice: .takeItsBase)
     }
     let width = values.shape[1]
     let places = Dictionary(zip(indices, 0...)) { $1 }

@@ -30,15 +30,16 @@ public struct StoredVeRA: AdapterMethod {
     tensors = [(Self.outputFactors, outputFactors), (Self.rankFactors, rankFactors)]
     guard let a = parts.shared[Self.projections.a], let b = parts.shared[Self.projections.b] else {
       throw parts.problem(
-        "the file has no projections vera_A and vera_B; they were drawn by torch's generator, which only peft can repeat. "
-          + "Load the adapter with peft, set save_projection to true and save it again", .unsupported)
+        "has no projections vera_A and vera_B, which were drawn by torch's generator and only peft can repeat",
+        expected: "both in the file", kind: .unsupported,
+        advice: "Load the adapter with peft, set save_projection to true and save it again")
     }
     guard a.format.isConvertible, b.format.isConvertible, a.shape.count == 2, b.shape.count == 2,
       a.shape[0] == rankFactors.count, b.shape[1] == rankFactors.count, b.shape[0] >= outputFactors.count, a.count > 0
     else {
       throw parts.problem(
-        "\(described(tensors)) do not fit vera_A \(a.shape) and vera_B \(b.shape); expected [r, at least in] and "
-          + "[at least out, r]")
+        "\(described(tensors)) do not fit vera_A \(a.shape) and vera_B \(b.shape)",
+        expected: "[r, at least in] and [at least out, r]")
     }
     (self.a, self.b) = (a, b)
   }
@@ -49,7 +50,8 @@ public struct StoredVeRA: AdapterMethod {
 
   public func factors(inputs: Int) throws -> LowRankUpdate? {
     guard inputs <= a.shape[1] else {
-      throw parts.problem("vera_A \(a.shape) is too narrow for a weight with \(inputs) inputs", .mismatch)
+      throw parts.problem(
+        "vera_A \(a.shape) is too narrow", expected: "at least the \(inputs) inputs of the weight", kind: .mismatch)
     }
     let outputs = outputFactors.count
     return LowRankUpdate(

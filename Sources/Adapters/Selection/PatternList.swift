@@ -26,6 +26,9 @@ public struct PatternList: Sendable {
     case pattern
   }
 
+  /// Of all keys together that are no plain names; each takes a hundred times its length when it is compiled.
+  private static let longest = 1 << 18
+
   private var edges: [Edge: Int] = [:]
   private var nodes = 1
   private var ends: [Int: [(index: Int, end: End)]] = [:]
@@ -34,10 +37,16 @@ public struct PatternList: Sendable {
   /// - Throws: ``PythonPatternError`` whose `pattern` is the key that is malformed.
   public init(_ keys: [String]) throws(PythonPatternError) {
     self.keys = keys
+    var length = 0
     for (index, key) in keys.enumerated() {
       if let name = PlainName(key) {
         insert(name.units, index, name.isAnchored ? .wholePath : .name)
       } else {
+        length += key.utf8.count
+        guard length <= Self.longest else {
+          throw PythonPatternError(
+            .tooComplex, pattern: key, reason: "the patterns have more than \(Self.longest) characters in all")
+        }
         let pattern = try Self.pattern(key)
         compiled[index] = pattern
         insert(pattern.program.ending, index, .pattern)

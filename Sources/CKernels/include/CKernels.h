@@ -104,7 +104,7 @@ typedef struct {
   ptrdiff_t stride;
   bool transposed;            // the product takes its transpose
   bool bfloat16;              // instead, widened block by block; the right factor alone may be that
-  bool rounds;                // being bfloat16 or encoded: both factors are rounded to bfloat16, sums are float32
+  bool rounds;                // of the right factor: both are rounded to bfloat16, sums are float32
   const ck_encoded *encoded;  // instead, decoded tile by tile; the right factor alone may be that, and whole
 } ck_factor;
 
@@ -267,6 +267,7 @@ typedef struct ck_attention_rule {
   float cap;          // a score s becomes cap · tanh(s / cap); 0: it stays
   const float *bias;  // [heads, 2 · reach + 1], added to scaled scores by the distance key − query + reach; or NULL
   ptrdiff_t reach;    // at least the greatest distance
+  bool rounds;        // factors of products are rounded to bfloat16; sums are float32
 } ck_attention_rule;
 
 /// Sequence i has the queries query_starts[i] ..< query_starts[i + 1] and the keys key_starts[i] ..< key_starts[i + 1];

@@ -25,31 +25,37 @@ public final class GGUFFile: Sendable {
   public convenience init(_ url: URL) throws { try self.init(MappedFile(url), at: url) }
 
   init(_ file: MappedFile, at url: URL) throws {
-    func fail(_ message: String, _ kind: CheckpointError.Kind = .malformed) -> CheckpointError {
-      CheckpointError(kind, file: url.path, kind == .malformed ? "is no valid GGUF file: \(message)" : message)
+    func fail(
+      _ found: String, expected: String = "a valid GGUF file", _ kind: CheckpointError.Kind = .malformed
+    ) -> CheckpointError {
+      CheckpointError(
+        kind, file: url.path, found, expected: expected,
+        advice: kind == .unsupported ? "Convert it with llama.cpp, or take another" : .fetchAgain)
     }
     self.url = url
     byteCount = file.bytes.count
     var reader = GGUFReader(file.bytes)
     do {
-      guard try reader.take(UInt32.self) == 0x4655_4747 else { throw fail("it does not begin with GGUF") }
+      guard try reader.take(UInt32.self) == 0x4655_4747 else { throw fail("does not begin with GGUF") }
       let version = try reader.take(UInt32.self)
       guard version == 2 || version == 3 else {
         throw fail(
           (1...3).contains(version.byteSwapped)
-            ? "is a GGUF file of a big-endian machine" : "is GGUF version \(version); 2 and 3 are read",
-          .unsupported)
+            ? "is a GGUF file of a big-endian machine" : "is GGUF version \(version)",
+          expected: "version 2 or 3, little-endian", .unsupported)
       }
       let (tensorCount, fieldCount) = (try reader.take(UInt64.self), try reader.take(UInt64.self))
       // A tensor takes 24 bytes at least.
       guard tensorCount <= UInt64(byteCount / 24), fieldCount <= UInt64(Self.mostFields) else {
-        throw fail("it claims \(tensorCount) tensors and \(fieldCount) fields of metadata")
+        throw fail(
+          "claims \(tensorCount) tensors and \(fieldCount) fields of metadata",
+          expected: "at most \(byteCount / 24) and \(Self.mostFields)")
       }
       var fields: [GGUFField] = []
       var keys: Set<ExactString> = []
       for _ in 0..<fieldCount {
         let key = try reader.takeText()
-        guard keys.insert(key) else { throw fail("the key \"\(key)\" occurs twice") }
+        guard keys.insert(key) else { throw fail("has the key \"\(key)\" twice", expected: "each once") }
         let number = try reader.take(UInt32.self)
         guard let kind = GGUFField.Kind(rawValue: number) else { throw fail("\(key) has the unknown type \(number)") }
         let start = reader.place
@@ -62,30 +68,34 @@ public final class GGUFFile: Sendable {
       self.fields = fields
       let alignment = fields.first { $0.key == "general.alignment" }.map { $0.integer ?? 0 } ?? 32
       guard alignment > 0, alignment <= 1 << 20, alignment & (alignment - 1) == 0 else {
-        throw fail("general.alignment is \(alignment), no power of two")
+        throw fail("general.alignment is \(alignment)", expected: "a power of two")
       }
       self.alignment = alignment
       var found: [(info: TensorInfo, offset: Int, bytes: Int)] = []
       var names: Set<ExactString> = []
       for _ in 0..<tensorCount {
         let name = try reader.takeText()
-        guard names.insert(name) else { throw fail("the name \"\(name)\" occurs twice") }
+        guard names.insert(name) else { throw fail("has the name \"\(name)\" twice", expected: "each once") }
         let axes = try reader.take(UInt32.self)
         guard axes <= UInt32(Self.mostAxes) else {
-          throw fail("\(name) has \(axes) axes; \(Self.mostAxes) are the most")
+          throw fail("\(name) has \(axes) axes", expected: "at most \(Self.mostAxes)")
         }
         // The fastest axis comes first.
         let shape = try (0..<axes).map { _ in Int(exactly: try reader.take(UInt64.self)) ?? -1 }.reversed() as [Int]
         let type = try reader.take(UInt32.self)
         guard let format = GGMLType.format(type) else {
-          throw fail("\(name) is stored as \(GGMLType.name(type)), which is not read", .unsupported)
+          throw fail(
+            "\(name) is stored as \(GGMLType.name(type))", expected: "F32, F16, BF16, Q4_0 to Q8_0 or Q2_K to Q6_K",
+            .unsupported)
         }
         let offset = try reader.take(UInt64.self)
         guard let bytes = TensorInfo.byteCount(format, shape) else {
-          throw fail("\(name): the shape \(shape) of \(format.rawValue) is too large, or its rows are no whole blocks")
+          throw fail(
+            "\(name) has the shape \(shape)",
+            expected: "rows of whole blocks of \(format.rawValue), not beyond all memory")
         }
         guard offset % UInt64(alignment) == 0, offset <= UInt64(byteCount) else {
-          throw fail("\(name) begins at \(offset), which is beyond the file or no multiple of \(alignment)")
+          throw fail("\(name) begins at \(offset)", expected: "a multiple of \(alignment) within the file")
         }
         found.append((TensorInfo(name: name, format: format, shape: shape), Int(offset), bytes))
       }
@@ -95,7 +105,8 @@ public final class GGUFFile: Sendable {
         try found.map { info, offset, bytes in
           guard bytes <= end, data + offset + bytes <= end else {
             throw fail(
-              "\(info.name) needs \(bytes) bytes from byte \(data + offset) on, the file has \(end): it was cut off")
+              "ends at byte \(end): it was cut off",
+              expected: "\(bytes) bytes of \(info.name) from byte \(data + offset) on")
           }
           return StoredTensor(info: info, file: file, range: data + offset..<data + offset + bytes)
         })
@@ -180,7 +191,7 @@ struct GGUFReader {
   private mutating func advance(by count: Int) throws(Truncation) -> Int {
     guard count <= bytes.count - place else {
       throw Truncation(
-        message: "it ends at byte \(bytes.count), where \(count) bytes more are needed from byte \(place) on")
+        message: "ends at byte \(bytes.count), where \(count) bytes more are needed from byte \(place) on")
     }
     defer { place += count }
     return place

@@ -32,19 +32,22 @@ public final class GGUFWriter: TensorWriter, @unchecked Sendable {
       guard let type = GGMLType.number(tensor.format), tensor.shape.count <= 4 else {
         throw CheckpointError(
           .unsupported, file: url.path,
-          "\(tensor.name) \(tensor.shape) as \(tensor.format.rawValue) has no place in a GGUF file")
+          "\(tensor.name) \(tensor.shape) is \(tensor.format.rawValue), which has no place in a GGUF file",
+          expected: "a format of llama.cpp's, of at most four axes",
+          advice: Advice("Choose another format", .chooseFormat))
       }
       guard let size = TensorInfo.byteCount(tensor.format, tensor.shape) else {
         throw CheckpointError(
-          .mismatch, file: url.path,
-          "\(tensor.name) \(tensor.shape) is no whole number of blocks of \(tensor.format.rawValue)")
+          .mismatch, file: url.path, "\(tensor.name) \(tensor.shape) has rows of \(tensor.shape.last ?? 1)",
+          expected: "whole blocks of \(tensor.format.rawValue)", advice: Advice("Choose another format", .chooseFormat))
       }
       header += GGUFField.encoded(tensor.name) + GGUFField.encoded(UInt32(tensor.shape.count))
       for extent in tensor.shape.reversed() { header += GGUFField.encoded(UInt64(extent)) }
       header += GGUFField.encoded(type) + GGUFField.encoded(UInt64(end))
       guard places.updateValue(end..<end + size, forKey: ExactString(tensor.name)) == nil else {
         throw CheckpointError(
-          .mismatch, file: url.path, "\(tensor.name) would be written twice", advice: "Rename one of the two")
+          .mismatch, file: url.path, "\(tensor.name) would be written twice", expected: "each name once",
+          advice: "Rename one of the two")
       }
       end = Self.aligned(end + size)
     }
@@ -61,7 +64,9 @@ public final class GGUFWriter: TensorWriter, @unchecked Sendable {
 
   public func place(_ tensor: TensorInfo) throws -> Range<Int> {
     guard let place = places[tensor.name], place.count == tensor.byteCount else {
-      throw CheckpointError(.mismatch, file: file.url.path, "\(tensor.name) was not announced as it comes")
+      throw CheckpointError(
+        .mismatch, file: file.url.path, "\(tensor.name) was not announced as it comes",
+        expected: "the tensors of the header, in its order", advice: "Report this: it is a fault of this program")
     }
     return place
   }

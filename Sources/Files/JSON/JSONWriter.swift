@@ -8,6 +8,12 @@ extension JSON {
     return text
   }
 
+  /// The beginning of the text, for messages.
+  package var shown: String {
+    let text = compact
+    return text.utf8.count <= 200 ? text : "\(text.prefix(200))…"
+  }
+
   /// The text as Python writes it with `indent=2`: one member a line, non-ASCII characters escaped.
   public var pretty: String {
     var text = ""

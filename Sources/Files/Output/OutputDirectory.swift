@@ -28,11 +28,13 @@ public final class OutputDirectory {
     let exists = stat(target.path, &information) == 0
     if exists, information.st_mode & S_IFMT != S_IFDIR {
       throw CheckpointError(
-        .inputOutput, file: url.path, "is a file; a directory is to be written there", advice: "Name another place")
+        .inputOutput, file: url.path, "is a file", expected: "a directory, or nothing yet", advice: "Name another place"
+      )
     }
     if !exists, lstat(target.path, &information) == 0 {
       throw CheckpointError(
-        .inputOutput, file: url.path, "is a link to nothing", advice: "Remove it, or name another place")
+        .inputOutput, file: url.path, "is a link to nothing", expected: "a directory, or nothing yet",
+        advice: "Remove it, or name another place")
     }
     var outside = stat()
     isMounted =
@@ -46,7 +48,8 @@ public final class OutputDirectory {
     do {
       try FileManager.default.createDirectory(at: staging, withIntermediateDirectories: true)
     } catch {
-      throw CheckpointError(.inputOutput, file: url.path, "can't be made: \(error.localizedDescription)")
+      throw CheckpointError(
+        .inputOutput, file: url.path, "can't be made: \(error.localizedDescription)", advice: .checkPlace)
     }
   }
 
@@ -65,7 +68,7 @@ public final class OutputDirectory {
       for name in try kept() { try bring(name) }
       syncDirectory(staging)
       guard exchange(staging.path, url.path) else {
-        throw CheckpointError(.inputOutput, file: url.path, "can't be written: \(systemError())")
+        throw CheckpointError(.inputOutput, file: url.path, "can't be written: \(systemError())", advice: .checkPlace)
       }
       syncDirectory(url)
       try? files.removeItem(at: staging)
@@ -106,7 +109,8 @@ public final class OutputDirectory {
       }
     } catch {
       throw CheckpointError(
-        .inputOutput, file: old.path, "can't be kept in the new directory: \(error.localizedDescription)")
+        .inputOutput, file: old.path, "can't be kept in the new directory: \(error.localizedDescription)",
+        advice: .checkPlace)
     }
   }
 
@@ -129,7 +133,8 @@ public final class OutputDirectory {
 
   private func move(_ source: URL, _ destination: URL) throws {
     guard rename(source.path, destination.path) == 0 else {
-      throw CheckpointError(.inputOutput, file: destination.path, "can't be written: \(systemError())")
+      throw CheckpointError(
+        .inputOutput, file: destination.path, "can't be written: \(systemError())", advice: .checkPlace)
     }
   }
 

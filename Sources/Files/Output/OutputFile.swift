@@ -16,11 +16,14 @@ package final class OutputFile: @unchecked Sendable {
     var information = stat()
     let exists = stat(url.path, &information) == 0
     guard !exists || information.st_mode & S_IFMT == S_IFREG else {
-      throw CheckpointError(.inputOutput, file: url.path, "is no ordinary file", advice: "Name another place")
+      throw CheckpointError(
+        .inputOutput, file: url.path, "is a folder, a pipe or a device", expected: "an ordinary file, or nothing yet",
+        advice: "Name another place")
     }
     guard exists || lstat(url.path, &information) != 0 else {
       throw CheckpointError(
-        .inputOutput, file: url.path, "is a link to nothing", advice: "Remove it, or name another place")
+        .inputOutput, file: url.path, "is a link to nothing", expected: "an ordinary file, or nothing yet",
+        advice: "Remove it, or name another place")
     }
     // A link goes on pointing to what is written.
     let url = url.resolvingSymlinksInPath()
@@ -30,7 +33,7 @@ package final class OutputFile: @unchecked Sendable {
     partial = folder.appendingPathComponent(PartialName.make(for: url.lastPathComponent))
     descriptor = open(partial.path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else {
-      throw CheckpointError(.inputOutput, file: url.path, "can't be written: \(systemError())")
+      throw CheckpointError(.inputOutput, file: url.path, "can't be written: \(systemError())", advice: .checkPlace)
     }
   }
 
@@ -64,7 +67,7 @@ package final class OutputFile: @unchecked Sendable {
       let written = pwrite(descriptor, bytes.baseAddress! + done, bytes.count - done, off_t(offset + done))
       if written < 0 && errno == EINTR { continue }
       guard written > 0 else {
-        throw CheckpointError(.inputOutput, file: url.path, "can't be written: \(systemError())")
+        throw CheckpointError(.inputOutput, file: url.path, "can't be written: \(systemError())", advice: .checkPlace)
       }
       done += written
     }
@@ -82,7 +85,7 @@ package final class OutputFile: @unchecked Sendable {
   func commit(byteCount: Int) throws {
     func check(_ result: Int32) throws {
       guard result == 0 else {
-        throw CheckpointError(.inputOutput, file: url.path, "can't be written: \(systemError())")
+        throw CheckpointError(.inputOutput, file: url.path, "can't be written: \(systemError())", advice: .checkPlace)
       }
     }
     try check(ftruncate(descriptor, off_t(byteCount)))
@@ -100,7 +103,8 @@ package final class OutputFile: @unchecked Sendable {
       do {
         try FileHandle(forWritingTo: url).write(contentsOf: data)
       } catch {
-        throw CheckpointError(.inputOutput, file: url.path, "can't be written: \(error.localizedDescription)")
+        throw CheckpointError(
+          .inputOutput, file: url.path, "can't be written: \(error.localizedDescription)", advice: .checkPlace)
       }
       return
     }

@@ -4,6 +4,7 @@
 //     let weight = try file["model.embed_tokens.weight"]?.tensor()
 
 import Foundation
+import LoRATensors
 
 /// A safetensors file opened for reading. Opening it reads and validates the header; numbers are read when asked for.
 public final class SafetensorsFile: Sendable {
@@ -26,12 +27,13 @@ public final class SafetensorsFile: Sendable {
       switch withExtendedLifetime(file, { FileKind(file.bytes) }) {
       case .safetensors, .unknown: break
       case let kind:
-        let advice = kind.isTorch ? " under a safetensors name: peers fail on it. Name it .bin to have it read" : ""
-        throw CheckpointError(.malformed, file: url.path, "is \(kind)\(advice)", advice: .given)
+        let advice: Advice? = kind.isTorch ? "Name it .bin to have it read: peers fail on it as it is" : kind.advice
+        throw CheckpointError(
+          .malformed, file: url.path, "is \(kind)", expected: "a safetensors file", advice: advice ?? .fetchAgain)
       }
       throw CheckpointError(
-        .malformed, file: url.path,
-        "is no valid safetensors file: \(error.message) (byte \(error.offset) of the header)")
+        .malformed, file: url.path, "\(error.message) (byte \(error.offset) of the header)",
+        expected: "a valid safetensors file", advice: .fetchAgain)
     }
     byteCount = file.bytes.count
     metadata = header.metadata

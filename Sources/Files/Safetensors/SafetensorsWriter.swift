@@ -48,7 +48,8 @@ public final class SafetensorsWriter: TensorWriter, @unchecked Sendable {
     try lock.withLock {
       guard names.insert(ExactString(tensor.name)).inserted else {
         throw CheckpointError(
-          .mismatch, file: file.url.path, "\(tensor.name) would be written twice", advice: "Rename one of the two")
+          .mismatch, file: file.url.path, "\(tensor.name) would be written twice", expected: "each name once",
+          advice: "Rename one of the two")
       }
       let start = dataLength
       dataLength += tensor.byteCount

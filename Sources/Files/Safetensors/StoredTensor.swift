@@ -60,8 +60,7 @@ public struct StoredTensor: @unchecked Sendable {
     let overflows = tensor.withUnsafeBufferPointer { format.encode($0, into: memory.bytes) }
     guard overflows == 0 else {
       throw CheckpointError(
-        .number, file: "",
-        "\(name): \(overflows) numbers are beyond the range of \(format.rawValue)",
+        .number, file: "", "\(name) has \(overflows) numbers beyond the range of \(format.rawValue)", expected: "none",
         advice: Advice("Write it as BF16 or F32", .chooseFormat))
     }
     self.init(info: info, owner: memory, bytes: UnsafeRawBufferPointer(memory.bytes))
@@ -190,8 +189,8 @@ public struct StoredTensor: @unchecked Sendable {
   public func tensor() throws -> Tensor {
     guard format.isConvertible else {
       throw CheckpointError(
-        .unsupported, file: "", "\(name) is stored as \(format.rawValue); arithmetic needs F32, F16, BF16 or F64",
-        advice: "Convert it to one of these")
+        .unsupported, file: "", "\(name) is stored as \(format.rawValue)",
+        expected: "F32, F16, BF16 or F64, which arithmetic needs", advice: "Convert it to one of these")
     }
     return Tensor(shape: shape) { read(0..<count, into: $0) }
   }

@@ -68,7 +68,7 @@ package final class ScratchBytes: @unchecked Sendable {
 
   private func failure(_ message: String) -> CheckpointError {
     CheckpointError(
-      .inputOutput, file: folder.path, "\(message)", advice: "Name a folder with more room in the environment (TMPDIR)")
+      .inputOutput, file: folder.path, message, advice: "Name a folder with more room in the environment (TMPDIR)")
   }
 }
 

@@ -157,14 +157,14 @@ struct PickleReader {
       case UInt8(ascii: "b"): try build()
       default:
         throw CheckpointError(
-          .unsupported, file: path,
-          "holds the pickle instruction 0x\(String(code, radix: 16)), which no tensor needs; it is not run",
-          advice: Advice(Self.advice))
+          .unsupported, file: path, "holds the pickle instruction 0x\(String(code, radix: 16)), which is not run",
+          expected: "what tensors need", advice: Self.advice)
       }
     }
   }
 
-  static let advice = "If you trust the file, load it in Python and save its tensors with safetensors.torch.save_file"
+  static let advice: Advice =
+    "If you trust the file, load it in Python and save its tensors with safetensors.torch.save_file"
 
   // MARK: The few names
 
@@ -199,8 +199,8 @@ struct PickleReader {
         || [Self.rebuildParameter, Self.orderedDictionary, Self.size].contains(full)
     else {
       throw CheckpointError(
-        .unsupported, file: path,
-        "asks Python for “\(full.prefix(80))”, which no tensor needs; nothing is run here", advice: Advice(Self.advice))
+        .unsupported, file: path, "asks Python for “\(full.prefix(80))”, and nothing is run here",
+        expected: "what tensors need", advice: Self.advice)
     }
     return .global(full)
   }
@@ -213,7 +213,7 @@ struct PickleReader {
     else { throw broken("a storage is described in a way that is unknown") }
     if fields.count > 5, case .tuple = fields[5] {
       throw CheckpointError(
-        .unsupported, file: path, "holds views of storages, as PyTorch had them before 0.4",
+        .unsupported, file: path, "holds views of storages, as PyTorch had them before 0.4", expected: "tensors",
         advice: "Load it in a newer PyTorch and save it again")
     }
     return .storage(TorchStorage(format: format, key: key, count: count, unit: format.bits / 8))
@@ -348,6 +348,8 @@ struct PickleReader {
   }
 
   private func broken(_ reason: String) -> CheckpointError {
-    CheckpointError(.malformed, file: path, "is a broken pickle: \(reason) (byte \(offset))")
+    CheckpointError(
+      .malformed, file: path, "\(reason) (byte \(offset))", expected: "a valid pickle of torch.save's",
+      advice: .fetchAgain)
   }
 }

@@ -48,7 +48,7 @@ private struct TorchContent {
     let archive = try ZipArchive(file.bytes, path: path)
     guard let entry = archive.entries.first(where: { $0.name.hasSuffix("/data.pkl") }) else {
       throw CheckpointError(
-        .malformed, file: path, "is a zip archive without data.pkl: torch.save did not write it",
+        .malformed, file: path, "is a zip archive without data.pkl", expected: "what torch.save writes",
         advice: "Unpack it, if what you look for is in there")
     }
     let root = entry.name.dropLast("data.pkl".count)
@@ -57,12 +57,12 @@ private struct TorchContent {
       let name = entry.name.dropFirst(root.count)
       guard !entry.isCompressed else {
         throw CheckpointError(
-          .unsupported, file: path,
-          "its entry \(entry.name) is compressed, as torch.save writes none", advice: "Unpack it and save it again")
+          .unsupported, file: path, "its entry \(entry.name) is compressed",
+          expected: "entries as they are, as torch.save writes them", advice: "Unpack it and save it again")
       }
       if name == "byteorder", !file.bytes[entry.range].elementsEqual("little".utf8) {
         throw CheckpointError(
-          .unsupported, file: path, "was written on a big-endian machine",
+          .unsupported, file: path, "was written on a big-endian machine", expected: "little-endian numbers",
           advice: "Load it there and save it as safetensors")
       }
       if name.hasPrefix("data/") { storages[String(name.dropFirst("data/".count))] = entry.range }
@@ -85,7 +85,7 @@ private struct TorchContent {
     _ = try next()
     guard try next().value.integer == 1001 else {
       throw CheckpointError(
-        .unsupported, file: path, "is of an unknown version of torch.save's format; 1001 is read",
+        .unsupported, file: path, "is of an unknown version of torch.save's format", expected: "1001",
         advice: "Load it in PyTorch and save it as safetensors")
     }
     let machine = try next()
@@ -93,15 +93,14 @@ private struct TorchContent {
       if case .bool(false) = $0.value { $0.key.text == "little_endian" } else { false }
     }) == true {
       throw CheckpointError(
-        .unsupported, file: path, "was written on a big-endian machine",
+        .unsupported, file: path, "was written on a big-endian machine", expected: "little-endian numbers",
         advice: "Load it there and save it as safetensors")
     }
     (value, pickle) = try next()
     let list = try next()
     guard let keys = list.pickle.list(list.value)?.compactMap(\.text) else {
       throw CheckpointError(
-        .malformed, file: path, "is a broken PyTorch file: the list of storages is missing",
-        advice: "Fetch the file again")
+        .malformed, file: path, "has no list of storages", expected: "one after its pickles", advice: .fetchAgain)
     }
     var widths: [ExactString: Int] = [:]
     for members in pickle.dictionaries {
@@ -112,20 +111,18 @@ private struct TorchContent {
     for key in keys {
       guard let count = reader.integer(at: offset, bytes: 8) else {
         throw CheckpointError(
-          .malformed, file: path, "ends before its numbers do: it was not fetched, or not written, whole",
-          advice: "Fetch it again")
+          .malformed, file: path, "ends before its numbers do", expected: "all of them", advice: .fetchAgain)
       }
       // A storage that no tensor uses has a width that nothing says.
       guard let width = widths[key] else {
         throw CheckpointError(
-          .unsupported, file: path, "holds a storage (\(key.prefix(40))) that no tensor uses; each should have one",
-          advice: "Load it in PyTorch and save its state_dict alone")
+          .unsupported, file: path, "holds a storage (\(key.prefix(40))) that no tensor uses",
+          expected: "one that does for each", advice: "Load it in PyTorch and save its state_dict alone")
       }
       let (length, overflows) = count.multipliedReportingOverflow(by: width)
       guard !overflows, reader.slice(at: offset + 8, count: length) != nil else {
         throw CheckpointError(
-          .malformed, file: path, "ends before its numbers do: it was not fetched, or not written, whole",
-          advice: "Fetch it again")
+          .malformed, file: path, "ends before its numbers do", expected: "all of them", advice: .fetchAgain)
       }
       storages[key] = offset + 8..<offset + 8 + length
       offset += 8 + length
@@ -150,13 +147,13 @@ private struct TorchContent {
     guard let chosen = candidates.first(where: { $0.name.isEmpty || $0.name == "state_dict" }) ?? candidates.first
     else {
       throw CheckpointError(
-        .unsupported, file: path, "holds no dictionary of tensors, but something else that torch.save wrote",
+        .unsupported, file: path, "holds something else that torch.save wrote", expected: "a dictionary of tensors",
         advice: "Save the model's state_dict() instead")
     }
     guard chosen.name.isEmpty || chosen.name == "state_dict" || candidates.count == 1 else {
       throw CheckpointError(
         .unsupported, file: path,
-        "holds several dictionaries of tensors (\(candidates.map(\.name).joined(separator: ", ")))",
+        "holds several dictionaries of tensors (\(candidates.map(\.name).joined(separator: ", ")))", expected: "one",
         advice: "Save the one with the weights on its own")
     }
     var notes = chosen.name.isEmpty ? [] : ["The weights are those under \"\(chosen.name)\"."]
@@ -169,7 +166,7 @@ private struct TorchContent {
     for member in chosen.members {
       guard let name = member.key.text else {
         throw CheckpointError(
-          .malformed, file: path, "a key of its dictionary is no text, as a tensor's name should be",
+          .malformed, file: path, "a key of its dictionary is no text", expected: "a tensor's name",
           advice: "Save the model's state_dict() instead")
       }
       switch member.value {
@@ -191,34 +188,36 @@ private struct TorchContent {
   }
 
   private func stored(_ tensor: TorchTensor, name: String, path: String, copied: inout Int) throws -> StoredTensor {
-    func broken(_ reason: String) -> CheckpointError {
-      CheckpointError(.malformed, file: path, "\(name): \(reason)")
+    func broken(_ found: String, _ expected: String) -> CheckpointError {
+      CheckpointError(.malformed, file: path, "\(name): \(found)", expected: expected, advice: .fetchAgain)
     }
     let storage = tensor.storage
     guard let range = storages[storage.key] else {
-      throw broken("its numbers, storage \(storage.key.prefix(40)), are missing")
+      throw broken("its numbers, storage \(storage.key.prefix(40)), are missing", "them in the file")
     }
     let width = storage.format.bits / 8
     guard let size = storage.format.byteCount(storage.count), size <= range.count else {
-      throw broken("\(storage.count) numbers are promised, \(range.count / max(width, 1)) are there")
+      throw broken("\(range.count / max(width, 1)) numbers are there", "\(storage.count)")
     }
     // No more numbers than the storage has: a tensor that repeats some would take memory without bound.
     let info = TensorInfo(name: name, format: storage.format, shape: tensor.shape)
     guard let bytes = TensorInfo.byteCount(storage.format, tensor.shape), bytes <= range.count else {
-      throw broken("the shape \(tensor.shape) is not one of its \(storage.count) numbers")
+      throw broken("has the shape \(tensor.shape)", "one of its \(storage.count) numbers")
     }
     guard bytes > 0 else { return StoredTensor(info: info, file: file, range: range.lowerBound..<range.lowerBound) }
     guard tensor.offset >= 0, tensor.offset < storage.count,
       tensor.strides.allSatisfy({ $0 >= 0 && $0 <= storage.count })
-    else { throw broken("it lies beyond its numbers") }
+    else { throw broken("lies beyond its numbers", "a place among the \(storage.count)") }
     // The last number's place; extents and strides are within the storage's count, so that nothing overflows.
     var last = tensor.offset
     for (extent, stride) in zip(tensor.shape, tensor.strides) {
       let (step, overflows) = (extent - 1).multipliedReportingOverflow(by: stride)
-      guard !overflows, step <= storage.count, last <= storage.count else { throw broken("it lies beyond its numbers") }
+      guard !overflows, step <= storage.count, last <= storage.count else {
+        throw broken("lies beyond its numbers", "a place among the \(storage.count)")
+      }
       last += step
     }
-    guard last < storage.count else { throw broken("it lies beyond its numbers") }
+    guard last < storage.count else { throw broken("lies beyond its numbers", "a place among the \(storage.count)") }
     let start = range.lowerBound + tensor.offset * width
     var expected = 1
     let isContiguous = zip(tensor.shape, tensor.strides).reversed().allSatisfy { extent, stride in
@@ -227,7 +226,9 @@ private struct TorchContent {
     }
     if isContiguous { return StoredTensor(info: info, file: file, range: start..<start + bytes) }
     copied += bytes
-    guard copied <= 2 * file.bytes.count else { throw broken("too many tensors share numbers of one storage") }
+    guard copied <= 2 * file.bytes.count else {
+      throw broken("shares its numbers with too many others", "views that are few")
+    }
     return StoredTensor(info: info) { target in
       let source = UnsafeRawBufferPointer(rebasing: file.bytes[range])
       var index = Array(repeating: 0, count: tensor.shape.count)

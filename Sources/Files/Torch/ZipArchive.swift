@@ -19,7 +19,7 @@ struct ZipArchive {
   init(_ bytes: UnsafeRawBufferPointer, path: String) throws {
     let reader = LittleEndianReader(bytes: bytes)
     func broken(_ reason: String) -> CheckpointError {
-      CheckpointError(.malformed, file: path, "is a broken zip archive: \(reason)")
+      CheckpointError(.malformed, file: path, reason, expected: "a whole zip archive", advice: .fetchAgain)
     }
     // The end record is followed by a comment of at most 65,535 bytes.
     let endSize = 22

@@ -23,20 +23,21 @@ package enum GGUFAdapter {
   // MARK: Reading
 
   package static func read(_ file: TensorFile) throws -> StoredAdapter {
-    func fail(_ kind: CheckpointError.Kind, _ message: String) -> CheckpointError {
-      CheckpointError(kind, file: file.url.path, message)
+    func fail(_ kind: CheckpointError.Kind, _ found: String, expected: String) -> CheckpointError {
+      CheckpointError(
+        kind, file: file.url.path, found, expected: expected,
+        advice: "Take another adapter, or convert it with the program that made it")
     }
     let kind = file.field("adapter.type")?.string ?? "nothing"
-    guard kind == "lora" else { throw fail(.unsupported, "is an adapter whose adapter.type is \(kind); lora is read") }
+    guard kind == "lora" else { throw fail(.unsupported, "its adapter.type is \(kind)", expected: "lora") }
     let architecture = file.field("general.architecture")?.string ?? ""
     guard let names = GGUFNames.of(architecture: architecture) else {
       throw fail(
-        .unsupported,
-        "is an adapter of a model of the architecture \"\(architecture)\"; known are "
-          + GGUFNames.all.map(\.architecture).joined(separator: ", "))
+        .unsupported, "is for a model of the architecture \"\(architecture)\"",
+        expected: GGUFNames.all.map(\.architecture).joined(separator: ", "))
     }
     let alpha = file.field("adapter.lora.alpha")?.number ?? 0
-    guard alpha.isFinite else { throw fail(.number, "adapter.lora.alpha is \(alpha)") }
+    guard alpha.isFinite else { throw fail(.number, "adapter.lora.alpha is \(alpha)", expected: "a finite number") }
     let keys = headKeys(architecture)
     let query = file.field(keys.query)?.integer ?? 0
     let key = file.field(keys.key)?.integer ?? query
@@ -73,7 +74,9 @@ package enum GGUFAdapter {
     let (modules, incomplete) = try reader.modules { path in
       ModuleScale(alpha: alpha == 0 ? ranks[path].map(Double.init) : alpha)
     }
-    guard !modules.isEmpty else { throw fail(.malformed, "holds no whole pair of lora_a and lora_b") }
+    guard !modules.isEmpty else {
+      throw fail(.malformed, "holds no whole pair", expected: "lora_a and lora_b of at least one module")
+    }
     var configuration = PEFTConfiguration()
     configuration.setRanks(of: modules)
     configuration.setTargets(modules)
@@ -90,7 +93,9 @@ package enum GGUFAdapter {
   /// B with the halves of each head in their order.
   private static func untwisted(_ b: StoredTensor, heads: Int, in file: String) throws -> StoredTensor {
     guard let size = AttentionHeads.size(rows: b.shape[0], heads: heads) else {
-      throw CheckpointError(.mismatch, file: file, "\(b.name) \(b.shape) can't be cut into \(heads) heads")
+      throw CheckpointError(
+        .mismatch, file: file, "\(b.name) \(b.shape) can't be cut into \(heads) heads",
+        expected: "a multiple of \(heads) rows", advice: .fetchAgain)
     }
     return b.untwisted(head: size).inOrder
   }
@@ -142,8 +147,8 @@ package enum GGUFAdapter {
         .unsupported, file: base.url.path,
         type.isEmpty
           ? "has no config.json that says what model it is"
-          : "is a model of the type \"\(type)\", for which llama.cpp's names are not known here; known are "
-            + GGUFNames.all.map(\.modelType).joined(separator: ", "))
+          : "is a model of the type \"\(type)\", for which llama.cpp's names are not known here",
+        expected: GGUFNames.all.map(\.modelType).joined(separator: ", "), advice: "Take a base of one of these kinds")
     }
     let heads = AttentionHeads(base.configuration)
     let placement = try Placement(adapter, on: catalog, unties: true)
@@ -153,12 +158,14 @@ package enum GGUFAdapter {
     for item in placement.items where isPlain(item.module) {
       guard let lora = item.module.lora, item.places.count == 1, item.places[0].tensorRows == nil else {
         throw CheckpointError(
-          .unsupported, file: adapter.url.path, "\(item.module.path) is no whole module of the model")
+          .unsupported, file: adapter.url.path, "\(item.module.path) is a part of a module of the model",
+          expected: "whole modules", advice: "Merge the adapter instead")
       }
       let path = String(catalog.parameter(of: item.places[0].tensor).dropLast(".weight".count))
       guard let module = names.module(of: path) else {
         throw CheckpointError(
-          .unsupported, file: adapter.url.path, "\(path) has no name in llama.cpp", advice: "Merge the adapter instead")
+          .unsupported, file: adapter.url.path, "\(path) has no name in llama.cpp", expected: "modules that have one",
+          advice: "Merge the adapter instead")
       }
       let update = try lora.factors()!
       var b = update.b * Float(update.scale)
@@ -167,8 +174,8 @@ package enum GGUFAdapter {
           let size = AttentionHeads.size(rows: b.shape[0], heads: heads)
         else {
           throw CheckpointError(
-            .unsupported, file: base.url.path, "does not say how many heads \(path) has", advice: "Take its config.json"
-          )
+            .unsupported, file: base.url.path, "does not say how many heads \(path) has",
+            expected: "num_attention_heads in its config.json", advice: "Take its config.json")
         }
         b = b.rows(at: (0..<b.shape[0]).map { $0 / size * size + $0 % 2 * (size / 2) + $0 % size / 2 })
       }
@@ -178,8 +185,8 @@ package enum GGUFAdapter {
     }
     guard !tensors.isEmpty else {
       throw CheckpointError(
-        .unsupported, file: adapter.url.path, "nothing would be left; nothing was written",
-        advice: "Choose another format")
+        .unsupported, file: adapter.url.path, "holds nothing that can be written so (nothing was written)",
+        expected: "a LoRA of a module", advice: "Choose another format")
     }
     var fields = [
       GGUFField("general.type", "adapter"), GGUFField("general.architecture", names.architecture),
@@ -215,9 +222,8 @@ extension StoredAdapter {
       else { continue }
       guard let size = AttentionHeads.size(rows: lora.outputs, heads: count) else {
         throw CheckpointError(
-          .mismatch, file: url.path,
-          "\(modules[index].path): its \(lora.outputs) rows can't be cut into \(count) heads",
-          advice: "Take the base that the adapter was made for")
+          .mismatch, file: url.path, "\(modules[index].path) has \(lora.outputs) rows",
+          expected: "a multiple of \(count), the number of heads", advice: .takeItsBase)
       }
       lora.b = lora.b.untwisted(head: size).inOrder
       result.modules[index].method = lora

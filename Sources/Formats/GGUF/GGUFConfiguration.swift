@@ -23,8 +23,8 @@ struct GGUFConfiguration {
     guard let value = field.integer else {
       throw CheckpointError(
         .unsupported, file: file.url.path,
-        "\(field.key) is \(field.count.map { "a list of \($0)" } ?? "no whole number"); one number for all layers is supported"
-      )
+        "\(field.key) is \(field.count.map { "a list of \($0)" } ?? "no whole number")",
+        expected: "one number for all layers", advice: .otherModel)
     }
     return .integer(value)
   }
@@ -78,7 +78,9 @@ struct GGUFConfiguration {
       add("attention_bias", .bool(tensor("model.layers.0.self_attn.q_proj.bias") != nil))
       add("mlp_bias", .bool(tensor("model.layers.0.mlp.gate_proj.bias") != nil))
       if (field("expert_count")?.integer ?? 0) > 0 {
-        throw CheckpointError(.unsupported, file: file.url.path, "is a mixture of experts, which is not read")
+        throw CheckpointError(
+          .unsupported, file: file.url.path, "is a mixture of experts",
+          expected: "a model with one feed-forward network a layer", advice: .otherModel)
       }
       add("rope_scaling", try rotaryScaling(factors))
     }
@@ -102,7 +104,8 @@ struct GGUFConfiguration {
       return .object(scaling)
     case let type?:
       throw CheckpointError(
-        .unsupported, file: file.url.path, "rope.scaling.type is \(type); supported: none, linear, yarn")
+        .unsupported, file: file.url.path, "rope.scaling.type is \(type)", expected: "none, linear or yarn",
+        advice: .otherModel)
     }
   }
 
@@ -124,6 +127,7 @@ struct GGUFConfiguration {
     }
     throw CheckpointError(
       .unsupported, file: file.url.path,
-      "rope_freqs.weight divides the frequencies of rotary positions by factors that are not Llama 3's")
+      "rope_freqs.weight divides the frequencies of rotary positions by factors of its own", expected: "Llama 3's",
+      advice: .otherModel)
   }
 }

@@ -15,7 +15,7 @@ struct GGUFExport {
     self.names = names
     guard let configuration = base.configuration, let folder = base.directory, isDirectory(folder) else {
       throw CheckpointError(
-        .missing, file: base.url.path, "is no folder with config.json and tokenizer.json, which a GGUF file holds too",
+        .missing, file: base.url.path, "has no config.json and tokenizer.json beside it, which a GGUF file holds too",
         advice: "Name the model's folder")
     }
     self.configuration = configuration
@@ -25,14 +25,22 @@ struct GGUFExport {
 
   private func required(_ keys: String...) throws -> UInt32 {
     guard let value = keys.lazy.compactMap({ configuration[$0]?.integer }).first, let number = UInt32(exactly: value)
-    else { throw CheckpointError(.malformed, file: base.url.path, "config.json has no \(keys[0])") }
+    else {
+      throw CheckpointError(
+        .malformed, file: base.url.path, "config.json has no \(keys[0])", expected: "a number there",
+        advice: "Take the config.json that was saved with these weights")
+    }
     return number
   }
 
   func fields() throws -> [GGUFField] {
     let prefix = names.architecture + "."
     let (hidden, heads) = (try required("hidden_size", "n_embd"), try required("num_attention_heads", "n_head"))
-    guard heads > 0 else { throw CheckpointError(.malformed, file: base.url.path, "config.json has no heads") }
+    guard heads > 0 else {
+      throw CheckpointError(
+        .malformed, file: base.url.path, "config.json says that there are \(heads) heads", expected: "at least 1",
+        advice: "Take the config.json that was saved with these weights")
+    }
     var fields = [
       GGUFField("general.architecture", names.architecture), GGUFField("general.type", "model"),
       GGUFField("general.name", base.url.standardizedFileURL.lastPathComponent),
@@ -73,7 +81,8 @@ struct GGUFExport {
         add("rope.scaling.original_context_length", original.flatMap { UInt32(exactly: $0) })
       default:
         throw CheckpointError(
-          .unsupported, file: base.url.path, "rope_type is \(rotaryType), for which GGUF's fields are not known here")
+          .unsupported, file: base.url.path, "rope_type is \(rotaryType)", expected: "one that GGUF has fields for",
+          advice: "Write safetensors instead")
       }
     }
     return try fields + GGUFTokenizerExport(base).fields()
@@ -90,7 +99,12 @@ struct GGUFExport {
     guard let factor = rotary["factor"]?.number, let low = rotary["low_freq_factor"]?.number,
       let high = rotary["high_freq_factor"]?.number, high > low,
       let original = rotary["original_max_position_embeddings"]?.number
-    else { throw CheckpointError(.malformed, file: base.url.path, "config.json: rope_scaling lacks llama3's fields") }
+    else {
+      throw CheckpointError(
+        .malformed, file: base.url.path, "config.json: rope_scaling lacks llama3's fields",
+        expected: "factor, low_freq_factor, high_freq_factor and original_max_position_embeddings",
+        advice: "Take the config.json that was saved with these weights")
+    }
     let size = Int(try integer("head_dim") ?? Int(required("hidden_size") / required("num_attention_heads")))
     let theta = rotary["rope_theta"]?.number ?? configuration["rope_theta"]?.number ?? 10000
     let factors = (0..<size / 2).map { pair -> Float in
@@ -117,17 +131,19 @@ private struct GGUFTokenizerExport {
     settings = FileManager.default.fileExists(atPath: url.path) ? try readJSON(url) : .object([])
   }
 
-  private func fail(_ message: String) -> CheckpointError {
-    CheckpointError(.unsupported, file: folder.appendingPathComponent("tokenizer.json").path, message)
+  private func fail(_ found: String, expected: String) -> CheckpointError {
+    CheckpointError(
+      .unsupported, file: folder.appendingPathComponent("tokenizer.json").path, found, expected: expected,
+      advice: "Write safetensors instead")
   }
 
   func fields() throws -> [GGUFField] {
     guard let model = json["model"], let vocabulary = model["vocab"]?.members, !vocabulary.isEmpty else {
-      throw fail("has no vocabulary by tokens")
+      throw fail("has no vocabulary by tokens", expected: "one of byte-pair encoding or WordPiece")
     }
     let added = json["added_tokens"]?.array ?? []
     let size = base.configuration?["vocab_size"]?.integer ?? vocabulary.count + added.count
-    guard size <= 1 << 24 else { throw fail("has \(size) tokens") }
+    guard size <= 1 << 24 else { throw fail("has \(size) tokens", expected: "at most 2²⁴") }
     // Ids without a token have a name that no text has.
     var tokens = (0..<size).map { "[PAD\($0)]" }
     var types = [Int32](repeating: 5, count: size)
@@ -221,13 +237,13 @@ private struct GGUFTokenizerExport {
     guard let pattern = patterns.first else { return "gpt-2" }
     if pattern.contains(#"\p{N}{1,3}"#) { return "llama-bpe" }
     if pattern.hasPrefix("(?i:'s|'t") && pattern.contains(#"|\p{N}|"#) { return "qwen2" }
-    throw fail("cuts words by \(pattern), for which llama.cpp's name is not known here")
+    throw fail("cuts words by \(pattern)", expected: "a way that llama.cpp has a name for")
   }
 
   /// The template, or of a list of named ones the default and, as gguf-py writes them, the others.
   private func chatTemplates() throws -> [GGUFField] {
     let (key, url) = ("tokenizer.chat_template", try file("chat_template.jinja", in: folder))
-    if let data = FileManager.default.contents(atPath: url.path) {
+    if let data = try contents(of: url) {
       return [GGUFField(key, String(decoding: data, as: UTF8.self))]
     }
     if let template = settings["chat_template"]?.string { return [GGUFField(key, template)] }

@@ -39,8 +39,9 @@ package struct GGUFLayout: Sendable {
     guard let names = GGUFNames.of(modelType: type) else {
       throw CheckpointError(
         .unsupported, file: base.url.path,
-        "is \(type.isEmpty ? "no folder with a config.json" : "a model of the type \"\(type)\""); as GGUF, "
-          + "\(GGUFNames.all.map(\.modelType).joined(separator: ", ")) can be written")
+        type.isEmpty ? "is no folder with a config.json" : "is a model of the type \"\(type)\"",
+        expected: "\(GGUFNames.all.map(\.modelType).joined(separator: ", ")), which can be written as GGUF",
+        advice: "Write safetensors instead")
     }
     let export = try GGUFExport(base, names)
     self.names = names
@@ -68,7 +69,8 @@ package struct GGUFLayout: Sendable {
     let leaf = parameter.name.dropFirst(parameter.modulePath.utf8.count)
     guard leaf == ".weight" || leaf == ".bias", let module = names.module(of: parameter.modulePath) else {
       throw CheckpointError(
-        .unsupported, file: base.url.path, "\(name) has no name in llama.cpp's \(names.architecture) models")
+        .unsupported, file: base.url.path, "\(name) has no name in llama.cpp's \(names.architecture) models",
+        expected: "tensors that have one", advice: "Write safetensors instead")
     }
     let isTransposed = names.isTransposed(module) && shape.count == 2
     let head = heads.flatMap { names.heads(of: module, $0) }.flatMap {
@@ -76,7 +78,8 @@ package struct GGUFLayout: Sendable {
     }
     guard head != nil || !names.isOfHeads(module) else {
       throw CheckpointError(
-        .unsupported, file: base.url.path, "does not say how many heads \(name) has", advice: "Take its config.json")
+        .unsupported, file: base.url.path, "does not say how many heads \(name) has",
+        expected: "num_attention_heads in its config.json", advice: "Take its config.json")
     }
     return Slot(
       name: module + leaf, shape: isTransposed ? shape.reversed() : shape, head: head ?? 0, isTransposed: isTransposed)

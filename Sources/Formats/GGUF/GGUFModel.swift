@@ -19,27 +19,26 @@ package struct GGUFModel: Sendable {
 
   /// - Throws: `CheckpointError` where the file holds no model, or one of an architecture that is not known here.
   init(_ file: TensorFile) throws {
-    func fail(_ message: String, _ kind: CheckpointError.Kind = .unsupported) -> CheckpointError {
-      CheckpointError(kind, file: file.url.path, message)
+    func fail(_ found: String, expected: String, _ kind: CheckpointError.Kind = .unsupported) -> CheckpointError {
+      CheckpointError(kind, file: file.url.path, found, expected: expected, advice: .otherModel)
     }
     let type = file.field("general.type")?.string ?? "model"
     guard type == "model" else {
       throw CheckpointError(
-        .mismatch, file: file.url.path,
-        "is a GGUF file with \(type == "adapter" ? "an adapter" : "a \(type)"), not a model",
-        advice: "Name the model that it belongs to")
+        .mismatch, file: file.url.path, "is a GGUF file with \(type == "adapter" ? "an adapter" : "a \(type)")",
+        expected: "a model", advice: "Name the model that it belongs to")
     }
     guard let architecture = file.field("general.architecture")?.string else {
-      throw fail("has no general.architecture", .malformed)
+      throw fail("has no general.architecture", expected: "a model's name there", .malformed)
     }
     guard let names = GGUFNames.of(architecture: architecture) else {
       throw fail(
-        "holds a model of the architecture \"\(architecture)\"; known are "
-          + GGUFNames.all.map(\.architecture).joined(separator: ", "))
+        "holds a model of the architecture \"\(architecture)\"",
+        expected: GGUFNames.all.map(\.architecture).joined(separator: ", "))
     }
     if let parts = file.field("split.count")?.integer, parts > 1 {
       throw CheckpointError(
-        .unsupported, file: file.url.path, "is one of \(parts) parts of a model",
+        .unsupported, file: file.url.path, "is one of \(parts) parts of a model", expected: "a whole one",
         advice: "Join them with llama.cpp's gguf-split --merge")
     }
     self.names = names
@@ -55,7 +54,7 @@ package struct GGUFModel: Sendable {
       let path = names.path(of: tensor.info.modulePath)
       let leaf = tensor.name.dropFirst(tensor.info.modulePath.utf8.count)
       guard let path, leaf == ".weight" || leaf == ".bias" else {
-        throw fail("\(tensor.name) is no tensor of a \(architecture) model that is known")
+        throw fail("has a tensor \(tensor.name)", expected: "those of a \(architecture) model")
       }
       // A copy of the embedding, which some converters write.
       if tensor.name == "output.weight", architecture == "gpt2" {
@@ -66,12 +65,16 @@ package struct GGUFModel: Sendable {
       if let heads = self.heads.flatMap({ names.heads(of: tensor.info.modulePath, $0) }) {
         guard let size = AttentionHeads.size(rows: tensor.shape.first ?? 0, heads: heads), tensor.shape.count <= 2
         else {
-          throw fail("\(tensor.name) \(tensor.shape) can't be cut into \(heads) heads", .malformed)
+          throw fail(
+            "\(tensor.name) \(tensor.shape) can't be cut into \(heads) heads", expected: "a multiple of \(heads) rows",
+            .malformed)
         }
         read = tensor.untwisted(head: size)
       }
       if names.isTransposed(tensor.info.modulePath), tensor.shape.count == 2 {
-        guard tensor.format.isConvertible else { throw fail("\(tensor.name) holds \(tensor.format.rawValue)") }
+        guard tensor.format.isConvertible else {
+          throw fail("\(tensor.name) holds \(tensor.format.rawValue)", expected: "numbers that can be read as float32")
+        }
         read = tensor.transposed()
       }
       read = read.renamed(path + leaf)

@@ -88,19 +88,18 @@ extension PEFTConfiguration {
   public init(_ json: JSON, file: String = "adapter_config.json") throws {
     guard case .object = json else {
       throw CheckpointError(
-        .malformed, file: file, "is no JSON object, as peft writes one",
+        .malformed, file: file, "is no JSON object", expected: "one, as peft writes it",
         advice: "Take the adapter_config.json of the adapter")
     }
     guard let type = json["peft_type"] else {
       throw CheckpointError(
-        .malformed, file: file, "has no peft_type, so Python peft can't load it; LoRA adapters have \"LORA\"",
+        .malformed, file: file, "has no peft_type, so Python peft can't load it", expected: "\"LORA\" for a LoRA",
         advice: "Add it")
     }
     guard let peftType = type.string, AdapterMethods.peftTypes.contains(peftType) else {
       throw CheckpointError(
-        .unsupported, file: file,
-        "peft_type is \(type.compact); read are \(AdapterMethods.peftTypes.joined(separator: ", "))",
-        advice: "Take an adapter of one of these")
+        .unsupported, file: file, "peft_type is \(type.shown)",
+        expected: AdapterMethods.peftTypes.joined(separator: ", "), advice: "Take an adapter of one of these")
     }
     self.peftType = peftType
     fields = json
@@ -109,7 +108,7 @@ extension PEFTConfiguration {
     rank = try reader.read(rankField, \.strictInteger, "an integer") ?? rank
     if json[alphaField]?.isNull == true {
       throw CheckpointError(
-        .malformed, file: file, "\(alphaField) is null, expected a number: peft fails on it",
+        .malformed, file: file, "\(alphaField) is null, on which peft fails", expected: "a number",
         advice: "Write the number with which it was trained")
     }
     alpha = try reader.read(alphaField, \.number, "a number") ?? alpha
@@ -136,18 +135,17 @@ extension PEFTConfiguration {
     initialization = json["init_lora_weights"] ?? true
     guard rank > 0, rankExceptions.allSatisfy({ $0.value > 0 }) else {
       throw CheckpointError(
-        .malformed, file: file, "a rank is not positive; at least 1 is expected",
-        advice: "Write the rank that A has rows")
+        .malformed, file: file, "has a rank below 1", expected: "at least 1", advice: "Write the rank that A has rows")
     }
     guard alpha.isFinite, alphaExceptions.allSatisfy(\.value.isFinite) else {
       throw CheckpointError(
         .number, file: file, "\(alphaField) is no finite number, so the scale would be none",
-        advice: "Write the number with which it was trained")
+        expected: "a finite number", advice: "Write the number with which it was trained")
     }
     if case .pattern = selection.targets, !selection.layers.isEmpty {
       throw CheckpointError(
-        .malformed, file: file, "layers_to_transform needs target_modules to be a list, it is a pattern",
-        advice: "Put the layers into the pattern, or name the modules")
+        .malformed, file: file, "has layers_to_transform beside a pattern in target_modules",
+        expected: "a list of names there", advice: "Put the layers into the pattern, or name the modules")
     }
   }
 
@@ -282,7 +280,9 @@ private struct FieldReader {
   func read<Value>(_ field: String, _ value: (JSON) -> Value?, _ expected: String) throws -> Value? {
     guard let found = json[field], !found.isNull else { return nil }
     guard let result = value(found) else {
-      throw CheckpointError(.malformed, file: file, "\(field) is \(found.compact), expected \(expected)")
+      throw CheckpointError(
+        .malformed, file: file, "\(field) is \(found.shown)", expected: expected,
+        advice: "Correct it, or fetch the file again")
     }
     return result
   }

@@ -3,6 +3,7 @@
 import Foundation
 import LoRAAdapters
 import LoRAFiles
+import LoRATensors
 
 extension StoredAdapter {
   /// Reads a PEFT directory. Files that peft would load only in part are read as far as they can be; what is wrong with
@@ -84,14 +85,14 @@ private struct PEFTReading {
     }
     guard !modules.isEmpty || !replacements.isEmpty || !incomplete.isEmpty else {
       let names = foreign.first.map { name, tensors in
-        "holds the name of an adapter, \"\(name.text)\", in its tensors' names (\(tensors[0])), where peft expects none: it "
-          + "would ignore all of them in silence. Rename them"
+        "holds the name of an adapter, \"\(name.text)\", in its tensors' names (\(tensors[0])): peft would ignore all of "
+          + "them in silence"
       }
       throw CheckpointError(
         .malformed, file: file.path,
-        names
-          ?? "has no LoRA tensors that peft would load: its \(tensors.count) names begin with "
-          + "\(tensors.first?.name ?? "nothing")")
+        names ?? "its \(tensors.count) names begin with \(tensors.first?.name ?? "nothing")",
+        expected: "LoRA tensors that peft would load",
+        advice: names == nil ? Advice("Look at its names", .inspect) : "Rename them")
     }
 
     findings.report(

@@ -82,10 +82,9 @@ public struct PEFTMatcher: Sendable {
   private static func named<T>(_ file: String, _ body: () throws(PythonPatternError) -> T) throws -> T {
     do throws(PythonPatternError) { return try body() } catch {
       throw CheckpointError(
-        .malformed, file: file,
-        error.kind == .tooComplex
-          ? "holds the pattern \(error.pattern.prefix(80)), which can't be tried: \(error)"
-          : "holds the pattern \(error.pattern.prefix(80)), which is no valid regular expression: \(error)",
+        .malformed, file: file, "holds the pattern \(error.pattern.prefix(80)): \(error)",
+        expected: error.kind == .tooComplex
+          ? "one that is tried in reasonable time" : "a regular expression as Python reads it",
         advice: "Replace the pattern by a list of names")
     }
   }

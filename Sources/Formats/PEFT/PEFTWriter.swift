@@ -74,9 +74,8 @@ public final class PEFTWriter: @unchecked Sendable {
     guard problems.isEmpty else {
       throw CheckpointError(
         .mismatch, file: output.url.path,
-        "can't be written so that peft reads what is meant; nothing was written: "
-          + problems.prefix(5).joined(separator: "; "),
-        advice: "Report this with the files: it is a fault of this program")
+        "peft would read something else (nothing was written): " + problems.prefix(5).joined(separator: "; "),
+        expected: "what was meant", advice: "Report this with the files: it is a fault of this program")
     }
   }
 }

@@ -168,8 +168,8 @@ public struct Placement: Sendable {
     guard !errors.isEmpty else {
       guard !items.isEmpty || !replacements.isEmpty else {
         throw CheckpointError(
-          .mismatch, file: adapter.url.path, "has no part that is for this base; nothing was \(action)",
-          advice: "Take the base that the adapter was made for")
+          .mismatch, file: adapter.url.path, "has no part that is for this base (nothing was \(action))",
+          expected: "at least one", advice: .takeItsBase)
       }
       return
     }

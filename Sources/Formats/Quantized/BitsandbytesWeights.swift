@@ -12,24 +12,26 @@ extension QuantizedTensors {
       let state = take("\(codes.name).quant_state.bitsandbytes__\(type)")
     else { return nil }
     guard state.format == .u8, state.count < 1 << 16, let json = state.withBytes({ try? JSON(parsing: $0) }) else {
-      throw Problem(message: "its quant_state, by which bitsandbytes says how it is quantised, is no JSON")
+      throw Problem(found: "its quant_state is no JSON", expected: "how bitsandbytes quantised it, as JSON")
     }
     let shape = (json["shape"]?.array ?? []).compactMap(\.integer)
     let group = json["blocksize"]?.integer ?? 0
     guard shape.count == 2, shape.allSatisfy({ $0 > 0 && $0 < 1 << 31 }), group > 0, group <= 1 << 20 else {
-      throw Problem(message: "its quant_state gives the shape \(shape) and blocks of \(group)")
+      throw Problem(
+        found: "its quant_state gives the shape \(shape) and blocks of \(group)",
+        expected: "a matrix and blocks of at least one")
     }
     let count = shape[0] * shape[1]
     let groups = (count + group - 1) / group
     guard codes.info.byteCount == (count + 1) / 2 else {
-      throw Problem(message: "holds \(codes.info.byteCount) bytes, and \(shape) numbers take \((count + 1) / 2)")
+      throw Problem(found: "holds \(codes.info.byteCount) bytes", expected: "\((count + 1) / 2) for \(shape) numbers")
     }
     let table = try FloatTable(take("\(codes.name).quant_map", [.f32], count: 16))
     let nested = json["nested_blocksize"]?.integer
     let scales = try take("\(codes.name).absmax", [nested == nil ? .f32 : .u8], count: groups)
     var (outer, outerTable): (FloatTable?, FloatTable?)
     if let nested {
-      guard nested > 0 else { throw Problem(message: "nested_blocksize is \(nested)") }
+      guard nested > 0 else { throw Problem(found: "nested_blocksize is \(nested)", expected: "at least 1") }
       outer = try FloatTable(take("\(codes.name).nested_absmax", [.f32], count: (groups + nested - 1) / nested))
       outerTable = try FloatTable(take("\(codes.name).nested_quant_map", [.f32], count: 256))
     }
@@ -56,7 +58,7 @@ extension QuantizedTensors {
     guard codes.format == .i8, codes.shape.count == 2, codes.count > 0, self["\(path).SCB"] != nil else { return nil }
     let scales = try take("\(path).SCB", [.f32], count: codes.shape[0])
     if let format = take("\(path).weight_format"), format.numbers?.first != 0 {
-      throw Problem(message: "its weight_format is no row-major one, which bitsandbytes alone can undo")
+      throw Problem(found: "its weight_format is one that bitsandbytes alone can undo", expected: "row-major")
     }
     return Self.matrix(
       codes.name, .int8Rows, codes.shape, codes: codes, [scales.storage],

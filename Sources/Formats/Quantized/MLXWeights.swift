@@ -17,11 +17,15 @@ extension QuantizedTensors {
     let (rows, columns) = (codes.shape[0], codes.shape[1] * 32 / bits)
     guard codes.count > 0, scales.shape.count == 2, scales.shape[0] == rows, scales.shape[1] > 0,
       columns % scales.shape[1] == 0, columns / scales.shape[1] % 8 == 0
-    else { throw Problem(message: "\(codes.shape) words of \(bits) bits and scales \(scales.shape) do not fit") }
+    else {
+      throw Problem(
+        found: "\(codes.shape) words of \(bits) bits and scales \(scales.shape) do not fit",
+        expected: "a scale for each group of a row")
+    }
     if let group = setting("group_size")?.integer, group != columns / scales.shape[1] {
       throw Problem(
-        message:
-          "mlx's groups hold \(columns / scales.shape[1]) numbers here, and config.json (quantization) says \(group)")
+        found: "its groups hold \(columns / scales.shape[1]) numbers",
+        expected: "\(group), as config.json (quantization) says")
     }
     let formats: [NumberFormat] = [.f16, .bf16, .f32]
     _ = try take("\(path).scales", formats, count: scales.count)

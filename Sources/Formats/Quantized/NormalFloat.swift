@@ -34,7 +34,9 @@ package enum NormalFloat {
       try withScratch(range.count) { numbers in
         weight.read(range, into: numbers)
         guard ck_all_finite(numbers.baseAddress!, numbers.count) else {
-          throw CheckpointError(.number, file: "", "\(weight.name) holds NaN or infinity")
+          throw CheckpointError(
+            .number, file: "", "\(weight.name) holds NaN or infinity", expected: "finite numbers",
+            advice: .beforeItDiverged)
         }
         let (codes, scales) = (codes.start + start / 2, scales.start + start / group)
         ck_encode_code_book(numbers.baseAddress!, numbers.count, group, table, codes, scales)

@@ -21,18 +21,24 @@ extension QuantizedTensors {
     guard codes.count > 0, groups > 0, rows % perWord == 0, [.f16, .bf16, .f32].contains(scales.format),
       zeros.format.bits == 32, zeros.shape == [groups, rows / perWord], !isAWQ || codes.shape[1] == rows / 8
     else {
-      throw Problem(message: "qweight \(codes.shape), qzeros \(zeros.shape) and scales \(scales.shape) do not fit")
+      throw Problem(
+        found: "qweight \(codes.shape), qzeros \(zeros.shape) and scales \(scales.shape) do not fit",
+        expected: "eight columns or rows in a word, and a zero and a scale for each group")
     }
     for part in ["scales", "qzeros"] { _ = take("\(path).\(part)") }
     var index: IndexTable?
     if let order = take("\(path).g_idx") {
       guard order.count == columns, let places = order.numbers,
         places.allSatisfy({ $0 >= 0 && $0 < Double(groups) && $0 == $0.rounded() })
-      else { throw Problem(message: "\(path).g_idx is no group of \(groups) for each of \(columns) inputs") }
+      else {
+        throw Problem(
+          found: "\(path).g_idx names other groups, or not as many",
+          expected: "one of \(groups) groups for each of \(columns) inputs")
+      }
       index = IndexTable(places.map { Int32($0) })
     }
     guard index != nil || columns % groups == 0 else {
-      throw Problem(message: "\(columns) inputs are no \(groups) groups")
+      throw Problem(found: "has \(columns) inputs", expected: "a multiple of its \(groups) groups")
     }
     // What the first version stores is one less than the zero point.
     let shift = settings["checkpoint_format"]?.string == "gptq_v2" ? 0 : 1

@@ -10,7 +10,8 @@ import LoRATensors
 struct QuantizedTensors {
   /// What a part says that is wrong with it.
   struct Problem: Error {
-    let message: String
+    let found: String
+    let expected: String
   }
 
   private let tensors: [ExactString: StoredTensor]
@@ -33,7 +34,9 @@ struct QuantizedTensors {
         do {
           try add(tensor)
         } catch let problem as Problem {
-          throw CheckpointError(.malformed, file: file.url.path, "\(tensor.name): \(problem.message)")
+          throw CheckpointError(
+            .malformed, file: file.url.path, "\(tensor.name): \(problem.found)", expected: problem.expected,
+            advice: .fetchAgain)
         }
       }
     }
@@ -67,11 +70,13 @@ struct QuantizedTensors {
 
   /// A part that must be there, of one of these formats and with so many numbers.
   mutating func take(_ name: String, _ formats: [NumberFormat], count: Int) throws -> StoredTensor {
-    guard let tensor = take(name) else { throw Problem(message: "its \(name) is missing") }
+    guard let tensor = take(name) else {
+      throw Problem(found: "its \(name) is missing", expected: "\(count) numbers there")
+    }
     guard formats.contains(tensor.format), tensor.count == count else {
       throw Problem(
-        message: "\(name) is \(tensor.format.rawValue) \(tensor.shape), expected \(count) numbers in "
-          + formats.map(\.rawValue).joined(separator: " or "))
+        found: "\(name) is \(tensor.format.rawValue) \(tensor.shape)",
+        expected: "\(count) numbers in " + formats.map(\.rawValue).joined(separator: " or "))
     }
     return tensor
   }
@@ -104,7 +109,7 @@ final class FloatTable: @unchecked Sendable {
   init(_ tensor: StoredTensor) throws {
     let values = try tensor.tensor().scalars
     guard values.allSatisfy(\.isFinite) else {
-      throw QuantizedTensors.Problem(message: "\(tensor.name) holds NaN or infinity")
+      throw QuantizedTensors.Problem(found: "\(tensor.name) holds NaN or infinity", expected: "finite numbers")
     }
     count = values.count
     start = .allocate(capacity: max(count, 1))

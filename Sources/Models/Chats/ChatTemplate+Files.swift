@@ -71,8 +71,7 @@ extension ChatTemplate {
 
   private static func object(_ name: String, in folder: URL) throws -> JSON? {
     let url = try LoRAFiles.file(name, in: folder)
-    guard FileManager.default.fileExists(atPath: url.path) else { return nil }
-    let data = FileManager.default.contents(atPath: url.path) ?? Data()
+    guard let data = try contents(of: url) else { return nil }
     do {
       return try data.withUnsafeBytes { try JSON(parsing: $0, holdsTexts: true) }
     } catch {
@@ -84,19 +83,19 @@ extension ChatTemplate {
   /// The templates by name, and where they stand.
   private static func templates(in folder: URL) throws -> ([String: String], origin: String) {
     var templates: [String: String] = [:]
-    if let gguf = try GGUFTokenizer(at: folder) { return (gguf.chatTemplates, gguf.name) }
+    if let gguf = try GGUFTokenizer(at: folder) { return (gguf.chatTemplates, gguf.path) }
     let single = try LoRAFiles.file("chat_template.jinja", in: folder)
-    if let data = FileManager.default.contents(atPath: single.path) {
+    if let data = try contents(of: single) {
       templates["default"] = String(decoding: data, as: UTF8.self)
       let others = folder.appendingPathComponent("additional_chat_templates")
       for name in ((try? FileManager.default.contentsOfDirectory(atPath: others.path)) ?? []).sorted()
       where name.hasSuffix(".jinja") {
         let file = try LoRAFiles.file(name, in: others)
-        if let data = FileManager.default.contents(atPath: file.path) {
+        if let data = try contents(of: file) {
           templates[String(name.dropLast(6))] = String(decoding: data, as: UTF8.self)
         }
       }
-      return (templates, "chat_template.jinja")
+      return (templates, single.path)
     }
     for name in ["tokenizer_config.json", "chat_template.json"] {
       switch try object(name, in: folder)?["chat_template"] {
@@ -105,7 +104,8 @@ extension ChatTemplate {
         for item in list {
           guard let key = item["name"]?.string, let text = item["template"]?.string else {
             throw ChatTemplateError(
-              template: name, line: 0, "the list holds what has no “name” and “template”", advice: "Correct the file")
+              template: folder.appendingPathComponent(name).path, line: 0,
+              "the list holds what has no “name” and “template”", advice: "Correct the file")
           }
           templates[key] = text
         }
@@ -114,9 +114,10 @@ extension ChatTemplate {
       case nil, .null?: continue
       default:
         throw ChatTemplateError(
-          template: name, line: 0, "“chat_template” is neither a text nor a list of them", advice: "Correct the file")
+          template: folder.appendingPathComponent(name).path, line: 0,
+          "“chat_template” is neither a text nor a list of them", advice: "Correct the file")
       }
-      return (templates, name)
+      return (templates, folder.appendingPathComponent(name).path)
     }
     return ([:], "")
   }

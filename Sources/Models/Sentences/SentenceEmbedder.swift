@@ -42,8 +42,9 @@ public final class SentenceEmbedder {
       guard let text = modules.prompts[name] else {
         let known = modules.prompts.keys.sorted().joined(separator: ", ")
         throw CheckpointError(
-          .missing, file: folder.path,
-          "has no prompt \"\(name)\"\(known.isEmpty ? "" : "; it has \(known)") (config_sentence_transformers.json)")
+          .missing, file: folder.path, "has no prompt \"\(name)\" (config_sentence_transformers.json)",
+          expected: known.isEmpty ? nil : known,
+          advice: known.isEmpty ? "Write what stands before a text into the text" : "Choose one of them")
       }
       return text
     }

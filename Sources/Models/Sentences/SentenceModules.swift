@@ -55,8 +55,8 @@ public struct SentenceModules {
     let modules = try Self.modules(list)
     guard let first = modules.first, first.kind == "Transformer" else {
       throw CheckpointError(
-        .unsupported, file: list.path,
-        "begins with \(modules.first?.kind ?? "nothing"), and a Transformer is supported there")
+        .unsupported, file: list.path, "begins with \(modules.first?.kind ?? "nothing")", expected: "a Transformer",
+        advice: .otherModel)
     }
     isDescribed = true
     self.folder = try Self.folder(first.path, in: folder, list)
@@ -72,12 +72,13 @@ public struct SentenceModules {
       case "Dropout": break
       default:
         throw CheckpointError(
-          .unsupported, file: list.path,
-          "has a module \(module.kind) at place \(module.place); supported are Transformer, Pooling, Dense and Normalize, "
-            + "in this order")
+          .unsupported, file: list.path, "has a module \(module.kind) at place \(module.place)",
+          expected: "Transformer, Pooling, Dense and Normalize, in this order", advice: .otherModel)
       }
     }
-    guard let pooling else { throw CheckpointError(.missing, file: list.path, "has no Pooling module") }
+    guard let pooling else {
+      throw CheckpointError(.missing, file: list.path, "has no Pooling module", advice: .otherModel)
+    }
     (self.pooling, self.steps) = (pooling, steps)
     (prompts, defaultPrompt) = try Self.prompts(folder)
   }
@@ -93,11 +94,15 @@ public struct SentenceModules {
   private static func modules(_ list: URL) throws -> [(kind: String, path: String, place: Int)] {
     let json = try readJSON(list)
     guard let items = json.array, items.count <= 100 else {
-      throw CheckpointError(.malformed, file: list.path, "is no list of modules")
+      throw CheckpointError(
+        .malformed, file: list.path, "is no list, or one of more than 100 elements", expected: "a list of modules",
+        advice: .fetchAgain)
     }
     return try items.enumerated().map { place, item in
       guard let type = item["type"]?.string, let path = item["path"]?.string else {
-        throw CheckpointError(.malformed, file: list.path, "module \(place) has no type or no path")
+        throw CheckpointError(
+          .malformed, file: list.path, "module \(place) has no type or no path", expected: "both, as texts",
+          advice: .fetchAgain)
       }
       return (type.split(separator: ".").last.map(String.init) ?? type, path, item["idx"]?.integer ?? place)
     }.sorted { $0.place < $1.place }
@@ -106,7 +111,9 @@ public struct SentenceModules {
   private static func folder(_ path: String, in folder: URL, _ list: URL) throws -> URL {
     let parts = path.split(separator: "/", omittingEmptySubsequences: false)
     guard path.isEmpty || !parts.contains("..") && !parts.contains("") else {
-      throw CheckpointError(.malformed, file: list.path, "\"\(path)\" is no folder in this one")
+      throw CheckpointError(
+        .malformed, file: list.path, "\"\(path)\" lies elsewhere", expected: "a folder within this one",
+        advice: .fetchAgain)
     }
     return path.isEmpty ? folder : try LoRAFiles.file(path, in: folder)
   }
@@ -127,7 +134,9 @@ public struct SentenceModules {
 
   private static func pooling(_ folder: URL) throws -> SentencePooling {
     guard let json = try configuration("config.json", in: folder) else {
-      throw CheckpointError(.missing, file: folder.path, "has no config.json, which says how vectors are pooled")
+      throw CheckpointError(
+        .missing, file: folder.path, "has no config.json, which says how vectors are pooled",
+        advice: "Fetch it from where the rest comes from")
     }
     guard try json.flag("include_prompt", default: true) else {
       throw json.unsupported("include_prompt", false, supported: "true")
@@ -225,13 +234,13 @@ public struct SentenceModules {
   }
 
   /// - Throws: `CheckpointError` where the modules don't fit one another.
-  func check(hidden: Int) throws {
+  package func check(hidden: Int) throws {
     var size = hidden * pooling.modes.count
     for case .dense(let linear, _, _) in steps {
       guard linear.weight.shape[1] == size else {
         throw CheckpointError(
-          .mismatch, file: folder.path,
-          "a Dense module takes vectors of \(linear.weight.shape[1]) numbers and gets \(size)")
+          .mismatch, file: folder.path, "a Dense module takes vectors of \(linear.weight.shape[1]) numbers",
+          expected: "\(size), as it gets", advice: "Take modules that belong together")
       }
       size = linear.weight.shape[0]
     }

@@ -35,8 +35,8 @@ struct GGUFTokenizer {
     try self.init(file)
   }
 
-  /// The file's name.
-  var name: String { file.url.lastPathComponent }
+  /// Where the file lies.
+  var path: String { file.url.path }
 
   /// The token with a role.
   func token(_ role: String) -> String? { id(role).map { tokens[$0] } }

@@ -58,6 +58,15 @@ package indirect enum Normalizer: Sendable {
     }
   }
 
+  /// How many bytes one of a text becomes at most.
+  var growth: Double {
+    switch self {
+    case .sequence(let normalizers): normalizers.reduce(1) { $0 * $1.growth }
+    case .replace(_, with: let content): max(1, Double(content.count))
+    default: 1
+    }
+  }
+
   package func apply(to text: inout [UInt8]) {
     switch self {
     case .sequence(let normalizers):

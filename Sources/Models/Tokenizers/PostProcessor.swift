@@ -56,10 +56,14 @@ package struct PostProcessor: Sendable {
   }
 
   private static func template(_ component: TokenizerComponent, _ name: String, _ special: JSON) throws -> [Item] {
-    try component.list(name).flatMap { element -> [Item] in
+    var texts: Set<String> = []
+    return try component.list(name).flatMap { element -> [Item] in
       guard let (kind, value) = element.members.first.map({ ($0.key, $0.value) }), let id = value["id"]?.string,
         let segment = value["type_id"]?.integer.flatMap(Self.id)
-      else { throw component.error("“\(name)” holds \(element.compact), expected a Sequence or a SpecialToken") }
+      else { throw component.error("“\(name)” holds \(element.shown), expected a Sequence or a SpecialToken") }
+      guard kind != "Sequence" || texts.insert(id).inserted else {
+        throw component.error("“\(name)” names the sequence “\(id)” more than once")
+      }
       switch (kind, id) {
       case ("Sequence", "A"): return [.first(segment: segment)]
       case ("Sequence", "B"): return [.second(segment: segment)]

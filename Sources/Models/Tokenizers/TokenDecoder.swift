@@ -48,6 +48,15 @@ package indirect enum TokenDecoder: Sendable {
     }
   }
 
+  /// How many bytes one of a piece becomes at most.
+  var growth: Double {
+    switch self {
+    case .sequence(let steps): steps.reduce(1) { $0 * $1.growth }
+    case .replace(let pattern, let content): Normalizer.replace(pattern, with: content).growth
+    default: 1
+    }
+  }
+
   package func text(of tokens: [[UInt8]]) -> String { String(decoding: apply(tokens).joined(), as: UTF8.self) }
 
   private func apply(_ tokens: [[UInt8]]) -> [[UInt8]] {

@@ -15,6 +15,7 @@ extension Tokenizer {
     }
     if let gguf = try Self.gguf(at: url) {
       try self.init(gguf: gguf)
+      self.file = gguf.url.path
       return
     }
     var file = url
@@ -26,12 +27,11 @@ extension Tokenizer {
         if let model = others.first(where: { FileManager.default.fileExists(atPath: $0.path) }) { file = model }
       }
     }
-    guard let data = FileManager.default.contents(atPath: file.path) else {
+    guard let data = try contents(of: file) else {
       throw TokenizerError(
         file: file.path,
-        "not found, nor a tokenizer.model (SentencePiece). A Hugging Face folder holds one; older ones have vocab.txt or "
-          + "vocab.json alone, which must be converted (transformers: AutoTokenizer.from_pretrained(…).save_pretrained(…))"
-      )
+        "is not there, nor a tokenizer.model (SentencePiece); vocab.txt and vocab.json alone are not read",
+        advice: "Convert the tokenizer in Python: AutoTokenizer.from_pretrained(…).save_pretrained(…)")
     }
     if file.pathExtension == "model" {
       let configuration = try LoRAFiles.file("tokenizer_config.json", in: file.deletingLastPathComponent())
@@ -42,6 +42,7 @@ extension Tokenizer {
         error.file = file.path
         throw error
       }
+      self.file = file.path
       return
     }
     do {
@@ -50,14 +51,10 @@ extension Tokenizer {
       error.file = file.path
       throw error
     }
+    self.file = file.path
     let configuration = try LoRAFiles.file("tokenizer_config.json", in: file.deletingLastPathComponent())
-    if let data = FileManager.default.contents(atPath: configuration.path) {
-      let fields: JSON
-      do {
-        fields = try data.withUnsafeBytes { try JSON(parsing: $0) }
-      } catch {
-        throw TokenizerError(file: configuration.path, "is not valid JSON: \(error)")
-      }
+    if FileManager.default.fileExists(atPath: configuration.path) {
+      let fields = try readJSON(configuration)
       special = SpecialTokens(configuration: fields, guess: special) { [self] in id(of: $0) }
     }
   }
@@ -77,13 +74,14 @@ extension Tokenizer {
     do {
       file = try bytes.withUnsafeBytes { try TokenizerFile($0) }
     } catch let error as JSONError {
-      throw TokenizerError("is not valid JSON: \(error)")
+      throw TokenizerError("\(error)")
     }
     try self.init(file)
   }
 
   private init(_ file: TokenizerFile) throws {
     let normalizer = try file.component("normalizer").map(Normalizer.init)
+    try Tokenizer.requireModest(growth: normalizer?.growth ?? 1, of: "normalizer")
     let preTokenizer = try file.component("pre_tokenizer")
     let isByteLevel = try preTokenizer.map(PreTokenizer.endsWithBytes) ?? false
     // A model that goes by characters sees the bytes spelled; only plain byte-pair encoding takes them as they are.
@@ -98,6 +96,7 @@ extension Tokenizer {
     self.preTokenizer = isByteLevel && !takesBytes ? .sequence([steps, .spelledBytes].compactMap { $0 }) : steps
     postProcessor = try file.component("post_processor").map(PostProcessor.init) ?? .none
     decoder = try file.component("decoder").map(TokenDecoder.init) ?? .spaced
+    try Tokenizer.requireModest(growth: decoder.growth, of: "decoder")
     // What is looked for in normalized text is also decoded to that.
     let normalized = added.filter(\.isNormalized).map { token in
       var token = token
@@ -112,6 +111,13 @@ extension Tokenizer {
     idBound = max(vocabulary.idBound, (added.map { Int($0.id) }.max() ?? -1) + 1)
     special = SpecialTokens()
     special = SpecialTokens(configuration: [:], guess: special) { [self] in id(of: $0) }
+  }
+
+  /// Replacements one after another could make a text that no memory holds.
+  private static func requireModest(growth: Double, of stage: String) throws {
+    guard growth <= 1000 else {
+      throw TokenizerError(place: stage, "its replacements can make \(growth) bytes of one, expected at most 1000")
+    }
   }
 }
 

@@ -24,6 +24,8 @@ public struct Tokenizer: Sendable {
   var postProcessor: PostProcessor
   let decoder: TokenDecoder
 
+  /// The file that it was read from, for messages.
+  public internal(set) var file = "tokenizer.json"
   /// The tokens with a role of their own.
   public var special: SpecialTokens
 

@@ -25,7 +25,7 @@ package struct TokenizerComponent {
   private func value<Value>(_ name: String, _ read: (JSON) -> Value?, _ kind: String) throws -> Value? {
     guard let found = fields[name], !found.isNull else { return nil }
     guard let value = read(found) else {
-      throw error("“\(name)” of \(type) is \(found.compact), expected \(kind)")
+      throw error("“\(name)” of \(type) is \(found.shown), expected \(kind)")
     }
     return value
   }
@@ -74,13 +74,13 @@ package struct TokenizerComponent {
     if let text = object["String"]?.string { return .text(Array(text.utf8)) }
     if let expression = object["Regex"]?.string {
       guard let compiled = try? NSRegularExpression(pattern: TextPattern.translated(expression)) else {
-        throw self.error("the regular expression “\(expression)” can't be read")
+        throw self.error("the regular expression “\(expression.prefix(80))” can't be read")
       }
       guard !TextPattern.backtracks(compiled) else {
-        throw self.error("the regular expression “\(expression)” tries ways without end on some texts")
+        throw self.error("the regular expression “\(expression.prefix(80))” tries ways without end on some texts")
       }
       return .expression(compiled)
     }
-    throw error("“\(name)” of \(type) is \(object.compact), expected a String or a Regex")
+    throw error("“\(name)” of \(type) is \(object.shown), expected a String or a Regex")
   }
 }

@@ -8,15 +8,16 @@ public struct TokenizerError: DescribedError, Equatable {
   public var place: String
   /// What was found there and what was expected.
   public var message: String
+  public let advice: Advice
 
   /// An error about a place in a file.
-  public init(file: String = "tokenizer.json", place: String = "", _ message: String) {
-    self.file = file
-    self.place = place
-    self.message = message
+  public init(
+    file: String = "tokenizer.json", place: String = "", _ message: String,
+    advice: Advice = "Take the tokenizer that belongs to the model, or one of a supported kind"
+  ) {
+    (self.file, self.place, self.message, self.advice) = (file, place, message, advice)
   }
 
   public var subject: String { place.isEmpty ? file : "\(file): \(place)" }
   public var problem: String { message }
-  public var advice: Advice { "Take the tokenizer that belongs to the model, or one of a supported kind" }
 }

@@ -33,9 +33,9 @@ extension LanguageModel {
   public func requireKnown(_ ids: some Sequence<Int>, of tokenizer: Tokenizer) throws {
     guard let unknown = ids.first(where: { $0 >= vocabulary }) else { return }
     throw CheckpointError(
-      .mismatch, file: "",
-      "the text holds the token \(unknown), \"\(tokenizer.decode([Int32(unknown)], skippingSpecialTokens: false))\", and the "
-        + "model has only \(vocabulary) tokens", advice: "Take the tokenizer that belongs to the model")
+      .mismatch, file: tokenizer.file,
+      "makes the token \(unknown) of the text, \"\(tokenizer.decode([Int32(unknown)], skippingSpecialTokens: false))\"",
+      expected: "the model's \(vocabulary) tokens", advice: "Take the tokenizer that belongs to the model")
   }
 
   /// The logits of the next token after each row, [rows, vocabulary].

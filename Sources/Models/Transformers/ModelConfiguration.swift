@@ -23,9 +23,9 @@ package struct ModelConfiguration {
   package init(_ checkpoint: Checkpoint) throws {
     guard let json = checkpoint.configuration else {
       throw CheckpointError(
-        .missing, file: checkpoint.url.path,
-        "has no config.json",
-        advice: "A Hugging Face model is a folder with config.json, model.safetensors and tokenizer.json; name one")
+        .missing, file: checkpoint.url.path, "has no config.json beside it",
+        expected: "a Hugging Face model: a folder with config.json, model.safetensors and tokenizer.json",
+        advice: "Name one")
     }
     self.init(json, file: checkpoint.url.appendingPathComponent("config.json").path)
     try checkpoint.requirePlain()
@@ -54,15 +54,20 @@ package struct ModelConfiguration {
   func ignore(_ names: String...) { account.read.formUnion(names) }
 
   func malformed(_ name: String, _ value: JSON, expected: String) -> CheckpointError {
-    CheckpointError(.malformed, file: file, "\(name) is \(value.compact), expected \(expected)")
+    CheckpointError(
+      .malformed, file: file, "\(name) is \(value.shown)", expected: expected,
+      advice: "Correct it, or fetch the file again")
   }
 
-  func missing(_ name: String) -> CheckpointError { CheckpointError(.malformed, file: file, "has no \(name)") }
+  func missing(_ name: String) -> CheckpointError {
+    CheckpointError(
+      .malformed, file: file, "has no \(name)", expected: "one, as models of this kind have", advice: .fetchAgain)
+  }
 
   func unsupported(_ name: String, _ value: JSON, supported: String) -> CheckpointError {
     CheckpointError(
-      .unsupported, file: file, "\(name) is \(value.compact), which is not supported; supported: \(supported)",
-      advice: "Take a model of a supported kind")
+      .unsupported, file: file, "\(name) is \(value.shown), which is not supported", expected: supported,
+      advice: .otherModel)
   }
 
   /// A positive integer.

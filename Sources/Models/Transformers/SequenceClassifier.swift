@@ -90,7 +90,8 @@ public final class SequenceClassifier: Module {
     if head.usesPooler && body.pooler == nil {
       throw CheckpointError(
         .missing, file: folder.path,
-        "missing: \(description.names[.body]!).\(description.names[.pooler]!).weight, which a classifier stands on")
+        "has no \(description.names[.body]!).\(description.names[.pooler]!).weight, which a classifier stands on",
+        advice: "Take a checkpoint that was saved with it")
     }
   }
 

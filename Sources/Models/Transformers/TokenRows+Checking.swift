@@ -10,22 +10,22 @@ extension TokenRows {
   ///   which sequence it is.
   public init(checking ids: [[Int]], vocabulary: Int, positions: Int) throws {
     for (index, sequence) in ids.enumerated() {
-      func wrong(_ what: String) -> CheckpointError {
+      func wrong(_ found: String, _ expected: String) -> CheckpointError {
         CheckpointError(
-          .mismatch, file: "", "sequence \(index + 1) of \(ids.count) \(what)",
+          .mismatch, file: "", "sequence \(index + 1) of \(ids.count) \(found)", expected: expected,
           advice: "Tokenize it with the model's own tokenizer, cut to what the model reads")
       }
-      guard !sequence.isEmpty else { throw wrong("has no token; at least one is needed") }
+      guard !sequence.isEmpty else { throw wrong("has no token", "at least one") }
       guard sequence.count <= positions else {
-        throw wrong("has \(sequence.count) tokens, and the model reads \(positions) at most")
+        throw wrong("has \(sequence.count) tokens", "at most \(positions), which the model reads")
       }
       if let unknown = sequence.first(where: { !(0..<vocabulary).contains($0) }) {
-        throw wrong("holds the token \(unknown), and the model's are 0 to \(vocabulary - 1)")
+        throw wrong("holds the token \(unknown)", "one of the model's, 0 to \(vocabulary - 1)")
       }
     }
     guard !ids.isEmpty else {
       throw CheckpointError(
-        .missing, file: "", "there is no sequence to read; at least one is needed", advice: "Give one")
+        .missing, file: "", "there is no sequence to read", expected: "at least one", advice: "Give one")
     }
     self.init(ids: ids)
   }
@@ -66,8 +66,8 @@ extension TextClassifier {
       guard classes.indices.contains(index), labels.indices.contains(classes[index]) else {
         throw CheckpointError(
           .mismatch, file: "",
-          "text \(index + 1) has the class \(classes.indices.contains(index) ? "\(classes[index])" : "of none"), and the "
-            + "classifier's are 0 to \(labels.count - 1)",
+          "text \(index + 1) has \(classes.indices.contains(index) ? "the class \(classes[index])" : "no class")",
+          expected: "one of the classifier's, 0 to \(labels.count - 1)",
           advice: "Number the classes as the classifier's labels do")
       }
       return classes[index]

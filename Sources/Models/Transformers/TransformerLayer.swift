@@ -86,6 +86,7 @@ final class TransformerLayer: Module {
     }
     var rule = AttentionRule(isCausal: model.isCausal)
     (rule.window, rule.scale, rule.cap) = (choice.window, choice.scale, model.attentionCap)
+    rule.precision = (output as? any MatrixLayer)?.weight.precision ?? .float32  // as the layer's own products
     var keys: Packing?
     if let cache = place.cache {
       (k, v) = cache.append(k, v, layer: index)

@@ -152,7 +152,7 @@ struct TrainingRun {
         to: OutputDirectory(url), url, report, configuration: configuration, labels: labels, metrics: metrics)
     } catch let error as CheckpointError where error.kind == .inputOutput && error.file.contains(".partial") {
       // Not the file's passing name, which is gone.
-      throw CheckpointError(.inputOutput, file: url.path, error.message, advice: error.advice)
+      throw CheckpointError(.inputOutput, file: url.path, error.found, expected: error.expected, advice: error.advice)
     }
   }
 

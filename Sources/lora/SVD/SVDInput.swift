@@ -28,7 +28,7 @@ enum SVDInput {
     let name = file.isStream ? "picture" : url.deletingPathExtension().lastPathComponent
     var isDirectory: ObjCBool = false
     guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory) else {
-      throw InputError("\(file): there is no such file")
+      throw CheckpointError(.inputOutput, file: "\(file)", "does not exist", advice: "Check the path")
     }
     if isDirectory.boolValue || [".safetensors", ".index.json", ".gguf"].contains(where: url.path.hasSuffix)
       || file.isStream && (try? TensorFile(url)) != nil
@@ -40,7 +40,9 @@ enum SVDInput {
     if NumPyFile.recognises(url) {
       let array = try NumPyFile(url)
       guard array.shape.count == 2, !array.shape.contains(0) else {
-        throw InputError("\(file.name): holds an array of shape \(array.shape), which is not a matrix")
+        throw CheckpointError(
+          .mismatch, file: file.name, "holds an array of shape \(array.shape)", expected: "a matrix",
+          advice: "Save it with two axes, each of at least one")
       }
       self = .matrices(
         [NamedMatrix(name: name, shape: array.shape) { try array.tensor() }], name: file.lastComponent, skipped: [])

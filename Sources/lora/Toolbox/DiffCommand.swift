@@ -46,8 +46,8 @@ struct DiffCommand: ParsableCommand {
       try output.show(comparison.report(names: names))
     default:
       throw CheckpointError(
-        .mismatch, file: second.name, "one of the two is an adapter, the other is not", advice: "Compare like with like"
-      )
+        .mismatch, file: second.name, "one of the two is an adapter, the other is not",
+        expected: "two adapters, or two models", advice: "Compare like with like")
     }
   }
 }

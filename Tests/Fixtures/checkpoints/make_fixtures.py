@@ -4,7 +4,8 @@
     python make_fixtures.py
 
 Each case is a folder: base/ (a model directory), adapter/ (as save_pretrained writes it) and merged.safetensors, the
-tensors that merging with peft changed, under the base's names.
+tensors that merging with peft changed, under the base's names. Those of convolutions also have outputs.safetensors: what
+peft's model gives for an input.
 """
 
 import json
@@ -14,7 +15,7 @@ import sys
 import warnings
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import (BertConfig, BertForSequenceClassification, GPT2Config, GPT2LMHeadModel, LlamaConfig,
@@ -115,7 +116,19 @@ def make(name, build, options):
     print(name, len(changed), "of", len(before), "tensors changed")
 
 
+def record_outputs(name):
+    folder = os.path.join(here, name)
+    base = Convolutions()
+    base.load_state_dict(load_file(os.path.join(folder, "base", "model.safetensors")))
+    model = PeftModel.from_pretrained(base, os.path.join(folder, "adapter")).eval()
+    x = torch.randn(2, 3, 7, 6, generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        save_file({"input": x, "output": model(x)}, os.path.join(folder, "outputs.safetensors"))
+
+
 if __name__ == "__main__":
     for name, (build, options) in CASES.items():
         if len(sys.argv) < 2 or name in sys.argv[1:]:
             make(name, build, options)
+            if build is Convolutions:
+                record_outputs(name)
