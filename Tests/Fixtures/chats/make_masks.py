@@ -21,8 +21,7 @@ def marked(head, opening, ending, others):
 
 TEMPLATES = {
     "chatml-generation": (here / "templates/chatml-generation.jinja").read_text(),
-    "llama-3 marked": marked(
-        "<s>", "{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n' }}", "<|eot_id|>", "<|eot_id|>"),
+    "phi marked": marked("<s>", "{{ '<|' + message['role'] + '|>' }}", "<|end|>", "<|end|>"),
     "zephyr marked": marked("", "{{ '<|' + message['role'] + '|>\\n' }}", "</s>{{ '\\n' }}", "</s>{{ '\\n' }}"),
     # Nothing stands between the header and what is said, so that tokens may reach over the seam.
     "tight": marked("", "{{ message['role'] + ':' }}", "!", "; "),
