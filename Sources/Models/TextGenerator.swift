@@ -109,7 +109,8 @@ public final class TextGenerator {
   ///   - options: how each token is drawn.
   ///   - stops: texts at which to stop; they are not given out.
   ///   - seed: the same seed gives the same result.
-  ///   - onText: is given each new piece of text; where it returns false, writing stops.
+  ///   - onText: is given what each token adds, which is empty while a character is incomplete; where it returns false,
+  ///     writing stops.
   /// - Returns: the whole continuation and how many tokens were drawn.
   @discardableResult
   public func write(
@@ -117,12 +118,12 @@ public final class TextGenerator {
     seed: UInt64 = 0, onText: (String) -> Bool = { _ in true }
   ) throws -> (text: String, tokens: Int) {
     var text = try text(after: prompt, limit: limit, options: options, stops: stops, seed: seed)
-    while let piece = text.next(), piece.isEmpty || onText(piece) {}
+    while let piece = text.next(), onText(piece) {}
     return (text.text, text.tokens)
   }
 }
 
-/// Text from tokens as they come: a piece is given out once its bytes are whole characters.
+/// Text from tokens as they come: a piece is given out once its bytes are whole characters, or can no longer become one.
 public struct TextStream {
   private let tokenizer: Tokenizer
   private var ids: [Int32]
@@ -130,6 +131,8 @@ public struct TextStream {
   /// can depend on the one before.
   private var start: Int
   private var shown: Int
+  /// Of a character in UTF-8.
+  private static let mostBytes = 4
 
   /// A text that goes on after tokens that are known already.
   public init(_ tokenizer: Tokenizer, after ids: [Int] = []) {
@@ -150,10 +153,17 @@ public struct TextStream {
 
   private mutating func piece(isLast: Bool) -> String {
     let before = tokenizer.decode(ids[start..<shown])
-    let text = tokenizer.decode(ids[start...])
-    guard isLast || !text.hasSuffix("\u{FFFD}"), text.utf8.count > before.utf8.count else { return "" }
+    var end = ids.count
+    var text = tokenizer.decode(ids[start...])
+    if !isLast, text.hasSuffix("\u{FFFD}") {
+      // A character has at most four bytes, and a token at least one: what began before the last three has come to nothing.
+      end -= Self.mostBytes - 1
+      guard end > shown else { return "" }
+      text = tokenizer.decode(ids[start..<end])
+    }
+    guard text.utf8.count > before.utf8.count else { return "" }
     start = shown
-    shown = ids.count
+    shown = end
     return String(decoding: text.utf8.dropFirst(before.utf8.count), as: UTF8.self)
   }
 }

@@ -140,13 +140,61 @@ struct ChatCommandTests {
     }
   }
 
+  @Test(
+    "a GGUF file brings its chat template: the same prompt as its folder's, alone or in a folder, for chat and training"
+  )
+  func gguf() throws {
+    let place = try ChatFolder()
+    let source = try String(contentsOf: place.folder.file("model/chat_template.jinja"), encoding: .utf8)
+    try FileManager.default.removeItem(atPath: place.path("model/chat_template.jinja"))
+    // A list of named templates, as tokenizer_config.json may have it.
+    func quoted(_ text: String) throws -> String {
+      String(decoding: try JSONEncoder().encode(text), as: UTF8.self)
+    }
+    try place.write(
+      #"{"bos_token": "<s>", "eos_token": "</s>", "chat_template": [{"name": "default", "template": \#(quoted(source))}, "#
+        + #"{"name": "short", "template": "{{ messages[0].content }}"}]}"#, to: "model/tokenizer_config.json")
+    let file = place.path("models/x.gguf")
+    try FileManager.default.createDirectory(atPath: place.path("models"), withIntermediateDirectories: true)
+    let quantized = try CommandRun(["quantize", place.model, "--to", "f16", "-o", file])
+    try #require(quantized.exitCode == 0, "\(quantized.errors)")
+    func prompt(_ model: String, _ more: String...) throws -> CommandRun {
+      let run = try CommandRun(["generate", "--model", model, "--chat", "--prompt", "the fox", "--show-prompt"] + more)
+      #expect(run.exitCode == 0, "\(run.errors)")
+      return run
+    }
+    let own = try prompt(place.model)
+    for model in [file, place.path("models")] {
+      let run = try prompt(model)
+      #expect(run.output == own.output && run.errors.contains("models/x.gguf"), "\(run.errors)")
+    }
+    #expect(try prompt(file, "--chat-template", "short").output.hasPrefix("the fox\n\nids: "))
+    let train = try CommandRun([
+      "train", "lm", "--model", file, "--data", place.path("chats.jsonl"), "--targets", "all-linear", "--learning-rate",
+      "2e-2", "--steps", "120", "--batch-size", "2", "-o", place.path("polite"),
+    ])
+    #expect(train.exitCode == 0 && train.errors.contains("models/x.gguf"), "\(train.errors)")
+    let chat = try CommandRun(
+      ["chat", file, "--adapter", place.path("polite"), "--tokens", "20", "--quiet"],
+      input: "the fox\n/reset\nthe dog\n")
+    #expect(chat.exitCode == 0 && chat.output == "quick\nlazy\n", "\(chat.output) \(chat.errors)")
+    let other = try CommandRun(
+      [
+        "train", "lm", "--model", file, "--data", place.path("chats.jsonl"), "--chat-template", "chatml", "--steps",
+        "1",
+      ]
+        + ["-o", place.path("other")])
+    #expect(other.exitCode == 0 && other.errors.contains("by the chat template of “chatml”"), "\(other.errors)")
+  }
+
   @Test("in a terminal Ctrl-C stops the answer and not the conversation, and Ctrl-D ends it")
   func terminal() throws {
     let place = try ChatFolder()
-    // An answer that takes long enough to be stopped.
+    // An answer that would take minutes, so that it is there to be stopped however late Ctrl-C comes. It is mostly bytes that
+    // make no character, during which it can be stopped too.
     try place.reads(1_000_000)
     let run = try TerminalRun(
-      ["chat", place.model, "--tokens", "5000", "--repetition-penalty", "1.5"], columns: 80,
+      ["chat", place.model, "--tokens", "50000", "--repetition-penalty", "1.5"], columns: 80,
       typing: [("> ", "hello\n"), ("hello\r\n", ""), ("", ""), ("", "\u{03}"), ("(stopped)", ""), ("> ", "\u{04}")])
     #expect(run.exitCode == 0, "\(run.text)")
     #expect(run.text.contains("(stopped)"), "\(run.text)")

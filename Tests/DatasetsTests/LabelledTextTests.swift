@@ -187,6 +187,29 @@ struct LabelledTextTests {
     }
   }
 
+  @Test("A row with more fields than the first is an error with its line, not a label out of the middle of a text")
+  func moreFields() throws {
+    let file = try folder.write("text,label\ngood film,pos\nfine, really,neg\n", "a.csv")
+    let error = #expect(throws: DatasetError.self) { try LabelledText(contentsOf: file, text: "text", label: "label") }
+    #expect(
+      error?.description.hasSuffix(
+        "found 3 fields in line 3, expected 2, as in the first line. Put texts that hold a separator in quotes.")
+        == true)
+    // What a spreadsheet leaves behind: nothing in it.
+    let trailing = try folder.write("text,label\ngood film,pos,,\n\"fine, really\",neg,\n", "b.csv")
+    #expect(
+      try LabelledText(contentsOf: trailing, text: "text", label: "label").texts == ["good film", "fine, really"])
+  }
+
+  @Test("Spaces around a label are not part of it; a list is no text")
+  func spacesAndLists() throws {
+    let file = try folder.write("text, label\n\"a\", pos\n\"b\",pos \n\"c\", neg\n", "a.csv")
+    #expect(try LabelledText(contentsOf: file).labelNames == ["neg", "pos"])
+    let columns = try folder.write(#"{"text": ["a", "b"], "label": ["x", "y"]}"#, "b.json")
+    let error = #expect(throws: DatasetError.self) { try LabelledText(contentsOf: columns) }
+    #expect(error?.description.contains("expected a text or number under \"text\"") == true)
+  }
+
   @Test("A link to a data file is read as the file, its rows where they lie")
   func link() throws {
     let file = try folder.write((0..<5000).map { "text \($0)\t\($0 % 2)\n" }.joined(), "a.tsv")

@@ -298,6 +298,22 @@ struct FineTuningTests {
     }
   }
 
+  @Test("bytes that make no character are given out while others come, at most three tokens late")
+  func brokenCharacters() throws {
+    let tokenizer = try tokenizer("gpt2")
+    // Four bytes; the first two of them, over and over, never make a character.
+    let bytes = tokenizer.encode("🙂", addingSpecialTokens: false).ids.map(Int.init)
+    try #require(bytes.count == 4)
+    var stream = TextStream(tokenizer)
+    let ids = (0..<20).flatMap { _ in bytes.prefix(2) } + bytes
+    var pieces = ids.map { stream.append($0) }
+    #expect(pieces[..<3].joined().isEmpty)
+    for place in 4..<40 { #expect(!(pieces[place] + pieces[place - 1]).isEmpty, "\(place)") }
+    #expect(pieces.last?.hasSuffix("🙂") == true)
+    pieces.append(stream.finish())
+    #expect(pieces.joined() == tokenizer.decode(ids.map(Int32.init)))
+  }
+
   @Test("writing stops before a stop text, also one that comes in pieces")
   func stops() throws {
     let models = try TemporaryFolder()

@@ -8,10 +8,11 @@ python=${INTEROP_PYTHON:-.venv-interop/bin/python}
 if ! [ -x "$python" ]; then
   python3 -m venv .venv-interop
   .venv-interop/bin/pip install -q torch peft transformers diffusers safetensors tokenizers sentencepiece protobuf jinja2 \
-    numpy gguf bitsandbytes xllamacpp
+    numpy gguf bitsandbytes xllamacpp scipy scikit-learn
 fi
 "$python" Tests/Interop/interop.py .build/release/lora
 "$python" Tests/Interop/trained.py .build/release/lora
+"$python" Tests/Interop/targets.py .build/release/lora
 "$python" Tests/Interop/families.py .build/release/lora
 if [ -d ../shared/cases ]; then
   "$python" Tests/Interop/cases.py .build/release/lora ../shared/cases

@@ -96,6 +96,49 @@ struct ChatTrainingTests {
     }
   }
 
+  /// masks.json: what transformers makes of templates that mark the assistant's words.
+  private struct Masks: Decodable {
+    struct Case: Decodable {
+      let template, tokenizer: String
+      let chat: Int
+      let ids: [Int]
+      let learnt: [[Int]]
+    }
+    let templates: [String: String]
+    let chats: [[[String]]]
+    let cases: [Case]
+  }
+
+  @Test(
+    "where a template marks what the assistant wrote, those tokens are learnt that transformers' assistant_masks has")
+  func masks() throws {
+    let masks = try JSONDecoder().decode(
+      Masks.self, from: Data(contentsOf: fixtures.appendingPathComponent("chats/masks.json")))
+    #expect(masks.cases.count == 120)
+    let names = Set(masks.cases.map(\.tokenizer))
+    let tokenizers = try Dictionary(
+      uniqueKeysWithValues: names.map {
+        ($0, try Tokenizer(contentsOf: fixtures.appendingPathComponent("models/tokenizer-\($0).json")))
+      })
+    for item in masks.cases {
+      let tokenizer = try #require(tokenizers[item.tokenizer])
+      let template = try ChatTemplate(
+        try #require(masks.templates[item.template]), origin: item.template,
+        specialTokens: ["bos_token": "<s>", "eos_token": "</s>"])
+      let chat = LanguageChat(messages: masks.chats[item.chat].map { message($0[0], $0[1]) })
+      let windows = try TokenWindows([chat], template: template, tokenizer: tokenizer, length: 1000)
+      let title: Comment = "\(item.template), \(item.tokenizer), conversation \(item.chat)"
+      guard !item.learnt.isEmpty else {
+        #expect(windows.count == 0 && windows.leftOutCount == 1, title)
+        continue
+      }
+      let window = try windows.window(at: 0)
+      #expect(window.ids == item.ids, title)
+      let learnt = window.targets.indices.filter { window.targets[$0] >= 0 }
+      #expect(learnt == item.learnt.flatMap { Array($0[0]..<$0[1]) }, title)
+    }
+  }
+
   @Test("a file may hold rows of several kinds")
   func mixed() throws {
     try withTemporaryDirectory { folder in

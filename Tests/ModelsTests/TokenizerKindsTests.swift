@@ -75,6 +75,46 @@ struct TokenizerKindsTests {
     }
   }
 
+  @Test(
+    "of XLM-R and CamemBERT a SentencePiece model alone gives transformers' ids; of tokenizers with other orders it is refused by name"
+  )
+  func fairseq() throws {
+    try withTemporaryDirectory { folder in
+      let model = TokenizerKindsTests.kinds.appendingPathComponent("model-symbols/tokenizer.model")
+      try FileManager.default.copyItem(at: model, to: folder.appendingPathComponent("sentencepiece.bpe.model"))
+      func tokenizer(_ name: String) throws -> Tokenizer {
+        try Data(#"{"tokenizer_class": "\#(name)"}"#.utf8).write(
+          to: folder.appendingPathComponent("tokenizer_config.json"))
+        return try Tokenizer(contentsOf: folder)
+      }
+      // By transformers 5.24.0 from this file and this class.
+      for (name, texts, pair) in [
+        (
+          "CamembertTokenizer",
+          [
+            "Hello world": [5, 185, 59, 18, 169, 145, 6], "the fox ½": [5, 19, 11, 31, 18, 283, 11, 3, 294, 6],
+            "日": [5, 11, 3, 6], " a  b <mask> c": [5, 32, 68, 304, 11, 46, 6],
+          ], [5, 185, 59, 18, 6, 6, 169, 145, 6]
+        ),
+        (
+          "XLMRobertaTokenizer",
+          [
+            "Hello world": [0, 182, 56, 15, 166, 142, 2], "the fox ½": [0, 16, 8, 28, 15, 280, 8, 3, 291, 2],
+            "日": [0, 8, 3, 2], " a  b <mask> c": [0, 29, 65, 301, 8, 43, 2],
+          ], [0, 182, 56, 15, 2, 2, 166, 142, 2]
+        ),
+      ] as [(String, [String: [Int32]], [Int32])] {
+        let tokenizer = try tokenizer(name)
+        for (text, ids) in texts { #expect(tokenizer.encode(text).ids == ids, "\(name): \(text)") }
+        #expect(tokenizer.encode("Hello", and: "world").ids == pair, "\(name)")
+      }
+      for name in ["MBartTokenizer", "MBart50Tokenizer", "PegasusTokenizer", "AlbertTokenizer", "XLNetTokenizer"] {
+        let error = #expect(throws: TokenizerError.self) { try tokenizer(name) }
+        #expect("\(error!)".contains("is the SentencePiece model of a \(name)"), "\(error!)")
+      }
+    }
+  }
+
   @Test("a SentencePiece model that is cut off anywhere is an error or a tokenizer, never a crash")
   func cutOff() throws {
     let model = TokenizerKindsTests.kinds.appendingPathComponent("model-symbols/tokenizer.model")

@@ -10,7 +10,8 @@ extension FineTuning {
     var fields: [Report.Field] = [.init("method", .text(recipe.method.rawValue))]
     if recipe.method != .full {
       fields += [
-        .init("modules", targets), .init("rank", .count(recipe.rank)), .init("α", .number(Double(recipe.alpha))),
+        .init("modules", recipe.targetsValue), .init("rank", .count(recipe.rank)),
+        .init("α", .number(Double(recipe.alpha))),
         .init("dropout", .number(Double(recipe.dropout))), .init("biases", .text(recipe.bias.rawValue)),
       ]
       if recipe.rateRatio != 1 { fields.append(.init("B's learning rate, times", .number(Double(recipe.rateRatio)))) }
@@ -24,9 +25,12 @@ extension FineTuning {
     ]
     return fields
   }
+}
 
-  private var targets: Report.Value {
-    switch recipe.targets {
+extension FineTuningRecipe {
+  /// Where adapters go.
+  var targetsValue: Report.Value {
+    switch targets {
     case .allLinear: "all-linear"
     case .names(let names): .texts(names)
     case .pattern(let pattern): .text(pattern)

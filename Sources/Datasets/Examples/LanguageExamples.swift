@@ -42,7 +42,7 @@ public struct LanguageExamples {
     let name = file.pathExtension.lowercased() == "gz" ? file.deletingPathExtension() : file
     switch name.pathExtension.lowercased() {
     case "jsonl", "ndjson": format = .jsonLines
-    case "json": format = try LanguageExamples.isLines(content) ? .jsonLines : .json
+    case "json", "ipynb": format = try LanguageExamples.isLines(content) ? .jsonLines : .json
     case "csv": format = .commaSeparated
     case "tsv", "tab": format = .tabSeparated
     // A stream has no name.

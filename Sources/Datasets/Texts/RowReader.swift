@@ -11,6 +11,8 @@ struct RowReader: Sendable {
   private let places: [Int]
   private let keys: [String]
   private let textCount: Int
+  /// Of the first row.
+  private let columnCount: Int
   private var fields: [RowField] = []
 
   init(_ content: TextContent, _ syntax: RowSyntax, _ columns: LabelledColumns) {
@@ -18,7 +20,7 @@ struct RowReader: Sendable {
     if case .line = syntax { isJSON = true } else { isJSON = false }
     places = columns.text + columns.label
     keys = places.map { columns.names[$0] }
-    textCount = columns.text.count
+    (textCount, columnCount) = (columns.text.count, columns.names.count)
   }
 
   /// The row's texts, one or two, and its label: of several columns, or a list, as a JSON list.
@@ -26,8 +28,10 @@ struct RowReader: Sendable {
     let values: [String]
     if isJSON {
       let object = try RowReader.object(of: row, in: content)
-      values = try keys.map { key in
-        guard let value = object[key].flatMap(RowReader.text) else {
+      values = try keys.enumerated().map { place, key in
+        // A list of texts is no text: labels alone may be several.
+        let found = object[key].flatMap { place < textCount && $0.array != nil ? nil : RowReader.text($0) }
+        guard let value = found else {
           throw RowReader.wrong(
             row, content, found: "the keys \(LabelledColumns.list(object.members.map(\.key)))",
             expected: "a text or number under \"\(key)\"")
@@ -36,6 +40,14 @@ struct RowReader: Sendable {
       }
     } else {
       syntax.split(row.bytes, into: &fields)
+      if fields.count > columnCount,
+        try fields[columnCount...].contains(where: { !(try text(of: $0, in: row)).isEmpty })
+      {
+        throw DatasetError(
+          .wrongFormat, file: content.file, found: "\(fields.count) fields in line \(row.line.grouped)",
+          expected: "\(columnCount), as in the first line",
+          advice: "Put texts that hold a separator in quotes")
+      }
       values = try places.map { place in
         guard place < fields.count else {
           throw DatasetError(
@@ -44,14 +56,19 @@ struct RowReader: Sendable {
             expected: "one at position \(place.grouped), counted from 0",
             advice: "Check that line's separators and quotes, or choose other columns")
         }
-        return try RowReader.text(of: fields[place], in: row, of: content)
+        return try text(of: fields[place], in: row)
       }
     }
-    let labels = values[textCount...]
+    // Spaces around separators belong to no label.
+    let labels = values[textCount...].map { isJSON ? $0 : $0.trimmed }
     return (
       Array(values[..<textCount]),
       labels.count > 1 ? JSON.array(labels.map { .string($0) }).compact : labels.first ?? ""
     )
+  }
+
+  private func text(of field: RowField, in row: TextRows.Row) throws -> String {
+    try RowReader.text(of: field, in: row, of: content)
   }
 
   static func text(of field: RowField, in row: TextRows.Row, of content: TextContent) throws -> String {

@@ -219,8 +219,7 @@ private struct GGUFTokenizerExport {
     func stands(first: Bool) -> Bool { (first ? template.first : template.last)?["SpecialToken"] != nil }
     fields.append(GGUFField("tokenizer.ggml.add_bos_token", stands(first: true)))
     fields.append(GGUFField("tokenizer.ggml.add_eos_token", stands(first: false)))
-    if let template = try chatTemplate() { fields.append(GGUFField("tokenizer.chat_template", template)) }
-    return fields
+    return fields + (try chatTemplates())
   }
 
   /// A component, or those of a sequence.
@@ -241,9 +240,19 @@ private struct GGUFTokenizerExport {
     throw fail("cuts words by \(pattern)", expected: "a way that llama.cpp has a name for")
   }
 
-  private func chatTemplate() throws -> String? {
-    let url = try file("chat_template.jinja", in: folder)
-    if let data = try contents(of: url) { return String(decoding: data, as: UTF8.self) }
-    return settings["chat_template"]?.string
+  /// The template, or of a list of named ones the default and, as gguf-py writes them, the others.
+  private func chatTemplates() throws -> [GGUFField] {
+    let (key, url) = ("tokenizer.chat_template", try file("chat_template.jinja", in: folder))
+    if let data = try contents(of: url) {
+      return [GGUFField(key, String(decoding: data, as: UTF8.self))]
+    }
+    if let template = settings["chat_template"]?.string { return [GGUFField(key, template)] }
+    let named = (settings["chat_template"]?.array ?? []).compactMap { item in
+      item["name"]?.string.flatMap { name in item["template"]?.string.map { (name: name, text: $0) } }
+    }
+    let others = named.filter { $0.name != "default" }
+    return named.filter { $0.name == "default" }.map { GGUFField(key, $0.text) }
+      + (others.isEmpty ? [] : [GGUFField("tokenizer.chat_templates", others.map(\.name))])
+      + others.map { GGUFField("\(key).\($0.name)", $0.text) }
   }
 }

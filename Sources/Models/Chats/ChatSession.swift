@@ -64,7 +64,8 @@ public final class ChatSession {
   ///   - limit: the most tokens of the answer.
   ///   - options: how each token is drawn.
   ///   - seed: the same seed gives the same answer.
-  ///   - onText: is given each new piece; where it returns false, the answer ends.
+  ///   - onText: is given what each token adds, which is empty while a character is incomplete; where it returns false, the
+  ///     answer ends.
   /// - Throws: `ChatTemplateError` where the template refuses it, `CheckpointError` where there is no room left; what was
   ///   said stays as it was.
   @discardableResult
@@ -110,9 +111,7 @@ public final class ChatSession {
     var text = generator.text(
       afterIDs: ids, limit: limit, options: options, ends: ends, cache: cache, seed: seed)
     defer { read = (Array(text.ids.prefix(cache?.count ?? 0)), adapter) }
-    while let piece = text.next() {
-      if !piece.isEmpty, try !onText(piece) { break }
-    }
+    while let piece = text.next(), try onText(piece) {}
     return (text.text, text.tokens)
   }
 }

@@ -83,10 +83,7 @@ extension ChatTemplate {
   /// The templates by name, and where they stand.
   private static func templates(in folder: URL) throws -> ([String: String], origin: String) {
     var templates: [String: String] = [:]
-    if let gguf = try GGUFTokenizer(at: folder) {
-      templates["default"] = gguf.chatTemplate
-      return (templates, folder.path)
-    }
+    if let gguf = try GGUFTokenizer(at: folder) { return (gguf.chatTemplates, gguf.path) }
     let single = try LoRAFiles.file("chat_template.jinja", in: folder)
     if let data = try contents(of: single) {
       templates["default"] = String(decoding: data, as: UTF8.self)

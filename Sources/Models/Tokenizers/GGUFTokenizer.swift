@@ -29,11 +29,14 @@ struct GGUFTokenizer {
     self.types = (0..<count).map { $0 < types.count ? Int(max(0, min(types[$0], 9))) : 1 }
   }
 
-  /// What a GGUF file says; nil for anything else.
+  /// What a GGUF file says, or the one that is all of a model in a folder; nil for anything else.
   init?(at url: URL) throws {
-    guard url.pathExtension == "gguf", !isDirectory(url) else { return nil }
-    try self.init(TensorFile(url))
+    guard let file = try Tokenizer.gguf(at: url) else { return nil }
+    try self.init(file)
   }
+
+  /// Where the file lies.
+  var path: String { file.url.path }
 
   /// The token with a role.
   func token(_ role: String) -> String? { id(role).map { tokens[$0] } }
@@ -49,8 +52,16 @@ struct GGUFTokenizer {
     file.field("tokenizer.ggml.\(role)_token_id")?.integer.flatMap { tokens.indices.contains($0) ? $0 : nil }
   }
 
-  /// The chat template, a text in Jinja's language; nil where the model has none.
-  var chatTemplate: String? { file.field("tokenizer.chat_template")?.string }
+  /// The chat templates by name, texts in Jinja's language: "default", and as gguf-py writes them the others whose names are
+  /// listed.
+  var chatTemplates: [String: String] {
+    var templates: [String: String] = [:]
+    templates["default"] = file.field("tokenizer.chat_template")?.string
+    for name in file.field("tokenizer.chat_templates")?.strings ?? [] {
+      templates[name] = file.field("tokenizer.chat_template.\(name)")?.string ?? templates[name]
+    }
+    return templates
+  }
 
   /// What tokenizer.json would hold.
   func json() throws -> JSON {

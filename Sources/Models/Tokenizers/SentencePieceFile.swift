@@ -11,6 +11,8 @@ struct SentencePieceFile {
     var text: [UInt8] = []
     var score: Float = 0
     var kind = Kind.normal
+    /// Whether it takes the spaces before it.
+    var stripsLeft = false
   }
 
   private(set) var pieces: [Piece] = []
@@ -41,9 +43,9 @@ struct SentencePieceFile {
     guard !pieces.isEmpty else { throw TokenizerError("holds no pieces, and is no SentencePiece model") }
   }
 
-  mutating func setPieces(_ pieces: [Piece]) {
-    self.pieces = pieces
-    (beginning, end, unknown) = (0, 2, 3)
+  /// Other pieces, or others in their places.
+  mutating func setPieces(_ pieces: [Piece], beginning: Int, end: Int, unknown: Int) {
+    (self.pieces, self.beginning, self.end, self.unknown) = (pieces, beginning, end, unknown)
   }
 
   private static func piece(_ content: UnsafeRawBufferPointer) throws(TokenizerError) -> Piece {

@@ -60,7 +60,7 @@ extension Tokenizer {
   }
 
   /// A GGUF file that is named, or that is all of a model in a folder.
-  private static func gguf(at url: URL) throws -> TensorFile? {
+  static func gguf(at url: URL) throws -> TensorFile? {
     guard isDirectory(url) else { return url.pathExtension == "gguf" ? try TensorFile(url) : nil }
     let names = (try? FileManager.default.contentsOfDirectory(atPath: url.path)) ?? []
     let files = names.filter { $0.hasSuffix(".gguf") }

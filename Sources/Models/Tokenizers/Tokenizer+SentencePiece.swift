@@ -5,6 +5,13 @@ extension Tokenizer {
   /// The names under which folders keep a SentencePiece model.
   static let sentencePieceNames = ["tokenizer.model", "spiece.model", "sentencepiece.bpe.model"]
 
+  /// Classes whose ids are not the places of the pieces, or that put around a text what the model does not say.
+  private static let unknownOrders = [
+    "MBart", "Nllb", "M2M100", "Barthez", "Bartpho", "Pegasus", "XGLM", "Speech2Text", "SeamlessM4T", "LayoutXLM",
+    "Udop",
+    "PLBart", "Marian", "XLMProphetNet", "Albert", "XLNet", "BigBird", "DebertaV2", "RemBert", "FNet", "Cpm", "ErnieM",
+  ]
+
   /// A tokenizer from a SentencePiece model, for folders without a `tokenizer.json`.
   ///
   /// Texts become what SentencePiece makes of them; special tokens in a text are those tokens, as in transformers, and
@@ -21,16 +28,19 @@ extension Tokenizer {
     guard !file.spacesAreSuffixes else { throw TokenizerError("puts spaces behind words, which is not supported") }
     guard let map = CharacterMap(file.characterMap) else { throw TokenizerError("has a damaged map of characters") }
     let kind = configuration["tokenizer_class"]?.string ?? ""
-    // fairseq's order, which XLM-R keeps: four special tokens, then all pieces but the first three.
-    let isFairseq = kind.hasPrefix("XLMRoberta")
-    if isFairseq { file.putInFairseqOrder() }
+    if let other = Tokenizer.unknownOrders.first(where: kind.hasPrefix) {
+      throw TokenizerError(
+        "is the SentencePiece model of a \(kind); tokenizers of \(other) have ids and special tokens of their own, which are "
+          + "not known here")
+    }
+    let isFairseq = file.putInOrder(of: kind)
     self.init(file, map)
 
     func has(_ id: Int) -> Bool { file.pieces.indices.contains(id) && file.pieces[id].kind == .control }
     let beginnings =
-      ["Llama", "CodeLlama", "Gemma", "XLMRoberta"].contains { kind.hasPrefix($0) }
+      ["Llama", "CodeLlama", "Gemma"].contains { kind.hasPrefix($0) } || isFairseq
       || kind.isEmpty && file.modelType == 2
-    let endings = ["T5", "MT5", "XLMRoberta"].contains { kind.hasPrefix($0) } || kind.isEmpty && !has(file.beginning)
+    let endings = ["T5", "MT5"].contains { kind.hasPrefix($0) } || isFairseq || kind.isEmpty && !has(file.beginning)
     let beginning = (configuration["add_bos_token"]?.bool ?? beginnings) && has(file.beginning) ? file.beginning : nil
     let end = (configuration["add_eos_token"]?.bool ?? endings) && has(file.end) ? file.end : nil
     func items(_ text: PostProcessor.Item, segment: Int32) -> [PostProcessor.Item] {
@@ -38,7 +48,10 @@ extension Tokenizer {
         .compactMap { $0 }
     }
     let single = items(.first(segment: 0), segment: 0)
-    postProcessor = PostProcessor(single: single, pair: single + items(.second(segment: 0), segment: 0))
+    var second = items(.second(segment: 0), segment: 0)
+    // <s> A </s> </s> B </s>
+    if isFairseq, !second.isEmpty, beginning != nil, let end { second[0] = .token(Int32(end), segment: 0) }
+    postProcessor = PostProcessor(single: single, pair: single + second)
     special = SpecialTokens(
       beginning: has(file.beginning) ? Int32(file.beginning) : nil, end: has(file.end) ? Int32(file.end) : nil)
     special = SpecialTokens(configuration: configuration, guess: special) { [self] in id(of: $0) }
@@ -66,7 +79,7 @@ extension Tokenizer {
       if [.control, .unknown, .userDefined].contains(piece.kind) {
         added.append(
           AddedTokens.Token(
-            id: Int32(id), content: piece.text, singleWord: false, stripsLeft: false, stripsRight: false,
+            id: Int32(id), content: piece.text, singleWord: false, stripsLeft: piece.stripsLeft, stripsRight: false,
             isNormalized: piece.kind == .userDefined, isSpecial: piece.kind != .userDefined))
       }
     }
@@ -112,11 +125,28 @@ extension SentencePieceFile {
     }
   }
 
-  mutating func putInFairseqOrder() {
+  /// Lays the pieces out as fairseq's dictionaries do, where the tokenizer's class keeps that: special tokens, the model's
+  /// own pieces behind them, and the mask at the end, which takes the space before it.
+  ///
+  /// - Returns: whether it does.
+  mutating func putInOrder(of kind: String) -> Bool {
     func control(_ text: String, _ kind: Piece.Kind = .control) -> Piece { Piece(text: Array(text.utf8), kind: kind) }
-    setPieces(
-      [control("<s>"), control("<pad>"), control("</s>"), control("<unk>", .unknown)] + pieces.dropFirst(3)
-        + [control("<mask>")])
+    let unknown = control("<unk>", .unknown)
+    var mask = control("<mask>")
+    mask.stripsLeft = true
+    let pieces = pieces.map { $0.text == mask.text ? Piece(text: $0.text, score: $0.score, kind: .unused) : $0 }
+    if kind.hasPrefix("XLMRoberta") {
+      // Four special tokens for the model's three.
+      let special = [control("<s>"), control("<pad>"), control("</s>"), unknown]
+      setPieces(special + pieces.dropFirst(3) + [mask], beginning: 0, end: 2, unknown: 3)
+    } else if kind.hasPrefix("Camembert") {
+      // Four special tokens, of which two are not used: the model's <unk> is another, its <s> and </s> are those that count.
+      let special = [control("<s>NOTUSED"), control("<pad>"), control("</s>NOTUSED"), unknown, control("<unk>NOTUSED")]
+      setPieces(special + pieces.dropFirst(1) + [mask], beginning: 5, end: 6, unknown: 3)
+    } else {
+      return false
+    }
+    return true
   }
 
   /// Every way to make a piece of two others, of the better piece first.

@@ -11,6 +11,8 @@ struct ModelCard {
   let labels: ClassifierLabels?
   /// Whether it is a whole model, not an adapter.
   let isWhole: Bool
+  /// How the settings were chosen; nil where they were given.
+  var choice: [Table]?
 
   var markdown: String {
     let tags = ["swift-lora"] + (isWhole ? [] : ["lora"])
@@ -37,7 +39,7 @@ struct ModelCard {
 
       \(table(report.settings))
 
-      ## Use
+      \(chosen)## Use
 
       ```sh
       \(shell)
@@ -48,6 +50,19 @@ struct ModelCard {
       ```
 
       """
+  }
+
+  /// How the settings were chosen, where the program has chosen them.
+  private var chosen: String {
+    guard let choice else { return "" }
+    return "## What was chosen\n\n"
+      + choice.map { table in
+        let shown = table.columns.indices.filter { table.columns[$0].name != nil }
+        let rows =
+          [shown.map { table.columns[$0].name! }, shown.map { _ in "---" }]
+          + table.rows.map { row in shown.map { plain(row[$0].text) } }
+        return rows.map { "| \($0.joined(separator: " | ")) |" }.joined(separator: "\n") + "\n\n"
+      }.joined()
   }
 
   /// Whether the base is called as on a hub, "name" or "owner/name": there, a card that names a folder is refused.

@@ -81,18 +81,20 @@ struct TrainClassifyCommand: RankedCommand {
       classifier, examples: try encode(examples, data), evaluation: try evaluation.map { try encode($0, eval!) },
       classWeights: try weights(for: examples))
 
+    let choice = training.choice(for: task.sizes)
     let recipe = training.recipe(
-      defaultTargets: classifier.model.body.attentionTargets, wholeModules: classifier.model.headModules)
+      defaultTargets: classifier.model.body.attentionTargets, wholeModules: classifier.model.headModules,
+      advice: choice?.advice)
     let before =
       try Ranks.joined().rank > 0 ? nil : task.evaluation.flatMap { try resultBefore(classifier, examples, $0) }
     var generator = SeededGenerator(seed: training.seed &+ 1)
     try recipe.prepare(classifier.model, using: &generator)
     classifier.model.body.recomputes = training.recompute
-    let run = try TrainingRun(
+    var run = try TrainingRun(
       model: classifier.model, base: model.folder, options: training, recipe: recipe,
-      plan: training.plan(defaultBatchSize: 32),
+      plan: training.plan(defaultBatchSize: 32, advice: choice?.advice),
       precision: training.precision.apply(to: classifier.model, trains: true, isQuiet: output.quiet),
-      isQuiet: output.quiet, ranks: Ranks.joined())
+      isQuiet: output.quiet, ranks: Ranks.joined(), choice: choice)
     let shape = classifier.model.body.description
     let longest = task.examples.texts.mostTokens(of: run.plan.batchSize / run.plan.accumulation)
     try run.announce(

@@ -84,8 +84,11 @@ struct TrainLMCommand: RankedCommand {
     if let base {
       comment("The base's loss on \(eval!.name): \(Report.Value.decimal(base, 4).text)", isQuiet: output.quiet)
     }
+    let task = LanguageModelingTask(decoder, windows: examples, evaluation: evaluation)
+    let choice = training.choice(for: task.sizes)
     let recipe = training.recipe(
-      defaultTargets: (decoder as? TransformerDecoder)?.body.attentionTargets ?? ["q_proj", "v_proj"])
+      defaultTargets: (decoder as? TransformerDecoder)?.body.attentionTargets ?? ["q_proj", "v_proj"],
+      advice: choice?.advice)
     var random = SeededGenerator(seed: training.seed &+ 1)
     try recipe.prepare(decoder, using: &random)
     if training.bias != .none, !training.full, !decoder.attachedAdapters.contains(where: { $0.adapter is Replacement })
@@ -94,17 +97,18 @@ struct TrainLMCommand: RankedCommand {
         "--bias \(training.bias.rawValue): "
           + (training.bias == .all ? "the model has no bias" : "no adapted module has a bias") + "; leave --bias out")
     }
-    let run = try TrainingRun(
-      model: decoder, base: model.folder, options: training, recipe: recipe, plan: training.plan(defaultBatchSize: 8),
+    var run = try TrainingRun(
+      model: decoder, base: model.folder, options: training, recipe: recipe,
+      plan: training.plan(defaultBatchSize: 8, advice: choice?.advice),
       precision: training.precision.apply(to: decoder, trains: true, isQuiet: output.quiet), isQuiet: output.quiet,
-      ranks: Ranks.joined())
+      ranks: Ranks.joined(), choice: choice)
     let longest = examples.longest * run.plan.batchSize / run.plan.accumulation
     try run.announce(
       rows: longest, layers: decoder.cacheShape.layers, hidden: decoder.outputWeight.shape[1],
       intermediate: 3 * decoder.outputWeight.shape[1], outputs: decoder.vocabulary)
     let trained = decoder.trainableCount
     let (outcome, metrics) = try run.train(
-      LanguageModelingTask(decoder, windows: examples, evaluation: evaluation),
+      task,
       keeping: try training.keeping(model: "\(model.model)", length: length ?? min(256, positions)) { digest in
         try examples.forEachWindow { window in
           for numbers in [window.ids, window.targets] {

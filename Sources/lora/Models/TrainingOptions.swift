@@ -46,8 +46,15 @@ struct TrainingOptions: ParsableArguments {
   @Flag(help: "Train every parameter instead of an adapter, and write a whole model.")
   var full = false
 
-  @Option(help: "Rank of the adapter.")
-  var rank = 8
+  @Flag(
+    help: """
+      Choose modules, rank, batch size, epochs and learning rate by the data, the latter by short trials on a sample, and \
+      cut the adapter to the rank that it needs. Prints what was chosen and why; what is given stays as given.
+      """)
+  var auto = false
+
+  @Option(help: "Rank of the adapter. (default: 8)")
+  var rank: Int?
 
   @Option(help: "α: B A is multiplied by α/rank. (default: twice the rank)")
   var alpha: Float?
@@ -69,8 +76,8 @@ struct TrainingOptions: ParsableArguments {
   @Option(help: "What B's learning rate is multiplied by (LoRA+).")
   var rateRatio: Float = 1
 
-  @Option(help: "Passes over the data.")
-  var epochs = 3.0
+  @Option(help: "Passes over the data. (default: 3)")
+  var epochs: Double?
 
   @Option(name: [.long, .customLong("iters")], help: "Steps. (default: as many as --epochs take)")
   var steps: Int?
@@ -138,9 +145,9 @@ struct TrainingOptions: ParsableArguments {
     if precision.precision == .int8 {
       throw ValidationError("--precision int8 is for reading and writing text; training takes f32 or bf16.")
     }
-    try check("epochs", epochs, "a number up to 1,000,000") { !($0 > 1_000_000) }
+    if let epochs { try check("epochs", epochs, "a number up to 1,000,000") { !($0 > 1_000_000) } }
     for (name, value) in [
-      ("alpha", alpha), ("learning-rate", learningRate), ("rate-ratio", rateRatio), ("epochs", Float(epochs)),
+      ("alpha", alpha), ("learning-rate", learningRate), ("rate-ratio", rateRatio), ("epochs", epochs.map(Float.init)),
       ("outer-rate", outerRate),
     ] { try check(name, positive: value) }
     for (name, value) in [("weight-decay", weightDecay), ("clipping", clipping)] {
@@ -152,6 +159,7 @@ struct TrainingOptions: ParsableArguments {
     try check("outer-momentum", outerMomentum, "a number above 0 and below 1") { $0 > 0 && $0 < 1 }
     if full, method != .lora { throw ValidationError("--full trains no adapter; leave --method out.") }
     if method == .full { throw ValidationError("Every parameter is trained with --full.") }
+    if full, auto { throw ValidationError("--auto chooses an adapter; leave --full out.") }
     if full, targets != nil { throw ValidationError("--full trains every parameter; leave --targets out.") }
     if outputPath?.isStream == true { throw ValidationError("-o -: a folder is written, which no stream can be.") }
   }
@@ -184,17 +192,29 @@ struct TrainingOptions: ParsableArguments {
     try checkReplaceable(output, force: force)
   }
 
-  func recipe(defaultTargets: [String], wholeModules: [String] = []) -> FineTuningRecipe {
+  /// The advice for data and model of these sizes, with --auto, and what is given instead.
+  func choice(for sizes: @autoclosure () -> FineTuningAdvice.Sizes) -> RecipeChoice? {
+    guard auto else { return nil }
+    let given: [(FineTuningAdvice.Setting, Bool)] = [
+      (.modules, targets != nil), (.rank, rank != nil), (.batchSize, batchSize != nil),
+      (.epochs, epochs != nil || steps != nil), (.learningRate, learningRate != nil),
+    ]
+    return RecipeChoice(FineTuningAdvice(for: sizes()), given: Set(given.filter(\.1).map(\.0)))
+  }
+
+  func recipe(defaultTargets: [String], wholeModules: [String] = [], advice: FineTuningAdvice? = nil)
+    -> FineTuningRecipe
+  {
     var recipe = FineTuningRecipe()
     recipe.method = full ? .full : method
-    recipe.rank = rank
-    recipe.alpha = alpha ?? Float(2 * rank)
+    recipe.rank = rank ?? advice?.rank ?? 8
+    recipe.alpha = alpha ?? Float(2 * recipe.rank)
     recipe.dropout = dropout
     recipe.rateRatio = rateRatio
     recipe.bias = bias
     recipe.wholeModules = wholeModules
     switch targets {
-    case nil: recipe.targets = .names(defaultTargets)
+    case nil: recipe.targets = advice == nil ? .names(defaultTargets) : .allLinear
     case "all-linear": recipe.targets = .allLinear
     // No module's path has other characters.
     case let text? where text.contains(where: { !($0.isLetter || $0.isNumber || "_-., ".contains($0)) }):
@@ -218,16 +238,16 @@ struct TrainingOptions: ParsableArguments {
     return parts
   }
 
-  func plan(defaultBatchSize: Int) throws -> FineTuningSchedule {
+  func plan(defaultBatchSize: Int, advice: FineTuningAdvice? = nil) throws -> FineTuningSchedule {
     var plan = FineTuningSchedule()
-    (plan.epochs, plan.steps, plan.accumulation) = (epochs, steps, try parts())
+    (plan.epochs, plan.steps, plan.accumulation) = (epochs ?? advice?.epochs ?? 3, steps, try parts())
     if let syncEvery {
       var local = LocalTraining(everySteps: syncEvery)
       (local.outerRate, local.outerMomentum) = (outerRate, outerMomentum)
       plan.local = local
     }
-    plan.batchSize = batchSize ?? defaultBatchSize
-    plan.learningRate = learningRate ?? (full ? 5e-5 : 1e-3)
+    plan.batchSize = batchSize ?? advice?.batchSize ?? defaultBatchSize
+    plan.learningRate = learningRate ?? advice?.learningRate ?? (full ? 5e-5 : 1e-3)
     (plan.shape, plan.warmUp, plan.weightDecay, plan.seed) = (schedule, warmUp, weightDecay, seed)
     plan.clipping = clipping > 0 ? clipping : nil
     (plan.evaluateEvery, plan.patience) = (evaluateEvery, patience)
@@ -242,7 +262,10 @@ struct TrainingOptions: ParsableArguments {
     let apart = try syncEvery.map {
       ", \(try Ranks.joined().count) ranks apart for \($0) steps, outer rate \(outerRate), momentum \(outerMomentum)"
     }
-    let recipe = full ? "full" : "\(method.rawValue) r \(rank) α \(alpha ?? Float(2 * rank)) on \(targets ?? "default")"
+    let rank = rank ?? 8
+    let recipe =
+      (auto ? "auto " : "")
+      + (full ? "full" : "\(method.rawValue) r \(rank) α \(alpha ?? Float(2 * rank)) on \(targets ?? "default")")
     var digest = DataDigest()
     try data(&digest)
     return StateKeeping(
@@ -250,7 +273,7 @@ struct TrainingOptions: ParsableArguments {
       url: url, everySteps: syncEvery.map { max(100, 5 * $0) } ?? 100,
       purpose:
         "train \(recipe), model \(model), data \(digest.text()), length \(length)\(longTexts.map { " in \($0.rawValue)" } ?? ""), batch \(batchSize ?? 0)/\(try parts()), "
-        + "epochs \(epochs), steps \(steps ?? 0), rate \(learningRate ?? 0), \(schedule.rawValue), warm-up \(warmUp), "
+        + "epochs \(epochs ?? 3), steps \(steps ?? 0), rate \(learningRate ?? 0), \(schedule.rawValue), warm-up \(warmUp), "
         + "decay \(weightDecay), clipping \(clipping), dropout \(dropout), bias \(bias.rawValue), ratio \(rateRatio), seed \(seed)"
         + (precision.precision.map { ", precision \($0.rawValue)" } ?? "") + (apart ?? "")
     )

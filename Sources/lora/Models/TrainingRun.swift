@@ -9,11 +9,13 @@ struct TrainingRun {
   let base: URL
   let options: TrainingOptions
   let recipe: FineTuningRecipe
-  let plan: FineTuningSchedule
+  var plan: FineTuningSchedule
   let precision: Report.Field
   let isQuiet: Bool
   /// Which train together.
   let ranks: any Collective
+  /// With --auto, how the settings came about.
+  var choice: RecipeChoice?
 
   /// Says what will be trained, and refuses what can't fit into the memory.
   ///
@@ -48,9 +50,39 @@ struct TrainingRun {
     }
   }
 
-  func train(
+  /// Tries rates where one is to be found, and says what was chosen and why.
+  private mutating func choose(for task: some LearningTask) throws {
+    guard var choice else { return }
+    if !choice.given.contains(.learningRate), let search = FineTuningAdvice.search(examples: task.count, plan) {
+      let bar = ProgressBar("trying rates", total: search.trials * search.steps, unit: " steps", isQuiet: isQuiet)
+      let (recipe, plan) = (recipe, plan)
+      let found = try Interruption.training(keptAt: nil, abandon: bar.abandon) { shouldStop in
+        try search.run(task, recipe, plan, shouldStop: shouldStop) { step in
+          bar.advance(note: "rate \(Report.Value.number(Double(step.learningRate)).text)")
+        }
+      }
+      bar.finish()
+      (choice.search, choice.rates, self.plan.learningRate) = (search, found, found.learningRate)
+    }
+    self.choice = choice
+    for line in choice.lines(recipe, self.plan) { comment(line, isQuiet: isQuiet) }
+  }
+
+  mutating func train(
     _ task: some LearningTask, keeping: StateKeeping?, scoreName: String? = nil
   ) throws -> (outcome: TrainingOutcome, metrics: String) {
+    try choose(for: task)
+    let outcome = try learn(task, keeping: keeping, scoreName: scoreName)
+    if choice != nil, let narrowing = try Narrowing(of: task, from: recipe.rank) {
+      choice?.narrowing = narrowing
+      comment(narrowing.line, isQuiet: isQuiet)
+    }
+    return (outcome, try TrainingRun.metrics(outcome.history))
+  }
+
+  private func learn(
+    _ task: some LearningTask, keeping: StateKeeping?, scoreName: String?
+  ) throws -> TrainingOutcome {
     let bar = ProgressBar("training", total: plan.totalSteps(examples: task.count), unit: " steps", isQuiet: isQuiet)
     var seen = 0
     let outcome = try Interruption.training(keptAt: keeping?.url.path, abandon: bar.abandon) { shouldStop in
@@ -70,7 +102,7 @@ struct TrainingRun {
         })
     }
     bar.finish()
-    return (outcome, try TrainingRun.metrics(outcome.history))
+    return outcome
   }
 
   /// What was trained on what, how it went, and what came of it.
@@ -84,7 +116,8 @@ struct TrainingRun {
         ? "\(name), a model trained whole"
         : "The adapter \(name): \(recipe.method.rawValue), rank \(recipe.rank), α \(Report.Value.number(Double(recipe.alpha)).text)",
       summary: "Trained on \(data)\(outcome.stoppedEarly ? ", until nothing got better" : "").",
-      sections: [.init("Result", [.fields(fields + outcome.fields(trained: trained) + together)]), curves] + sections,
+      sections: [.init("Result", [.fields(fields + outcome.fields(trained: trained) + together)])]
+        + (choice.map { [$0.section(recipe, plan)] } ?? []) + [curves] + sections,
       conclusion: .init("Written: \(options.output(for: base).path)"),
       settings: [.init("model", .text(base.relativePath)), .init("data", .text(path.name))]
         + (eval.map { [.init("evaluated on", .text($0.name))] } ?? []) + FineTuning(recipe, plan).settings + [precision]
@@ -143,14 +176,22 @@ struct TrainingRun {
     if recipe.method == .full {
       try writeModel(model, like: base, labels: labels, to: output.staging)
     } else {
-      try StoredAdapter(of: model, configuration: configuration, url: url).write(peft: output.staging)
+      var adapter = try StoredAdapter(of: model, configuration: configuration, url: url)
+      // In memory it is as wide as it was trained, and beyond this rank zero.
+      if let rank = choice?.narrowing?.rank, rank < recipe.rank {
+        adapter = try Resizing(.fixed(rank)).resize(adapter).adapter
+      }
+      try adapter.write(peft: output.staging)
       if let labels {
         try OutputFile.write(labels.json.pretty, to: output.staging.appendingPathComponent(TextClassifier.labelsName))
       }
     }
+    let chosen = choice?.section(recipe, plan).blocks.compactMap { block -> Table? in
+      if case .table(let table, _) = block { table } else { nil }
+    }
     let card = ModelCard(
       report: report, name: url.lastPathComponent, base: configuration.baseModel ?? base.path, labels: labels,
-      isWhole: recipe.method == .full)
+      isWhole: recipe.method == .full, choice: chosen)
     try OutputFile.write(card.markdown, to: output.staging.appendingPathComponent("README.md"))
     try OutputFile.write(metrics, to: output.staging.appendingPathComponent("metrics.jsonl"))
     try output.commit()

@@ -1,0 +1,67 @@
+// What was chosen for a run, and why.
+
+import LoRAFineTuning
+import LoRATraining
+
+extension RecipeChoice {
+  private typealias Row = (setting: FineTuningAdvice.Setting, value: Report.Value)
+
+  private func rows(_ recipe: FineTuningRecipe, _ schedule: FineTuningSchedule) -> [Row] {
+    let length: Report.Value =
+      schedule.steps.map { .text("\(Report.Value.count($0).text) steps") } ?? .number(schedule.epochs)
+    return [
+      (.modules, recipe.targetsValue), (.rank, .count(recipe.rank)), (.batchSize, .count(schedule.batchSize)),
+      (.epochs, length), (.learningRate, .number(Double(schedule.learningRate))),
+    ]
+  }
+
+  /// A line for each setting: "rank 16: …".
+  public func lines(_ recipe: FineTuningRecipe, _ schedule: FineTuningSchedule) -> [String] {
+    rows(recipe, schedule).map { "\($0.setting.rawValue) \($0.value.text): \(reason(for: $0.setting))" }
+  }
+
+  /// Settings with their reasons, the rates that were tried and the ranks.
+  public func section(_ recipe: FineTuningRecipe, _ schedule: FineTuningSchedule) -> Report.Section {
+    var blocks: [Report.Block] = [
+      .table(
+        Table(
+          key: "chosen", of: rows(recipe, schedule),
+          [
+            .init("setting", key: "setting") { .text($0.setting.rawValue) }, .init("chosen", key: "value") { $0.value },
+            .init("why", key: "reason") { .text(reason(for: $0.setting)) },
+          ]))
+    ]
+    if let rates {
+      blocks.append(
+        .table(
+          Table(
+            key: "rates", of: rates.trials,
+            [
+              .init("rate tried", key: "learning_rate") { .number(Double($0.learningRate)) },
+              .init("loss on what was kept back", key: "loss") { $0.loss.isFinite ? .decimal($0.loss, 4) : .unknown },
+            ])))
+    }
+    if let narrowing {
+      blocks.append(
+        .table(
+          Table(
+            key: "ranks", of: narrowing.steps,
+            [
+              .init("cut to rank", key: "rank") { .count($0.rank) },
+              .init("score", key: "score") { .decimal($0.score, 4) },
+              .init("loss", key: "loss") { .decimal($0.loss, 4) },
+            ])))
+    }
+    return .init("What was chosen", blocks)
+  }
+}
+
+extension Narrowing {
+  /// What became of the rank, in a sentence.
+  public var line: String {
+    let trained = steps[0].rank
+    return rank < trained
+      ? "Trained at rank \(trained), and cut to \(rank), which is no worse on the evaluation data."
+      : "Trained at rank \(trained), which stays: at \(trained / 2) it is worse on the evaluation data."
+  }
+}
