@@ -173,7 +173,7 @@ func update(_ module: StoredModule) throws -> Tensor {
     }
     two.replacements = [try StoredTensor(name: "score.weight", Tensor([[5, 2, 1]]))]
     #expect { try Combination().average([(one, weight: 1), (two, weight: 1)]) } throws: {
-      "\($0)".contains("is [1, 3] here and [2, 2] in another adapter")
+      "\($0)".contains("is [1, 3], expected [2, 2], as in another adapter")
     }
     // Of one that lacks it, the base's own would be needed.
     two.replacements = []
