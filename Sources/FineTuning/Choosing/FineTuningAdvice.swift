@@ -63,10 +63,15 @@ public struct FineTuningAdvice: Sendable, Equatable {
 
   /// What is chosen.
   public enum Setting: String, Sendable, CaseIterable {
+    /// Which modules are adapted.
     case modules
+    /// The rank to train at.
     case rank
+    /// How many examples make a step.
     case batchSize = "batch size"
+    /// How often all examples are seen.
     case epochs
+    /// The largest learning rate.
     case learningRate = "learning rate"
   }
 
