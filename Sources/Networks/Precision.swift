@@ -33,7 +33,7 @@ extension Parameter {
   public var isBFloat16: Bool { original.isBFloat16 }
 
   /// In which numbers products with what is stored are computed.
-  public var precision: Precision { original.multipliesInBFloat16 ? .bfloat16 : .float32 }
+  public var precision: Precision { original.precision }
 
   /// Rounds what is stored to bfloat16, where it is not that yet; `linear` then rounds its input too, and sums in float32.
   /// Parametrizations stay as they are. For frozen weights: an optimizer's first change makes it float32 again.

@@ -37,7 +37,8 @@ public struct AttentionRule: Sendable {
   public var scale: Float?
   /// Where there is one, a score s becomes c tanh(s / c) (Gemma 2, section 2).
   public var cap: Float?
-  /// In which numbers the products are computed; softmax and all sums are of float32. A single query's are float32.
+  /// In which numbers the products are computed: bfloat16, or for any other float32, as for a single query. Softmax and all
+  /// sums are of float32.
   public var precision = Precision.float32
 
   /// All keys, or those up to the query's own place; scores times 1/√size.

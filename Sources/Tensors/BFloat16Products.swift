@@ -19,8 +19,8 @@ extension Tensor {
   /// Whether the elements lie in memory as bfloat16.
   public var isBFloat16: Bool { storage.narrow != nil }
 
-  /// Whether products with it round both factors to bfloat16.
-  public var multipliesInBFloat16: Bool { storage.rounds }
+  /// In which numbers products with it are computed.
+  public var precision: Precision { storage.precision }
 
   /// The same matrix, rounded to bfloat16 where it is not that yet: half the memory. Products with it round the other
   /// factor too, and sum in float32; everything else widens it. What is encoded stays so, and is decoded to bfloat16.

@@ -1,4 +1,4 @@
-// What to train, how long and how fast, by sizes alone; docs/auto.md has the sources and what was measured.
+// What to train, how long and how fast, by sizes alone; docs/transformers.md has the sources.
 
 import Foundation
 import LoRAAdapters
