@@ -37,8 +37,7 @@ struct plan {
   bool row_by_row;  // tiles go along the rows of C, for a C that is mostly written
   ptrdiff_t depth, tile_rows, tiles_down, tiles_across;
   int parts_down, parts_across;
-  float *left;  // all of A, packed before the parts begin, in slots of a tile and a block along k; NULL: each packs its
-                // own
+  float *left;  // all of A, packed before the parts begin, by tile and block along k; NULL: each part packs its own
   ptrdiff_t slot;
 };
 

@@ -111,15 +111,14 @@ enum Ranks {
   #if MPI
     /// Ranks that may run on the same processors of a machine share them: none computes with more than its share.
     private static func shareProcessors(of ranks: MPIRanks) throws {
-      var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-      func add(_ byte: UInt8) { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-      ProcessInfo.processInfo.hostName.utf8.forEach(add)
+      var digest = WordDigest()
+      digest.add(ProcessInfo.processInfo.hostName.utf8)
       // Where there is no such file, a machine's ranks may all run on all of its processors.
       let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
-      for line in status.split(separator: "\n") where line.hasPrefix("Cpus_allowed:") { line.utf8.forEach(add) }
-      let place = [Float(hash >> 40), Float(hash >> 20 & 0xf_ffff)]
-      let all = try ranks.gather(place, counts: Array(repeating: 2, count: ranks.count))
-      let sharing = (0..<ranks.count).count { all[2 * $0] == place[0] && all[2 * $0 + 1] == place[1] }
+      for line in status.split(separator: "\n") where line.hasPrefix("Cpus_allowed:") { digest.add(line.utf8) }
+      let place = digest.numbers
+      let all = try ranks.gather(place, counts: Array(repeating: place.count, count: ranks.count))
+      let sharing = (0..<ranks.count).count { all[place.count * $0..<place.count * ($0 + 1)].elementsEqual(place) }
       Threads.count = max(1, Threads.count / sharing)
     }
   #endif

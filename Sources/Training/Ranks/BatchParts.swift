@@ -86,11 +86,9 @@ extension Trainer {
 
   /// What is trained, in a few numbers that differ where a bit does.
   var digest: [Float] {
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    for item in optimizer.parameters {
-      for scalar in item.parameter.original.scalars { hash = (hash ^ UInt64(scalar.bitPattern)) &* 0x100_0000_01b3 }
-    }
-    return [Float(hash >> 40), Float(hash >> 20 & 0xf_ffff), Float(hash & 0xf_ffff)]
+    var digest = WordDigest()
+    for item in optimizer.parameters { digest.add(item.parameter.original.scalars.lazy.map(\.bitPattern)) }
+    return digest.numbers
   }
 }
 

@@ -146,6 +146,20 @@ extension Collective {
   }
 }
 
+/// Words in three numbers that ranks can compare: FNV-1a, word by word.
+package struct WordDigest {
+  private var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+
+  package init() {}
+
+  package mutating func add(_ words: some Sequence<some FixedWidthInteger>) {
+    for word in words { hash = (hash ^ UInt64(truncatingIfNeeded: word)) &* 0x100_0000_01b3 }
+  }
+
+  /// Integers below 2²⁴, which float32 holds.
+  package var numbers: [Float] { [Float(hash >> 40), Float(hash >> 20 & 0xf_ffff), Float(hash & 0xf_ffff)] }
+}
+
 extension Int {
   /// The part of 0 ..< self that is section `index` when it is cut into `count`, as equal as can be.
   func section(_ index: Int, of count: Int) -> Range<Int> { self * index / count..<self * (index + 1) / count }
