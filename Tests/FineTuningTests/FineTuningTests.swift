@@ -188,7 +188,8 @@ struct FineTuningTests {
     }
     #expect(share > 0.1 && share < 1 && abs(after / before - (1 - share)) < 1e-3)
 
-    let other = try languageModel(contentsOf: folder.appendingPathComponent("tiny-qwen2"))
+    let other = try languageModel(
+      contentsOf: folder.appendingPathComponent(name == "tiny-llama" ? "tiny-gpt2" : "tiny-llama"))
     #expect(throws: AttachmentError.self) { try model.startAdapters(from: other) }
     try model.removeAdapter()
     recipe.method = .dora
