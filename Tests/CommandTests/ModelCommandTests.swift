@@ -209,7 +209,7 @@ struct ModelCommandTests {
       (["classify", "--model", place.decoder, "a"], "is a model without a classifier"),
       (["classify", "--model", place.path("nowhere"), "a"], "does not exist"),
       (["generate", "--model", place.encoder], "model_type is \"bert\""),
-      (["embed", "--model", place.encoder, "--file", place.path("bytes.txt")], "line 1 is not UTF-8"),
+      (["embed", "--model", place.encoder, "--file", place.path("bytes.txt")], "not UTF-8 in line 1"),
       (["logits", place.decoder, "--ids", "1,464"], "the id 464 lies outside the model's 464 tokens"),
       (
         ["generate", "--model", place.decoder, "--prompt", String(repeating: "fox ", count: 100)],

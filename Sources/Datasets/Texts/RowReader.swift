@@ -71,6 +71,13 @@ struct RowReader: Sendable {
     try RowReader.text(of: field, in: row, of: content)
   }
 
+  /// A line without its end.
+  static func line(_ row: TextRows.Row, of content: TextContent) throws -> String {
+    var fields: [RowField] = []
+    RowSyntax.line.split(row.bytes, into: &fields)
+    return try text(of: fields[0], in: row, of: content)
+  }
+
   static func text(of field: RowField, in row: TextRows.Row, of content: TextContent) throws -> String {
     guard let text = field.text(in: row.bytes) else { throw TextContent.notUTF8(content.file, line: row.line) }
     return text

@@ -76,8 +76,9 @@ private struct TurnRendering {
     guard let content = content(of: turn, in: whole) else {
       throw ChatTemplateError(
         template: template.origin, line: 0,
-        "it can't be told which part of the text is the assistant's turn \(turn + 1): the template writes it differently "
-          + "within the whole conversation", advice: "Learn all of it, or take a template with {% generation %}")
+        "it can't be told which part of the text is the assistant's turn \(turn + 1)",
+        expected: "a template that writes it alike alone and within the whole conversation",
+        advice: "Learn all of it, or take a template with {% generation %}")
     }
     let first = start.map { min($0, content.lowerBound) } ?? content.lowerBound
     return

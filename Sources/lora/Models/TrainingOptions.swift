@@ -191,16 +191,11 @@ struct TrainingOptions: ParsableArguments {
     // Another machine need not have the folders that rank 0 writes.
     guard ranks.rank == 0 else { return try options.run.prepare(writing: []) }
     try options.prepare(alsoWriting: state.checkpoint)
-    // The folders above it are made too.
-    var existing = output.standardizedFileURL
-    while !FileManager.default.fileExists(atPath: existing.path), existing.path != "/" {
-      existing.deleteLastPathComponent()
-    }
-    try checkFolderWritable(existing.path)
     if full, output.resolvingSymlinksInPath() == model.resolvingSymlinksInPath() {
       throw InputError("\(output.path): is the model that is read; name another folder to write")
     }
     try checkReplaceable(output, force: force)
+    try OutputDirectory.probe(output)
   }
 
   /// The advice for data and model of these sizes, with --auto, and what is given instead.

@@ -20,6 +20,7 @@ struct WritingOptions: ParsableArguments {
   func url(for source: URL, suffix: String) throws -> URL {
     let url = try path?.place(of: "an adapter or a model that is written") ?? Self.named(source, suffix)
     try checkReplaceable(url, force: force || dryRun)
+    if !dryRun { try checkOutput(url) }
     return url
   }
 
