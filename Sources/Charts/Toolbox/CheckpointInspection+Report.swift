@@ -13,7 +13,7 @@ extension CheckpointInspection: CustomPlaygroundDisplayConvertible {
     let shards = checkpoint.shards.count
     return Report(
       title: "The checkpoint \(checkpoint.url.lastPathComponent)",
-      summary: "\(grouped(checkpoint.tensorCount)) tensors, \(grouped(parameterCount)) parameters.",
+      summary: "\(checkpoint.tensorCount.counted("tensor")), \(parameterCount.counted("parameter")).",
       sections: [
         .init(
           "The checkpoint",
