@@ -127,10 +127,11 @@ struct TrainingRun {
     sections: [Report.Section], data path: Path, eval: Path?, score: String? = nil
   ) -> Report {
     let name = options.output(for: base).lastPathComponent
+    let cut = choice?.narrowing.map { $0.rank < recipe.rank ? ", cut to rank \($0.rank)" : "" } ?? ""
     return Report(
       title: recipe.method == .full
         ? "\(name), \(base.lastPathComponent) trained whole"
-        : "The adapter \(name) of \(base.lastPathComponent): \(recipe.method.rawValue), rank \(recipe.rank), α \(Report.Value.number(float: recipe.alpha).text)",
+        : "The adapter \(name) of \(base.lastPathComponent): \(recipe.method.rawValue), rank \(recipe.rank), α \(Report.Value.number(float: recipe.alpha).text)\(cut)",
       summary: "Trained on \(data)\(outcome.stoppedEarly ? ", until nothing got better" : "").",
       sections: [.init("Result", [.fields(fields + outcome.fields(trained: trained) + together)])]
         + (choice.map { [$0.section(recipe, plan, score: score)] } ?? []) + [curves] + sections,
