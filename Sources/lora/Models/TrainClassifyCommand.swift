@@ -89,6 +89,9 @@ struct TrainClassifyCommand: RankedCommand {
       try Ranks.joined().rank > 0 ? nil : task.evaluation.flatMap { try resultBefore(classifier, examples, $0) }
     var generator = SeededGenerator(seed: training.seed &+ 1)
     try recipe.prepare(classifier.model, using: &generator)
+    try training.mend(classifier.model, isQuiet: output.quiet) {
+      try TextClassifier(model: $0, labels: examples.labelNames, problem: problem).model
+    }
     classifier.model.body.recomputes = training.recompute
     var run = try TrainingRun(
       model: classifier.model, base: model.folder, options: training, recipe: recipe,

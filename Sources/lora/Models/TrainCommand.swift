@@ -91,6 +91,7 @@ struct TrainLMCommand: RankedCommand {
       advice: choice?.advice)
     var random = SeededGenerator(seed: training.seed &+ 1)
     try recipe.prepare(decoder, using: &random)
+    try training.mend(decoder, isQuiet: output.quiet) { try TextGenerator(model: $0).model }
     if training.bias != .none, !training.full, !decoder.attachedAdapters.contains(where: { $0.adapter is Replacement })
     {
       throw InputError(
