@@ -85,7 +85,8 @@ struct FamilyTests {
     #expect(abs(loss - (try #require(reference.loss))) < 1e-5)
   }
 
-  @Test("of the first Gemma's two names for its activation the older counts, and \"gelu\" means its approximation by tanh")
+  @Test(
+    "of the first Gemma's two names for its activation the older counts, and \"gelu\" means its approximation by tanh")
   func gemmaActivation() throws {
     try withTemporaryDirectory { copy in
       let place = copy.appendingPathComponent("gemma")

@@ -13,7 +13,7 @@ extension AdapterInspection: CustomPlaygroundDisplayConvertible {
         [
           .fields(
             [
-              .init("adapter", .text(adapter.url.path)),
+              .init("adapter", .text(adapter.url.relativePath)),
               .init("format", key: "format", .text(adapter.format.rawValue)),
               .init("method", key: "method", .text(method)),
               .init("base model", key: "base_model", .text(adapter.configuration.baseModel)),

@@ -19,7 +19,7 @@ extension CheckpointInspection: CustomPlaygroundDisplayConvertible {
           "The checkpoint",
           [
             .fields([
-              .init("checkpoint", .text(checkpoint.url.path)), .init("architecture", .text(architecture)),
+              .init("checkpoint", .text(checkpoint.url.relativePath)), .init("architecture", .text(architecture)),
               .init(shards == 1 ? "file" : "shards", .text(shards == 1 ? "1" : "\(shards)")),
             ])
           ]),
