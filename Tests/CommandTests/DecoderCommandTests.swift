@@ -127,7 +127,11 @@ struct DecoderCommandTests {
         (["model_type": "mamba"], "model_type is \"mamba\""), (["hidden_act": "snake"], "hidden_act is \"snake\""),
         (["rope_parameters": ["rope_type": "longrope"]], "has no short_factor"),
         (["rope_parameters": ["rope_type": "linear", "factor": 0]], "factor is 0, expected a number above 0"),
-        (["quantization_config": ["bits": 4]], "quantization_config"),
+        (["quantization_config": ["bits": 4]], "quantization_config is {"),
+        (
+          ["quantization_config": ["quant_method": "bitsandbytes", "load_in_4bit": true]],
+          "says that the weights are quantised (quantization_config: bitsandbytes), and none of them is"
+        ),
         (["vocab_size": 99_999_999_999], "vocab_size is 99999999999, expected at most"),
         // Far more memory than there is, had the tensors been made before they were compared.
         (["hidden_size": 2_000_000_000], "has shape"), (["intermediate_size": 2_000_000_000], "has shape"),

@@ -52,7 +52,7 @@ struct RowReader: Sendable {
         guard place < fields.count else {
           throw DatasetError(
             .wrongFormat, file: content.file,
-            found: "\(fields.count) field\(fields.count == 1 ? "" : "s") in line \(row.line.grouped)",
+            found: "\(fields.count.counted("field")) in line \(row.line.grouped)",
             expected: "one at position \(place.grouped), counted from 0",
             advice: "Check that line's separators and quotes, or choose other columns")
         }

@@ -57,7 +57,9 @@ package indirect enum TokenDecoder: Sendable {
     }
   }
 
-  package func text(of tokens: [[UInt8]]) -> String { String(decoding: apply(tokens).joined(), as: UTF8.self) }
+  package func text(of tokens: [[UInt8]]) -> String { String(decoding: bytes(of: tokens), as: UTF8.self) }
+
+  func bytes(of tokens: [[UInt8]]) -> [UInt8] { Array(apply(tokens).joined()) }
 
   private func apply(_ tokens: [[UInt8]]) -> [[UInt8]] {
     switch self {

@@ -11,7 +11,8 @@ extension Tokenizer {
   /// - Throws: `TokenizerError` where the file is missing, damaged, or asks for something not supported.
   public init(contentsOf url: URL) throws {
     guard FileManager.default.fileExists(atPath: url.path) else {
-      throw TokenizerError(file: url.path, "does not exist", expected: "a tokenizer's file or folder")
+      throw TokenizerError(
+        file: url.path, "does not exist", expected: "a tokenizer's file or folder", advice: "Check the path")
     }
     if let gguf = try Self.gguf(at: url) {
       try self.init(gguf: gguf)

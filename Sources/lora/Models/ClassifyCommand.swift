@@ -88,7 +88,7 @@ struct ClassifyCommand: ParsableCommand {
     try output.show(
       Report(
         title: "Texts classified by \(model.name)",
-        summary: "\(grouped(texts.count)) texts"
+        summary: "\(texts.count.counted("text"))"
           + (problem == .regression ? "." : problem == .multiLabel ? ", each with any of " : " in ")
           + (problem == .regression
             ? "" : "\(classifier.labels.count) \(problem == .multiLabel ? "labels" : "classes")."),

@@ -85,7 +85,7 @@ struct EmbedCommand: ParsableCommand {
     try output.show(
       Report(
         title: "Texts embedded by \(model.name)",
-        summary: "\(grouped(texts.count)) texts as vectors of \(grouped(vectors.first?.count ?? 0)) numbers.",
+        summary: "\(texts.count.counted("text")) as vectors of \((vectors.first?.count ?? 0).grouped) numbers.",
         sections: [
           .init(
             "Cosines",

@@ -125,22 +125,26 @@ struct TextOrigin {
     } catch let error as NoTokensError {
       throw InputError(
         "\(try places(of: error.texts)): the tokenizer finds no token there, so the model has nothing to read; remove "
-          + (error.texts.count == 1 ? "this text" : "these \(grouped(error.texts.count)) texts"))
+          + (error.texts.count == 1 ? "this text" : "these \(error.texts.count.counted("text"))"))
     }
+<<<<<<< HEAD
     if isLong { bar.finish() }
     let texts = "\(grouped(encoded.count)) text\(encoded.count == 1 ? "" : "s")"
+=======
+    let texts = encoded.count.counted("text")
+>>>>>>> 876cfcd3f352e9eb2c92646ce730fe5ab5524703
     if encoded.longCount > 0 {
       comment(
-        "\(grouped(encoded.longCount)) of \(texts) \(encoded.longCount == 1 ? "was" : "were") longer than \(encoded.length) tokens and "
+        "\(encoded.longCount.grouped) of \(texts) \(encoded.longCount == 1 ? "was" : "were") longer than \(encoded.length) tokens and "
           + "\(encoded.longCount == 1 ? "was" : "were") "
           + (encoded.longWindowCount > 0
-            ? "read in \(grouped(encoded.longWindowCount)) windows."
+            ? "read in \(encoded.longWindowCount.counted("window"))."
             : "cut; --long-texts windows reads all of them."),
         isQuiet: isQuiet)
     }
     if encoded.blankCount > 0 {
       comment(
-        "\(grouped(encoded.blankCount)) of \(texts) \(encoded.blankCount == 1 ? "holds" : "hold") nothing to read ("
+        "\(encoded.blankCount.grouped) of \(texts) \(encoded.blankCount == 1 ? "holds" : "hold") nothing to read ("
           + "\(try places(of: encoded.blankTexts, total: encoded.blankCount))): only the special tokens count.",
         isQuiet: isQuiet)
     }

@@ -125,11 +125,14 @@ struct TrainClassifyCommand: RankedCommand {
         isQuiet: output.quiet)
     }
     let account = try found?.account(labels: classifier.labels, before: before, evaluation!.text)
-    let firstRows = [examples.columnsSection(data.name), eval.flatMap { evaluation?.columnsSection($0.name) }]
+    let firstRows = [
+      examples.columnsSection(data.lastComponent), eval.flatMap { evaluation?.columnsSection($0.lastComponent) },
+    ]
     let report = run.report(
       outcome, trained: trained, on: examples.account, fields: account?.fields ?? [],
       curves: outcome.curves(unit: "loss", score: problem.scoreName),
-      sections: (account?.sections ?? []) + firstRows.compactMap(\.self), data: data, eval: eval)
+      sections: (account?.sections ?? []) + firstRows.compactMap(\.self), data: data, eval: eval,
+      score: problem.scoreName)
     try run.write(
       report,
       configuration: try training.configuration(

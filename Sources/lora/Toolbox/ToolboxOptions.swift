@@ -108,5 +108,8 @@ struct WeightedAdapter: ExpressibleByArgument {
     }
   }
 
+  /// As a report calls it.
+  var title: String { (weight == 1 ? "" : "\(Report.Value.number(weight).text) × ") + path.lastComponent }
+
   func open() throws -> (adapter: StoredAdapter, weight: Double) { (try path.adapter(), weight) }
 }
