@@ -127,5 +127,16 @@ func checkOutput(_ url: URL) throws {
   var isDirectory: ObjCBool = false
   let exists = FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory)
   let isFile = exists ? !isDirectory.boolValue : ["safetensors", "gguf"].contains(url.pathExtension)
-  if isFile { try OutputFile.probe(url) } else { try OutputDirectory.probe(url) }
+  if isFile { try OutputFile.probe(url) } else { try checkFolder(url) }
+}
+
+/// Throws where a folder can't be written at a place; those above it are made.
+func checkFolder(_ url: URL) throws {
+  var above = url.standardizedFileURL
+  var isDirectory: ObjCBool = false
+  while !FileManager.default.fileExists(atPath: above.path, isDirectory: &isDirectory), above.path != "/" {
+    above.deleteLastPathComponent()
+  }
+  guard isDirectory.boolValue else { throw InputError("\(above.path): is a file; name a folder to write") }
+  try OutputDirectory.probe(url)
 }

@@ -78,7 +78,7 @@ import Testing
         ["train", "lm", "--model", place.decoder, "--data", place.story, "--steps", "1"],
       ] {
         let run = try CommandRun(arguments + ["-o", folder.file(name).path, "--force"])
-        #expect(run.exitCode == 1 && run.errors.contains(name), "\(arguments): \(run.errors)")
+        #expect(run.exitCode == 1 && run.errors.contains(name.prefix { $0 != "/" }), "\(arguments): \(run.errors)")
         // No progress: a single line.
         #expect(run.errors.split(separator: "\n").count == 1 || name == "file", "\(arguments): \(run.errors)")
         #expect(folder.names == before)

@@ -174,7 +174,7 @@ struct SVDTests {
       (["model.safetensors", "--rank", "2,9"], "a.weight: rank 9"),
       (["model.safetensors", "--tensor", "c"], "a.weight [4, 6]"),
       (["model.safetensors", "--tensor", "bias"], "a.bias [4]"),
-      (["good.png", "--output", "text.txt"], "is a file"), (["good.png", "--output", "absent/out"], "no folder"),
+      (["good.png", "--output", "text.txt"], "is a file"), (["good.png", "--output", "photo.jpg/out"], "is a file"),
       (["good.png", "--report", "absent/r.html"], "no folder"),
     ])
   func badInput(_ arguments: [String], _ message: String) throws {

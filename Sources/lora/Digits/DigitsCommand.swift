@@ -95,7 +95,7 @@ struct DigitsCommand: AsyncParsableCommand {
   func run() async throws {
     try output.prepare(alsoWriting: state.checkpoint)
     let folder = try save?.place(of: "a folder that is written")
-    if let folder { try OutputDirectory.probe(folder) }
+    if let folder { try checkFolder(folder) }
     let (name, digits) = try await loadDigits()
     guard batchSize <= digits.train.count else {
       throw InputError(

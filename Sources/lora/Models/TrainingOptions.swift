@@ -194,8 +194,8 @@ struct TrainingOptions: ParsableArguments {
     if full, output.resolvingSymlinksInPath() == model.resolvingSymlinksInPath() {
       throw InputError("\(output.path): is the model that is read; name another folder to write")
     }
+    try checkFolder(output)
     try checkReplaceable(output, force: force)
-    try OutputDirectory.probe(output)
   }
 
   /// The advice for data and model of these sizes, with --auto, and what is given instead.
