@@ -203,8 +203,8 @@ CK_INLINE void fit_symmetric(const float *numbers, float *steps) {
   spread_parts(numbers, LANES, 16, x, w);
   for (int i = 0; i < 16; i++) largest = MAGNITUDE(x[i]) > MAGNITUDE(largest) ? x[i] : largest;
   const lanes unit = -1 / largest;
-  for (int attempt = -9; attempt <= 9; attempt++) {
-    const lanes inverse = (32 + 0.1f * (float)attempt) * unit;
+  for (int attempt = -3; attempt <= 3; attempt++) {
+    const lanes inverse = (32 + 0.3f * (float)attempt) * unit;
     lanes sum_qq = 0, sum_qx = 0;
     for (int i = 0; i < 16; i++) {
       const lanes q = NEAREST(GREATER(LESSER(x[i] * inverse, (lanes)31), (lanes)-32)), wq = w[i] * q;

@@ -201,7 +201,7 @@ public struct Merge: Sendable {
       let place = try writer.place(output.slot.info).lowerBound
       if let change = output.change {
         // A transpose is written whole.
-        for rows in output.slot.isTransposed ? [0..<change.rows] : change.blocks {
+        for rows in output.slot.isTransposed ? [0..<change.rows] : change.blocks(of: output.slot.head) {
           jobs.append(.rows(rows, change: change, slot: output.slot, place: place))
         }
       } else {
@@ -234,10 +234,7 @@ public struct Merge: Sendable {
   ) {
     switch job {
     case .bytes(let range, let tensor, let place):
-      try tensor.withBytes {
-        try writer.write(UnsafeRawBufferPointer(rebasing: $0[range]), at: place + range.lowerBound)
-      }
-      tensor.release(bytes: range)
+      try writer.write(tensor, bytes: range, at: place + range.lowerBound)
       return (range.count, tensor.name)
     case .rows(let rows, let change, let slot, let place):
       let count = rows.count * change.columns
@@ -262,15 +259,8 @@ public struct Merge: Sendable {
               "\(tensor.name): \(overflows) or more numbers are beyond the range of \(format.rawValue)",
               expected: "none", advice: Advice("Choose bf16 or f32", .chooseFormat))
           }
-          if slot.head > 0 {
-            let row = size / rows.count
-            for (index, number) in rows.enumerated() {
-              try writer.write(
-                UnsafeRawBufferPointer(rebasing: bytes[index * row..<(index + 1) * row]),
-                at: place + StoredTensor.storedRow(number, head: slot.head) * row)
-            }
-          } else {
-            try writer.write(UnsafeRawBufferPointer(bytes), at: place + rows.lowerBound * (size / rows.count))
+          try withStoredOrder(bytes, rows: rows.count, head: slot.head) {
+            try writer.write($0, at: place + rows.lowerBound * (size / rows.count))
           }
           // Of numbers that no adapter changes, what rounding does to them is of interest where it is coarse.
           guard !change.parts.isEmpty || format.isQuantized else { return }
@@ -293,6 +283,22 @@ public struct Merge: Sendable {
     }
   }
 
+  /// Hands whole heads of rows to `body` as they are stored: see ``StoredTensor/storedRow(_:head:)``.
+  private func withStoredOrder(
+    _ bytes: UnsafeMutableRawBufferPointer, rows: Int, head: Int, _ body: (UnsafeRawBufferPointer) throws -> Void
+  ) rethrows {
+    guard head > 0 else { return try body(UnsafeRawBufferPointer(bytes)) }
+    let size = bytes.count / rows
+    try withScratch((bytes.count + 3) / 4) { scratch in
+      let ordered = UnsafeMutableRawPointer(scratch.baseAddress!)
+      for row in 0..<rows {
+        (ordered + StoredTensor.storedRow(row, head: head) * size)
+          .copyMemory(from: bytes.baseAddress! + row * size, byteCount: size)
+      }
+      try body(UnsafeRawBufferPointer(start: ordered, count: bytes.count))
+    }
+  }
+
   /// The inner product of the change that was meant, and the one that came about.
   private func kept(
     of block: UnsafeMutableBufferPointer<Float>, _ rounded: UnsafeMutableBufferPointer<Float>, _ rows: Range<Int>,
@@ -301,11 +307,8 @@ public struct Merge: Sendable {
     withScratch(block.count) { original in
       let columns = block.count / max(rows.count, 1)
       weight.read(rows.lowerBound * columns..<rows.upperBound * columns, into: original)
-      var sum = 0.0
-      for index in block.indices {
-        sum += Double(block[index] - original[index]) * Double(rounded[index] - original[index])
-      }
-      return sum
+      return WeightChange.innerProduct(
+        UnsafeBufferPointer(block), UnsafeBufferPointer(rounded), from: UnsafeBufferPointer(original))
     }
   }
 

@@ -234,17 +234,21 @@ public struct StoredTensor: @unchecked Sendable {
     return place(range.lowerBound)..<place(range.upperBound)
   }
 
-  /// Where its bytes lie in the mapped file; `nil` for a tensor in memory.
-  package var fileRange: Range<Int>? {
+  /// The mapped file that it lies in, and where; `nil` for a tensor in memory.
+  var place: (file: MappedFile, range: Range<Int>)? {
     guard let file = owner as? MappedFile, let base = file.bytes.baseAddress, let start = bytes.baseAddress else {
       return nil
     }
-    return start - base..<start - base + bytes.count
+    return (file, start - base..<start - base + bytes.count)
   }
 
+  /// Where its bytes lie in the mapped file; `nil` for a tensor in memory.
+  package var fileRange: Range<Int>? { place?.range }
+
   private func advise(_ advice: MappedFile.Advice, _ range: Range<Int>) {
-    guard let file = owner as? MappedFile, let start = fileRange?.lowerBound else { return }
-    file.advise(advice, start + range.lowerBound..<start + range.upperBound)
+    guard let place else { return }
+    let start = place.range.lowerBound
+    place.file.advise(advice, start + range.lowerBound..<start + range.upperBound)
   }
 }
 
