@@ -309,9 +309,16 @@ extension NumberFormat {
       return blockOverflows(destination, count: source.count)
     }
     guard let limit = overflowLimit else { return 0 }
-    var overflows = 0
-    for value in source where abs(value) >= limit && value.isFinite { overflows += 1 }
-    return overflows
+    let size = MemoryLayout<SIMD16<Float>>.size / MemoryLayout<Float>.size
+    var (largest, index) = (SIMD16<Float>(repeating: 0), 0)
+    while index + size <= source.count {
+      let values = UnsafeRawPointer(from + index).loadUnaligned(as: SIMD16<Float>.self)
+      largest = pointwiseMax(largest, pointwiseMax(values, -values))
+      index += size
+    }
+    // Seldom is there anything to count.
+    guard any(largest .>= limit) || source[index...].contains(where: { abs($0) >= limit }) else { return 0 }
+    return source.count { abs($0) >= limit && $0.isFinite }
   }
 
   /// How many blocks have a scale beyond float16.
