@@ -1,5 +1,5 @@
-"""Text data larger than memory ought to be: rows found and read, a classifier and a decoder trained and measured, with
-the most memory that each took, beside Python's csv and json on the same files.
+"""Text data larger than memory ought to be: rows found and read, a classifier and a decoder trained and measured, lines
+classified and embedded, with the most memory that each took, beside Python's csv and json on the same files.
 
     python bench.py PATH-OF-text-bench PATH-OF-lora [MEGABYTES, default 1000, or 2 with SHORTEST in the environment]
 """
@@ -66,6 +66,7 @@ try:
     }
     for name, (header, row) in files.items():
         write(folder / name, header, row)
+    write(folder / "lines.txt", b"", lambda i: text(800) + "\n")
     write(folder / "book.txt", b"", lambda i: text(12) + ".\n" + ("\n" if i % 7 == 0 else ""))
 
     print(f"{megabytes} MB a file")
@@ -92,6 +93,9 @@ try:
         "train lm": ["train", "lm", "--model", decoder, "--data", folder / "book.txt", "--length", 32],
         "evaluate": ["evaluate", "--model", encoder, "--adapter", folder / "0", "--data", folder / "short.tsv"],
         "… long rows": ["evaluate", "--model", encoder, "--adapter", folder / "2", "--data", folder / "long.csv"],
+        "classify": ["classify", "--model", encoder, "--adapter", folder / "2", "--file", folder / "lines.txt",
+                     "--json", folder / "classes.json"],
+        "embed": ["embed", "--model", encoder, "--file", folder / "lines.txt", "--json", folder / "vectors.json"],
     }
     for index, (name, command) in enumerate(tasks.items()):
         if command[0] == "train":

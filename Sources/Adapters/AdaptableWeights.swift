@@ -14,6 +14,8 @@ public enum AttachmentError: DescribedError {
   case nameTaken(String)
   /// An adapter can only be folded into what is stored where it comes first in its weight's chain.
   case notFirst(name: String, path: String)
+  /// An adapter can't begin with what its weight lost.
+  case noStart(path: String, reason: String)
   /// In a batch whose rows use different adapters, one changes a parameter that all rows share.
   case notByRow(name: String, parameter: String)
 
@@ -33,6 +35,8 @@ public enum AttachmentError: DescribedError {
       "an adapter named '\(name)' is attached already"
     case .notFirst(let name, let path):
       "adapter '\(name)' is not the first parametrization of \(path)"
+    case .noStart(let path, let reason):
+      "the adapter of \(path) can't begin with what quantising lost: \(reason)"
     case .notByRow(let name, let parameter):
       "adapter '\(name)' changes \(parameter), which all rows of a batch share: it can't be mixed with others in one batch"
     }
@@ -45,6 +49,7 @@ public enum AttachmentError: DescribedError {
     case .rank: "Choose a rank in that range"
     case .nameTaken: "Remove it first, or choose another name"
     case .notFirst: "Fold or remove those before it first"
+    case .noStart: "Take the model that was quantised, and a LoRA"
     case .notByRow: "Give it a batch of its own"
     }
   }

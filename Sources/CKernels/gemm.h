@@ -9,7 +9,7 @@
 
 #include "CKernels.h"
 
-enum { CK_MAXIMUM_TILE_ROWS = 14, CK_MAXIMUM_LANES = 16 };
+enum { CK_MAXIMUM_TILE_ROWS = 32, CK_MAXIMUM_LANES = 16 };
 
 /// Widths of a tile: 1, 2 or 4 vectors.
 enum { CK_NARROW, CK_FULL, CK_WIDE, CK_WIDTHS };
@@ -57,9 +57,8 @@ struct ck_gemm_kernels {
 const struct ck_gemm_kernels *ck_gemm_kernels(void);
 
 /// The same for *pairs* of bfloat16 along k in place of float32, with sums in float32: `k`, steps and strides count
-/// pairs. Registers and tiles are those of ck_gemm_kernels.
+/// pairs. Registers and dot tiles are those of ck_gemm_kernels.
 struct ck_pair_kernels {
-  ck_tile tile[CK_WIDE][CK_MAXIMUM_TILE_ROWS + 1];  // a is packed
   ck_dot_tile dot[CK_MAXIMUM_TILE_ROWS + 1], dot_single[CK_MAXIMUM_TILE_ROWS + 1];
   ck_row row;
   ck_pack pack_rows;                  // from bfloat16 [2k, count]; ldx is what two rows take
@@ -68,6 +67,19 @@ struct ck_pair_kernels {
   void (*round)(ptrdiff_t rows, ptrdiff_t k, const float *x, ptrdiff_t ldx, uint32_t *pairs, ptrdiff_t ldp);
 };
 const struct ck_pair_kernels *ck_pair_kernels(void);
+
+/// Tiles of pairs, which not every processor's vectors do.
+struct ck_pair_tiles {
+  int rows;                                         // the most a tile has
+  double grain;                                     // multiplications of pairs that are a part's least
+  int unit;                                         // of which its rows, and its k, are multiples: zeros fill them up
+  ck_tile tile[CK_WIDE][CK_MAXIMUM_TILE_ROWS + 1];  // a is packed
+  ck_pack pack_rows, pack_columns;                  // of a, from float32, rounded; `step` is `count`
+  void (*begin)(void), (*end)(void);                // before and after tiles, on their thread; or NULL
+};
+const struct ck_pair_tiles *ck_pair_tiles(void);
+/// Those of gemm_amx.c, or NULL.
+const struct ck_pair_tiles *ck_amx_tiles(void);
 
 /// Multiplications that are a part's least: some microseconds, since waking a thread may take as long.
 #define CK_PRODUCT_GRAIN 500000.0

@@ -5,9 +5,10 @@
 // C as a grid of parts, each packing for itself: no thread waits for another. Two layouts:
 //   packed   both operands are copied block by block into the order in which tiles read them;
 //   direct   B is read in place, a few rows of it at a time: for few rows of C, or a small k.
-#include "gemm.h"
+#include <string.h>
 
 #include "dispatch.h"
+#include "gemm.h"
 
 enum {
   PACKED_DEPTH = 256,     // of a block along k: a panel of B, 32 · 256 floats, stays in the first-level cache
@@ -31,7 +32,9 @@ struct plan {
   ck_product product;
   const struct ck_gemm_kernels *kernels;
   const struct ck_pair_kernels *pairs;  // NULL for float32
-  int unit;                             // numbers along k of which one is made: two where there are pairs
+  const struct ck_pair_tiles *tiles;    // likewise
+  int numbers;                          // along k of which one is made: two where there are pairs
+  ptrdiff_t unit;                       // of which the rows and the depth of tiles are multiples
   struct packing pack_a, pack_b;
   bool packs_a, packs_b;
   bool row_by_row;  // tiles go along the rows of C, for a C that is mostly written
@@ -41,14 +44,19 @@ struct plan {
   ptrdiff_t slot;
 };
 
+/// With what fills up the last unit.
+static ptrdiff_t whole(const struct plan *plan, ptrdiff_t count) {
+  return (count + plan->unit - 1) / plan->unit * plan->unit;
+}
+
 /// One tile of C, or what of it lies within `columns`.
 static void run_tile(const struct plan *plan, int rows, int width, ptrdiff_t columns, ptrdiff_t k, const float *a,
                      ptrdiff_t a_step, const void *b, bool half, ptrdiff_t b_step, ptrdiff_t ahead, float beta,
                      float *c) {
   const ck_product *p = &plan->product;
-  ck_tile tile = plan->pairs != NULL ? plan->pairs->tile[width][rows] : plan->kernels->tile[half][width][rows];
-  ptrdiff_t full = (ptrdiff_t)plan->kernels->lanes << width;
-  if (columns >= full) {
+  const ptrdiff_t filled = whole(plan, rows), full = (ptrdiff_t)plan->kernels->lanes << width;
+  ck_tile tile = plan->tiles != NULL ? plan->tiles->tile[width][filled] : plan->kernels->tile[half][width][filled];
+  if (columns >= full && rows == filled) {
     tile(k, a, a_step, b, b_step, ahead, p->alpha, beta, c, p->ldc);
     return;
   }
@@ -65,6 +73,9 @@ static struct packing packing_of(const struct plan *plan, const ck_factor *x, bo
   if (plan->pairs == NULL)
     return (struct packing){(lies_along_k ? plan->kernels->pack_columns : plan->kernels->pack_rows)[x->bfloat16],
                             x->stride};
+  if (x == &plan->product.a)
+    return lies_along_k ? (struct packing){plan->tiles->pack_columns, x->stride}
+                        : (struct packing){plan->tiles->pack_rows, 2 * x->stride};
   if (!lies_along_k)
     return (struct packing){x->bfloat16 ? plan->pairs->pack_rows : plan->pairs->round_rows, 2 * x->stride};
   if (x->bfloat16) return (struct packing){plan->kernels->pack_columns[false], x->stride / 2};  // they are pairs
@@ -88,7 +99,7 @@ static void pack_left(const void *context, ptrdiff_t begin, ptrdiff_t end) {
   for (ptrdiff_t tile = begin; tile < end; tile++) {
     const ptrdiff_t i = tile * plan->tile_rows, rows = ck_smaller(plan->tile_rows, p->m - i);
     for (ptrdiff_t pc = 0; pc < p->k; pc += plan->depth)
-      plan->pack_a.pack(rows, ck_smaller(plan->depth, p->k - pc), element(&p->a, i, plan->unit * pc),
+      plan->pack_a.pack(rows, ck_smaller(plan->depth, p->k - pc), element(&p->a, i, plan->numbers * pc),
                         plan->pack_a.stride, left_tile(plan, i, pc), rows);
   }
 }
@@ -104,15 +115,17 @@ static void multiply_part(const struct plan *plan, ptrdiff_t i0, ptrdiff_t i1, p
   const int width_here = !plan->packs_b && tile_rows <= kernels->rows / 2 ? CK_WIDE : CK_FULL;
 
   const size_t size_a = plan->packs_a ? (size_t)((block_rows + 2 * CK_MAXIMUM_LANES) * depth) : 0;
-  const size_t size_b = (size_t)((plan->packs_b ? (block_columns + panel) : panel) * depth + CK_MAXIMUM_LANES);
+  const size_t size_b =
+      (size_t)((plan->packs_b ? block_columns + panel : panel) * whole(plan, depth) + CK_MAXIMUM_LANES);
   const size_t bytes = (size_a + size_b) * sizeof(float);
   _Alignas(64) float near[SMALL_SCRATCH];
   float *packed_b = bytes <= sizeof near ? near : ck_allocate(bytes), *packed_a = packed_b + size_b;
 
+  if (plan->tiles != NULL && plan->tiles->begin != NULL) plan->tiles->begin();
   for (ptrdiff_t jc = j0; jc < j1; jc += block_columns) {
     const ptrdiff_t j_end = ck_smaller(jc + block_columns, j1);
     for (ptrdiff_t pc = 0; pc < p->k; pc += depth) {
-      const ptrdiff_t k = ck_smaller(depth, p->k - pc);
+      const ptrdiff_t k = ck_smaller(depth, p->k - pc), filled = whole(plan, k);
       const float beta = pc == 0 ? p->beta : 1;
       // The last panel, where it is not full, is packed in any case: a tile reads whole vectors.
       const ptrdiff_t first_packed = plan->packs_b ? jc : jc + (j_end - jc) / panel * panel;
@@ -120,8 +133,10 @@ static void multiply_part(const struct plan *plan, ptrdiff_t i0, ptrdiff_t i1, p
         taken = p->b.transposed ? k : ck_smaller(PACKED_ROWS, k - q);
         for (ptrdiff_t j = first_packed; j < j_end; j += panel) {
           const ptrdiff_t columns = ck_smaller(panel, j_end - j), step = columns <= lanes ? lanes : panel;
-          plan->pack_b.pack(columns, taken, element(&p->b, plan->unit * (pc + q), j), plan->pack_b.stride,
-                            packed_b + (j - first_packed) * k + q * step, step);
+          float *place = packed_b + (j - first_packed) * filled;
+          plan->pack_b.pack(columns, taken, element(&p->b, plan->numbers * (pc + q), j), plan->pack_b.stride,
+                            place + q * step, step);
+          if (q + taken == k) memset(place + k * step, 0, (size_t)((filled - k) * step) * sizeof(float));
         }
       }
       for (ptrdiff_t ic = i0; ic < i1; ic += block_rows) {
@@ -150,8 +165,8 @@ static void multiply_part(const struct plan *plan, ptrdiff_t i0, ptrdiff_t i1, p
                      columns, beta, c);
           } else {
             ptrdiff_t step = columns <= lanes ? lanes : panel;
-            run_tile(plan, (int)rows, width, columns, k, a, a_step, packed_b + (j - first_packed) * k, false, step,
-                     step * k, beta, c);
+            run_tile(plan, (int)rows, width, columns, filled, a, a_step, packed_b + (j - first_packed) * filled, false,
+                     step, step * filled, beta, c);
           }
           if (plan->row_by_row) {
             j += columns;
@@ -164,6 +179,7 @@ static void multiply_part(const struct plan *plan, ptrdiff_t i0, ptrdiff_t i1, p
       }
     }
   }
+  if (plan->tiles != NULL && plan->tiles->end != NULL) plan->tiles->end();
   if (packed_b != near) ck_deallocate(packed_b, bytes);
 }
 
@@ -208,7 +224,10 @@ static ptrdiff_t even_part(ptrdiff_t count, ptrdiff_t most, ptrdiff_t unit) {
 }
 
 void ck_multiply_blocked(const ck_product *p, const struct ck_pair_kernels *pairs) {
-  struct plan plan = {.product = *p, .kernels = ck_gemm_kernels(), .pairs = pairs, .unit = pairs != NULL ? 2 : 1};
+  const struct ck_pair_tiles *tiles = pairs != NULL ? ck_pair_tiles() : NULL;
+  struct plan plan = {.product = *p, .kernels = ck_gemm_kernels(), .pairs = pairs, .tiles = tiles};
+  plan.numbers = pairs != NULL ? 2 : 1;
+  plan.unit = tiles != NULL ? tiles->unit : 1;
   if (pairs == NULL && p->m == 1 && !p->a.transposed) {  // a row is a column too, and a column is read in place
     plan.product.a.transposed = true;
     plan.product.a.stride = 1;
@@ -221,15 +240,15 @@ void ck_multiply_blocked(const ck_product *p, const struct ck_pair_kernels *pair
   plan.row_by_row = p->k <= DIRECT_DEPTH && p->m > DIRECT_ROWS;
   // Evenly: a last tile of one or two rows, or a last block of little depth, would not keep the arithmetic units busy.
   plan.depth = even_part(p->k, direct ? DIRECT_DEPTH : PACKED_DEPTH, CK_MAXIMUM_LANES);
-  plan.tile_rows = even_part(p->m, plan.kernels->rows, 1);
+  plan.tile_rows = even_part(p->m, tiles != NULL ? tiles->rows : plan.kernels->rows, plan.unit);
   plan.tiles_down = (p->m + plan.tile_rows - 1) / plan.tile_rows;
   plan.tiles_across = (p->n + 2 * plan.kernels->lanes - 1) / (2 * plan.kernels->lanes);
-  double parts = (double)p->m * (double)p->n * (double)p->k / CK_PRODUCT_GRAIN;
+  double parts = (double)p->m * (double)p->n * (double)p->k / (tiles != NULL ? tiles->grain : CK_PRODUCT_GRAIN);
   int threads = ck_thread_count();
   choose_grid(&plan, parts < 2 ? 1 : parts < threads ? (int)parts : threads);
 
   // In pairs, A has to be copied in any case.
-  plan.slot = plan.tile_rows * plan.depth + CK_MAXIMUM_LANES;
+  plan.slot = whole(&plan, plan.tile_rows) * whole(&plan, plan.depth) + CK_MAXIMUM_LANES;
   const size_t bytes = (size_t)((p->k + plan.depth - 1) / plan.depth * plan.tiles_down * plan.slot) * sizeof(float);
   _Alignas(64) float near[SMALL_SCRATCH];
   if (pairs != NULL) {

@@ -124,3 +124,15 @@ const struct ck_pair_kernels *ck_pair_kernels(void) {
   return &pair_kernels_baseline;
 #endif
 }
+
+const struct ck_pair_tiles *ck_pair_tiles(void) {
+#if defined(__x86_64__)
+  static const struct ck_pair_tiles *const sets[] = {
+      [CK_BASELINE] = &pair_tiles_baseline, [CK_AVX2] = &pair_tiles_avx2, [CK_AVX512] = &pair_tiles_avx512};
+  const struct ck_pair_tiles *amx = ck_amx_tiles();
+  if (amx != NULL) return amx;
+  return ck_multiplies_bfloat16() ? &pair_tiles_avx512bf16 : sets[ck_instruction_set_index()];
+#else
+  return &pair_tiles_baseline;
+#endif
+}

@@ -34,6 +34,12 @@ static void round_rows(const void *context, ptrdiff_t begin, ptrdiff_t end) {
                     s->pairs + begin * s->stride, s->stride);
 }
 
+/// Where tiles cost so little that they win as soon as one has all of its rows.
+static bool fills_a_tile(const ck_product *p) {
+  const ptrdiff_t unit = ck_pair_tiles()->unit;
+  return unit > 1 && ck_smaller(p->m, p->n) >= unit;
+}
+
 /// As dot products, of a's rows as pairs, which all have, and b's as they are stored.
 static void multiply_skinny(const ck_product *halves, ptrdiff_t count, const struct ck_pair_kernels *kernels) {
   const ptrdiff_t k = halves->k, stride = (k + CK_MAXIMUM_LANES - 1) / CK_MAXIMUM_LANES * CK_MAXIMUM_LANES;
@@ -58,7 +64,8 @@ void ck_multiply_pairs(const ck_product *products, ptrdiff_t count) {
   for (ptrdiff_t i = 0; i < count; i++) {
     halves[i] = products[i];
     halves[i].k /= 2;
-    are_skinny = are_skinny && halves[i].b.bfloat16 && halves[i].b.transposed && ck_product_is_skinny(&halves[i]);
+    are_skinny = are_skinny && halves[i].b.bfloat16 && halves[i].b.transposed && ck_product_is_skinny(&halves[i]) &&
+                 !fills_a_tile(&halves[i]);
   }
   if (are_skinny) {
     multiply_skinny(halves, count, ck_pair_kernels());

@@ -206,8 +206,16 @@ static void NAME(pack_pair_rows)(ptrdiff_t count, ptrdiff_t k, const void *x, pt
 #define PAIR_DOT(rows) [rows] = NAME(pair_dot_##rows),
 #define PAIR_DOT_SINGLE(rows) [rows] = NAME(pair_dot_single_##rows),
 
-static const struct ck_pair_kernels NAME(pair_kernels) = {
+static const struct ck_pair_tiles NAME(pair_tiles) = {
+    .rows = TILE_ROWS,
+    .grain = CK_PRODUCT_GRAIN,
+    .unit = 1,
     .tile = {{FOR_TILE_ROWS(PAIR_NARROW)}, {FOR_TILE_ROWS(PAIR_FULL)}},
+    .pack_rows = NAME(round_rows),
+    .pack_columns = NAME(round_columns),
+};
+
+static const struct ck_pair_kernels NAME(pair_kernels) = {
     .dot = {FOR_TILE_ROWS(PAIR_DOT)},
     .dot_single = {FOR_TILE_ROWS(PAIR_DOT_SINGLE)},
     .row = NAME(pair_row),

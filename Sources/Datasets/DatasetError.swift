@@ -55,16 +55,3 @@ public struct DatasetError: DescribedError, Equatable {
   public var subject: String { file }
   public var problem: String { "found \(found), expected \(expected)" }
 }
-
-extension Int {
-  /// 60000 as "60,000".
-  package var grouped: String {
-    var digits = String(magnitude)
-    var end = digits.endIndex
-    while let next = digits.index(end, offsetBy: -3, limitedBy: digits.startIndex), next > digits.startIndex {
-      digits.insert(",", at: next)
-      end = next
-    }
-    return (self < 0 ? "-" : "") + digits
-  }
-}

@@ -39,9 +39,9 @@ public struct IDXFile: Sendable {
     throw DatasetError(
       .wrongFormat, file: file,
       found: isIDX
-        ? "an IDX file of \(magic[3]) dimension\(magic[3] == 1 ? "" : "s")"
+        ? "an IDX file of \(Int(magic[3]).counted("dimension"))"
         : "the first bytes \(magic.map { String(format: "%02x", $0) }.joined(separator: " "))",
-      expected: "an IDX file of unsigned bytes with \(dimensionCount) dimension\(dimensionCount == 1 ? "" : "s")"
+      expected: "an IDX file of unsigned bytes with \(dimensionCount.counted("dimension"))"
         + String(format: " (00 00 08 %02x)", dimensionCount),
       advice: isIDX
         ? "Images have 3 dimensions and labels 1: check that the two files are not swapped."

@@ -17,8 +17,6 @@ extension DigitExperiment {
 
     /// Whether it trains an adapter, and not every parameter.
     public var usesLoRA: Bool { self == .lora || self == .loraReplay }
-    /// Whether the other digits are among its batches.
-    public var usesReplay: Bool { self == .loraReplay || self == .fullReplay }
   }
 
   /// How an arm trains.

@@ -103,22 +103,22 @@ package enum AdapterFile {
   package static func losses(_ adapter: StoredAdapter) -> (lost: [String], changed: [String]) {
     var lost: [String] = []
     let embeddings = adapter.modules.filter(\.isEmbedding)
-    if !embeddings.isEmpty { lost.append("\(embeddings.count) embeddings") }
+    if !embeddings.isEmpty { lost.append(embeddings.count.counted("embedding")) }
     if adapter.modules.contains(where: { $0.method is StoredDoRA }), !adapter.format.isFile {
       lost.append("DoRA's magnitudes")
     }
     let foreign = adapter.modules.filter(\.method.isPEFTOnly)
     if !foreign.isEmpty {
       let methods = Set(foreign.map(\.method.name)).sorted().joined(separator: ", ")
-      lost.append("\(foreign.count) modules of \(methods), which peft alone reads")
+      lost.append("\(foreign.count.counted("module")) of \(methods), which peft alone reads")
     }
     // Of two whole matrices, every other program takes the product as it is.
     let scaled = adapter.modules.filter { module in
       module.rank == 0 && module.scale != 1 && !module.method.tensors.contains { $0.part == ModuleParts.scalar }
     }
-    if !scaled.isEmpty { lost.append("the scale of \(scaled.count) modules that have no rank") }
-    if !adapter.replacements.isEmpty { lost.append("\(adapter.replacements.count) weights saved whole") }
-    if !adapter.shared.isEmpty { lost.append("\(adapter.shared.count) tensors that modules share") }
+    if !scaled.isEmpty { lost.append("the scale of \(scaled.count.counted("module")) without a rank") }
+    if !adapter.replacements.isEmpty { lost.append("\(adapter.replacements.count.counted("weight")) saved whole") }
+    if !adapter.shared.isEmpty { lost.append("\(adapter.shared.count.counted("tensor")) that modules share") }
     var changed: [String] = []
     if adapter.configuration.scaling == .rankStabilized { changed.append("rsLoRA becomes an alpha of the same scale") }
     if adapter.modules.contains(where: { $0.lora?.outputBias != nil }) {

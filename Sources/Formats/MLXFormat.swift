@@ -98,9 +98,11 @@ package enum MLXFormat {
     var lost: [String] = []
     var changed: [String] = []
     let others = adapter.modules.filter { Self.lora($0) == nil }
-    if !others.isEmpty { lost.append("\(others.count) modules that are no linear LoRA or DoRA (\(others[0].path))") }
+    if !others.isEmpty {
+      lost.append("\(others.count.counted("module")) other than linear LoRA or DoRA (\(others[0].path))")
+    }
     if adapter.modules.contains(where: { $0.method.changesBias }) { lost.append("biases of B") }
-    if !adapter.replacements.isEmpty { lost.append("\(adapter.replacements.count) weights saved whole") }
+    if !adapter.replacements.isEmpty { lost.append("\(adapter.replacements.count.counted("weight")) saved whole") }
     if Set(adapter.modules.map { $0.method is StoredDoRA }).count > 1 { lost.append("DoRA for some modules only") }
     let ranks = Set(adapter.modules.map(\.rank))
     if ranks.count > 1 { changed.append("ranks \(ranks.sorted()) become \(ranks.max()!), padded with zeros") }

@@ -57,7 +57,9 @@ public struct EncodedTexts: Sendable {
     guard room > 0 else {
       throw TokenizerError(
         file: tokenizer.file, place: "post_processor",
-        "adds \(tokenizer.specialCount) special tokens to a text, which leaves no room in \(length)")
+        "adds \(tokenizer.specialCount) special tokens to a text, which leaves no room",
+        expected: "fewer than \(length)",
+        advice: "Read more tokens at once, or take another tokenizer")
     }
     step = room - room / 4
   }
@@ -138,12 +140,14 @@ public struct EncodedTexts: Sendable {
   func requireKnown(vocabulary: Int, segments: Int) throws {
     if largestID >= vocabulary {
       throw TokenizerError(
-        file: tokenizer.file, "makes the token \(largestID) of a text, and the model has only \(vocabulary) tokens")
+        file: tokenizer.file, "makes the token \(largestID) of a text",
+        expected: "one of the model's \(vocabulary), counted from 0")
     }
     if largestSegment >= segments {
       throw TokenizerError(
         file: tokenizer.file,
-        "makes the segment \(largestSegment) (type_id) of a text, and the model has only \(segments)")
+        "makes the segment \(largestSegment) (type_id) of a text",
+        expected: "one of the model's \(segments), counted from 0")
     }
   }
 
@@ -195,10 +199,10 @@ public struct EncodedTexts: Sendable {
     let step: Int
   }
 
-  /// About as many tokens as a part has.
-  private static let partTokens = 1 << 20
+  /// About as many tokens as a part has, and sequences: what is found of each is held until the part is done.
+  private static let (partTokens, partSequences) = (1 << 20, 1 << 14)
 
-  /// Calls `body` with all texts in order, as many at a time as have about a million tokens.
+  /// Calls `body` with all texts in order, as many at a time as have about a million tokens, or 16,384 sequences.
   func forEachPart(_ body: (Part) throws -> Void) throws {
     func part(at start: Int) -> Part {
       Part(
@@ -211,7 +215,7 @@ public struct EncodedTexts: Sendable {
       next.windows.append(next.sequences.count..<next.sequences.count + sequences.count)
       next.sequences += sequences
       tokens += sequences.reduce(0) { $0 + $1.ids.count }
-      if tokens >= EncodedTexts.partTokens {
+      if tokens >= EncodedTexts.partTokens || next.sequences.count >= EncodedTexts.partSequences {
         try body(next)
         next = part(at: index + 1)
         tokens = 0

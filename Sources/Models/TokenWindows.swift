@@ -205,7 +205,7 @@ public struct TokenWindows: Sendable {
         let answer = chat.messages.last?["content"]?.string
       else {
         throw ChatTemplateError(
-          line: 0, "the model has no chat template, which would write conversations",
+          line: 0, "the model has none, which would write conversations", expected: "one",
           advice: Advice("Name one", .nameChatTemplate))
       }
       try append(prompt: question + "\n", completion: answer)

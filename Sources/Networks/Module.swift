@@ -3,7 +3,7 @@ import LoRATensors
 /// Anything that holds parameters: a layer, a model, a parametrization.
 ///
 /// A module is a class whose stored properties hold parameters and other modules: as they are, or in optionals, arrays,
-/// dictionaries, tuples and structs of these. They are found by reflection, each once, in the order of declaration
+/// dictionaries, tuples, structs, cases and other classes of these. They are found by reflection, each once, in the order of declaration
 /// (dictionaries: of their keys), and named by the path of properties: `hidden1.weight`, `layers.0.query.bias`. Nothing
 /// needs to be registered. A notebook shows a module's `summary`.
 ///
@@ -131,52 +131,86 @@ private struct ModuleWalk {
     var mirror: Mirror? = Mirror(reflecting: found)
     while let current = mirror {
       for case (let label?, let value) in current.children {
-        let component = found.pathComponent(ofProperty: label)
-        visit(value: value, path: Self.joined(path, component), depth: 0)
+        let property = Self.property(label, value, of: found)
+        visit(value: value, path: Self.joined(path, found.pathComponent(ofProperty: property)))
       }
       mirror = current.superclassMirror
     }
   }
 
-  private mutating func visit(value: Any, path: String, depth: Int) {
+  private mutating func visit(value: Any, path: String) {
     switch value {
     case let found as Parameter: parameter(path, found)
     case let found as any Module: visit(found, path: path)
     // What holds none, and is common or large.
     case is Tensor, is any Numeric, is String, is Bool, is [Float], is [Int], is [String]: break
-    default: visit(contents: value, path: path, depth: depth)
+    default: visit(contents: value, path: path)
     }
   }
 
-  /// Optionals add nothing to a path; arrays, dictionaries, tuples, structs and cases what they call an element.
-  private mutating func visit(contents value: Any, path: String, depth: Int) {
-    guard depth < 8 else { return }
+  /// Optionals add nothing to a path; arrays, dictionaries, tuples, structs, cases and other classes what they call an
+  /// element.
+  private mutating func visit(contents value: Any, path: String) {
     let mirror = Mirror(reflecting: value)
+    // Of one number all others are numbers, but not of Any.
+    var isMixed: Bool { "\(mirror.subjectType)".hasSuffix("Any>") }
     switch mirror.displayStyle {
     case .optional:
-      if let wrapped = mirror.children.first?.value { visit(value: wrapped, path: path, depth: depth) }
+      if let wrapped = mirror.children.first?.value { visit(value: wrapped, path: path) }
     case .collection:
       for (index, element) in mirror.children.enumerated() {
-        if Self.isPlain(element.value) { return }
-        visit(value: element.value, path: Self.joined(path, "\(index)"), depth: depth + 1)
+        if Self.isPlain(element.value), !isMixed { return }
+        visit(value: element.value, path: Self.joined(path, "\(index)"))
       }
     case .dictionary:
       let pairs = mirror.children.compactMap { child -> (key: String, value: Any)? in
         let pair = Array(Mirror(reflecting: child.value).children)
         return pair.count == 2 ? ("\(pair[0].value)", pair[1].value) : nil
       }
-      if let first = pairs.first, Self.isPlain(first.value) { return }
-      for pair in pairs.sorted(by: { $0.key < $1.key }) {
-        visit(value: pair.value, path: Self.joined(path, pair.key), depth: depth + 1)
+      if let first = pairs.first, Self.isPlain(first.value), !isMixed { return }
+      for pair in pairs.sorted(by: { $0.key < $1.key }) { visit(value: pair.value, path: Self.joined(path, pair.key)) }
+    case .set:
+      for child in mirror.children where child.value is any Module || child.value is Parameter {
+        expect(false, "\(path): a Set has no order by which its layers could be named; take an array")
       }
     case .tuple, .struct, .enum:
-      for (index, child) in mirror.children.enumerated() {
-        // A tuple's unnamed elements are called ".0", ".1".
-        let label = child.label.map { $0.hasPrefix(".") ? String($0.dropFirst()) : $0 } ?? "\(index)"
-        visit(value: child.value, path: Self.joined(path, label), depth: depth + 1)
+      visit(elements: mirror, path: path)
+    case .class:
+      // What the system's classes hold is their own matter.
+      guard !["Foundation", "Dispatch", "Swift."].contains(where: String(reflecting: mirror.subjectType).hasPrefix),
+        seen.insert(ObjectIdentifier(value as AnyObject)).inserted
+      else { return }
+      var part: Mirror? = mirror
+      while let current = part {
+        visit(elements: current, path: path)
+        part = current.superclassMirror
       }
     default: break
     }
+  }
+
+  private mutating func visit(elements mirror: Mirror, path: String) {
+    for (index, child) in mirror.children.enumerated() {
+      // A tuple's unnamed elements are called ".0", ".1".
+      let label = child.label.map { $0.hasPrefix(".") ? String($0.dropFirst()) : $0 } ?? "\(index)"
+      visit(value: child.value, path: Self.joined(path, Self.property(label, child.value, of: mirror.subjectType)))
+    }
+  }
+
+  /// A stored property as it was declared. A lazy one has another name, and a layer that is not made yet would be missed.
+  private static func property(_ label: String, _ value: Any, of owner: Any) -> String {
+    let prefix = "$__lazy_storage_$_"
+    guard label.hasPrefix(prefix) else { return label }
+    let name = String(label.dropFirst(prefix.count))
+    if let kind = type(of: value) as? any OptionalType.Type, kind.holdsParameters,
+      Mirror(reflecting: value).children.isEmpty
+    {
+      expect(
+        false,
+        "\(owner): the lazy property \(name) is a layer that is not made yet and would not be trained; use it once before"
+      )
+    }
+    return name
   }
 
   private static func joined(_ path: String, _ component: String) -> String {
@@ -184,6 +218,12 @@ private struct ModuleWalk {
   }
 
   private static func isPlain(_ value: Any) -> Bool { value is any Numeric || value is String || value is Bool }
+}
+
+/// An optional, whatever it may hold.
+private protocol OptionalType { static var holdsParameters: Bool { get } }
+extension Optional: OptionalType {
+  static var holdsParameters: Bool { Wrapped.self is any Module.Type || Wrapped.self is Parameter.Type }
 }
 
 /// A module that can be copied with everything that it holds, parametrizations included.

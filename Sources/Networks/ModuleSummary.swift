@@ -63,9 +63,9 @@ public struct ModuleSummary: Sendable, Equatable {
   public var title: String {
     let all = count + attachedCount
     let share = all == 0 ? 0 : (1000 * Double(trainableCount) / Double(all)).rounded() / 10
-    return "\(type): \(grouped(count)) parameters"
-      + (attachedCount > 0 ? " and \(grouped(attachedCount)) of what is attached to them" : "")
-      + "; \(grouped(trainableCount)) (\(share)%) are trained"
+    return "\(type): \(count.counted("parameter"))"
+      + (attachedCount > 0 ? " and \(attachedCount.grouped) of what is attached to them" : "")
+      + "; \(trainableCount.grouped) (\(share)%) are trained"
   }
 
   /// The names of the columns of `table`.
@@ -77,8 +77,8 @@ public struct ModuleSummary: Sendable, Equatable {
       let copies = row.copies > 1 ? "\(row.copies) × " : ""
       return [
         String(repeating: "  ", count: row.depth) + row.name, copies + row.type,
-        row.shapes.map(\.description).joined(separator: ", "), row.count == 0 ? "" : copies + grouped(row.count),
-        row.count == 0 ? "" : copies + grouped(row.trainableCount),
+        row.shapes.map(\.description).joined(separator: ", "), row.count == 0 ? "" : copies + row.count.grouped,
+        row.count == 0 ? "" : copies + row.trainableCount.grouped,
       ]
     }
   }
@@ -215,13 +215,3 @@ extension ModuleSummary.Row {
 
 /// The type's own name, without that of its module.
 private func name(of module: any Module) -> String { String(describing: Swift.type(of: module)) }
-
-/// 1234567 as "1,234,567".
-private func grouped(_ number: Int) -> String {
-  var text = ""
-  for (place, digit) in String(number).reversed().enumerated() {
-    if place > 0 && place.isMultiple(of: 3) { text.append(",") }
-    text.append(digit)
-  }
-  return String(text.reversed())
-}

@@ -33,7 +33,7 @@ extension Tensor {
       return Tensor(
         storage: Storage(borrowingBFloat16: narrow, count: count, owner: storage, precision: .bfloat16), shape: shape)
     }
-    let block = BFloat16Block(rounding: storage)
+    let block = BFloat16Block(count: count) { ck_f32_to_bf16(storage.base, $0, count) }
     storage.releasePages()
     return Tensor(
       storage: Storage(borrowingBFloat16: block.base, count: count, owner: block, precision: .bfloat16), shape: shape)
@@ -41,14 +41,15 @@ extension Tensor {
 }
 
 /// The memory of rounded elements.
-private final class BFloat16Block {
+final class BFloat16Block {
   let base: UnsafePointer<UInt16>
   private let bytes: Int
 
-  init(rounding floats: Storage) {
-    bytes = floats.count * MemoryLayout<UInt16>.stride
+  /// - Parameter body: writes every element.
+  init(count: Int, initializedWith body: (UnsafeMutablePointer<UInt16>) -> Void) {
+    bytes = count * MemoryLayout<UInt16>.stride
     let memory = ck_allocate(bytes)!.assumingMemoryBound(to: UInt16.self)
-    ck_f32_to_bf16(floats.base, memory, floats.count)
+    body(memory)
     base = UnsafePointer(memory)
   }
 

@@ -12,7 +12,7 @@ package enum Operation: String, CaseIterable, Sendable {
   case clamp, choose, gather
   case convolution, maxPool, averagePool
   case softmax, logSoftmax, layerNorm, rmsNorm, dropout, crossEntropy
-  case linearCrossEntropy, attention, rotary, recompute
+  case linearCrossEntropy, attention, rotary, recompute, activated
   /// What its author says: see `Tensor.custom`.
   case custom
 }
@@ -317,6 +317,18 @@ package enum Derivative {
       }
       let found = zip(gradients, shapes).map { gradient, shape in gradient.map { Tensor(storage: $0, shape: shape) } }
       return Array(found.dropLast()) + [found[3]?.sum(axis: 0)]
+    }
+  }
+
+  // y = f(x) ∘ g                    dx = dy ∘ g ∘ f′(x);  dg = dy ∘ f(x)
+  static func activated(_ f: ck_unary_op, _ x: Tensor, gate: Tensor?, wanted: [Bool]) -> JointPullback {
+    JointPullback { dy in
+      let gradients = wanted.map { $0 ? Storage(count: x.count) : nil }
+      func elements(_ x: Tensor) -> UnsafeRawPointer { x.storage.narrow.map { .init($0) } ?? .init(x.pointer) }
+      ck_gate_gradient(
+        f, x.isBFloat16, elements(x), gate.map(elements), dy.pointer, gradients[0]?.base,
+        gate == nil ? nil : gradients[1]?.base, x.count)
+      return gradients.map { gradient in gradient.map { Tensor(storage: $0, shape: x.shape) } }
     }
   }
 

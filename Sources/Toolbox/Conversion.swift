@@ -28,11 +28,13 @@ public struct Conversion: Sendable {
     public let lost: [String]
     /// What it holds in another form, with the same effect.
     public let changed: [String]
+    /// What becomes an approximation, as a rank was given for.
+    public var approximated: [String] = []
     /// Of modules that were approximated, ‖what remains‖ / ‖change‖.
     public internal(set) var residuals: [(path: String, relative: Double)] = []
 
     /// Whether the converted adapter does the same.
-    public var isLossless: Bool { lost.isEmpty }
+    public var isLossless: Bool { lost.isEmpty && approximated.isEmpty }
   }
 
   /// What is made.
@@ -70,7 +72,9 @@ public struct Conversion: Sendable {
       if fields.dropout > 0 && target != .mlx { changed.append("the dropout of \(fields.dropout) is not stored") }
       if fields.taskType != nil { changed.append("the task type is not stored") }
     }
-    return Verdict(lost: lost, changed: changed)
+    let approximated =
+      target == .lora && base != nil && rank != nil ? LoRAConversion.approximations(adapter, rank: rank!) : []
+    return Verdict(lost: lost, changed: changed, approximated: approximated)
   }
 
   /// Methods that no PEFT folder holds, or not several in one.
@@ -78,7 +82,10 @@ public struct Conversion: Sendable {
     let foreign = adapter.modules.filter { $0.method.peftType == nil }
     if !foreign.isEmpty {
       let names = Set(foreign.map(\.method.name)).sorted().joined(separator: ", ")
-      return (["\(foreign.count) modules of \(names) in a form that peft lacks (as a plain LoRA, it takes them)"], [])
+      return (
+        ["\(foreign.count.counted("module")) of \(names) in a form that peft lacks (as a plain LoRA, it takes them)"],
+        []
+      )
     }
     // Trained tokens stand beside any method.
     let types = Set(adapter.modules.filter(\.isTargeted).compactMap(\.method.peftType))
@@ -97,7 +104,7 @@ public struct Conversion: Sendable {
     if adapter.format == .gguf { adapter = try inOrder(adapter, base: base) }
     if adapter.format.isFile && (target == .peft || target == .mlx) { adapter = try renamed(adapter, base: base) }
     var verdict = verdict(on: adapter, base: base)
-    guard verdict.isLossless || allowsLoss else {
+    guard verdict.lost.isEmpty || allowsLoss else {
       throw CheckpointError(
         .unsupported, file: adapter.url.path,
         "holds what \(target.rawValue) has no place for (nothing was written): \(verdict.lost.joined(separator: "; "))",

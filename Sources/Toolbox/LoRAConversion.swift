@@ -142,28 +142,34 @@ struct LoRAConversion {
     return try method.bias(old).map { try StoredTensor(name: "", ($0 - old) * Float(1 / scale)) }
   }
 
+  /// Whether a module changes no matrix.
+  private static func isVector(_ module: StoredModule) -> Bool {
+    if case .same(let shape) = module.method.shape { shape.count < 2 } else { false }
+  }
+
+  /// What is no product of two factors, whatever the weight.
+  private static func unfactored(_ adapter: StoredAdapter) -> (count: Int, methods: String) {
+    let modules = adapter.modules.filter { !isPlain($0) && !isVector($0) && !$0.method.isProduct }
+    return (modules.count, Set(modules.map(\.method.name)).sorted().joined(separator: ", "))
+  }
+
   /// What would be lost, and what takes another form.
   static func losses(_ adapter: StoredAdapter, isBaseKnown: Bool, rank: Int?) -> ([String], [String]) {
-    var others = adapter.modules.filter { !isPlain($0) }
-    let vectors = others.filter { if case .same(let shape) = $0.method.shape { shape.count < 2 } else { false } }
-    let lost = vectors.isEmpty ? [] : ["\(vectors.count) modules whose weight is no matrix, which no LoRA changes"]
-    others.removeAll { module in vectors.contains { $0.path == module.path } }
-    guard !others.isEmpty else { return (lost, []) }
-    let unfactored = others.filter { !$0.method.isProduct }
-    let names = { (modules: [StoredModule]) in Set(modules.map(\.method.name)).sorted().joined(separator: ", ") }
-    let exact = others.count - unfactored.count
-    var changed: [String] = []
-    if exact > 0 { changed.append("\(exact) modules become LoRA by their factors, exactly") }
-    guard !unfactored.isEmpty else { return (lost, changed) }
-    guard isBaseKnown, let rank else {
-      return (
-        lost + [
-          "\(unfactored.count) modules: \(names(unfactored)) is no product of two factors, whatever the weight: a base model and a rank "
-            + "give its best approximation"
-        ], changed
-      )
+    let (vectors, unfactored) = (adapter.modules.count(where: isVector), unfactored(adapter))
+    let exact = adapter.modules.count { !isPlain($0) && !isVector($0) && $0.method.isProduct }
+    var lost: [String] = []
+    if vectors > 0 { lost.append("\(vectors.counted("module")) whose weight is no matrix, which no LoRA changes") }
+    if unfactored.count > 0, !isBaseKnown || rank == nil {
+      lost.append(
+        "\(unfactored.count.counted("module")): \(unfactored.methods) is no product of two factors, whatever the weight: "
+          + "a base model and a rank give its best approximation")
     }
-    changed.append("\(unfactored.count) modules (\(names(unfactored))) become their best approximation of rank \(rank)")
-    return ([], changed)
+    return (lost, exact > 0 ? ["\(exact.counted("module")) as LoRA by factors, exactly"] : [])
+  }
+
+  /// What is approximated where there is a base.
+  static func approximations(_ adapter: StoredAdapter, rank: Int) -> [String] {
+    let (count, methods) = unfactored(adapter)
+    return count > 0 ? ["\(count.counted("module")) (\(methods)), the best of rank \(rank)"] : []
   }
 }

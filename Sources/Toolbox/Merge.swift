@@ -81,6 +81,10 @@ public struct Merge: Sendable {
           "the base's quantised weights (\(first.source.format.rawValue)) are written as numbers again "
             + "(\(first.slot.info.format.rawValue))"))
     }
+    let unwritten = base.shards.indices.flatMap { base.tensors(ofShard: $0) }.map(\.name).filter(target.doesWithout)
+    if !unwritten.isEmpty {
+      findings.append(Finding(.note, "not written, since llama.cpp's models do without them", unwritten))
+    }
     return MergeReport(
       base: base.url, output: nil, modules: [], changedTensors: changes.changes.count + changes.swapped.count,
       addedTensors: changes.additions.keys.map(\.text).sorted(by: isOrdered),
@@ -146,7 +150,10 @@ public struct Merge: Sendable {
   private func outputs(ofShard shard: Int, _ target: WeightTarget) throws -> [Output] {
     let isLast = shard == base.shards.count - 1
     let added = isLast ? changes.additions.values.sorted { isOrdered($0.name, $1.name) } : []
-    let outputs = try (base.tensors(ofShard: shard) + added).map { tensor -> Output in
+    let written = (base.tensors(ofShard: shard) + added).filter {
+      changes.changes[ExactString($0.name)] != nil || !target.doesWithout($0.name)
+    }
+    let outputs = try written.map { tensor -> Output in
       let source = changes.swapped[ExactString(tensor.name)] ?? tensor
       let slot = try target.slot(of: target.isGGUF ? tensor.name : model.name(of: tensor.name), source)
       if let change = changes.changes[ExactString(tensor.name)] {

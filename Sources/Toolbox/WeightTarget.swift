@@ -47,6 +47,9 @@ struct WeightTarget: Sendable {
   /// Tensors that stand in the file beside the model's.
   var additions: [StoredTensor] { layout?.additions ?? [] }
 
+  /// Whether a tensor of the model is not written, since nothing asks for it there.
+  func doesWithout(_ name: String) -> Bool { layout?.doesWithout(name) ?? false }
+
   /// - Parameters:
   ///   - name: the tensor's name in the model.
   ///   - source: the tensor.

@@ -53,8 +53,8 @@ extension Trainer {
       let others = try meetings?.state(optimizer) ?? [:]
       guard ranks.rank == 0 else { return }
       try TrainingState.save(
-        self, of: model, sampler: sampler, purpose: keeping.purpose, parts: plan.accumulation, beside: others,
-        to: keeping.url)
+        self, of: model, sampler: sampler, purpose: keeping.purpose, parts: plan.accumulation, note: keeping.note,
+        beside: others, to: keeping.url)
     }
     var isPatienceSpent: Bool { plan.patience.map { history.evaluationsSinceBest >= $0 } ?? false }
     while history.steps.count < plan.steps, !isPatienceSpent {

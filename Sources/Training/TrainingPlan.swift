@@ -33,6 +33,8 @@ public struct StateKeeping {
   public let everySteps: Int
   /// What the run is; a state is only taken up by a run of the same purpose.
   public let purpose: String
+  /// What the run found out before its first step, for who resumes it (`TrainingState.note(in:)`).
+  public var note: Data?
 
   /// A state in the file `url`, written every `everySteps` steps of a run of this purpose.
   public init(url: URL, everySteps: Int, purpose: String) {

@@ -15,6 +15,7 @@ public enum TrainingState {
     var sampler: Data
     var generators: [String: SeededGenerator]
     var parts: Int?
+    var note: Data?
   }
 
   private static let metadataKey = "training_state"
@@ -27,11 +28,12 @@ public enum TrainingState {
   ///   - sampler: says which examples make a batch.
   ///   - purpose: what the run is; only one of the same purpose takes it up.
   ///   - parts: in how many parts it works on a batch.
+  ///   - note: what else the run knows of itself.
   ///   - others: what else is kept, and given back, by name.
   ///   - url: the file that will be written.
   public static func save(
     _ trainer: Trainer, of model: some Module, sampler: some BatchSampler, purpose: String, parts: Int? = nil,
-    beside others: [String: Tensor] = [:], to url: URL
+    note: Data? = nil, beside others: [String: Tensor] = [:], to url: URL
   ) throws {
     var tensors = try trainer.optimizer.parameters.map {
       try StoredTensor(name: "parameter.\($0.name)", $0.parameter.original)
@@ -45,13 +47,16 @@ public enum TrainingState {
     let generators = model.randomizedModules.map { ($0.path, $0.module.generator) }
     let record = Record(
       purpose: purpose, history: trainer.history, sampler: try JSONEncoder().encode(sampler),
-      generators: Dictionary(uniqueKeysWithValues: generators), parts: parts)
+      generators: Dictionary(uniqueKeysWithValues: generators), parts: parts, note: note)
     let text = String(decoding: try JSONEncoder().encode(record), as: UTF8.self)
     try SafetensorsWriter.write(tensors, to: url, metadata: [.init(metadataKey, .string(text))])
   }
 
   /// In how many parts the run of a state works on a batch; nil where the file is no state, or does not say.
   public static func parts(in url: URL) -> Int? { (try? SafetensorsFile(url)).flatMap(record)?.parts }
+
+  /// What the run of a state noted of itself; nil where the file is no state, or has no note.
+  public static func note(in url: URL) -> Data? { (try? SafetensorsFile(url)).flatMap(record)?.note }
 
   private static func record(_ file: SafetensorsFile) -> Record? {
     file.metadata.first { $0.key == metadataKey }?.value.string.flatMap {

@@ -50,7 +50,7 @@ struct LoRACommand: AsyncParsableCommand {
     }
     Ranks.end()
     guard StandardOutput.isFlushed() else {
-      StandardError.write("Error: standard output can't be written to: not all results arrived\n")
+      StandardError.write("Error: \(StandardOutput.failure)\n")
       Foundation.exit(1)
     }
   }

@@ -50,10 +50,12 @@ struct OutputOptions: ParsableArguments {
 
   /// Every view of a report that is asked for: text on standard output, JSON, a page.
   ///
-  /// - Parameter printsText: false where the results have been printed as they came.
-  func show(_ report: Report, printsText: Bool = true) throws {
+  /// - Parameters:
+  ///   - printsText: false where the results have been printed as they came.
+  ///   - writesJSON: false where they have been written so, too.
+  func show(_ report: Report, printsText: Bool = true, writesJSON: Bool = true) throws {
     if printsText { Swift.print(report.text(Terminal.style())) }
-    if let json { try json.write(report.json.sorted.pretty + "\n") }
+    if writesJSON, let json { try json.write(report.json.sorted.pretty + "\n") }
     guard let path = self.report else { return }
     var page = report
     page.settings = [.init("command", .text(Self.commandLine))] + page.settings
@@ -67,6 +69,16 @@ struct OutputOptions: ParsableArguments {
     ]
     try path.write(page.html)
     if !path.isStream { comment("The report: \(path)", isQuiet: quiet) }
+  }
+
+  /// Has the JSON that is asked for written part by part; where none is, it goes nowhere.
+  func writeJSON(_ body: (inout JSONParts) throws -> Void) throws {
+    func write(_ write: @escaping (String) throws -> Void) throws {
+      var parts = JSONParts(write)
+      try body(&parts)
+      try parts.finish()
+    }
+    if let json { try json.write(parts: write) } else { try write { _ in } }
   }
 
   /// As it can be typed again.
@@ -99,9 +111,7 @@ func checkWritable(_ path: String) throws {
     throw InputError("\(path): there is no folder \(folder.path); create it first")
   }
   // A root user may write anywhere that the file system allows, so ask by trying.
-  do { try OutputFile.probe(url) } catch {
-    throw InputError("\(path): the folder \(folder.path) can't be written to")
-  }
+  try OutputFile.probe(url)
 }
 
 /// The one rule about what is there: it is replaced only where that is asked for. An empty folder is nothing.
@@ -112,13 +122,10 @@ func checkReplaceable(_ url: URL, force: Bool) throws {
   throw InputError("\(url.path): exists already; --force replaces it, -o writes elsewhere")
 }
 
-/// Throws where a folder can't be made, or files in it, at `path`.
-func checkFolderWritable(_ path: String) throws {
-  let url = URL(fileURLWithPath: path)
+/// Throws where an output can't be written, a file or a folder by its name; folders above it are made.
+func checkOutput(_ url: URL) throws {
   var isDirectory: ObjCBool = false
-  guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory) else {
-    return try checkWritable(path)
-  }
-  guard isDirectory.boolValue else { throw InputError("\(path): is a file; name a folder to write") }
-  try checkWritable(url.appendingPathComponent("config.json").path)
+  let exists = FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory)
+  let isFile = exists ? !isDirectory.boolValue : ["safetensors", "gguf"].contains(url.pathExtension)
+  if isFile { try OutputFile.probe(url) } else { try OutputDirectory.probe(url) }
 }

@@ -43,9 +43,16 @@ struct Path: ExpressibleByArgument, CustomStringConvertible {
   }
 
   /// Writes a text there, or to standard output.
-  func write(_ text: String) throws {
-    guard isStream else { return try OutputFile.write(text, to: url) }
-    guard StandardOutput.write(text) else { throw InputError("standard output can't be written to") }
+  func write(_ text: String) throws { try write(parts: { write in try write(text) }) }
+
+  /// Has a text written there part by part; a file appears when it is whole.
+  func write(parts body: (_ write: @escaping (String) throws -> Void) throws -> Void) throws {
+    guard !isStream else {
+      return try body { guard StandardOutput.write($0) else { throw StandardOutput.failure } }
+    }
+    let output = try OutputParts(url)
+    try body { try output.append(Data($0.utf8)) }
+    try output.finish()
   }
 
   func adapter() throws -> StoredAdapter { try StoredAdapter(contentsOf: input()) }

@@ -61,5 +61,7 @@ final class ProgressBar {
 
 /// Comments on standard error, unless quiet.
 func comment(_ text: String, isQuiet: Bool) {
-  if !isQuiet { StandardError.write(text.visible + "\n") }
+  guard !isQuiet else { return }
+  let lines = Terminal.style(STDERR_FILENO).wrapped(text.visible)
+  StandardError.write(lines.joined(separator: "\n") + "\n")
 }

@@ -27,6 +27,8 @@ enum StandardOutput {
 
   /// Whether all that was printed arrived.
   static func isFlushed() -> Bool { fflush(nil) == 0 }
+
+  static let failure = InputError("standard output can't be written to: not all results arrived")
 }
 
 func writeAll(_ bytes: some Sequence<UInt8>, to descriptor: Int32) -> Bool {

@@ -135,6 +135,51 @@ private let report = Report(
     #expect(ParsedMarkup(Table(columns: [], rows: []).html).isWellFormed)
   }
 
+  @Test("in a column of numbers the points stand one below the other, and each has its four digits")
+  func points() {
+    let table = Table(
+      of: [0.3576, 10.26, 1.1, 128],
+      [.init("norm", total: .number(0.5)) { .number($0) }, .init("lost") { _ in .unknown }])
+    #expect(
+      table.plainText == """
+            norm  lost
+        ──────────────
+          0.3576     –
+         10.26       –
+          1.100      –
+        128          –
+        ──────────────
+          0.5000
+        """)
+    // In a page the same, by spaces as wide as digits and points.
+    #expect(ParsedMarkup(table.html).text.contains("128\u{2008}\u{2007}\u{2007}\u{2007}\u{2007}"))
+  }
+
+  @Test("what may be of any length is wrapped in its column, not cut")
+  func wrapping() {
+    let table = Table(
+      of: ["all linear layers learn what training every parameter does"],
+      [.init("setting") { _ in .text("modules") }, .init("why", wraps: true) { .text($0) }])
+    #expect(
+      table.text(TextStyle(width: 40)) == """
+        setting  why
+        ────────────────────────────────────────
+        modules  all linear layers learn what
+                 training every parameter does
+        """)
+  }
+
+  @Test("a rate of 32 bits is written by the digits that tell it, in text and as JSON")
+  func rates() {
+    let rate = Report.Value.number(float: 0.0018)
+    #expect(rate == .number(0.0018) && rate.text == "0.0018" && rate.json.compact == "0.0018")
+  }
+
+  @Test("one thing is one, and more are many", arguments: [(0, "0 classes"), (1, "1 class"), (1234, "1,234 classes")])
+  func counting(_ count: Int, _ text: String) {
+    #expect(count.counted("class", "classes") == text)
+  }
+
   /// A path of 41 characters, wide characters among them, and twelve columns of numbers.
   private let wide = Table(
     of: ["model.layers.0.self_attn.q_proj.手紙.weight", "b"],

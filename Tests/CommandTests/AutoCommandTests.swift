@@ -78,6 +78,24 @@ struct AutoCommandTests {
     #expect(try Data(contentsOf: place.folder.file("out/adapter_model.safetensors")) == weights)
   }
 
+  @Test("a run that is resumed takes the rate that was found before, and tries none")
+  func resumed() throws {
+    let place = try Workplace()
+    let arguments = [
+      "train", "lm", "--model", place.decoder, "--data", place.story, "--auto", "--epochs", "40", "--length", "12",
+      "-o", place.path("out"), "--force",
+    ]
+    let taken = "The learning rate was found before: its trials are kept with the state."
+    let first = try run(arguments + ["--checkpoint", place.path("state"), "--json", place.path("first.json")])
+    let second = try run(arguments + ["--resume", place.path("state"), "--json", place.path("second.json")])
+    #expect(!first.errors.contains(taken) && second.errors.contains(taken))
+    #expect(second.errors.contains("\nlearning rate "))
+    let rates = try ["first.json", "second.json"].map {
+      try #require(object(place.path($0))["rates"] as? [[String: Double]])
+    }
+    #expect(rates[0].count > 1 && rates[0] == rates[1])
+  }
+
   private func object(_ path: String) throws -> [String: Any] {
     try #require(try JSONSerialization.jsonObject(with: Data(contentsOf: URL(fileURLWithPath: path))) as? [String: Any])
   }

@@ -238,6 +238,41 @@ struct ClassifierCommandTests {
     #expect(try succeed(["classify", "a fox"] + use).output.isEmpty == false)
   }
 
+  // MARK: Many texts
+
+  @Test("a file of many texts is answered line by line, in its order, in print as in JSON; a page shows the first")
+  func manyTexts() throws {
+    let place = try Workplace()
+    _ = try succeed(training(place))
+    let use = ["--model", place.encoder, "--adapter", place.path("out")]
+    let texts = (0..<20_000).map { $0 % 1000 == 7 ? "" : "the \($0 % 3 == 0 ? "fox" : "dog") \($0)" }
+    let file = try write(texts.joined(separator: "\n") + "\n", place, "many.txt")
+    let options = ["--file", file, "--json", place.path("j.json"), "--report", place.path("r.html"), "--quiet"]
+    let run = try succeed(["classify"] + options + use)
+    let lines = run.output.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
+    #expect(lines.count == texts.count && zip(lines, texts).allSatisfy { $0.hasSuffix("\t\($1)") })
+    let json = try object(place.path("j.json"))
+    let results = try #require(json["results"] as? [[String: Any]])
+    #expect(results.map { $0["text"] as? String } == texts && (json["labels"] as? [String])?.count == 2)
+    #expect(zip(results, lines).allSatisfy { $1.hasPrefix("\($0["label"] as? String ?? "?")\t") })
+    let page = try String(contentsOfFile: place.path("r.html"), encoding: .utf8)
+    #expect(page.contains("The first 1,000 of 20,000 texts.") && !page.contains("dog 19999"))
+    // A piped one, and one that gzip has packed, are no others.
+    let piped = try CommandRun(["classify", "--quiet"] + use, piping: URL(fileURLWithPath: file))
+    #expect(piped.output == run.output)
+
+    let embedded = try succeed(["embed"] + options + use)
+    let vectors = try object(place.path("j.json"))
+    #expect(vectors["texts"] as? [String] == texts)
+    let first = try #require((vectors["embeddings"] as? [[Double]])?.last)
+    let last = try #require(embedded.output.split(separator: "\n").last)
+    #expect(try JSONSerialization.jsonObject(with: Data(last.utf8)) as? [Double] == first)
+    #expect(embedded.output.count { $0 == "\n" } == texts.count)
+    let cosines = try write(String(repeating: "a\n", count: 20_001), place, "cosines.txt")
+    let refused = try CommandRun(["embed", "--cosines", "--file", cosines] + use)
+    #expect(refused.exitCode == 1 && refused.errors.contains("at most 20,000 texts") && refused.output.isEmpty)
+  }
+
   // MARK: What is learnt
 
   @Test("the columns and three rows are shown; pairs are learnt, evaluated and classified as pairs")

@@ -47,6 +47,32 @@ private func expectSuccess(_ arguments: [String]) throws -> CommandRun {
 
 @Suite("lora train lm, generate, logits")
 struct DecoderCommandTests {
+  @Test("on a quantised base an adapter can begin with what quantising lost, and the loss shows it")
+  func quantizedFrom() throws {
+    let place = try DecoderFolder()
+    _ = try expectSuccess(["quantize", place.path("decoder"), "--to", "nf4", "-o", place.path("nf4")])
+    func loss(_ model: String, _ options: [String] = []) throws -> (loss: Double, errors: String) {
+      let run = try expectSuccess(
+        [
+          "train", "lm", "--model", place.path(model), "--data", place.path("text.txt"), "--eval",
+          place.path("text.txt"),
+          "--length", "16", "--steps", "1", "--learning-rate", "1e-9", "--rank", "8", "--targets", "all-linear",
+          "-o", place.path("out"), "--force", "--json", place.path("out.json"),
+        ] + options)
+      return (try #require(try place.object("out.json")["loss"] as? Double), run.errors)
+    }
+    let original = try loss("decoder").loss
+    let quantized = try loss("nf4").loss
+    let mended = try loss("nf4", ["--quantized-from", place.path("decoder")])
+    #expect(mended.errors.contains("of what quantising lost"))
+    #expect(abs(mended.loss - original) < 0.7 * abs(quantized - original))
+    let refused = try CommandRun([
+      "train", "lm", "--model", place.path("nf4"), "--data", place.path("text.txt"), "--method", "pissa",
+      "--quantized-from", place.path("decoder"),
+    ])
+    #expect(refused.exitCode == 64 && refused.errors.contains("--quantized-from is for lora and rslora"))
+  }
+
   @Test("what can't be used is one clear error, and nothing is written", arguments: [0, 1, 2])
   func badInput(part: Int) throws {
     let place = try DecoderFolder()
@@ -101,7 +127,11 @@ struct DecoderCommandTests {
         (["model_type": "mamba"], "model_type is \"mamba\""), (["hidden_act": "snake"], "hidden_act is \"snake\""),
         (["rope_parameters": ["rope_type": "longrope"]], "has no short_factor"),
         (["rope_parameters": ["rope_type": "linear", "factor": 0]], "factor is 0, expected a number above 0"),
-        (["quantization_config": ["bits": 4]], "quantization_config"),
+        (["quantization_config": ["bits": 4]], "quantization_config is {"),
+        (
+          ["quantization_config": ["quant_method": "bitsandbytes", "load_in_4bit": true]],
+          "says that the weights are quantised (quantization_config: bitsandbytes), and none of them is"
+        ),
         (["vocab_size": 99_999_999_999], "vocab_size is 99999999999, expected at most"),
         // Far more memory than there is, had the tensors been made before they were compared.
         (["hidden_size": 2_000_000_000], "has shape"), (["intermediate_size": 2_000_000_000], "has shape"),

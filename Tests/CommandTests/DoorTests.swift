@@ -63,6 +63,70 @@ import Testing
     #expect(try files.destinationOfSymbolicLink(atPath: folder.file("link").path) == "/nowhere/at/all")
   }
 
+  @Test("what is no place for an output is said before any work is done, and nothing is made there")
+  func earlyRefusals() throws {
+    let folder = try TemporaryFolder()
+    let place = try Workplace()
+    #expect(mkfifo(folder.file("pipe").path, 0o600) == 0)
+    try files.createSymbolicLink(atPath: folder.file("link").path, withDestinationPath: "/nowhere/at/all")
+    try Data("x".utf8).write(to: folder.file("file"))
+    let before = folder.names
+    let plain = Self.adapters.appendingPathComponent("plain").path
+    for name in ["pipe", "link", "file/out", "file"] {
+      for arguments in [
+        ["resize", plain, "--rank", "1"], ["merge", Self.adapters.appendingPathComponent("llama").path, plain],
+        ["train", "lm", "--model", place.decoder, "--data", place.story, "--steps", "1"],
+      ] {
+        let run = try CommandRun(arguments + ["-o", folder.file(name).path, "--force"])
+        #expect(run.exitCode == 1 && run.errors.contains(name), "\(arguments): \(run.errors)")
+        // No progress: a single line.
+        #expect(run.errors.split(separator: "\n").count == 1 || name == "file", "\(arguments): \(run.errors)")
+        #expect(folder.names == before)
+      }
+    }
+    let deep = try CommandRun(["resize", plain, "--rank", "1", "-o", folder.file("a/b/c").path])
+    #expect(deep.exitCode == 0 && files.fileExists(atPath: folder.file("a/b/c/adapter_config.json").path))
+    let linked = try CommandRun(["inspect", plain, "--json", folder.file("link").path])
+    #expect(linked.exitCode == 1 && linked.errors.contains("is a link to nothing"), "\(linked.errors)")
+  }
+
+  @Test(
+    "a replaced output has the rights of what was there; the folder that one stands in stays, and what else it holds")
+  func rights() throws {
+    let folder = try TemporaryFolder()
+    let plain = Self.adapters.appendingPathComponent("plain").path
+    func rights(_ name: String) throws -> Int {
+      var status = stat()
+      #expect(stat(folder.file(name).path, &status) == 0)
+      return Int(status.st_mode & 0o7777)
+    }
+    func number(_ name: String) throws -> UInt64 {
+      var status = stat()
+      #expect(stat(folder.file(name).path, &status) == 0)
+      return UInt64(status.st_ino)
+    }
+    let out = folder.file("out")
+    try files.createDirectory(at: out.appendingPathComponent("notes"), withIntermediateDirectories: true)
+    try Data("mine".utf8).write(to: out.appendingPathComponent("notes/a.txt"))
+    chmod(out.appendingPathComponent("notes").path, 0o700)
+    chmod(out.path, 0o750)
+    let resize = ["resize", plain, "--rank", "1", "--force", "-o"]
+    _ = try succeed(resize + [out.path])
+    #expect(try rights("out") == 0o750 && rights("out/notes") == 0o700)
+    let inode = try number("out")
+    for place in [".", "", out.path] {
+      let run = try CommandRun(resize + [place], in: out)
+      #expect(run.exitCode == 0, "\(run.errors)")
+      #expect(try number("out") == inode && StoredAdapter(contentsOf: out).modules.allSatisfy { $0.rank == 1 })
+    }
+    #expect(try String(contentsOf: out.appendingPathComponent("notes/a.txt"), encoding: .utf8) == "mine")
+    _ = try succeed(["inspect", plain, "--json", folder.file("a.json").path])
+    chmod(folder.file("a.json").path, 0o600)
+    _ = try succeed(["inspect", plain, "--json", folder.file("a.json").path])
+    #expect(try rights("a.json") == 0o600)
+    #expect(folder.names == ["a.json", "out"])
+  }
+
   #if os(Linux)
     @Test(
       "a full standard output ends with an error; a full standard error ends nothing",

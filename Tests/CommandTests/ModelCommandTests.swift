@@ -54,6 +54,19 @@ func succeed(_ arguments: [String]) throws -> CommandRun {
 
 @Suite("lora train, evaluate, classify, embed, generate, logits")
 struct ModelCommandTests {
+  @Test("an encoder becomes one GGUF file, without what llama.cpp's models do without, and embeds alike")
+  func encoderAsGGUF() throws {
+    let place = try Workplace()
+    let written = try succeed(["quantize", place.encoder, "--to", "f16", "-o", place.path("encoder.gguf")])
+    #expect(written.output.contains("do without them") && written.output.contains("pooler.dense.weight"))
+    func vector(_ model: String) throws -> [Double] {
+      let line = try succeed(["embed", "--model", model, "the quick fox"]).output
+      return try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [Double])
+    }
+    let (ours, again) = (try vector(place.encoder), try vector(place.path("encoder.gguf")))
+    #expect(zip(ours, again).map(*).reduce(0, +) > 0.9999)
+  }
+
   @Test(
     "a labelled file becomes an adapter, which classifies, evaluates and embeds", arguments: ["lora", "dora", "full"])
   func classifier(method: String) throws {
@@ -209,7 +222,7 @@ struct ModelCommandTests {
       (["classify", "--model", place.decoder, "a"], "is a model without a classifier"),
       (["classify", "--model", place.path("nowhere"), "a"], "does not exist"),
       (["generate", "--model", place.encoder], "model_type is \"bert\""),
-      (["embed", "--model", place.encoder, "--file", place.path("bytes.txt")], "line 1 is not UTF-8"),
+      (["embed", "--model", place.encoder, "--file", place.path("bytes.txt")], "not UTF-8 in line 1"),
       (["logits", place.decoder, "--ids", "1,464"], "the id 464 lies outside the model's 464 tokens"),
       (
         ["generate", "--model", place.decoder, "--prompt", String(repeating: "fox ", count: 100)],

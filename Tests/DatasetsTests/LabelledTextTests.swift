@@ -259,6 +259,34 @@ struct LabelledTextTests {
     #expect(error?.kind == .inaccessible)
   }
 
+  @Test("Of a file of lines every line is a text, empty ones too; so many are read at a time as a few megabytes hold")
+  func lines() throws {
+    let file = try folder.write("\u{FEFF}a fox\r\n\n \nlast", "a.txt")
+    let data = try LabelledText(linesOf: file)
+    #expect(try data.texts(in: 0..<data.count) == ["a fox", "", " ", "last"])
+    #expect(try data.line(of: 2) == 3 && data.labelNames.isEmpty && data.labels.isEmpty && !data.isPaired)
+    #expect(throws: DatasetError.self) { try LabelledText(linesOf: folder.write("", "b.txt")) }
+    let latin = try LabelledText(linesOf: folder.write([0x61, 0x0A, 0xE9, 0x0A], "c.txt"))
+    let error = #expect(throws: DatasetError.self) { try latin.texts(in: 0..<2) }
+    #expect(error?.description.contains("not UTF-8 in line 2") == true)
+
+    // 10 texts of 1 MB: some at a time, and of small ones 8,192.
+    let long = String(repeating: "x", count: 1 << 20)
+    let large = try LabelledText(linesOf: folder.write(String(repeating: long + "\n", count: 10), "d.txt"))
+    var sizes: [Int] = []
+    try large.forEachPart { part, _ in sizes.append(part.count) }
+    #expect(sizes.reduce(0, +) == 10 && sizes.allSatisfy { $0 <= 4 }, "\(sizes)")
+    let small = try LabelledText(linesOf: folder.write(String(repeating: "x\n", count: 9000), "e.txt"))
+    #expect(try small.part(from: 0).first.count == 8192 && small.part(from: 8192).first.count == 808)
+  }
+
+  @Test("A table's texts without its labels have none")
+  func withoutLabels() throws {
+    let file = try folder.write("text,label\na,\nb,x\n", "a.csv")
+    let data = try LabelledText(contentsOf: file, texts: ["text"], labels: nil)
+    #expect(try data.texts(in: 0..<2) == ["a", "b"] && data.labelNames.isEmpty && data.labels.isEmpty)
+  }
+
   @Test("Texts in memory are numbered like those of a file")
   func memory() throws {
     let data = try LabelledText(texts: ["a", "b", "c"], labels: ["z", "x", "z"])

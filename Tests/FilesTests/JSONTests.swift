@@ -41,4 +41,40 @@ import Testing
   func malformed(text: String) {
     #expect(throws: JSONError.self) { try JSON(parsing: text) }
   }
+
+  @Test("an object that is written part by part is the text that it is as a whole")
+  func parts() throws {
+    let long = JSON.string(String(repeating: "é", count: 50_000))
+    for elements: [JSON] in [[], [1], ["a", [1, 2], ["b": .null]], [long, long, long]] {
+      for members: [JSON.Member] in [[], [.init("first", ["c": [true, []]])]] {
+        var text = ""
+        var parts = JSONParts { text += $0 }
+        for member in members { try parts.append(member.key, member.value) }
+        try parts.append("elements") { parts in for element in elements { try parts.append(element: element) } }
+        try parts.finish()
+        let whole = JSON.object(members + [.init("elements", .array(elements))])
+        #expect(text == whole.pretty + "\n")
+      }
+    }
+    var text = ""
+    var nothing = JSONParts { text += $0 }
+    try nothing.finish()
+    #expect(text == "{}\n")
+  }
+
+  @Test("a file that is written part by part is there when it is whole, and not before")
+  func fileByParts() throws {
+    let folder = try TemporaryFolder()
+    let url = folder.file("a.json")
+    var output: OutputParts? = try OutputParts(url)
+    try output!.append(Data("ab".utf8))
+    try output!.append(Data("c".utf8))
+    #expect(!FileManager.default.fileExists(atPath: url.path))
+    try output!.finish()
+    #expect(try Data(contentsOf: url) == Data("abc".utf8) && folder.names == ["a.json"])
+    output = try OutputParts(url)
+    try output!.append(Data("x".utf8))
+    output = nil
+    #expect(try Data(contentsOf: url) == Data("abc".utf8) && folder.names == ["a.json"])
+  }
 }

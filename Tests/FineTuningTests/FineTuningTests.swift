@@ -161,6 +161,43 @@ struct FineTuningTests {
   }
 
   @Test(
+    "adapters of a quantised model begin with the best approximation of what quantising lost",
+    arguments: ["tiny-llama", "tiny-gpt2"])
+  func quantisationStart(name: String) throws {
+    let url = folder.appendingPathComponent(name)
+    let (model, original) = (try languageModel(contentsOf: url), try languageModel(contentsOf: url))
+    for item in model.adaptableWeights {  // to multiples of 1/8, of which each weight of these models has a few
+      let coarse = item.parameter.original.scalars.map { ($0 * 8).rounded() / 8 }
+      try item.parameter.assignOriginal(Tensor(shape: item.parameter.shape, scalars: coarse))
+    }
+    var recipe = FineTuningRecipe()
+    (recipe.rank, recipe.alpha) = (3, 5)
+    var generator = SeededGenerator(seed: 4)
+    try recipe.prepare(model, using: &generator)
+    let share = try model.startAdapters(from: original)
+    let weights = Dictionary(uniqueKeysWithValues: original.adaptableWeights.map { ($0.path, $0.parameter.original) })
+    var (before, after) = (0.0, 0.0)
+    for item in model.attachedAdapters {
+      let (wanted, stored) = (try #require(weights[item.path]), item.weight.original)
+      let lost = wanted - stored
+      // Eckart and Young: no other matrix of rank 3 is nearer.
+      let rest = lost - (try lost.svd().truncated(to: 3).reconstructed())
+      #expect((wanted - item.weight.value).norm < 1.01 * rest.norm + 1e-6)
+      before += Double(lost.norm * lost.norm)
+      after += Double((wanted - item.weight.value).norm * (wanted - item.weight.value).norm)
+    }
+    #expect(share > 0.1 && share < 1 && abs(after / before - (1 - share)) < 1e-3)
+
+    let other = try languageModel(
+      contentsOf: folder.appendingPathComponent(name == "tiny-llama" ? "tiny-gpt2" : "tiny-llama"))
+    #expect(throws: AttachmentError.self) { try model.startAdapters(from: other) }
+    try model.removeAdapter()
+    recipe.method = .dora
+    try recipe.prepare(model, using: &generator)
+    #expect(throws: AttachmentError.self) { try model.startAdapters(from: original) }
+  }
+
+  @Test(
     "where one weight has nothing to start from, none gets an adapter",
     arguments: [FineTuningRecipe.Method.pissa, .olora])
   func noStart(method: FineTuningRecipe.Method) throws {

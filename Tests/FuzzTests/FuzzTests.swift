@@ -217,10 +217,12 @@ struct FuzzedReader: CustomTestStringConvertible, Sendable {
     FuzzedReader(name: "training states", seeds: [trainingState], fileName: "state") { url in
       var (trainer, model, sampler) = training()
       try TrainingState.restore(trainer, of: model, sampler: &sampler, purpose: "fuzz", from: url)
-      // What was restored can be gone on with.
-      try trainer.run(model, steps: 3, drawing: &sampler) { _ in
-        model(Tensor(shape: [1, 3], scalars: [1, 2, 3])).sum()
-      }
+      // What was restored can be gone on with, or its numbers are so large that the training says it diverged.
+      do {
+        try trainer.run(model, steps: 3, drawing: &sampler) { _ in
+          model(Tensor(shape: [1, 3], scalars: [1, 2, 3])).sum()
+        }
+      } catch is TrainingError {}
       (trainer, model, sampler) = training()
     },
   ]
@@ -329,11 +331,12 @@ struct FuzzedReader: CustomTestStringConvertible, Sendable {
       let bytes = mutator.mutate(reader.seeds[round % reader.seeds.count])
       longest = max(longest, bytes.count)
       try Data(bytes).write(to: url)
-      let start = Date()
+      let (start, work) = (Date(), processorTime())
       do { try reader.read(url) } catch {
         if unclear.count < 20, !isClear(error, about: reader.readsBytes ? nil : folder) { unclear.insert("\(error)") }
       }
-      slowest = max(slowest, Date().timeIntervalSince(start))
+      // On a busy machine the clock goes on while the program waits.
+      slowest = max(slowest, min(Date().timeIntervalSince(start), processorTime() - work))
     }
     #expect(unclear.isEmpty, "\(unclear.sorted().joined(separator: "\n"))")
     #expect(slowest < 2, "the slowest took \(slowest) s")
@@ -349,9 +352,19 @@ struct FuzzedReader: CustomTestStringConvertible, Sendable {
       return false
     }
     if let folder, !error.subject.contains(folder.path), !error.problem.contains(folder.path) { return false }
-    guard let error = error as? CheckpointError, error.expected == nil else { return error.description.hasSuffix(".") }
+    guard let error = error as? CheckpointError, error.expected == nil else {
+      let saysBoth = error is TokenizerError || error is ChatTemplateError || error is DatasetError
+      return error.description.hasSuffix(".") && (!saysBoth || error.problem.contains(", expected "))
+    }
     // What is missing, or what the system says, needs no more; a list of differences says both in each line.
     return [.missing, .inputOutput].contains(error.kind) || error.found.contains("\n")
+  }
+
+  /// Seconds that all threads of the process have worked.
+  private func processorTime() -> Double {
+    var time = timespec()
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
   }
 
   /// The most memory that the process has had, in bytes; tests beside this one count too.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds kernels.c with the kernels and runs it for every instruction set: natively, with AVX2 and without it under
-# qemu-x86_64, with NEON under qemu-aarch64. What rounds one operation only must have the same bits everywhere.
+# Builds kernels.c with the kernels and runs it for every instruction set: natively, by vectors alone, with AVX2 and
+# without it under qemu-x86_64, with NEON under qemu-aarch64. What rounds one operation only must have the same bits everywhere.
 #
 #     Tests/Kernels/run.sh                  every instruction set
 #     Tests/Kernels/run.sh SANITIZER …      natively, under each: thread, address, undefined
@@ -54,6 +54,10 @@ done
 
 build native -O2
 check '' "$built/native"
+if grep -q amx_bf16 /proc/cpuinfo 2>/dev/null; then
+  echo -n 'without the matrix unit, '
+  check '' "$built/native" vectors
+fi
 
 if [ "$(uname -sm)" = 'Linux x86_64' ]; then
   if command -v qemu-x86_64 >/dev/null; then

@@ -127,6 +127,13 @@ if [ -n "$plain" ]; then
   passed "a program without MPI says so where several are started"
 fi
 
+# Chosen.
+automatic=(train lm --model decoder --data story.txt --length 12 --auto --epochs 20 --accumulation 2)
+"$lora" "${automatic[@]}" --quiet --json chosen.json -o chosen > /dev/null
+"${launch[@]}" -np 2 "$lora" "${automatic[@]}" --quiet --json chosen2.json -o chosen2 > /dev/null 2>&1 || fail "--auto on 2 ranks"
+grep -q '"rates"' chosen.json || fail "--auto tried no rates"
+same chosen chosen2 "rank 0 tries the rates of --auto, and all train as one process does"
+
 # Apart.
 "${launch[@]}" -np 2 "$lora" "${classify[@]}" --sync-every 10 --quiet --json apart.json -o apart > /dev/null
 "${launch[@]}" -np 2 "$lora" "${classify[@]}" --quiet --json together.json -o together > /dev/null

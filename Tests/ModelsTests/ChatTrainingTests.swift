@@ -114,7 +114,7 @@ struct ChatTrainingTests {
   func masks() throws {
     let masks = try JSONDecoder().decode(
       Masks.self, from: Data(contentsOf: fixtures.appendingPathComponent("chats/masks.json")))
-    #expect(masks.cases.count == 120)
+    #expect(masks.cases.count == 150)
     let names = Set(masks.cases.map(\.tokenizer))
     let tokenizers = try Dictionary(
       uniqueKeysWithValues: names.map {

@@ -85,6 +85,23 @@ struct FamilyTests {
     #expect(abs(loss - (try #require(reference.loss))) < 1e-5)
   }
 
+  @Test(
+    "of the first Gemma's two names for its activation the older counts, and \"gelu\" means its approximation by tanh")
+  func gemmaActivation() throws {
+    try withTemporaryDirectory { copy in
+      let place = copy.appendingPathComponent("gemma")
+      try FileManager.default.copyItem(at: folder.appendingPathComponent("gemma"), to: place)
+      let file = place.appendingPathComponent("config.json")
+      var json = try #require(JSONSerialization.jsonObject(with: Data(contentsOf: file)) as? [String: Any])
+      (json["hidden_act"], json["hidden_activation"]) = ("gelu", "relu")
+      try JSONSerialization.data(withJSONObject: json).write(to: file)
+      let reference = try Reference("gemma")
+      let hidden = try languageModel(contentsOf: place).hiddenStates(reference.rows[0], cache: nil)
+      let own = try languageModel(contentsOf: folder.appendingPathComponent("gemma"))
+      #expect(hidden.scalars == own.hiddenStates(reference.rows[0], cache: nil).scalars)
+    }
+  }
+
   @Test("they go on as transformers does, beyond their windows", arguments: names(classifiers: false))
   func greedy(name: String) throws {
     let model = try languageModel(contentsOf: folder.appendingPathComponent(name))

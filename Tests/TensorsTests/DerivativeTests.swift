@@ -33,6 +33,13 @@ extension Operation {
     case .gelu: [Example([[3, 4]]) { $0[0].gelu() }]
     case .geluTanh: [Example([[3, 4]]) { $0[0].geluTanh() }]
     case .silu: [Example([[3, 4]]) { $0[0].silu() }]
+    case .activated:
+      Nonlinearity.allCases.filter { $0 != .relu }.flatMap { f in
+        [
+          Example([[3, 4]]) { $0[0].activated(by: f) },
+          Example([[3, 4], [3, 4]]) { $0[0].activated(by: f, gate: $0[1]) },
+        ]
+      }
     case .squareRoot: [Example([[3, 4]], in: 0.5...2) { $0[0].squareRoot() }]
     case .reciprocalSquareRoot: [Example([[3, 4]], in: 0.5...2) { $0[0].reciprocalSquareRoot() }]
     case .square: [Example([[3, 4]]) { $0[0].squared() }]

@@ -128,6 +128,20 @@ extension LowRankUpdate {
     #expect(try relativeDifference(#require(new).delta, #require(old).delta) < 1e-6)
   }
 
+  @Test("what a plain LoRA can only approximate is no lossless conversion, before it is made and after")
+  func approximation() throws {
+    let folder = try TemporaryFolder()
+    let item = try PEFTCase.named("llama-dora")
+    let (adapter, base) = (try item.adapter(), try item.base())
+    var conversion = Conversion(to: .lora)
+    conversion.rank = 2
+    let before = conversion.verdict(on: adapter, base: base)
+    #expect(!before.isLossless && before.lost.isEmpty && before.approximated.count == 1)
+    let after = try conversion.convert(adapter, to: folder.file("plain"), base: base)
+    #expect(!after.isLossless && after.approximated == before.approximated)
+    #expect(after.residuals.contains { $0.relative > 0.01 })
+  }
+
   @Test("DoRA goes to mlx-lm and back")
   func dora() throws {
     try withTemporaryDirectory { directory in

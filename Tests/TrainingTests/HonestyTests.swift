@@ -33,6 +33,36 @@ private final class Containers: Module {
   let numbers: [Float] = [1, 2]
 }
 
+/// What else may hold a layer.
+private final class Rarer: Module {
+  indirect enum Stack {
+    case end
+    case top(Linear, Stack)
+    static func of(_ count: Int) -> Stack { count == 0 ? .end : .top(layer(), of(count - 1)) }
+  }
+  class Part { let inner = layer() }
+  final class Larger: Part { let outer = layer() }
+  let settings: [String: Any] = ["rate": 0.1, "layer": layer()]
+  let list: [Any] = [1, layer(), "a", layer()]
+  let stack = Stack.of(12)
+  let part = Larger()
+  lazy var late = layer()
+}
+
+private final class Late: Module {
+  lazy var late = layer()
+}
+
+private final class Hashed: Module, Hashable {
+  let weight = Parameter(.ones([2, 2]))
+  static func == (a: Hashed, b: Hashed) -> Bool { a === b }
+  func hash(into hasher: inout Hasher) { hasher.combine(ObjectIdentifier(self)) }
+}
+
+private final class Unordered: Module {
+  let layers: Set = [Hashed()]
+}
+
 private final class Child: Module {
   weak var parent: Parent?
   let inner = layer()
@@ -82,6 +112,32 @@ private final class Scaled: Parametrization {
         "list.0.weight", "table.a.weight", "table.b.weight", "pair.0.weight", "pair.1.weight", "named.left.weight",
         "named.right.weight", "nested.0.0.weight", "block.inner.weight", "optional.1.weight",
       ])
+  }
+
+  @Test("they are found in long chains, in classes that are no modules, beside other things, and in lazy properties")
+  func rarerContainers() {
+    let model = Rarer()
+    _ = model.late
+    let names = model.parameters.map(\.name)
+    #expect(names.filter { $0.hasPrefix("stack.") }.count == 12)
+    #expect(
+      names.filter { !$0.hasPrefix("stack.") } == [
+        "settings.layer.weight", "list.1.weight", "list.3.weight", "part.outer.weight", "part.inner.weight",
+        "late.weight",
+      ])
+  }
+
+  @Test("what can't be found, or can't be named, stops with the property's name")
+  func notFound() async throws {
+    let late = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      _ = Late().parameters
+    }
+    #expect(String(decoding: try #require(late).standardErrorContent, as: UTF8.self).contains("the lazy property late"))
+    let set = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      _ = Unordered().parameters
+    }
+    #expect(
+      String(decoding: try #require(set).standardErrorContent, as: UTF8.self).contains("layers: a Set has no order"))
   }
 
   @Test("a child that knows its parent is met once")

@@ -155,6 +155,13 @@ typedef enum {
 void ck_unary(ck_unary_op op, const float *x, float *y, size_t count);
 /// dx = dy · f′(x), from the input x (not the output); dx may be dy.
 void ck_unary_gradient(ck_unary_op op, const float *x, const float *dy, float *dx, size_t count);
+/// y = f(x), times `other` where that is not NULL. Both are kept, rounded to bfloat16, where there is a place for them.
+void ck_gate(ck_unary_op op, const float *x, const float *other, float *y, uint16_t *kept_x, uint16_t *kept_other,
+             size_t count);
+/// dx = dy · other · f′(x) and dother = dy · f(x), either of which may be NULL, from x and `other`: bfloat16 where
+/// `half`.
+void ck_gate_gradient(ck_unary_op op, bool half, const void *x, const void *other, const float *dy, float *dx,
+                      float *dother, size_t count);
 
 typedef enum {
   CK_ADD,

@@ -103,7 +103,7 @@ public struct LineChart: Chart {
       guard let first = values.first, let last = values.last, let low = values.min(), let high = values.max() else {
         return "\(name)no values"
       }
-      return "\(name)\(values.count) values from \(shortText(first)) to \(shortText(last)), "
+      return "\(name)\(values.count.counted("value")) from \(shortText(first)) to \(shortText(last)), "
         + "between \(shortText(low)) and \(shortText(high))"
     }
     return "Lines" + (xLabel.map { " over \($0)" } ?? "") + ". " + lines.joined(separator: "; ") + "."

@@ -73,7 +73,7 @@ public struct MatrixProduct: Chart {
   private func description(_ limit: Double) -> String {
     let sizes = [product, left, right].map { "\($0.shape[0]) by \($0.shape[1])" }
     return "\(names[0]), \(sizes[0]), is the product of \(names[1]), \(sizes[1]), and \(names[2]), \(sizes[2]): "
-      + "\(grouped(product.count)) numbers from \(grouped(left.count + right.count)). Colour shows values from "
+      + "\(product.count.counted("number")) from \((left.count + right.count).grouped). Colour shows values from "
       + "\(shortText(-limit)) to \(shortText(limit))."
   }
 }

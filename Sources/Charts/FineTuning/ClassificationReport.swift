@@ -161,7 +161,7 @@ public struct ClassificationReport {
     .figure(
       Table(title: title, columns: columns, rows: try examples.first.map { try row($0).map { .text($0) } }),
       caption: examples.count > examples.first.count
-        ? "The first \(examples.first.count) of \(grouped(examples.count))." : nil)
+        ? "The first \(examples.first.count) of \(examples.count.grouped)." : nil)
   }
 
   private func shortened(_ text: String) -> String { text.count > 300 ? text.prefix(300) + "…" : text }

@@ -40,8 +40,8 @@ private struct DigitReport {
         + (spectra.map { [repaired, losses, confusions, factors, singularValues($0)].compactMap(\.self) } ?? []),
       conclusion: conclusion,
       settings: [
-        .init("data", .text("\(dataset): \(grouped(train)) digits to train on, \(grouped(test)) to test on")),
-        .init("model", .text("\(layers.joined(separator: "-")), \(grouped(parameterCount)) parameters")),
+        .init("data", .text("\(dataset): \(train.counted("digit")) to train on, \(test.grouped) to test on")),
+        .init("model", .text("\(layers.joined(separator: "-")), \(parameterCount.counted("parameter"))")),
         .init("adapter", adapters.isEmpty ? .unknown : .texts(adapters.sorted())),
         .init("steps", .text("\(settings.steps) of \(settings.batchSize) images for every arm")),
         .init("seed", .text("\(settings.seed)")),
@@ -66,11 +66,11 @@ private struct DigitReport {
 
   private var summary: String {
     let start =
-      "A classifier of \(grouped(parameterCount)) parameters reads the digit \(digit) wrong \(baseErrors) times"
+      "A classifier of \(parameterCount.counted("parameter")) reads the digit \(digit) wrong \(baseErrors) times"
       + (experiment.settings.digit == nil ? ", more often than any other." : ".")
     guard let shown else { return start }
     let share = Report.Value.share(Double(shown.trainableCount) / Double(parameterCount))
-    return start + " LoRA leaves every one of its weights as it is and trains \(grouped(shown.trainableCount)) numbers"
+    return start + " LoRA leaves every one of its weights as it is and trains \(shown.trainableCount.counted("number"))"
       + " beside them, \(share.text) of the model."
       + " After \(shown.steps) steps \(shown.test.errors[digit]) errors are left."
   }
@@ -121,18 +121,18 @@ extension DigitReport {
       [
         .init("", key: "name") { .text($0.name) }, .init("trained", key: "trainable_parameters") { .count($0.trained) },
         .init("share") { .share(Double($0.trained) / Double(parameterCount)) },
-        .init("steps", key: "steps") { .count($0.steps) }, .init("seconds", key: "seconds") { .decimal($0.seconds, 2) },
-        .init("steps/s") { .count(Int((Double($0.steps) / max($0.seconds, 1e-9)).rounded())) },
         .init("accuracy", key: "accuracy") { .share($0.test.accuracy) },
         .init("errors on \(digit)") { row in
           let errors = Report.Value.count(row.test.errors[digit])
           return row.name == "base" ? errors : .change(.count(baseErrors), errors)
         },
+        .init("steps", key: "steps") { .count($0.steps) }, .init("seconds", key: "seconds") { .decimal($0.seconds, 2) },
+        .init("steps/s") { .count(Int((Double($0.steps) / max($0.seconds, 1e-9)).rounded())) },
         .init(key: "target_errors") { .count($0.test.errors[digit]) },
         .init(key: "errors") { .list($0.test.errors.map { .count($0) }) },
         .init(key: "rank") { $0.recipe.map { .count($0.rank) } ?? .unknown },
-        .init(key: "alpha") { $0.recipe.map { .number(Double($0.alpha)) } ?? .unknown },
-        .init(key: "learning_rate") { .number(Double("\($0.learningRate)") ?? 0) },
+        .init(key: "alpha") { $0.recipe.map { .number(float: $0.alpha) } ?? .unknown },
+        .init(key: "learning_rate") { .number(float: $0.learningRate) },
       ])
     blocks.append(.table(table, caption: "Every way starts from the same base and takes the same number of steps."))
     if let shown {
@@ -142,7 +142,7 @@ extension DigitReport {
             "errors on the digit \(digit), \(shown.arm.rawValue)",
             .change(.count(baseErrors), .count(shown.test.errors[digit]))),
           .init("accuracy on all digits", .change(.share(result.baseTest.accuracy), .share(shown.test.accuracy))),
-          .init("trained numbers of \(grouped(parameterCount))", .count(shown.trainableCount)),
+          .init("trained numbers of \(parameterCount.grouped)", .count(shown.trainableCount)),
           .init("for \(shown.steps) steps of \(experiment.settings.batchSize) images", .seconds(shown.seconds)),
         ]))
     }
@@ -286,7 +286,7 @@ extension DigitReport {
       "What the adapter is made of",
       [
         .note(
-          "The layer `\(first.path)` sees W + s·BA with s = \(Report.Value.number(Double(scale)).text): A is \(a.shape[0]) × \(a.shape[1]), B is "
+          "The layer `\(first.path)` sees W + s·BA with s = \(Report.Value.number(float: scale).text): A is \(a.shape[0]) × \(a.shape[1]), B is "
             + "\(b.shape[0]) × \(b.shape[1]), and their product has the shape of W, \(delta.shape[0]) × \(delta.shape[1]). "
             + "A began random and B at zero; what B has become is what was learnt."),
         .row(rows),

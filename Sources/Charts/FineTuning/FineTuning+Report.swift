@@ -11,16 +11,16 @@ extension FineTuning {
     if recipe.method != .full {
       fields += [
         .init("modules", recipe.targetsValue), .init("rank", .count(recipe.rank)),
-        .init("α", .number(Double(recipe.alpha))),
-        .init("dropout", .number(Double(recipe.dropout))), .init("biases", .text(recipe.bias.rawValue)),
+        .init("α", .number(float: recipe.alpha)),
+        .init("dropout", .number(float: recipe.dropout)), .init("biases", .text(recipe.bias.rawValue)),
       ]
-      if recipe.rateRatio != 1 { fields.append(.init("B's learning rate, times", .number(Double(recipe.rateRatio)))) }
+      if recipe.rateRatio != 1 { fields.append(.init("B's learning rate, times", .number(float: recipe.rateRatio))) }
     }
     fields += [
-      .init("batch size", .count(schedule.batchSize)), .init("learning rate", .number(Double(schedule.learningRate))),
+      .init("batch size", .count(schedule.batchSize)), .init("learning rate", .number(float: schedule.learningRate)),
       .init("schedule", .text("\(schedule.shape.rawValue), warm-up \(percentText(schedule.warmUp))")),
-      .init("weight decay", .number(Double(schedule.weightDecay))),
-      .init("largest norm of the gradient", schedule.clipping.map { .number(Double($0)) } ?? "any"),
+      .init("weight decay", .number(float: schedule.weightDecay)),
+      .init("largest norm of the gradient", schedule.clipping.map { .number(float: $0) } ?? "any"),
       .init("seed", .text("\(schedule.seed)")),
     ]
     return fields

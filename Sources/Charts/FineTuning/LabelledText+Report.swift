@@ -3,12 +3,11 @@ import LoRADatasets
 extension LabelledText {
   /// "6,920 texts in 2 classes", "5,749 pairs of texts with a number each".
   public var account: String {
-    let texts =
-      grouped(count) + (isPaired ? " pair" : " text") + (count == 1 ? "" : "s") + (isPaired ? " of texts" : "")
+    let texts = isPaired ? count.counted("pair of texts", "pairs of texts") : count.counted("text")
     if columns?.label.isEmpty == true { return texts }
     return switch targets.problem {
-    case .singleLabel: "\(texts) in \(labelNames.count) classes"
-    case .multiLabel: "\(texts) with any of \(labelNames.count) labels"
+    case .singleLabel: "\(texts) in \(labelNames.count.counted("class", "classes"))"
+    case .multiLabel: "\(texts) with any of \(labelNames.count.counted("label"))"
     case .regression: "\(texts) with a number each"
     }
   }
@@ -27,7 +26,10 @@ extension LabelledText {
       "The first rows of \(name)",
       [
         .note("\(account): \(columns.description)."),
-        .figure(Table(columns: headings.map(Table.Column.prose), rows: rows.filter { $0.count == headings.count })),
+        .figure(
+          Table(
+            columns: headings.map { columns.text.contains($0) ? .prose($0) : .text($0) },
+            rows: rows.filter { $0.count == headings.count })),
       ])
   }
 

@@ -4,6 +4,9 @@ import LoRAFineTuning
 import LoRATraining
 
 extension RecipeChoice {
+  /// The title of the section on what was chosen.
+  public static let sectionTitle = "What was chosen"
+
   private typealias Row = (setting: FineTuningAdvice.Setting, value: Report.Value)
 
   private func rows(_ recipe: FineTuningRecipe, _ schedule: FineTuningSchedule) -> [Row] {
@@ -11,7 +14,7 @@ extension RecipeChoice {
       schedule.steps.map { .text("\(Report.Value.count($0).text) steps") } ?? .number(schedule.epochs)
     return [
       (.modules, recipe.targetsValue), (.rank, .count(recipe.rank)), (.batchSize, .count(schedule.batchSize)),
-      (.epochs, length), (.learningRate, .number(Double(schedule.learningRate))),
+      (.epochs, length), (.learningRate, .number(float: schedule.learningRate)),
     ]
   }
 
@@ -21,14 +24,18 @@ extension RecipeChoice {
   }
 
   /// Settings with their reasons, the rates that were tried and the ranks.
-  public func section(_ recipe: FineTuningRecipe, _ schedule: FineTuningSchedule) -> Report.Section {
+  ///
+  /// - Parameter score: what the evaluations' score is called; nil where it is their loss.
+  public func section(_ recipe: FineTuningRecipe, _ schedule: FineTuningSchedule, score: String? = nil)
+    -> Report.Section
+  {
     var blocks: [Report.Block] = [
       .table(
         Table(
           key: "chosen", of: rows(recipe, schedule),
           [
             .init("setting", key: "setting") { .text($0.setting.rawValue) }, .init("chosen", key: "value") { $0.value },
-            .init("why", key: "reason") { .text(reason(for: $0.setting)) },
+            .init("why", key: "reason", wraps: true) { .text(reason(for: $0.setting)) },
           ]))
     ]
     if let rates {
@@ -37,7 +44,7 @@ extension RecipeChoice {
           Table(
             key: "rates", of: rates.trials,
             [
-              .init("rate tried", key: "learning_rate") { .number(Double($0.learningRate)) },
+              .init("rate tried", key: "learning_rate") { .number(float: $0.learningRate) },
               .init("loss on what was kept back", key: "loss") { $0.loss.isFinite ? .decimal($0.loss, 4) : .unknown },
             ])))
     }
@@ -48,11 +55,11 @@ extension RecipeChoice {
             key: "ranks", of: narrowing.steps,
             [
               .init("cut to rank", key: "rank") { .count($0.rank) },
-              .init("score", key: "score") { .decimal($0.score, 4) },
-              .init("loss", key: "loss") { .decimal($0.loss, 4) },
-            ])))
+              .init(score, key: "score") { .share($0.score) }, .init("loss", key: "loss") { .decimal($0.loss, 4) },
+            ], emphasizedRow: narrowing.steps.firstIndex { $0.rank == narrowing.rank }),
+          caption: "The adapter has the rank that stands out."))
     }
-    return .init("What was chosen", blocks)
+    return .init(Self.sectionTitle, blocks)
   }
 }
 

@@ -14,11 +14,11 @@ extension LabelledImages: CustomPlaygroundDisplayConvertible {
       guard counts[label] > 0 else { return nil }
       return .init(
         Picture(row: self, indices(ofLabel: label).prefix(columns)),
-        captions: [.init("\(label): \(grouped(counts[label])) images")])
+        captions: [.init("\(label): \(counts[label].counted("image"))")])
     }
     return ImageGrid(
       title:
-        "\(name)\(grouped(count)) images of \(height)×\(width), \(classCount) classes; the "
+        "\(name)\(count.counted("image")) of \(height)×\(width), \(classCount.counted("class", "classes")); the "
         + "first of each:",
       tiles: tiles, tileWidth: min(columns * width, 336))
   }

@@ -16,11 +16,15 @@ func decimalText(_ value: Double, decimals: Int) -> String {
 
 /// About four significant digits: "0.01235", "128", "1,234", "1.2×10⁻⁷".
 package func shortText(_ value: Double) -> String {
-  guard value.isFinite, value != 0 else { return decimalText(value, decimals: 0) }
+  shortDecimals(value).map { trimmedText(value, decimals: $0) } ?? scientificText(value, decimals: 2)
+}
+
+/// How many decimals make about four digits; nil for what takes a power of ten.
+func shortDecimals(_ value: Double) -> Int? {
+  guard value.isFinite, value != 0 else { return 0 }
   let exponent = Int(log10(abs(value)).rounded(.down))
-  guard (-5...8).contains(exponent) else { return scientificText(value, decimals: 2) }
-  let decimals = value == value.rounded() ? 0 : max(0, 3 - exponent)
-  return trimmedText(value, decimals: decimals)
+  guard (-5...8).contains(exponent) else { return nil }
+  return value == value.rounded() ? 0 : max(0, 3 - exponent)
 }
 
 /// Without zeros at the end of its decimals.

@@ -23,7 +23,7 @@ public struct ProgressLine: Sendable {
       : rate > 0 ? "\(ProgressLine.format(seconds: Double(total - done) / rate)) left" : ""
     func text(bar: Int, note: String, rate: String) -> String {
       let bar = bar > 0 ? " \(self.bar(done: done, width: bar))" : ""
-      return (["\(label)\(bar) \(grouped(done))/\(grouped(total))\(unit)"] + [rate, note, time].filter { !$0.isEmpty })
+      return (["\(label)\(bar) \(done.grouped)/\(total.grouped)\(unit)"] + [rate, note, time].filter { !$0.isEmpty })
         .joined(separator: "  ")
     }
     let speed = rate > 0 ? "\(ProgressLine.format(rate: rate))/s" : ""
@@ -42,7 +42,7 @@ public struct ProgressLine: Sendable {
   }
 
   static func format(rate: Double) -> String {
-    rate >= 100 ? grouped(Int(rate.rounded())) : "\((rate * 10).rounded() / 10)"
+    rate >= 100 ? Int(rate.rounded()).grouped : "\((rate * 10).rounded() / 10)"
   }
 
   /// 9 s → 0:09, 3,671 s → 1:01:11

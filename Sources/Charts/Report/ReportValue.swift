@@ -34,6 +34,8 @@ extension Report {
 
     /// Text, or that it is unknown.
     public static func text(_ text: String?) -> Value { text.map { .text($0) } ?? .unknown }
+    /// A number by the fewest digits that tell it: 0.0018, not 0.00179999…
+    public static func number(float number: Float) -> Value { .number(Double("\(number)") ?? Double(number)) }
     /// Texts with commas between them.
     public static func texts(_ texts: [String]) -> Value { .list(texts.map { .text($0) }) }
 
@@ -41,7 +43,7 @@ extension Report {
     public var text: String {
       switch self {
       case .text(let text): text
-      case .count(let count): grouped(count)
+      case .count(let count): decimalText(Double(count), decimals: 0)
       case .number(let number): shortText(number)
       case .decimal(let number, let decimals): decimalText(number, decimals: decimals)
       case .share(let share): percentText(share)
@@ -77,6 +79,15 @@ extension Report {
       }
     }
 
+    /// In a column of numbers, where the zeros at the end of each stay.
+    var inColumn: Value {
+      if case .number(let number) = self, let decimals = shortDecimals(number) {
+        .decimal(number, decimals)
+      } else {
+        self
+      }
+    }
+
     var isText: Bool {
       switch self {
       case .text: true
@@ -105,9 +116,6 @@ extension Report {
 private let superscriptDigits: [Character] = ["⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"]
 
 // MARK: - Numbers as text
-
-/// 2807010 as "2,807,010".
-public func grouped(_ number: Int) -> String { decimalText(Double(number), decimals: 0) }
 
 /// 0.1234 as "12.34%".
 package func percentText(_ share: Double) -> String {

@@ -45,9 +45,10 @@ public struct Table: Figure {
 
     /// A column and how its value is read from a row.
     public init(
-      _ name: String? = nil, key: String? = nil, total: Report.Value? = nil, _ value: @escaping (Row) -> Report.Value
+      _ name: String? = nil, key: String? = nil, wraps: Bool = false, total: Report.Value? = nil,
+      _ value: @escaping (Row) -> Report.Value
     ) {
-      column = Column(name, key: key, total: total)
+      column = Column(name, key: key, wraps: wraps, total: total)
       self.value = value
     }
   }
@@ -88,7 +89,7 @@ public struct Table: Figure {
       let column = property.column
       return Column(
         column.name, key: column.key, isText: rows.contains { $0[index].isText } || rows.isEmpty && index == 0,
-        total: column.total)
+        wraps: column.wraps, total: column.total)
     }
     self.init(title: title, key: key, columns: columns, rows: rows, emphasizedRow: emphasizedRow)
   }
@@ -96,6 +97,29 @@ public struct Table: Figure {
   /// The columns that people see.
   var shown: [Int] { columns.indices.filter { columns[$0].name != nil } }
   private var hasTotal: Bool { columns.contains { $0.total != nil } }
+
+  /// The entries that people see and, below them, the totals.
+  private func texts(_ text: (Report.Value) -> String) -> (body: [[String]], foot: [String]?) {
+    let entries = shown.map { index in
+      let values = rows.map { $0[index] } + (columns[index].total.map { [$0] } ?? [])
+      let isAligned = values.allSatisfy { if case .number = $0 { true } else { $0 == .unknown } }
+      return isAligned ? aligned(values.map { text($0.inColumn) }) : values.map(text)
+    }
+    let body = rows.indices.map { row in entries.map { $0[row] } }
+    return (body, hasTotal ? entries.map { $0.count > rows.count ? $0[rows.count] : "" } : nil)
+  }
+
+  /// Numbers that end on the right, with their points one below the other; in spaces as wide as digits and points.
+  private func aligned(_ numbers: [String]) -> [String] {
+    let fractions = numbers.map { number in
+      number.firstIndex(of: ".").map { number.distance(from: $0, to: number.endIndex) - 1 }
+    }
+    let longest = fractions.compactMap(\.self).max() ?? 0
+    return zip(numbers, fractions).map { number, fraction in
+      let point = longest > 0 && fraction == nil ? "\u{2008}" : ""
+      return number + point + String(repeating: "\u{2007}", count: longest - (fraction ?? 0))
+    }
+  }
 
   /// An array with an object for each row.
   public var json: JSON {
@@ -120,15 +144,12 @@ public struct Table: Figure {
       return columns[index].isText
         ? Markup("th", ["scope": "col", "class": "leading"], text: name) : Markup("th", ["scope": "col"], text: name)
     }
-    let body = rows.enumerated().map { index, row in
-      Markup(
-        "tr", ["class": index == emphasizedRow ? "strong" : "row"], shown.map { cell(columns[$0], row[$0].text) })
+    let texts = texts(\.text)
+    func line(_ texts: [String]) -> [Markup] { zip(shown, texts).map { cell(columns[$0], $1) } }
+    let body = texts.body.enumerated().map { index, row in
+      Markup("tr", ["class": index == emphasizedRow ? "strong" : "row"], line(row))
     }
-    let foot =
-      hasTotal
-      ? [
-        Markup("tfoot", [:], [Markup("tr", [:], shown.map { cell(columns[$0], columns[$0].total?.text ?? "") })])
-      ] : []
+    let foot = texts.foot.map { [Markup("tfoot", [:], [Markup("tr", [:], line($0))])] } ?? []
     return Markup(
       "div", ["class": "table", "tabindex": 0],
       [
@@ -146,14 +167,14 @@ public struct Table: Figure {
 
 extension Table {
   /// Columns in line, two spaces between them, a rule below the names, another above the totals. Where they don't fit,
-  /// names are broken, then texts are shortened, then the table is cut into several with the first column each.
+  /// names are broken, then texts are shortened, or wrapped where they may be of any length, then the table is cut into several with the first column each.
   ///
   /// - `limit`: rows beyond this many are counted, not shown.
   public func text(_ style: TextStyle, limit: Int = .max) -> String {
     let grid = Grid(self, limit: limit)
     var lines = (title.map { [style.painted($0.visible, .bold)] } ?? []) + grid.lines(style)
     if rows.count > limit {
-      lines.append(style.painted("… and \(grouped(rows.count - limit)) more (--json has all)", .dim))
+      lines.append(style.painted("… and \((rows.count - limit).grouped) more (--json has all)", .dim))
     }
     return lines.joined(separator: "\n")
   }
@@ -161,6 +182,7 @@ extension Table {
   /// The cells that are shown, as text.
   private struct Grid {
     let isText: [Bool]
+    let wraps: [Bool]
     let heads: [String]
     let body: [[String]]
     let foot: [String]?
@@ -171,9 +193,13 @@ extension Table {
     init(_ table: Table, limit: Int) {
       let shown = table.shown
       isText = shown.map { table.columns[$0].isText }
+      wraps = shown.map { table.columns[$0].wraps }
       heads = shown.map { (table.columns[$0].name ?? "").visible }
-      body = table.rows.prefix(limit).map { row in shown.map { row[$0].plainText.visible } }
-      foot = table.hasTotal ? shown.map { table.columns[$0].total?.plainText.visible ?? "" } : nil
+      let texts = table.texts { $0.plainText.visible }
+      func typed(_ row: [String]) -> [String] {
+        row.map { $0.replacing(/[\u{2007}\u{2008}]/, with: " ") }
+      }
+      (body, foot) = (texts.body.prefix(limit).map(typed), texts.foot.map(typed))
       emphasizedRow = table.emphasizedRow
     }
 
@@ -232,8 +258,11 @@ extension Table {
       }
       let rule = style.painted(
         columns.map { String(repeating: "─", count: widths[$0]) }.joined(separator: "──"), .dim)
-      let rows = body.enumerated().map { index, row in
-        style.painted(line(columns.map { row[$0] }), index == emphasizedRow ? .bold : nil)
+      let rows = body.enumerated().flatMap { index, row in
+        let cells = columns.map { wraps[$0] ? TextStyle(exactWidth: widths[$0]).wrapped(row[$0]) : [row[$0]] }
+        return (0..<(cells.map(\.count).max() ?? 0)).map { part in
+          style.painted(line(cells.map { part < $0.count ? $0[part] : "" }), index == emphasizedRow ? .bold : nil)
+        }
       }
       let total = foot.map { foot in [rule, style.painted(line(columns.map { foot[$0] }), .bold)] } ?? []
       return head + [rule] + rows + total

@@ -40,7 +40,7 @@ public struct TextStyle: Sendable {
   }
 
   /// Lines broken at spaces, or within a word that is longer than a line; those after the first are indented.
-  func wrapped(_ text: String, indent: Int = 0) -> [String] {
+  package func wrapped(_ text: String, indent: Int = 0) -> [String] {
     guard let width else { return text.components(separatedBy: "\n") }
     var wrapped = WrappedText(width: max(1, width - indent))
     wrapped.append(text)

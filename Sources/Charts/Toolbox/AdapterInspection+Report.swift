@@ -13,7 +13,7 @@ extension AdapterInspection: CustomPlaygroundDisplayConvertible {
         [
           .fields(
             [
-              .init("adapter", .text(adapter.url.path)),
+              .init("adapter", .text(adapter.url.relativePath)),
               .init("format", key: "format", .text(adapter.format.rawValue)),
               .init("method", key: "method", .text(method)),
               .init("base model", key: "base_model", .text(adapter.configuration.baseModel)),
@@ -49,7 +49,7 @@ extension AdapterInspection: CustomPlaygroundDisplayConvertible {
     }
     return Report(
       title: "The adapter \(adapter.url.lastPathComponent)",
-      summary: "\(method) in \(modules.count) modules, \(grouped(adapter.parameterCount)) parameters.",
+      summary: "\(method) in \(modules.count.counted("module")), \(adapter.parameterCount.counted("parameter")).",
       sections: sections, findings: findings,
       members: [
         .init("metadata", .object(adapter.notes)), .init("update_norm", .number(normOfUpdate)),
@@ -71,7 +71,7 @@ extension AdapterInspection: CustomPlaygroundDisplayConvertible {
     if !adapter.replacements.isEmpty {
       let names = adapter.replacements.prefix(6).map(\.name) + (adapter.replacements.count > 6 ? ["…"] : [])
       let count = adapter.replacements.reduce(0) { $0 + $1.count }
-      fields.append(.init("saved whole", .text("\(names.joined(separator: ", ")) (\(grouped(count)) parameters)")))
+      fields.append(.init("saved whole", .text("\(names.joined(separator: ", ")) (\(count.counted("parameter")))")))
     }
     for note in adapter.notes.prefix(12) {
       fields.append(.init("· \(note.key)", .text(String((note.value.string ?? "").prefix(100)))))
@@ -86,7 +86,7 @@ extension AdapterInspection: CustomPlaygroundDisplayConvertible {
     return Table(
       key: "modules", of: modules,
       [
-        .init("module", key: "path", total: "\(modules.count) modules") { .text($0.path) },
+        .init("module", key: "path", total: .text(modules.count.counted("module"))) { .text($0.path) },
         .init(key: "method") { .text($0.method) }, .init(key: "outputs") { .count($0.outputs) },
         .init(key: "inputs") { .count($0.inputs) },
         .init("BA") { module in

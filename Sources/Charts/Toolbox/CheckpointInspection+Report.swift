@@ -13,13 +13,13 @@ extension CheckpointInspection: CustomPlaygroundDisplayConvertible {
     let shards = checkpoint.shards.count
     return Report(
       title: "The checkpoint \(checkpoint.url.lastPathComponent)",
-      summary: "\(grouped(checkpoint.tensorCount)) tensors, \(grouped(parameterCount)) parameters.",
+      summary: "\(checkpoint.tensorCount.counted("tensor")), \(parameterCount.counted("parameter")).",
       sections: [
         .init(
           "The checkpoint",
           [
             .fields([
-              .init("checkpoint", .text(checkpoint.url.path)), .init("architecture", .text(architecture)),
+              .init("checkpoint", .text(checkpoint.url.relativePath)), .init("architecture", .text(architecture)),
               .init(shards == 1 ? "file" : "shards", .text(shards == 1 ? "1" : "\(shards)")),
             ])
           ]),

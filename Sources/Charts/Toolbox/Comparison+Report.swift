@@ -29,7 +29,7 @@ extension AdapterComparison: CustomPlaygroundDisplayConvertible {
       ("beside the updates, and different", "different_beside", differingParts),
     ]
     return Report(
-      title: "\(names.0) and \(names.1)", summary: "\(grouped(modules.count)) modules are in both.",
+      title: "\(names.0) and \(names.1)", summary: "In both: \(modules.count.counted("module")).",
       sections: [
         .by(
           "module", table,
@@ -72,8 +72,9 @@ extension CheckpointComparison: CustomPlaygroundDisplayConvertible {
       ])
     return Report(
       title: "\(names.0) and \(names.1)",
-      summary: "\(grouped(identical)) tensors are the same bit for bit, \(grouped(differing.count)) differ; relative "
-        + "difference in all \(shortText(relativeDifference)).",
+      summary:
+        "The same bit for bit: \(identical.counted("tensor")); different: \(differing.count.grouped); relative difference "
+        + "in all \(shortText(relativeDifference)).",
       sections: [
         .by(
           "tensor", table,

@@ -13,7 +13,7 @@ extension ExtractionReport: CustomPlaygroundDisplayConvertible {
     let table = Table(
       key: "modules", of: modules,
       [
-        .init("module", key: "path", total: "\(modules.count) modules") { .text($0.path) },
+        .init("module", key: "path", total: .text(modules.count.counted("module"))) { .text($0.path) },
         .init("rank", key: "rank") { .count($0.rank) }, .init(key: "norm") { .number($0.norm) },
         .init("‖ΔW‖/‖W‖", key: "relative_change") { .number($0.relativeChange) },
         .init("residual", key: "relative_residual", total: .share(relativeResidual)) { .share($0.relativeResidual) },
@@ -24,7 +24,7 @@ extension ExtractionReport: CustomPlaygroundDisplayConvertible {
     return .operation(
       title: title ?? "The adapter \(output.lastPathComponent), extracted",
       summary: "The adapter holds \(percentText(shareOfChange)) of the squared change."
-        + (replaced.isEmpty ? "" : " Kept whole: \(grouped(replaced.count)) tensors."),
+        + (replaced.isEmpty ? "" : " Kept whole: \(replaced.count.counted("tensor"))."),
       table, caption: "The residual is what BA leaves of the change, relative to the change.",
       chart: ("Residual by module", [("", modules.map(\.relativeResidual))]), findings: findings, output: output,
       members: [
@@ -39,7 +39,7 @@ extension Extraction {
   /// What would be done, before it is.
   public func planReport(title: String) -> Report {
     Report(
-      title: title, summary: "\(grouped(moduleCount)) modules changed and would get factors.",
+      title: title, summary: "\(moduleCount.counted("module")) changed and would get factors.",
       findings: findings, conclusion: .written(nil),
       members: [.output(nil), .init("modules", .integer(moduleCount))])
   }

@@ -26,11 +26,11 @@ extension MergeReport: CustomPlaygroundDisplayConvertible {
               $0.keptShare.map { .share($0) } ?? .unknown
             }
           ]))
-    let added = addedTensors.isEmpty ? "" : ", \(grouped(addedTensors.count)) added"
+    let added = addedTensors.isEmpty ? "" : ", \(addedTensors.count.grouped) added"
     return .operation(
       title: title ?? "A merge into \(base.lastPathComponent)",
-      summary: "\(grouped(changedTensors)) tensors \(output == nil ? "would change" : "changed"), "
-        + "\(grouped(copiedTensors)) copied\(added), \(byteText(byteCount)).",
+      summary: "\(changedTensors.counted("tensor")) \(output == nil ? "would change" : "changed"), "
+        + "\(copiedTensors.grouped) copied\(added), \(byteText(byteCount)).",
       by: "tensor", table,
       caption: "How much the weight changed, relative to itself, and how much of that change was lost when the sum was "
         + "rounded to the output's format.",

@@ -39,7 +39,7 @@ extension Report.Section {
 
 extension Remark {
   static func written(_ output: URL?, as name: String = "adapter") -> Remark {
-    .init(output.map { "The \(name): \($0.path)" } ?? "Nothing was written (--dry-run).")
+    .init(output.map { "The \(name): \($0.relativePath)" } ?? "Nothing was written (--dry-run).")
   }
 }
 

@@ -15,8 +15,12 @@ extension Placement {
     }
     let transposed = items.filter { $0.isTransposed && !$0.module.isEmbedding }.count
     let isWell = isComplete && (!countsPEFT || isCompleteForPEFT)
-    var fields: [Report.Field] = [.init("adapter", .text(adapter.url.path)), .init("base", .text(base.url.path))]
-    fields += formats.sorted { $0.key < $1.key }.map { .init("formats", .text("\($0.key), \($0.value.count) modules")) }
+    var fields: [Report.Field] = [
+      .init("adapter", .text(adapter.url.relativePath)), .init("base", .text(base.url.relativePath)),
+    ]
+    fields += formats.sorted { $0.key < $1.key }.map {
+      .init("formats", .text("\($0.key), \($0.value.count.counted("module"))"))
+    }
     if transposed > 0 { fields.append(.init("Conv1D", .text("\(transposed) weights are stored as [in, out]"))) }
     let wholes =
       adapter.replacements.isEmpty

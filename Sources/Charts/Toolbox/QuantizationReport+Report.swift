@@ -14,7 +14,8 @@ extension QuantizationReport {
     return Report(
       title: "\(base.lastPathComponent), quantised",
       summary:
-        "\(grouped(tensors.count)) matrices in fewer bits: \(byteText(bytes.before)) became \(byteText(bytes.after)).",
+        (tensors.isEmpty ? "" : "\(tensors.count.counted("matrix", "matrices")) in fewer bits: ")
+        + "\(byteText(bytes.before)) became \(byteText(bytes.after)).",
       sections: [
         .init("By tensor", [.table(table, caption: "How far each matrix is from what it was, relative to itself.")])
       ], findings: findings, conclusion: .written(output, as: "result"),

@@ -14,7 +14,7 @@ extension Report {
     let table = Table(
       key: "modules", of: outcomes,
       [
-        .init("module", key: "path", total: "\(outcomes.count) modules") { .text($0.path) },
+        .init("module", key: "path", total: .text(outcomes.count.counted("module"))) { .text($0.path) },
         .init("rank") { .change(.count($0.rank), .count($0.newRank)) }, .init(key: "rank") { .count($0.rank) },
         .init(key: "new_rank") { .count($0.newRank) }, .init("scale", key: "scale") { .number($0.scale) },
         .init("‖scale·BA‖", key: "norm", total: .number(total.norm)) { .number($0.norm) },
@@ -45,7 +45,7 @@ extension Report {
     let table = Table(
       key: "modules", of: outcomes,
       [
-        .init("module", key: "path", total: "\(outcomes.count) modules") { .text($0.path) },
+        .init("module", key: "path", total: .text(outcomes.count.counted("module"))) { .text($0.path) },
         .init("rank", key: "rank") { .count($0.rank) },
         .init("‖sum‖", key: "norm", total: .number(total.norm)) { .number($0.norm) },
         .init("error against the exact sum", key: "relative_error", total: .share(total.error)) {
@@ -54,7 +54,8 @@ extension Report {
       ])
     return .operation(
       title: "\(names.joined(separator: " + ")), \(verb)",
-      summary: "\(method.rawValue): \(byteText(combined.byteCount)); relative error \(percentText(total.error)).",
+      summary:
+        "By \(method.rawValue), \(byteText(combined.byteCount)); error against the exact sum \(percentText(total.error)).",
       table,
       chart: ("Error by module", [("", outcomes.map(\.relativeError))]), output: output,
       members: [

@@ -184,7 +184,7 @@ public struct LanguageExamples {
       guard texts.count == names.count else {
         throw problem(
           .init(
-            found: "\(texts.count) field\(texts.count == 1 ? "" : "s")",
+            found: texts.count.counted("field"),
             expected: "\(names.count), as the first line has",
             advice: "Check that line's separators and quotes"), row.line)
       }

@@ -135,7 +135,7 @@ struct LabelledColumns {
       guard position < sample.first.count else {
         throw DatasetError(
           .wrongFormat, file: file,
-          found: "\(sample.first.count) field\(sample.first.count == 1 ? "" : "s") in the first row",
+          found: "\(sample.first.count.counted("field")) in the first row",
           expected: "one at position \(position.grouped), counted from 0",
           advice: "Check its separators and quotes, or choose other columns")
       }

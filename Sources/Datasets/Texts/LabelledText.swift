@@ -26,6 +26,7 @@ public struct LabelledText: Sendable {
   private enum Source: Sendable {
     case memory([String])
     case file(TextRows, RowReader)
+    case lines(TextRows)
   }
 
   /// For each text the position of its class in `labelNames`; empty where texts don't have one class each.
@@ -34,7 +35,12 @@ public struct LabelledText: Sendable {
   public var isPaired: Bool { columns?.text.count == 2 }
 
   /// How many texts there are.
-  public var count: Int { targets.count }
+  public var count: Int {
+    switch source {
+    case .memory(let texts): texts.count
+    case .file(let rows, _), .lines(let rows): rows.count
+    }
+  }
 
   /// Which column: `"sentence"`, a name in the first line (or a JSON key), or `1`, a position counted from 0.
   public enum Column: Equatable, Sendable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral {
@@ -81,6 +87,26 @@ public struct LabelledText: Sendable {
     (targets, self.labelNames, source, columns, rowName) = (.classes(numbers), names, .memory(texts), nil, "text")
   }
 
+  /// Texts in memory, without labels.
+  public init(_ texts: [String]) {
+    (targets, labelNames, source, columns, rowName) = (.classes([]), [], .memory(texts), nil, "text")
+  }
+
+  /// Every line of a file as a text without a label, empty ones too.
+  ///
+  /// - Throws: `DatasetError` where the file can't be read or holds no line.
+  public init(linesOf file: URL) throws {
+    let content = try TextContent(file)
+    let rows = try TextRows(content, .line, keepsBlank: true) { _ in }
+    guard rows.count > 0 else {
+      throw DatasetError(
+        .truncated, file: file, found: "nothing", expected: "a text in each line",
+        advice: "Check that this is the right file")
+    }
+    (targets, labelNames, source, columns) = (.classes([]), [], .lines(rows), nil)
+    rowName = content.rowName
+  }
+
   /// - `text`: `nil` finds the column: by the names that people use, else by what the columns hold.
   /// - `label`: likewise.
   /// - `format`: `nil` takes it from the file's extension and from how the text begins.
@@ -99,7 +125,7 @@ public struct LabelledText: Sendable {
   /// Of one column of texts or two, which make pairs, and of a label's column or of several, each a label of its own.
   ///
   /// - `texts`: none finds them.
-  /// - `labels`: none finds them; nil reads texts without labels, all in one class without a name.
+  /// - `labels`: none finds them; nil reads texts without labels.
   /// - `problem`: what the labels are; nil finds out.
   /// - `format`, `hasHeader`, `labelNames`, `file`: as above, and the errors too.
   public init(
@@ -125,10 +151,10 @@ public struct LabelledText: Sendable {
     let columnNames = { (places: [Int]) in places.map { columns.names[$0] } }
     var targets = try LabelReader(
       labels == nil ? .singleLabel : problem, sample: beginning,
-      columns: columns.label.count > 1 ? columnNames(columns.label) : nil, known: labels == nil ? nil : labelNames,
+      columns: columns.label.count > 1 ? columnNames(columns.label) : nil, known: labels == nil ? [] : labelNames,
       file: file, rowName: content.rowName)
     let rows = try TextRows(content, table.syntax, skipping: headerRows) { row in
-      if row.index >= 0 { try targets.append(labels == nil ? "-" : reader.read(row).label, line: row.line) }
+      if row.index >= 0, labels != nil { try targets.append(reader.read(row).label, line: row.line) }
     }
     guard rows.count > 0 else { throw LabelledText.noRows(file) }
     (self.targets, self.labelNames) = try targets.finish()
@@ -158,39 +184,65 @@ public struct LabelledText: Sendable {
   /// - Throws: `DatasetError` where the file has changed meanwhile.
   public func texts(at indices: [Int]) throws -> [String] { try indices.map { try texts(in: $0..<$0 + 1)[0] } }
 
-  /// Some texts that follow each other; of pairs the first. Of a large file take a few thousand at a time.
+  /// Some texts that follow each other; of pairs the first. Of a large file take a `part` at a time.
   public func texts(in range: Range<Int>) throws -> [String] { try rows(in: range).first }
 
   /// The same, and of pairs the second texts too.
   public func rows(in range: Range<Int>) throws -> (first: [String], second: [String]?) {
+    try rows(in: range, bytes: .max)
+  }
+
+  /// The texts from one on, and of pairs the second ones: as many as 4 MB hold, at least one and at most 8,192.
+  public func part(from start: Int) throws -> (first: [String], second: [String]?) {
+    try rows(in: start..<min(count, start + 8192), bytes: 4 << 20)
+  }
+
+  /// Calls `body` with all texts in order, and of pairs the second ones, a part at a time.
+  public func forEachPart(_ body: (_ first: [String], _ second: [String]?) throws -> Void) throws {
+    var start = 0
+    while start < count {
+      let part = try part(from: start)
+      try body(part.first, part.second)
+      start += part.first.count
+    }
+  }
+
+  /// The rows in a range, fewer where they have more bytes than that.
+  private func rows(in range: Range<Int>, bytes most: Int) throws -> (first: [String], second: [String]?) {
+    var (first, second): ([String], [String]) = ([], [])
+    var bytes = 0
     switch source {
     case .memory(let texts): return (Array(texts[range]), nil)
     case .file(let rows, var reader):
-      var (first, second): ([String], [String]) = ([], [])
-      first.reserveCapacity(range.count)
       try rows.forEach(in: range) { row in
         let texts = try reader.read(row).texts
         first.append(texts[0])
         if isPaired { second.append(texts[1]) }
+        bytes += row.bytes.count
+        return bytes < most
       }
-      return (first, isPaired ? second : nil)
+    case .lines(let rows):
+      try rows.forEach(in: range) { row in
+        first.append(try RowReader.line(row, of: rows.content))
+        bytes += row.bytes.count
+        return bytes < most
+      }
     }
-  }
-
-  /// Calls `body` with all texts in order, and of pairs the second ones, a few thousand at a time.
-  public func forEachPart(_ body: (_ first: [String], _ second: [String]?) throws -> Void) throws {
-    for start in stride(from: 0, to: count, by: 8192) {
-      let part = try rows(in: start..<min(count, start + 8192))
-      try body(part.first, part.second)
-    }
+    return (first, isPaired ? second : nil)
   }
 
   /// The line of the file that a text's row starts in, counted from 1; of texts in memory their place.
   public func line(of index: Int) throws -> Int {
-    guard case .file(let rows, _) = source else { return index + 1 }
-    var line = 0
-    try rows.forEach(in: index..<index + 1) { line = $0.line }
-    return line
+    switch source {
+    case .memory, .lines: return index + 1
+    case .file(let rows, _):
+      var line = 0
+      try rows.forEach(in: index..<index + 1) { row in
+        line = row.line
+        return true
+      }
+      return line
+    }
   }
 
   /// [4] as "line 4", [4, 7] as "lines 4, 7"; of many the first few and how many more.

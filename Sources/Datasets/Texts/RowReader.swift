@@ -52,7 +52,7 @@ struct RowReader: Sendable {
         guard place < fields.count else {
           throw DatasetError(
             .wrongFormat, file: content.file,
-            found: "\(fields.count) field\(fields.count == 1 ? "" : "s") in line \(row.line.grouped)",
+            found: "\(fields.count.counted("field")) in line \(row.line.grouped)",
             expected: "one at position \(place.grouped), counted from 0",
             advice: "Check that line's separators and quotes, or choose other columns")
         }
@@ -69,6 +69,13 @@ struct RowReader: Sendable {
 
   private func text(of field: RowField, in row: TextRows.Row) throws -> String {
     try RowReader.text(of: field, in: row, of: content)
+  }
+
+  /// A line without its end.
+  static func line(_ row: TextRows.Row, of content: TextContent) throws -> String {
+    var fields: [RowField] = []
+    RowSyntax.line.split(row.bytes, into: &fields)
+    return try text(of: fields[0], in: row, of: content)
   }
 
   static func text(of field: RowField, in row: TextRows.Row, of content: TextContent) throws -> String {

@@ -4,7 +4,7 @@ import Foundation
 import LoRAFiles
 import LoRATensors
 
-/// The rows of a text file: empty lines are none. What is held is where one row in every few thousand bytes begins.
+/// The rows of a text file: empty lines are none, unless that is wished. What is held is where one row in every few thousand bytes begins.
 package struct TextRows: Sendable {
   let content: TextContent
   let syntax: RowSyntax
@@ -13,6 +13,7 @@ package struct TextRows: Sendable {
   private let start: Int
   /// How many rows at the beginning are not counted: a header.
   private let skipped: Int
+  private let keepsBlank: Bool
 
   /// A row as it is read.
   package struct Row {
@@ -32,15 +33,17 @@ package struct TextRows: Sendable {
   ///
   /// - Parameters:
   ///   - longest: the most bytes that a row may have.
+  ///   - keepsBlank: whether empty lines are rows too.
   ///   - onRow: is called with each.
   package init(
     _ content: TextContent, _ syntax: RowSyntax, skipping skipped: Int = 0, longest: Int = TextRows.longest,
-    onRow: (Row) throws -> Void
+    keepsBlank: Bool = false, onRow: (Row) throws -> Void
   ) throws {
     self.content = content
     self.syntax = syntax
     self.skipped = skipped
     self.longest = longest
+    self.keepsBlank = keepsBlank
     start = try content.start()
     var (marks, count) = (PlaceMarks(), 0)
     try forEach(in: start..<content.count, index: -skipped, line: 1) { row, offset in
@@ -71,19 +74,19 @@ package struct TextRows: Sendable {
   }
 
   private init(unread content: TextContent, _ syntax: RowSyntax) throws {
-    (self.content, self.syntax, skipped, longest) = (content, syntax, 0, TextRows.longest)
+    (self.content, self.syntax, skipped, longest, keepsBlank) = (content, syntax, 0, TextRows.longest, false)
     start = try content.start()
   }
 
-  /// Calls `body` with the rows in a range, in order.
-  func forEach(in range: Range<Int>, _ body: (Row) throws -> Void) throws {
+  /// Calls `body` with the rows in a range, in order, until it returns false.
+  func forEach(in range: Range<Int>, _ body: (Row) throws -> Bool) throws {
     expect(range.lowerBound >= 0 && range.upperBound <= count, "rows: \(range) of \(count)")
     guard !range.isEmpty else { return }
     let mark = marks.place(of: range.lowerBound, end: content.count).mark
     let end = marks.place(of: range.upperBound - 1, end: content.count).end
     try forEach(in: mark.offset..<end, index: mark.index, line: mark.line) { row, _ in
-      if row.index >= range.lowerBound { try body(row) }
-      return row.index + 1 < range.upperBound
+      let goesOn = try row.index < range.lowerBound || body(row)
+      return goesOn && row.index + 1 < range.upperBound
     }
   }
 
@@ -112,7 +115,7 @@ package struct TextRows: Sendable {
           }
           guard length <= longest else { throw tooLong(line: line) }
           let row = UnsafeRawBufferPointer(rebasing: rest[..<length])
-          if !isBlank(row) {
+          if keepsBlank || !isBlank(row) {
             guard try body(Row(bytes: row, index: index, line: line), offset + place) else { return nil }
             index += 1
           }

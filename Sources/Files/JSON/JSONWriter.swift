@@ -33,7 +33,7 @@ extension JSON {
     }
   }
 
-  private func write(to text: inout String, indent: Int?, level: Int, isASCII: Bool) {
+  fileprivate func write(to text: inout String, indent: Int?, level: Int, isASCII: Bool) {
     func separate(_ isFirst: Bool, _ text: inout String) {
       if !isFirst { text += "," }
       if let indent { text += "\n" + String(repeating: " ", count: indent * (level + 1)) }
@@ -91,5 +91,60 @@ extension JSON {
       }
     }
     text += "\""
+  }
+}
+
+/// An object that is written part by part, as `pretty` would write the whole: no part of it is held.
+package struct JSONParts {
+  private let write: (String) throws -> Void
+  private var text = "{"
+  private var isFirstMember = true
+  private var isFirstElement = true
+
+  /// - Parameter write: is given some of the text at a time.
+  package init(_ write: @escaping (String) throws -> Void) { self.write = write }
+
+  /// A member with its value.
+  package mutating func append(_ key: String, _ value: JSON) throws {
+    begin(key)
+    value.write(to: &text, indent: 2, level: 1, isASCII: true)
+    try passOn()
+  }
+
+  /// A member whose value is an array; `elements` appends these.
+  package mutating func append(_ key: String, elements: (inout JSONParts) throws -> Void) throws {
+    begin(key)
+    text += "["
+    isFirstElement = true
+    try elements(&self)
+    text += isFirstElement ? "]" : "\n  ]"
+    try passOn()
+  }
+
+  /// Another element of the array that is being written.
+  package mutating func append(element: JSON) throws {
+    text += isFirstElement ? "\n    " : ",\n    "
+    isFirstElement = false
+    element.write(to: &text, indent: 2, level: 2, isASCII: true)
+    try passOn()
+  }
+
+  /// The object's end, with a line's end.
+  package mutating func finish() throws {
+    text += isFirstMember ? "}\n" : "\n}\n"
+    try passOn(all: true)
+  }
+
+  private mutating func begin(_ key: String) {
+    text += isFirstMember ? "\n  " : ",\n  "
+    isFirstMember = false
+    JSON.write(key, to: &text, isASCII: true)
+    text += ": "
+  }
+
+  private mutating func passOn(all: Bool = false) throws {
+    guard all || text.utf8.count >= 1 << 16 else { return }
+    try write(text)
+    text.removeAll(keepingCapacity: true)
   }
 }

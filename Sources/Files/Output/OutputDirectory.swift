@@ -1,7 +1,8 @@
 // A directory of files that appear together.
 //
 // It is written beside its final place and takes it in one step: by a rename where the place is free, by an exchange of the
-// two directories where it is not. Whoever looks sees the old directory or the new one, never a mixture.
+// two directories where it is not. Whoever looks sees the old directory or the new one, never a mixture. What nothing can be
+// put in place of (a mount point), or where somebody stands (the current directory), gets its files one by one.
 
 import Foundation
 import LoRACKernels
@@ -14,8 +15,10 @@ public final class OutputDirectory {
   public let url: URL
   /// Where the files are written.
   public let staging: URL
-  /// Whether the target is a mount point, so that nothing can be put in its place.
-  private let isMounted: Bool
+  /// Whether the target stays, and its files are replaced.
+  private let staysInPlace: Bool
+  /// What is in its place has these rights and owners, and so will this.
+  private let old: stat?
   private var isCommitted = false
 
   /// - Throws: ``CheckpointError`` where it can't be made, or where what is no directory has its name.
@@ -26,10 +29,12 @@ public final class OutputDirectory {
     let parent = target.deletingLastPathComponent()
     var information = stat()
     let exists = stat(target.path, &information) == 0
+    old = exists ? information : nil
     if exists, information.st_mode & S_IFMT != S_IFDIR {
       throw CheckpointError(
-        .inputOutput, file: url.path, "is a file", expected: "a directory, or nothing yet", advice: "Name another place"
-      )
+        .inputOutput, file: url.path,
+        "is a \(information.st_mode & S_IFMT == S_IFREG ? "file" : "pipe or a device")",
+        expected: "a directory, or nothing yet", advice: "Name another place")
     }
     if !exists, lstat(target.path, &information) == 0 {
       throw CheckpointError(
@@ -37,12 +42,14 @@ public final class OutputDirectory {
         advice: "Remove it, or name another place")
     }
     var outside = stat()
-    isMounted =
+    let current = FileManager.default.currentDirectoryPath
+    staysInPlace =
       exists
       && (ck_is_mount_point(target.path)
-        || stat(parent.path, &outside) == 0 && outside.st_dev != information.st_dev)
+        || stat(parent.path, &outside) == 0 && outside.st_dev != information.st_dev
+        || access(parent.path, W_OK) != 0 || (current + "/").utf8.starts(with: (target.path + "/").utf8))
     let name = target.lastPathComponent
-    let place = isMounted ? target : parent
+    let place = staysInPlace ? target : parent
     PartialName.removeStale(for: name, in: place)
     staging = place.appendingPathComponent(PartialName.make(for: name))
     do {
@@ -57,14 +64,36 @@ public final class OutputDirectory {
     if !isCommitted { try? FileManager.default.removeItem(at: staging) }
   }
 
+  /// Whether a directory can be written at a place: makes one beside it and takes it away again, with the directories above
+  /// it that were not there.
+  ///
+  /// - Throws: ``CheckpointError`` where it can't.
+  package static func probe(_ url: URL) throws {
+    let target = url.standardizedFileURL.resolvingSymlinksInPath()
+    var made: [URL] = []
+    var above = target.deletingLastPathComponent()
+    while above.path != "/", !FileManager.default.fileExists(atPath: above.path) {
+      made.append(above)
+      above.deleteLastPathComponent()
+    }
+    defer { for directory in made { rmdir(directory.path) } }
+    let directory = try OutputDirectory(url)
+    // In a directory that stays, or beside it.
+    _ = try OutputFile(directory.staging.appendingPathComponent("probe"))
+  }
+
   /// Gives the directory its name, in one step, after all is on the disk.
   ///
   /// - Throws: ``CheckpointError`` where the system refuses; what was there before is then still there.
   public func commit() throws {
     let files = FileManager.default
-    if isMounted {
+    if staysInPlace {
       try replaceContents()
     } else if files.fileExists(atPath: url.path) {
+      if let old {
+        chmod(staging.path, old.st_mode & 0o7777)
+        if old.st_uid != geteuid() || old.st_gid != getegid() { _ = chown(staging.path, old.st_uid, old.st_gid) }
+      }
       for name in try kept() { try bring(name) }
       syncDirectory(staging)
       guard exchange(staging.path, url.path) else {
@@ -103,6 +132,7 @@ public final class OutputDirectory {
     do {
       if information.st_mode & S_IFMT == S_IFDIR {
         try FileManager.default.createDirectory(at: new, withIntermediateDirectories: false)
+        chmod(new.path, information.st_mode & 0o7777)
         for name in try FileManager.default.contentsOfDirectory(atPath: old.path) { try bring("\(path)/\(name)") }
       } else if link(old.path, new.path) != 0 {
         try FileManager.default.copyItem(at: old, to: new)

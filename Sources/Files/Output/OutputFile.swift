@@ -39,6 +39,8 @@ package final class OutputFile: @unchecked Sendable {
     guard descriptor >= 0 else {
       throw CheckpointError(.inputOutput, file: url.path, "can't be written: \(systemError())", advice: .checkPlace)
     }
+    // Who could not read the old one can't read the new one.
+    if exists { fchmod(descriptor, information.st_mode & 0o777) }
   }
 
   deinit {
@@ -116,22 +118,52 @@ package final class OutputFile: @unchecked Sendable {
 
   /// Writes a small file whole. What is there and no regular file (a terminal, a pipe) is written to as it is.
   package static func write(_ data: Data, to url: URL) throws {
-    var information = stat()
-    if stat(url.path, &information) == 0, information.st_mode & S_IFMT != S_IFREG {
-      do {
-        try FileHandle(forWritingTo: url).write(contentsOf: data)
-      } catch {
-        throw CheckpointError(
-          .inputOutput, file: url.path, "can't be written: \(error.localizedDescription)", advice: .checkPlace)
-      }
-      return
-    }
-    let file = try OutputFile(url)
-    try data.withUnsafeBytes { try file.write($0, at: 0) }
-    try file.commit(byteCount: data.count)
+    let output = try OutputParts(url)
+    try output.append(data)
+    try output.finish()
   }
 
   package static func write(_ text: String, to url: URL) throws { try write(Data(text.utf8), to: url) }
+}
+
+/// What is written part by part, none of which is held. A file appears under its name when it is whole; what is there and no
+/// regular file (a terminal, a pipe) is written to as it is.
+package final class OutputParts {
+  private let url: URL
+  private enum Place {
+    case file(OutputFile)
+    case stream(FileHandle)
+  }
+  private let place: Place
+  private var count = 0
+
+  package init(_ url: URL) throws {
+    self.url = url
+    var information = stat()
+    guard stat(url.path, &information) == 0, information.st_mode & S_IFMT != S_IFREG else {
+      place = .file(try OutputFile(url))
+      return
+    }
+    do { place = .stream(try FileHandle(forWritingTo: url)) } catch { throw Self.failure(url, error) }
+  }
+
+  package func append(_ data: Data) throws {
+    switch place {
+    case .file(let file): try data.withUnsafeBytes { try file.write($0, at: count) }
+    case .stream(let handle): do { try handle.write(contentsOf: data) } catch { throw Self.failure(url, error) }
+    }
+    count += data.count
+  }
+
+  /// Makes the file appear.
+  package func finish() throws {
+    if case .file(let file) = place { try file.commit(byteCount: count) }
+  }
+
+  private static func failure(_ url: URL, _ error: any Error) -> CheckpointError {
+    CheckpointError(
+      .inputOutput, file: url.path, "can't be written: \(error.localizedDescription)", advice: .checkPlace)
+  }
 }
 
 /// Makes a rename in a directory last. Some file systems can't; the rename itself is whole in any case.

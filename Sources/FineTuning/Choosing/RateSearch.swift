@@ -1,5 +1,6 @@
 // Which learning rate: a few short runs on a sample, from the same start.
 
+import Foundation
 import LoRANetworks
 import LoRATensors
 import LoRATraining
@@ -32,7 +33,7 @@ public struct RateSearch: Sendable, Equatable {
   private static let clearly = 0.75
 
   /// A short run at one rate.
-  public struct Trial: Sendable, Equatable {
+  public struct Trial: Sendable, Equatable, Codable {
     /// The rate.
     public let learningRate: Float
     /// The mean loss on what was kept back; infinite where the run diverged.
@@ -40,7 +41,7 @@ public struct RateSearch: Sendable, Equatable {
   }
 
   /// What was tried, and what follows.
-  public struct Outcome: Sendable, Equatable {
+  public struct Outcome: Sendable, Equatable, Codable {
     /// By rate, the lowest first.
     public let trials: [Trial]
     /// The rate to train with.
@@ -74,7 +75,7 @@ public struct RateSearch: Sendable, Equatable {
     let (judges, sample) = (Array(order.prefix(heldOut)), TaskSample(task, Array(order.dropFirst(heldOut))))
     let start = StartingPoint(of: task.model)
     var short = schedule
-    (short.steps, short.shape, short.patience) = (steps, .constant, nil)
+    (short.steps, short.shape, short.patience, short.local) = (steps, .constant, nil, nil)
     var failure: TrainingError?
 
     func trial(_ rate: Float) throws -> Trial {
@@ -107,6 +108,25 @@ public struct RateSearch: Sendable, Equatable {
     }
     if let failure, found.allSatisfy({ $0.loss.isInfinite }) { throw failure }
     return Outcome(trials: found, learningRate: best.learningRate)
+  }
+}
+
+extension RateSearch.Outcome {
+  /// As bytes, for a state or for other ranks; a loss may be infinite.
+  public func encoded() throws -> Data {
+    let encoder = JSONEncoder()
+    encoder.nonConformingFloatEncodingStrategy = .convertToString(
+      positiveInfinity: "inf", negativeInfinity: "", nan: "")
+    return try encoder.encode(self)
+  }
+
+  /// What `encoded` has written; nil for anything else.
+  public init?(encoded data: Data) {
+    let decoder = JSONDecoder()
+    decoder.nonConformingFloatDecodingStrategy = .convertFromString(
+      positiveInfinity: "inf", negativeInfinity: "", nan: "")
+    guard let outcome = try? decoder.decode(Self.self, from: data) else { return nil }
+    self = outcome
   }
 }
 

@@ -109,16 +109,16 @@ package enum GGUFAdapter {
     if !others.isEmpty {
       let methods = Set(others.map(\.method.name)).sorted().joined(separator: ", ")
       lost.append(
-        "\(others.count) modules (\(methods)) that are no plain LoRA of a linear layer or an embedding (\(others[0].path)): "
+        "\(others.count.counted("module")) (\(methods)) other than a plain LoRA of a linear layer or an embedding (\(others[0].path)): "
           + "merge them into the base instead")
     }
     if !adapter.replacements.isEmpty {
       let names = adapter.replacements.map(\.name)
       lost.append(
-        "\(names.count) weights saved whole (\(names.prefix(3).joined(separator: ", "))): merge them into the base instead"
+        "\(names.count.counted("weight")) saved whole (\(names.prefix(3).joined(separator: ", "))): merge them into the base instead"
       )
     }
-    if !adapter.shared.isEmpty { lost.append("\(adapter.shared.count) tensors that modules share") }
+    if !adapter.shared.isEmpty { lost.append("\(adapter.shared.count.counted("tensor")) that modules share") }
     let scales = Set(adapter.modules.filter(isPlain).map(\.scale))
     if scales != [1] {
       changed.append(

@@ -60,6 +60,9 @@ package struct GGUFLayout: Sendable {
       + [GGUFField(own[0], types[format] ?? 0), GGUFField(own[1], UInt32(2))]
   }
 
+  /// Whether a tensor has no place in the file and is not missed there: what llama.cpp computes, or never asks for.
+  package func doesWithout(_ name: String) -> Bool { base.gguf == nil && names.doWithout(catalog.parameter(of: name)) }
+
   /// Where a tensor of the model goes.
   ///
   /// - Parameter name: transformers' name, or the base's own.

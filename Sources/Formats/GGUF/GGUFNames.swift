@@ -22,6 +22,8 @@ struct GGUFNames: Sendable {
   private let layered: [(gguf: String, path: String)]
   /// Matrices that transformers stores as [inputs, outputs].
   private let transposed: Set<String>
+  /// Ends of tensors' names that llama.cpp's models don't have: what is computed anyway, BERT's pooler.
+  private let unused: [String]
 
   private static let decoder = [
     ("token_embd", "model.embed_tokens"), ("output_norm", "model.norm"), ("output", "lm_head"),
@@ -35,7 +37,8 @@ struct GGUFNames: Sendable {
 
   private init(
     _ architecture: String, _ modelType: String, _ className: String, isInterleaved: Bool = false,
-    _ single: [(String, String)], layers: String, _ layered: [(String, String)], transposed: Set<String> = []
+    _ single: [(String, String)], layers: String, _ layered: [(String, String)], transposed: Set<String> = [],
+    unused: [String] = [".rotary_emb.inv_freq"]
   ) {
     self.architecture = architecture
     self.modelType = modelType
@@ -45,6 +48,7 @@ struct GGUFNames: Sendable {
     self.layers = layers
     self.layered = layered.map { ($0.0, $0.1) }
     self.transposed = transposed
+    self.unused = unused
   }
 
   static let all = [
@@ -61,7 +65,7 @@ struct GGUFNames: Sendable {
       [
         ("attn_norm", "ln_1"), ("attn_qkv", "attn.c_attn"), ("attn_output", "attn.c_proj"), ("ffn_norm", "ln_2"),
         ("ffn_up", "mlp.c_fc"), ("ffn_down", "mlp.c_proj"),
-      ], transposed: ["attn_qkv", "attn_output", "ffn_up", "ffn_down"]),
+      ], transposed: ["attn_qkv", "attn_output", "ffn_up", "ffn_down"], unused: [".attn.bias", ".attn.masked_bias"]),
     GGUFNames(
       "bert", "bert", "BertModel",
       [
@@ -72,7 +76,7 @@ struct GGUFNames: Sendable {
         ("attn_q", "attention.self.query"), ("attn_k", "attention.self.key"), ("attn_v", "attention.self.value"),
         ("attn_output", "attention.output.dense"), ("attn_output_norm", "attention.output.LayerNorm"),
         ("ffn_up", "intermediate.dense"), ("ffn_down", "output.dense"), ("layer_output_norm", "output.LayerNorm"),
-      ]),
+      ], unused: ["embeddings.position_ids", "embeddings.token_type_ids", "pooler.dense.weight", "pooler.dense.bias"]),
   ]
 
   /// Those of llama.cpp's name of an architecture.
@@ -106,6 +110,9 @@ struct GGUFNames: Sendable {
     }
     return nil
   }
+
+  /// Whether llama.cpp's models do without a tensor of transformers'.
+  func doWithout(_ name: String) -> Bool { unused.contains { name.hasSuffix($0) } }
 
   /// Whether transformers stores this matrix of llama.cpp's as its transpose.
   func isTransposed(_ gguf: String) -> Bool {

@@ -76,8 +76,9 @@ private struct TurnRendering {
     guard let content = content(of: turn, in: whole) else {
       throw ChatTemplateError(
         template: template.origin, line: 0,
-        "it can't be told which part of the text is the assistant's turn \(turn + 1): the template writes it differently "
-          + "within the whole conversation", advice: "Learn all of it, or take a template with {% generation %}")
+        "it can't be told which part of the text is the assistant's turn \(turn + 1)",
+        expected: "a template that writes it alike alone and within the whole conversation",
+        advice: "Learn all of it, or take a template with {% generation %}")
     }
     let first = start.map { min($0, content.lowerBound) } ?? content.lowerBound
     return
@@ -143,13 +144,16 @@ extension Tokenizer {
       encode(String(decoding: bytes[range], as: UTF8.self), addingSpecialTokens: false).ids
     }
     let whole = encoded(0..<bytes.count)
+    if let places = places(of: whole, in: bytes) {
+      return (whole, places.map { place in parts.contains { $0.overlaps(place) } })
+    }
     let cuts = Set([0, bytes.count] + parts.flatMap { [$0.lowerBound, $0.upperBound] }).sorted()
     let pieces = zip(cuts, cuts.dropFirst()).map { (range: $0..<$1, ids: encoded($0..<$1)) }
     func isPart(_ range: Range<Int>) -> Bool { parts.contains { $0.contains(range.lowerBound) } }
     if pieces.flatMap(\.ids) == whole {
       return (whole, pieces.flatMap { piece in Array(repeating: isPart(piece.range), count: piece.ids.count) })
     }
-    // A cut changes the tokens beside it: then a beginning of the text tells how many tokens lie before the cut.
+    // A cut changes the tokens beside it, which are not the text's own bytes: then a beginning of the text tells how many tokens lie before the cut.
     var marks = Array(repeating: false, count: whole.count)
     for part in parts {
       let before = encoded(0..<part.lowerBound)
@@ -160,6 +164,23 @@ extension Tokenizer {
       for index in first..<max(first, last) { marks[index] = true }
     }
     return (whole, marks)
+  }
+
+  /// Where each token stands in a text, where tokens are its bytes one after another; nil where they are not (spaces put
+  /// before words, normalised characters).
+  private func places(of ids: [Int32], in bytes: [UInt8]) -> [Range<Int>]? {
+    guard let first = ids.first.flatMap(content) else { return nil }
+    let opening = decoder.bytes(of: [first])
+    var places: [Range<Int>] = []
+    for (index, id) in ids.enumerated() {
+      guard let content = content(of: id) else { return nil }
+      // What a token is behind another one.
+      let piece = index == 0 ? opening[...] : decoder.bytes(of: [first, content]).dropFirst(opening.count)
+      let start = places.last?.upperBound ?? 0
+      guard bytes[start...].starts(with: piece) else { return nil }
+      places.append(start..<start + piece.count)
+    }
+    return places.last?.upperBound == bytes.count ? places : nil
   }
 
   /// The texts of the special tokens.

@@ -14,13 +14,15 @@ extension ChatTemplate {
     let (templates, origin) = try ChatTemplate.templates(in: folder)
     guard !templates.isEmpty else {
       guard let name else { return nil }
-      throw ChatTemplateError(template: folder.path, line: 0, "“\(name)” is asked for, and the model has none")
+      throw ChatTemplateError(
+        template: folder.path, line: 0, "“\(name)” is asked for, and the model has none", expected: "one of that name")
     }
     let wanted = name ?? (hasTools && templates["tool_use"] != nil ? "tool_use" : "default")
     guard let source = templates[wanted] else {
       let names = templates.keys.sorted().joined(separator: ", ")
       throw ChatTemplateError(
-        template: origin, line: 0, "“\(wanted)” is none of the model's templates: \(names)", advice: "Name one of them")
+        template: origin, line: 0, "“\(wanted)” is none of the model's templates", expected: names,
+        advice: "Name one of them")
     }
     try self.init(
       source, origin: wanted == "default" ? origin : "“\(wanted)” of \(origin)",
@@ -47,7 +49,8 @@ extension ChatTemplate {
     else {
       throw ChatTemplateError(
         template: name, line: 0, "is no text file, nor the name of a known template",
-        advice: "Name a file with a template, or \(ChatTemplate.known.keys.sorted().joined(separator: ", "))")
+        expected: "a file, or \(ChatTemplate.known.keys.sorted().joined(separator: ", "))",
+        advice: "Name a file with a template, or one of these")
     }
     try self.init(text, origin: name, specialTokens: specialTokens)
   }
@@ -76,7 +79,8 @@ extension ChatTemplate {
       return try data.withUnsafeBytes { try JSON(parsing: $0, holdsTexts: true) }
     } catch {
       throw ChatTemplateError(
-        template: url.path, line: 0, "the file is no valid JSON: \(error)", advice: "Fetch it again")
+        template: url.path, line: 0, "the file is no valid JSON: \(error)", expected: "an object",
+        advice: "Fetch it again")
     }
   }
 
@@ -105,7 +109,7 @@ extension ChatTemplate {
           guard let key = item["name"]?.string, let text = item["template"]?.string else {
             throw ChatTemplateError(
               template: folder.appendingPathComponent(name).path, line: 0,
-              "the list holds what has no “name” and “template”", advice: "Correct the file")
+              "the list holds what has no “name” and “template”", expected: "both", advice: "Correct the file")
           }
           templates[key] = text
         }
@@ -115,7 +119,8 @@ extension ChatTemplate {
       default:
         throw ChatTemplateError(
           template: folder.appendingPathComponent(name).path, line: 0,
-          "“chat_template” is neither a text nor a list of them", advice: "Correct the file")
+          "“chat_template” is neither a text nor a list of them", expected: "one of the two", advice: "Correct the file"
+        )
       }
       return (templates, folder.appendingPathComponent(name).path)
     }

@@ -13,7 +13,8 @@ extension TextGenerator {
   public func chatTemplate(named name: String? = nil, hasTools: Bool = false) throws -> ChatTemplate {
     guard let template = try ChatTemplate(named: name, of: folder, hasTools: hasTools) else {
       throw ChatTemplateError(
-        template: folder.path, line: 0, "the model has none; it may be a base model, which was taught no conversations",
+        template: folder.path, line: 0, "the model has none",
+        expected: "one; it may be a base model, which was taught no conversations",
         advice: Advice("Name one, or let it go on with a text", .nameChatTemplate))
     }
     return template
@@ -34,7 +35,8 @@ extension TextGenerator {
     let text = try template.render(messages, tools: tools, addsGenerationPrompt: true, variables: variables).text
     let ids = tokenizer.encode(text, addingSpecialTokens: false).ids.map(Int.init)
     guard !ids.isEmpty else {
-      throw ChatTemplateError(template: template.origin, line: 0, "it writes nothing of the conversation")
+      throw ChatTemplateError(
+        template: template.origin, line: 0, "it writes nothing of the conversation", expected: "a text")
     }
     try requireRoom(after: ids, what: "conversation", advice: "Begin a new one, or leave some of it out")
     return (ids, text)

@@ -84,9 +84,17 @@ public final class SentenceEmbedder {
     _ texts: EncodedTexts, rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in }
   ) throws -> [[Float]] {
     var embeddings: [[Float]] = []
-    try model.forEachSentenceEmbedding(of: texts, modules, rows: rows, progress: progress) { embeddings.append($0) }
+    try forEachEmbedding(of: texts, rows: rows, progress: progress) { embeddings.append($0) }
     return embeddings
   }
+
+  /// Calls `body` with each text's embedding, in their order: of any number in little memory.
+  ///
+  /// - Throws: `TokenizerError` where a token is not among the model's, `CheckpointError` where an answer is no number.
+  public func forEachEmbedding(
+    of texts: EncodedTexts, rows: Int = 4096, progress: (_ done: Int) -> Void = { _ in },
+    _ body: ([Float]) throws -> Void
+  ) throws { try model.forEachSentenceEmbedding(of: texts, modules, rows: rows, progress: progress, body) }
 }
 
 extension Transformer {

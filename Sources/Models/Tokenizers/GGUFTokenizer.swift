@@ -23,7 +23,9 @@ struct GGUFTokenizer {
     self.file = file
     guard let list = file.field("tokenizer.ggml.tokens"), let count = list.count, count > 0, count <= Self.mostTokens,
       let tokens = list.strings
-    else { throw TokenizerError(file: file.url.path, "has no tokenizer.ggml.tokens in its metadata") }
+    else {
+      throw TokenizerError(file: file.url.path, "has no tokenizer in its metadata", expected: "tokenizer.ggml.tokens")
+    }
     self.tokens = tokens
     let types = file.field("tokenizer.ggml.token_type")?.numbers ?? []
     self.types = (0..<count).map { $0 < types.count ? Int(max(0, min(types[$0], 9))) : 1 }
@@ -41,7 +43,9 @@ struct GGUFTokenizer {
   /// The token with a role.
   func token(_ role: String) -> String? { id(role).map { tokens[$0] } }
 
-  private func fail(_ message: String) -> TokenizerError { TokenizerError(file: file.url.path, message) }
+  private func fail(_ found: String, expected: String) -> TokenizerError {
+    TokenizerError(file: file.url.path, found, expected: expected)
+  }
 
   private func flag(_ name: String, default fallback: Bool) -> Bool {
     file.field("tokenizer.ggml.\(name)")?.bool ?? fallback
@@ -69,7 +73,7 @@ struct GGUFTokenizer {
     case "llama": sentencePiece()
     case "gpt2": try bytePairs()
     case "bert": try wordPiece()
-    case let model: throw fail("tokenizer.ggml.model is \(model ?? "missing"); llama, gpt2 and bert are read")
+    case let model: throw fail("tokenizer.ggml.model is \(model ?? "missing")", expected: "llama, gpt2 or bert")
     }
   }
 
@@ -172,14 +176,16 @@ struct GGUFTokenizer {
       parts = [["type": "Digits", "individual_digits": true], gpt2]
     default:
       throw fail(
-        "tokenizer.ggml.pre is \(name), whose way to cut words is not known here; known are gpt-2, llama-bpe, qwen2, smollm"
-      )
+        "tokenizer.ggml.pre is \(name), whose way to cut words is not known here",
+        expected: "gpt-2, llama-bpe, qwen2 or smollm")
     }
-    guard let merges = file.field("tokenizer.ggml.merges")?.strings else { throw fail("has no tokenizer.ggml.merges") }
+    guard let merges = file.field("tokenizer.ggml.merges")?.strings else {
+      throw fail("has no merges", expected: "tokenizer.ggml.merges")
+    }
     let pairs = try merges.map { merge -> JSON in
       // The space between the two; one of them may begin with none, since a space is spelt otherwise.
       guard let space = merge.utf8.dropFirst().firstIndex(of: 0x20) else {
-        throw fail("the merge \"\(merge)\" is no pair")
+        throw fail("the merge \"\(merge)\" is no pair", expected: "two tokens with a space between them")
       }
       return [.string(String(merge[..<space])), .string(String(merge[merge.utf8.index(after: space)...]))]
     }

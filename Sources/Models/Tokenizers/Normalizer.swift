@@ -49,7 +49,7 @@ package indirect enum Normalizer: Sendable {
     case "Precompiled":
       let text = try component.optionalText("precompiled_charsmap") ?? ""
       guard let data = Data(base64Encoded: text), let map = CharacterMap([UInt8](data)) else {
-        throw component.error("“precompiled_charsmap” is no map of characters in base 64")
+        throw component.error("“precompiled_charsmap” is damaged", expected: "a map of characters in base 64")
       }
       self = .characterMap(map, byLongest: false)
     case "Nmt": self = .nmt

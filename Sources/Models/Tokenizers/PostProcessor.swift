@@ -27,7 +27,7 @@ package struct PostProcessor: Sendable {
     case "ByteLevel": self = .none  // concerns offsets alone
     case "Sequence":
       let parts = try component.components("processors").filter { $0.type != "ByteLevel" }
-      guard parts.count <= 1 else { throw parts[1].error("more than one template is not supported") }
+      guard parts.count <= 1 else { throw parts[1].error("is a second template", expected: "one") }
       self = try parts.first.map(PostProcessor.init) ?? .none
     case "BertProcessing", "RobertaProcessing":
       let (cls, sep) = (try PostProcessor.named(component, "cls"), try PostProcessor.named(component, "sep"))
@@ -50,7 +50,7 @@ package struct PostProcessor: Sendable {
   private static func named(_ component: TokenizerComponent, _ name: String) throws -> Int32 {
     let pair = try component.list(name)
     guard pair.count == 2, let id = pair[1].integer.flatMap(Self.id) else {
-      throw component.error("“\(name)” should be a token and its id")
+      throw component.error("“\(name)” is no such pair", expected: "a token and its id")
     }
     return id
   }
@@ -60,9 +60,9 @@ package struct PostProcessor: Sendable {
     return try component.list(name).flatMap { element -> [Item] in
       guard let (kind, value) = element.members.first.map({ ($0.key, $0.value) }), let id = value["id"]?.string,
         let segment = value["type_id"]?.integer.flatMap(Self.id)
-      else { throw component.error("“\(name)” holds \(element.shown), expected a Sequence or a SpecialToken") }
+      else { throw component.error("“\(name)” holds \(element.shown)", expected: "a Sequence or a SpecialToken") }
       guard kind != "Sequence" || texts.insert(id).inserted else {
-        throw component.error("“\(name)” names the sequence “\(id)” more than once")
+        throw component.error("“\(name)” names the sequence “\(id)” more than once", expected: "once")
       }
       switch (kind, id) {
       case ("Sequence", "A"): return [.first(segment: segment)]
@@ -71,10 +71,11 @@ package struct PostProcessor: Sendable {
         let ids = special[id]?["ids"]?.array?.map { $0.integer.flatMap(Self.id) }
         guard let ids, !ids.contains(nil) else {
           throw component.error(
-            "“special_tokens” lacks the ids of “\(id)”, which “\(name)” names, or has some that are no ids")
+            "“special_tokens” lacks the ids of “\(id)”, which “\(name)” names, or has some that are no ids",
+            expected: "integers from 0 on")
         }
         return ids.map { .token($0!, segment: segment) }
-      default: throw component.error("“\(name)” names the sequence “\(id)”, expected A or B")
+      default: throw component.error("“\(name)” names the sequence “\(id)”", expected: "A or B")
       }
     }
   }

@@ -88,14 +88,14 @@ package indirect enum PreTokenizer: Sendable {
     case "UnicodeScripts": self = .scripts
     case "FixedLength":
       let length = try component.integer("length", default: 5)
-      guard length > 0 else { throw component.error("“length” is \(length), expected a number above 0") }
+      guard length > 0 else { throw component.error("“length” is \(length)", expected: "a number above 0") }
       self = .fixedLength(length)
     case "Metaspace":
       let replacement = Array(try component.text("replacement").utf8)
       let scheme: PrependScheme
       if let name = try component.optionalText("prepend_scheme") {
         guard let known = PrependScheme(rawValue: name) else {
-          throw component.error("the prepend scheme “\(name)” is not supported (always, never, first)")
+          throw component.error("the prepend scheme is “\(name)”", expected: "always, never or first")
         }
         scheme = known
       } else {
@@ -118,7 +118,7 @@ package indirect enum PreTokenizer: Sendable {
   private static func behavior(_ component: TokenizerComponent) throws -> SplitBehavior {
     let name = try component.text("behavior", default: "Isolated")
     guard let behavior = SplitBehavior(rawValue: name) else {
-      throw component.error("the behavior “\(name)” is not supported")
+      throw component.error("the behavior is “\(name)”", expected: "one that tokenizers has")
     }
     return behavior
   }

@@ -31,7 +31,7 @@ struct SentencePieceFile {
         switch (field, value) {
         case (1, .bytes(let content)):
           guard pieces.count < TokenTable.mostIDs else {
-            throw TokenizerError("has more than \(TokenTable.mostIDs) pieces")
+            throw TokenizerError("has more than \(TokenTable.mostIDs) pieces", expected: "fewer")
           }
           pieces.append(try SentencePieceFile.piece(content))
         case (2, .bytes(let content)): try readTrainer(content)
@@ -40,7 +40,7 @@ struct SentencePieceFile {
         }
       }
     }
-    guard !pieces.isEmpty else { throw TokenizerError("holds no pieces, and is no SentencePiece model") }
+    guard !pieces.isEmpty else { throw TokenizerError("holds no pieces", expected: "a SentencePiece model") }
   }
 
   /// Other pieces, or others in their places.
@@ -54,7 +54,7 @@ struct SentencePieceFile {
       switch (field, value) {
       case (1, .bytes(let text)):
         guard String(validating: text, as: UTF8.self) != nil else {
-          throw TokenizerError("has a piece that is not UTF-8")
+          throw TokenizerError("has a piece that is not UTF-8", expected: "texts")
         }
         piece.text = Array(text)
       case (2, .fixed32(let bits)): piece.score = Float(bitPattern: bits)
@@ -62,7 +62,9 @@ struct SentencePieceFile {
       default: break
       }
     }
-    guard piece.score.isFinite else { throw TokenizerError("has a piece whose score is no number") }
+    guard piece.score.isFinite else {
+      throw TokenizerError("has a piece whose score is NaN or infinity", expected: "a number")
+    }
     return piece
   }
 
@@ -117,11 +119,11 @@ enum ProtocolBuffer {
         if byte < 0x80 { return value }
         shift += 7
       }
-      throw TokenizerError("is cut off, or is no SentencePiece model")
+      throw TokenizerError("ends within a field", expected: "a whole SentencePiece model")
     }
     func take(_ count: UInt64) throws(TokenizerError) -> UnsafeRawBufferPointer {
       guard count <= UInt64(bytes.count - place) else {
-        throw TokenizerError("is cut off, or is no SentencePiece model")
+        throw TokenizerError("ends within a field", expected: "a whole SentencePiece model")
       }
       defer { place += Int(count) }
       return UnsafeRawBufferPointer(rebasing: bytes[place..<place + Int(count)])
@@ -136,7 +138,7 @@ enum ProtocolBuffer {
         try body(field, .other)
       case 2: try body(field, .bytes(try take(try number())))
       case 5: try body(field, .fixed32(try take(4).loadUnaligned(as: UInt32.self).littleEndian))
-      default: throw TokenizerError("holds a field of an unknown kind, and is no SentencePiece model")
+      default: throw TokenizerError("holds a field of an unknown kind", expected: "a SentencePiece model")
       }
     }
   }

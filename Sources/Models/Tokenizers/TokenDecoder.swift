@@ -29,7 +29,7 @@ package indirect enum TokenDecoder: Sendable {
     case "Strip":
       let (start, stop) = (try component.integer("start"), try component.integer("stop"))
       guard start >= 0, stop >= 0 else {
-        throw component.error("“start” and “stop” count what is stripped, and are \(start) and \(stop)")
+        throw component.error("“start” is \(start) and “stop” \(stop)", expected: "how many characters are stripped")
       }
       self = .strip(Array(try component.text("content").utf8), start: start, stop: stop)
     case "Replace":
@@ -57,7 +57,9 @@ package indirect enum TokenDecoder: Sendable {
     }
   }
 
-  package func text(of tokens: [[UInt8]]) -> String { String(decoding: apply(tokens).joined(), as: UTF8.self) }
+  package func text(of tokens: [[UInt8]]) -> String { String(decoding: bytes(of: tokens), as: UTF8.self) }
+
+  func bytes(of tokens: [[UInt8]]) -> [UInt8] { Array(apply(tokens).joined()) }
 
   private func apply(_ tokens: [[UInt8]]) -> [[UInt8]] {
     switch self {

@@ -11,7 +11,8 @@ extension Tokenizer {
   /// - Throws: `TokenizerError` where the file is missing, damaged, or asks for something not supported.
   public init(contentsOf url: URL) throws {
     guard FileManager.default.fileExists(atPath: url.path) else {
-      throw TokenizerError(file: url.path, "does not exist")
+      throw TokenizerError(
+        file: url.path, "does not exist", expected: "a tokenizer's file or folder", advice: "Check the path")
     }
     if let gguf = try Self.gguf(at: url) {
       try self.init(gguf: gguf)
@@ -30,7 +31,8 @@ extension Tokenizer {
     guard let data = try contents(of: file) else {
       throw TokenizerError(
         file: file.path,
-        "is not there, nor a tokenizer.model (SentencePiece); vocab.txt and vocab.json alone are not read",
+        "is not there",
+        expected: "it or a tokenizer.model (SentencePiece); vocab.txt and vocab.json alone are not read",
         advice: "Convert the tokenizer in Python: AutoTokenizer.from_pretrained(…).save_pretrained(…)")
     }
     if file.pathExtension == "model" {
@@ -74,7 +76,7 @@ extension Tokenizer {
     do {
       file = try bytes.withUnsafeBytes { try TokenizerFile($0) }
     } catch let error as JSONError {
-      throw TokenizerError("\(error)")
+      throw TokenizerError("can't be read: \(error)", expected: "JSON as the library tokenizers writes it")
     }
     try self.init(file)
   }
@@ -116,7 +118,7 @@ extension Tokenizer {
   /// Replacements one after another could make a text that no memory holds.
   private static func requireModest(growth: Double, of stage: String) throws {
     guard growth <= 1000 else {
-      throw TokenizerError(place: stage, "its replacements can make \(growth) bytes of one, expected at most 1000")
+      throw TokenizerError(place: stage, "its replacements can make \(growth) bytes of one", expected: "at most 1000")
     }
   }
 }
@@ -233,11 +235,15 @@ private struct TokenizerFile {
 
   func addedTokens() throws -> [AddedTokens.Token] {
     guard let json = parts["added_tokens"], !json.isNull else { return [] }
-    guard let list = json.array else { throw TokenizerError(place: "added_tokens", "expected a list of objects") }
+    guard let list = json.array else {
+      throw TokenizerError(place: "added_tokens", "is \(json.shown)", expected: "a list of objects")
+    }
     return try list.enumerated().map { index, token in
       guard let id = token["id"]?.integer.flatMap({ Int32(exactly: $0) }), id >= 0,
         let content = token["content"]?.string
-      else { throw TokenizerError(place: "added_tokens[\(index)]", "expected an “id” and a “content”") }
+      else {
+        throw TokenizerError(place: "added_tokens[\(index)]", "is \(token.shown)", expected: "an “id” and a “content”")
+      }
       func flag(_ name: String) -> Bool { token[name]?.bool ?? false }
       return AddedTokens.Token(
         id: id, content: Array(content.utf8), singleWord: flag("single_word"), stripsLeft: flag("lstrip"),
@@ -254,7 +260,7 @@ private struct TokenizerFile {
   }
 
   func model(isByteLevel: Bool, hasWords: Bool) throws -> (TokenTable, any TokenModel) {
-    guard var small = model else { throw TokenizerError("lacks “model”") }
+    guard var small = model else { throw TokenizerError("lacks “model”", expected: "an object") }
     if small["type"] == nil {  // older files
       let type: JSON? =
         merges != nil
@@ -264,18 +270,18 @@ private struct TokenizerFile {
     let component = try TokenizerComponent(small, place: "model")
     guard ["WordPiece", "BPE", "Unigram", "WordLevel"].contains(component.type) else {
       throw component.error(
-        "the type “\(component.type)” is not supported; supported: BPE, Unigram, WordPiece, WordLevel")
+        "the type “\(component.type)” is not supported", expected: "BPE, Unigram, WordPiece or WordLevel")
     }
-    guard let table = vocabulary else { throw component.error("lacks “vocab”") }
+    guard let table = vocabulary else { throw component.error("lacks “vocab”", expected: "the tokens") }
     guard scores.isEmpty != (component.type == "Unigram") else {
       throw component.error(
-        "“vocab” is no " + (scores.isEmpty ? "list of tokens with their scores" : "object of tokens with their ids")
-          + ", which the type “\(component.type)” has")
+        "“vocab” is no " + (scores.isEmpty ? "list of tokens with their scores" : "object of tokens with their ids"),
+        expected: "one, as the type “\(component.type)” has it")
     }
     if component.type == "Unigram" {
       let unknown = try component.optionalInteger("unk_id")
       guard unknown.map(scores.indices.contains) ?? true else {
-        throw component.error("“unk_id” is \(unknown!), and there are \(scores.count) tokens")
+        throw component.error("“unk_id” is \(unknown!)", expected: "one of \(scores.count) tokens, counted from 0")
       }
       return (
         table,
@@ -293,7 +299,7 @@ private struct TokenizerFile {
     if component.type == "WordPiece" {
       let name = try component.text("unk_token", default: "[UNK]")
       guard let unknown = table.id(of: name.utf8) else {
-        throw component.error("the unknown token “\(name)” is not in the vocabulary")
+        throw component.error("the unknown token “\(name)” is not in the vocabulary", expected: "one that is")
       }
       let prefix = try component.text("continuing_subword_prefix", default: "##")
       let longest = try component.integer("max_input_chars_per_word", default: 100)
@@ -301,7 +307,7 @@ private struct TokenizerFile {
         table, WordPiece(table: table, unknown: unknown, continuingPrefix: Array(prefix.utf8), longestWord: longest)
       )
     }
-    guard let merges else { throw component.error("lacks “merges”") }
+    guard let merges else { throw component.error("lacks “merges”", expected: "a list of pairs") }
     let prefix = try component.optionalText("continuing_subword_prefix")?.utf8.count ?? 0
     return (
       table,
@@ -314,7 +320,7 @@ private struct TokenizerFile {
     _ component: TokenizerComponent, _ table: TokenTable, _ merges: MergeTable, isByteLevel: Bool, hasWords: Bool
   ) throws -> BytePairEncoding {
     if let dropout = try component.optionalNumber("dropout"), dropout != 0 {
-      throw component.error("“dropout” (\(dropout)) is not supported: it would make encoding random")
+      throw component.error("“dropout” is \(dropout), which would make encoding random", expected: "none")
     }
     let unknown = try component.optionalText("unk_token").flatMap { table.id(of: $0.utf8) }
     let byteTokens = TokenizerFile.byteTokens(in: table, isByteLevel: isByteLevel)
@@ -350,7 +356,7 @@ private struct TokenizerFile {
         guard let id = table.id(of: token) else {
           throw TokenizerError(
             place: "model.merges[\(rank)]",
-            "the token “\(String(decoding: token, as: UTF8.self))” is not in the vocabulary")
+            "the token “\(String(decoding: token, as: UTF8.self))” is not in the vocabulary", expected: "one that is")
         }
         return id
       }

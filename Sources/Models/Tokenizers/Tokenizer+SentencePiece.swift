@@ -23,15 +23,17 @@ extension Tokenizer {
   init(sentencePiece bytes: [UInt8], configuration: JSON) throws {
     var file = try SentencePieceFile(bytes)
     guard file.modelType == 1 || file.modelType == 2 else {
-      throw TokenizerError("is a SentencePiece model of words or characters, which is not supported")
+      throw TokenizerError("is a SentencePiece model of words or characters", expected: "Unigram or BPE")
     }
-    guard !file.spacesAreSuffixes else { throw TokenizerError("puts spaces behind words, which is not supported") }
-    guard let map = CharacterMap(file.characterMap) else { throw TokenizerError("has a damaged map of characters") }
+    guard !file.spacesAreSuffixes else { throw TokenizerError("puts spaces behind words", expected: "before them") }
+    guard let map = CharacterMap(file.characterMap) else {
+      throw TokenizerError("has a damaged map of characters", expected: "a whole one")
+    }
     let kind = configuration["tokenizer_class"]?.string ?? ""
     if let other = Tokenizer.unknownOrders.first(where: kind.hasPrefix) {
       throw TokenizerError(
-        "is the SentencePiece model of a \(kind); tokenizers of \(other) have ids and special tokens of their own, which are "
-          + "not known here")
+        "is the SentencePiece model of a \(kind)",
+        expected: "a tokenizer.json, since tokenizers of \(other) have ids and special tokens of their own")
     }
     let isFairseq = file.putInOrder(of: kind)
     self.init(file, map)

@@ -201,7 +201,7 @@ public struct Tokenizer: Sendable {
   /// Whether `id` is a special token, such as `</s>`.
   public func isSpecial(_ id: Int32) -> Bool { specialIDs.contains(id) }
 
-  private func content(of id: Int32) -> [UInt8]? { addedContent[id] ?? vocabulary[Int(id)].map { Array($0) } }
+  func content(of id: Int32) -> [UInt8]? { addedContent[id] ?? vocabulary[Int(id)].map { Array($0) } }
 }
 
 /// The ids of a text.

@@ -11,27 +11,31 @@ package struct TokenizerComponent {
 
   package init(_ fields: JSON, place: String) throws {
     guard let type = fields["type"]?.string else {
-      throw TokenizerError(place: place, "expected an object with a “type”")
+      throw TokenizerError(place: place, "is \(fields.shown)", expected: "an object with a “type”")
     }
     self.fields = fields
     self.type = type
     self.place = place
   }
 
-  func error(_ message: String) -> TokenizerError { TokenizerError(place: place, message) }
+  func error(_ found: String, expected: String) -> TokenizerError {
+    TokenizerError(place: place, found, expected: expected)
+  }
 
-  var unsupported: TokenizerError { error("the type “\(type)” is not supported") }
+  var unsupported: TokenizerError {
+    error("the type “\(type)” is not supported", expected: "one that transformers' own tokenizers have")
+  }
 
   private func value<Value>(_ name: String, _ read: (JSON) -> Value?, _ kind: String) throws -> Value? {
     guard let found = fields[name], !found.isNull else { return nil }
     guard let value = read(found) else {
-      throw error("“\(name)” of \(type) is \(found.shown), expected \(kind)")
+      throw error("“\(name)” of \(type) is \(found.shown)", expected: kind)
     }
     return value
   }
 
   private func required<Value>(_ name: String, _ value: Value?) throws -> Value {
-    guard let value else { throw error("\(type) lacks “\(name)”") }
+    guard let value else { throw error("\(type) lacks “\(name)”", expected: "it") }
     return value
   }
 
@@ -74,13 +78,16 @@ package struct TokenizerComponent {
     if let text = object["String"]?.string { return .text(Array(text.utf8)) }
     if let expression = object["Regex"]?.string {
       guard let compiled = try? NSRegularExpression(pattern: TextPattern.translated(expression)) else {
-        throw self.error("the regular expression “\(expression.prefix(80))” can't be read")
+        throw self.error(
+          "the regular expression “\(expression.prefix(80))” can't be read", expected: "one as Oniguruma reads it")
       }
       guard !TextPattern.backtracks(compiled) else {
-        throw self.error("the regular expression “\(expression.prefix(80))” tries ways without end on some texts")
+        throw self.error(
+          "the regular expression “\(expression.prefix(80))” tries ways without end on some texts",
+          expected: "one that ends in time")
       }
       return .expression(compiled)
     }
-    throw error("“\(name)” of \(type) is \(object.shown), expected a String or a Regex")
+    throw error("“\(name)” of \(type) is \(object.shown)", expected: "a String or a Regex")
   }
 }

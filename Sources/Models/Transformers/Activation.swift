@@ -19,18 +19,22 @@ enum Activation: String, CaseIterable {
   case tanh
   case linear
 
-  func callAsFunction(_ x: Tensor) -> Tensor {
-    switch self {
-    case .gelu, .geluPython: x.gelu()
-    case .geluNew, .geluFast, .geluAccurate, .geluTanh, .geluTanhPython: x.geluTanh()
-    case .quickGelu: x * (x * 1.702).sigmoid()
-    case .relu: x.relu()
-    case .squaredRelu: x.relu().squared()
-    case .silu, .swish: x.silu()
-    case .mish: x * x.softplus().tanh()
-    case .sigmoid: x.sigmoid()
-    case .tanh: x.tanh()
-    case .linear: x
+  /// f(x), times a gate of the same shape where there is one.
+  /// - Parameter kept: what is kept for the gradient (`Tensor.activated`).
+  func callAsFunction(_ x: Tensor, gate: Tensor? = nil, kept: Precision = .float32) -> Tensor {
+    func activated(_ f: Nonlinearity) -> Tensor { x.activated(by: f, gate: gate, kept: kept) }
+    func gated(_ value: Tensor) -> Tensor { gate.map { value * $0 } ?? value }
+    return switch self {
+    case .gelu, .geluPython: activated(.gelu)
+    case .geluNew, .geluFast, .geluAccurate, .geluTanh, .geluTanhPython: activated(.geluTanh)
+    case .relu: activated(.relu)
+    case .silu, .swish: activated(.silu)
+    case .sigmoid: activated(.sigmoid)
+    case .tanh: activated(.tanh)
+    case .quickGelu: gated(x * (x * 1.702).sigmoid())
+    case .squaredRelu: gated(x.relu().squared())
+    case .mish: gated(x * x.softplus().tanh())
+    case .linear: gated(x)
     }
   }
 }

@@ -31,10 +31,18 @@ package struct ModelConfiguration {
     try checkpoint.requirePlain()
     for name in ["quantization", "quantization_config"] {
       // What is quantised is read as such; if nothing is, another way is meant.
-      if let quantization = found(name), !checkpoint.tensors.contains(where: { $0.format.isQuantized }) {
+      guard let quantization = found(name), !checkpoint.tensors.contains(where: { $0.format.isQuantized }) else {
+        continue
+      }
+      let method = name == "quantization" ? "mlx" : quantization["quant_method"]?.string ?? ""
+      guard ["bitsandbytes", "gptq", "awq", "mlx"].contains(method) else {
         throw unsupported(
           name, quantization, supported: "bitsandbytes' NF4, FP4 and int8, mlx's affine 4 and 8 bits, GPTQ, AWQ")
       }
+      throw CheckpointError(
+        .mismatch, file: file, "says that the weights are quantised (\(name): \(method)), and none of them is",
+        expected: "weights in codes beside their scales, or no such field",
+        advice: "Fetch the weights again; or, if they are the model's plain numbers, remove the field")
     }
   }
 

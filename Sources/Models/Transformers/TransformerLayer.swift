@@ -112,14 +112,15 @@ final class TransformerLayer: Module {
   /// W₂ f(W₁ x), or with a gate W₂ (f(W_gate x) ∘ W_up x) (Shazeer 2020).
   private func feedForward(_ x: Tensor) -> Tensor {
     let model = plan.description
+    let precision = (down as? any MatrixLayer)?.weight.precision ?? .float32
+    func activated(_ x: Tensor, gate: Tensor? = nil) -> Tensor { model.activation(x, gate: gate, kept: precision) }
     if let gateUp {
       let both = gateUp(x)
-      return down(
-        model.activation(both.sliced(axis: 1, 0..<model.intermediate))
-          * both.sliced(axis: 1, model.intermediate..<(2 * model.intermediate)))
+      func part(_ range: Range<Int>) -> Tensor { both.sliced(axis: 1, range) }
+      return down(activated(part(0..<model.intermediate), gate: part(model.intermediate..<(2 * model.intermediate))))
     }
-    guard let gate else { return down(model.activation(up!(x))) }
+    guard let gate else { return down(activated(up!(x))) }
     let both = outputs(of: [gate, up!], for: x)
-    return down(model.activation(both[0]) * both[1])
+    return down(activated(both[0], gate: both[1]))
   }
 }

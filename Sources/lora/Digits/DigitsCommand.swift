@@ -95,11 +95,11 @@ struct DigitsCommand: AsyncParsableCommand {
   func run() async throws {
     try output.prepare(alsoWriting: state.checkpoint)
     let folder = try save?.place(of: "a folder that is written")
-    if let folder { try checkFolderWritable(folder.path) }
+    if let folder { try OutputDirectory.probe(folder) }
     let (name, digits) = try await loadDigits()
     guard batchSize <= digits.train.count else {
       throw InputError(
-        "--batch-size \(batchSize): \(name) has \(grouped(digits.train.count)) training images; take no more for a step"
+        "--batch-size \(batchSize): \(name) has \(digits.train.count.grouped) training images; take no more for a step"
       )
     }
     let experiment = DigitExperiment(train: digits.train, test: digits.test, settings: try settings(for: digits))
@@ -151,7 +151,7 @@ extension DigitsCommand {
         "mnist",
         try await MNIST.downloaded(into: MNIST.cacheDirectory) { progress in
           comment(
-            "\(progress.fileName): \(grouped(progress.receivedBytes)) of \(grouped(progress.totalBytes)) bytes",
+            "\(progress.fileName): \(progress.receivedBytes.grouped) of \(progress.totalBytes.counted("byte"))",
             isQuiet: isQuiet)
         }
       )

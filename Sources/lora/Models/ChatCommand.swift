@@ -121,7 +121,7 @@ private struct Conversation {
     let seconds = max(Date().timeIntervalSince(start), 1e-9)
     comment(
       interrupt.isRequested
-        ? "(stopped)" : "\(grouped(count)) tokens, \(grouped(Int((Double(count) / seconds).rounded()))) a second",
+        ? "(stopped)" : "\(count.counted("token")), \(Int((Double(count) / seconds).rounded()).grouped) a second",
       isQuiet: isQuiet)
   }
 

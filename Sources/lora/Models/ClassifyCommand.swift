@@ -40,9 +40,6 @@ struct ClassifyCommand: ParsableCommand {
     let classifier = try reading.classifier(model.folder, adapter: model.adapterFolder())
     let chosen = precision.apply(to: classifier.model, isQuiet: output.quiet)
     let (texts, encoded) = try read(for: classifier)
-    let bar = ProgressBar("classifying", total: texts.count, isQuiet: output.quiet || texts.count < 200)
-    let predictions = try classifier.predict(encoded) { bar.advance(by: $0) }
-    if texts.count >= 200 { bar.finish() }
     let problem = classifier.problem
     /// Of classes the likeliest, of labels those that a text has, likeliest first.
     func answers(_ prediction: TextClassifier.Prediction) -> [Int] {
@@ -50,12 +47,6 @@ struct ClassifyCommand: ParsableCommand {
       let order = probabilities.indices.sorted { probabilities[$0] > probabilities[$1] }
       return problem == .multiLabel && top == 1
         ? order.filter { probabilities[$0] > 0.5 } : Array(order.prefix(top))
-    }
-    for (text, prediction) in zip(texts, predictions) {
-      let found = answers(prediction).map {
-        "\(classifier.labels[$0])\t\(String(format: "%.4f", prediction.probabilities[$0]))"
-      }
-      print((found.isEmpty ? "none" : found.joined(separator: "\t")) + (texts.count > 1 ? "\t\(text)" : ""))
     }
     var properties: [Table.Property<(String, TextClassifier.Prediction)>] = [.init("text", key: "text") { .text($0.0) }]
     switch problem {
@@ -72,34 +63,54 @@ struct ClassifyCommand: ParsableCommand {
         .init("labels", key: "labels") { .texts(answers($0.1).map { classifier.labels[$0] }) })
     }
     properties.append(.init(key: "probabilities") { .list($0.1.probabilities.map { .number(Double($0)) }) })
-    let table = Table(key: "results", of: Array(zip(texts, predictions)), properties)
+
+    let bar = ProgressBar("classifying", total: texts.count, isQuiet: output.quiet || texts.count < 200)
+    var onPage: [(String, TextClassifier.Prediction)] = []
+    try output.writeJSON { json in
+      try json.append("labels", .array(classifier.labels.map(JSON.string)))
+      try json.append("results") { json in
+        var shown = ShownTexts(texts)
+        try classifier.forEachPrediction(of: encoded, progress: { bar.advance(by: $0) }) { prediction in
+          let text = try shown.next()
+          let found = answers(prediction).map {
+            "\(classifier.labels[$0])\t\(String(format: "%.4f", prediction.probabilities[$0]))"
+          }
+          print((found.isEmpty ? "none" : found.joined(separator: "\t")) + (texts.count > 1 ? "\t\(text)" : ""))
+          if output.report != nil, onPage.count < ShownTexts.mostOnPage { onPage.append((text, prediction)) }
+          guard output.json != nil else { return }
+          for row in Table(of: [(text, prediction)], properties).json.array ?? [] {
+            try json.append(element: row.sorted)
+          }
+        }
+      }
+    }
+    if texts.count >= 200 { bar.finish() }
     try output.show(
       Report(
         title: "Texts classified by \(model.name)",
-        summary: "\(grouped(texts.count)) texts"
+        summary: "\(texts.count.counted("text"))"
           + (problem == .regression ? "." : problem == .multiLabel ? ", each with any of " : " in ")
           + (problem == .regression
             ? "" : "\(classifier.labels.count) \(problem == .multiLabel ? "labels" : "classes")."),
-        sections: [.init("Texts", [.table(table)])],
-        settings: model.settings + [chosen],
-        members: [.init("labels", .array(classifier.labels.map(JSON.string)))]), printsText: false)
+        sections: [
+          .init("Texts", [.table(Table(of: onPage, properties), caption: ShownTexts.caption(texts.count))])
+        ],
+        settings: model.settings + [chosen]), printsText: false, writesJSON: false)
   }
 
-  /// The texts as they are shown, and their tokens: of arguments or lines, or of a table's columns.
-  private func read(for classifier: TextClassifier) throws -> ([String], EncodedTexts) {
-    guard columns.textColumn == nil, columns.header == nil else {
+  /// The texts, and their tokens: of arguments or lines, or of a table's columns.
+  private func read(for classifier: TextClassifier) throws -> (LabelledText, EncodedTexts) {
+    let (texts, origin): (LabelledText, TextOrigin)
+    if columns.textColumn != nil || columns.header != nil {
       let file = input.file!
-      let table = try LabelledText(
-        contentsOf: file.input(), texts: columns.columns, labels: nil, hasHeader: columns.header)
-      for line in table.columnsLines(file.name) { comment(line, isQuiet: output.quiet) }
-      let encoded = try TextOrigin(file: file.name, line: table.line, rowName: table.rowName).encode(
-        table, into: classifier.noTexts(), isQuiet: output.quiet)
-      return (try (0..<table.count).map(table.text), encoded)
+      texts = try LabelledText(contentsOf: file.input(), texts: columns.columns, labels: nil, hasHeader: columns.header)
+      for line in texts.columnsLines(file.name) { comment(line, isQuiet: output.quiet) }
+      origin = TextOrigin(file: file.name, line: texts.line, rowName: texts.rowName)
+    } else {
+      (texts, origin) = try input.read()
     }
-    let (texts, origin) = try input.read()
-    guard let query else { return (texts, try origin.encode(texts, into: classifier.noTexts(), isQuiet: output.quiet)) }
-    var pairs = try classifier.noTexts()
-    try pairs.append(pairs: texts.map { (query, $0) })
-    return (texts, pairs)
+    return (
+      texts, try origin.encode(texts, into: classifier.noTexts(), isQuiet: output.quiet, query: query)
+    )
   }
 }

@@ -34,6 +34,11 @@ struct EmbedCommand: ParsableCommand {
   func run() throws {
     try output.prepare()
     let (texts, origin) = try input.read()
+    guard !cosines || texts.count <= 20_000 else {
+      throw InputError(
+        "--cosines: of \(grouped(texts.count)) texts there are \(grouped(texts.count * texts.count)); give at most 20,000 texts"
+      )
+    }
     let embedder = try SentenceEmbedder(
       model: model.folder, adapter: model.adapterFolder(), prompt: prompt, maximumLength: reading.length,
       longTexts: reading.long.longTexts)
@@ -43,48 +48,67 @@ struct EmbedCommand: ParsableCommand {
         isQuiet: output.quiet)
     }
     let chosen = precision.apply(to: embedder.model, isQuiet: output.quiet)
-    let encoded = try origin.encode(texts.map(embedder.prepared), into: embedder.noTexts(), isQuiet: output.quiet)
+    let encoded = try origin.encode(
+      texts, into: embedder.noTexts(), isQuiet: output.quiet, preparing: embedder.prepared)
     let bar = ProgressBar("embedding", total: texts.count, isQuiet: output.quiet || texts.count < 200)
-    let vectors = try embedder.embed(encoded) { bar.advance(by: $0) }
+    // A picture of more can't be read.
+    let mostInPicture = 60
+    var vectors: [[Float]] = []
+    try output.writeJSON { json in
+      try json.append("embeddings") { json in
+        var count = 0
+        try embedder.forEachEmbedding(of: encoded, progress: { bar.advance(by: $0) }) { vector in
+          if cosines || vectors.count < mostInPicture { vectors.append(vector) }
+          if !cosines { print("[\(vector.map { "\($0)" }.joined(separator: ","))]") }
+          count += 1
+          if count % 1000 == 0, !StandardOutput.isFlushed() { throw StandardOutput.failure }
+          if output.json != nil { try json.append(element: .array(vector.map { JSON($0) })) }
+        }
+      }
+      guard output.json != nil else { return }
+      try json.append("texts") { json in
+        try texts.forEachPart { part, _ in for text in part { try json.append(element: .string(text)) } }
+      }
+    }
     if texts.count >= 200 { bar.finish() }
     func product(_ one: [Float], _ other: [Float]) -> Float { zip(one, other).reduce(0) { $0 + $1.0 * $1.1 } }
     func cosine(_ one: [Float], _ other: [Float]) -> Float {
       product(one, other) / max((product(one, one) * product(other, other)).squareRoot(), 1e-12)
     }
-    for vector in vectors {
-      let row = cosines ? vectors.map { String(format: "%.4f", cosine(vector, $0)) } : vector.map { "\($0)" }
-      print(cosines ? row.joined(separator: "\t") : "[\(row.joined(separator: ","))]")
+    if cosines {
+      for vector in vectors {
+        print(vectors.map { String(format: "%.4f", cosine(vector, $0)) }.joined(separator: "\t"))
+      }
     }
-    // A picture of more can't be read.
-    let shown = vectors.prefix(60)
+    let pictured = vectors.prefix(mostInPicture)
+    let onPage = output.report == nil ? [] : try texts.part(from: 0).first.prefix(ShownTexts.mostOnPage)
     try output.show(
       Report(
         title: "Texts embedded by \(model.name)",
-        summary: "\(grouped(texts.count)) texts as vectors of \(grouped(vectors.first?.count ?? 0)) numbers.",
+        summary: "\(texts.count.counted("text")) as vectors of \((vectors.first?.count ?? 0).grouped) numbers.",
         sections: [
           .init(
             "Cosines",
             [
               .figure(
                 Heatmap(
-                  title: "Cosines of texts", rows: shown.count, columns: shown.count,
-                  values: shown.flatMap { one in shown.map { min(1, cosine(one, $0)) } }, limit: 1, rowLabel: "text",
+                  title: "Cosines of texts", rows: pictured.count, columns: pictured.count,
+                  values: pictured.flatMap { one in pictured.map { min(1, cosine(one, $0)) } }, limit: 1,
+                  rowLabel: "text",
                   columnLabel: "text", width: 480),
-                caption: "Near 1 for texts of like meaning." + (texts.count > 60 ? " The first 60 texts." : ""))
+                caption: "Near 1 for texts of like meaning."
+                  + (texts.count > mostInPicture ? " The first \(mostInPicture) texts." : ""))
             ]),
           .init(
             "Texts",
             [
               .table(
                 Table(
-                  of: Array(texts.enumerated()), [.init("") { .count($0.offset) }, .init("text") { .text($0.element) }])
-              )
+                  of: Array(onPage.enumerated()),
+                  [.init("") { .count($0.offset) }, .init("text") { .text($0.element) }]),
+                caption: ShownTexts.caption(texts.count))
             ]),
         ],
-        settings: model.settings + [chosen],
-        members: [
-          .init("texts", .array(texts.map(JSON.string))),
-          .init("embeddings", .array(vectors.map { .array($0.map { JSON($0) }) })),
-        ]), printsText: false)
+        settings: model.settings + [chosen]), printsText: false, writesJSON: false)
   }
 }

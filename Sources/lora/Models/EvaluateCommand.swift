@@ -95,9 +95,9 @@ struct EvaluateCommand: ParsableCommand {
     }
     try output.show(
       Report(
-        title: "\(model.name) on \(data.name)", summary: "\(examples.account).",
+        title: "\(model.name) on \(data.lastComponent)", summary: "\(examples.account).",
         sections: [.init("Result", [.fields(account.fields)])] + account.sections
-          + [examples.columnsSection(data.name)].compactMap(\.self),
+          + [examples.columnsSection(data.lastComponent)].compactMap(\.self),
         settings: settings + [chosen], members: members))
   }
 
@@ -119,7 +119,7 @@ struct EvaluateCommand: ParsableCommand {
     for source in windows.sources {
       guard !source.columns.isEmpty else { continue }
       let columns = source.columns.map(\.description).joined(separator: ", and ")
-      comment("\(source.file.relativePath): \(grouped(source.count)) rows, \(columns).", isQuiet: output.quiet)
+      comment("\(source.file.relativePath): \(source.count.counted("row")), \(columns).", isQuiet: output.quiet)
     }
     try generator.model.requireKnown([windows.largestID], of: generator.tokenizer)
     guard windows.predictions > 0 else {
@@ -133,7 +133,7 @@ struct EvaluateCommand: ParsableCommand {
     }
     try output.show(
       Report(
-        title: "\(model.name) on \(data.name)", summary: "\(grouped(windows.predictions)) tokens predicted.",
+        title: "\(model.name) on \(data.lastComponent)", summary: "\(windows.predictions.counted("token")) predicted.",
         sections: [
           .init(
             "Result",

@@ -208,7 +208,7 @@ struct GenerateCommand: ParsableCommand {
     }
 
     var speed: String {
-      "\(grouped(text.tokens)) tokens, \(grouped(Int((Double(text.tokens) / max(seconds, 1e-9)).rounded()))) a second"
+      "\(text.tokens.counted("token")), \(Int((Double(text.tokens) / max(seconds, 1e-9)).rounded()).grouped) a second"
     }
   }
 

@@ -100,7 +100,7 @@ struct LogitsCommand: ParsableCommand {
       Report(
         title: "Logits of \(folder.lastPathComponent)",
         summary: "\(result.logits.count == best.count ? "All" : "The largest \(best.count)") of "
-          + "\(grouped(result.logits.count)) logits after \(grouped(result.ids.count)) tokens"
+          + "\(result.logits.count.counted("logit")) after \(result.ids.count.counted("token"))"
           + (more > 0 ? "; --json writes all." : "."),
         sections: [
           .init(
@@ -121,7 +121,7 @@ struct LogitsCommand: ParsableCommand {
 
   private static func check(_ ids: [Int], vocabulary: Int, positions: Int) throws {
     guard !ids.isEmpty, ids.count <= positions else {
-      throw InputError("\(ids.count) ids; the model reads 1 to \(positions)")
+      throw InputError("\(ids.count.counted("id")); the model reads 1 to \(positions)")
     }
     if let wrong = ids.first(where: { $0 >= vocabulary }) {
       throw InputError("the id \(wrong) lies outside the model's \(vocabulary) tokens")

@@ -11,8 +11,6 @@ struct ModelCard {
   let labels: ClassifierLabels?
   /// Whether it is a whole model, not an adapter.
   let isWhole: Bool
-  /// How the settings were chosen; nil where they were given.
-  var choice: [Table]?
 
   var markdown: String {
     let tags = ["swift-lora"] + (isWhole ? [] : ["lora"])
@@ -54,9 +52,10 @@ struct ModelCard {
 
   /// How the settings were chosen, where the program has chosen them.
   private var chosen: String {
-    guard let choice else { return "" }
-    return "## What was chosen\n\n"
-      + choice.map { table in
+    guard let section = report.sections.first(where: { $0.title == RecipeChoice.sectionTitle }) else { return "" }
+    return "## \(section.title)\n\n"
+      + section.blocks.map { block in
+        guard case .table(let table, _) = block else { return "" }
         let shown = table.columns.indices.filter { table.columns[$0].name != nil }
         let rows =
           [shown.map { table.columns[$0].name! }, shown.map { _ in "---" }]

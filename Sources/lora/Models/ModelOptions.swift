@@ -99,51 +99,52 @@ struct TextOrigin {
     return file.map { "\($0): \(list)" } ?? list
   }
 
-  /// The tokens of a file's texts; says, unless quiet, which could not be read as they are.
-  func encode(_ texts: LabelledText, into empty: EncodedTexts, isQuiet: Bool) throws -> EncodedTexts {
-    let bar = ProgressBar("reading texts", total: texts.count, isQuiet: isQuiet || texts.count < 200_000)
-    let encoded = try encode(into: empty, isQuiet: isQuiet) { encoded in
+  /// The tokens of all texts; says, unless quiet, which could not be read as they are.
+  ///
+  /// - Parameters:
+  ///   - query: what each text is read with as a pair.
+  ///   - prepare: makes of a text what is read.
+  func encode(
+    _ texts: LabelledText, into empty: EncodedTexts, isQuiet: Bool, query: String? = nil,
+    preparing prepare: (String) -> String = { $0 }
+  ) throws -> EncodedTexts {
+    let isLong = texts.count >= 200_000
+    let bar = ProgressBar("reading texts", total: texts.count, isQuiet: isQuiet || !isLong)
+    var encoded = empty
+    do {
       try texts.forEachPart { part, second in
         if let second {
           try encoded.append(pairs: zip(part, second).map { (first: $0, second: $1) })
+        } else if let query {
+          try encoded.append(pairs: part.map { (first: query, second: $0) })
         } else {
-          try encoded.append(part)
+          try encoded.append(part.map(prepare))
         }
-        if texts.count >= 200_000 { bar.advance(by: part.count) }
+        if isLong { bar.advance(by: part.count) }
       }
-    }
-    if texts.count >= 200_000 { bar.finish() }
-    return encoded
-  }
-
-  func encode(_ texts: [String], into empty: EncodedTexts, isQuiet: Bool) throws -> EncodedTexts {
-    try encode(into: empty, isQuiet: isQuiet) { try $0.append(texts) }
-  }
-
-  private func encode(
-    into empty: EncodedTexts, isQuiet: Bool, append: (inout EncodedTexts) throws -> Void
-  ) throws -> EncodedTexts {
-    var encoded = empty
-    do {
-      try append(&encoded)
     } catch let error as NoTokensError {
       throw InputError(
         "\(try places(of: error.texts)): the tokenizer finds no token there, so the model has nothing to read; remove "
-          + (error.texts.count == 1 ? "this text" : "these \(grouped(error.texts.count)) texts"))
+          + (error.texts.count == 1 ? "this text" : "these \(error.texts.count.counted("text"))"))
     }
+<<<<<<< HEAD
+    if isLong { bar.finish() }
     let texts = "\(grouped(encoded.count)) text\(encoded.count == 1 ? "" : "s")"
+=======
+    let texts = encoded.count.counted("text")
+>>>>>>> 876cfcd3f352e9eb2c92646ce730fe5ab5524703
     if encoded.longCount > 0 {
       comment(
-        "\(grouped(encoded.longCount)) of \(texts) \(encoded.longCount == 1 ? "was" : "were") longer than \(encoded.length) tokens and "
+        "\(encoded.longCount.grouped) of \(texts) \(encoded.longCount == 1 ? "was" : "were") longer than \(encoded.length) tokens and "
           + "\(encoded.longCount == 1 ? "was" : "were") "
           + (encoded.longWindowCount > 0
-            ? "read in \(grouped(encoded.longWindowCount)) windows."
+            ? "read in \(encoded.longWindowCount.counted("window"))."
             : "cut; --long-texts windows reads all of them."),
         isQuiet: isQuiet)
     }
     if encoded.blankCount > 0 {
       comment(
-        "\(grouped(encoded.blankCount)) of \(texts) \(encoded.blankCount == 1 ? "holds" : "hold") nothing to read ("
+        "\(encoded.blankCount.grouped) of \(texts) \(encoded.blankCount == 1 ? "holds" : "hold") nothing to read ("
           + "\(try places(of: encoded.blankTexts, total: encoded.blankCount))): only the special tokens count.",
         isQuiet: isQuiet)
     }
@@ -165,22 +166,40 @@ struct TextInput: ParsableArguments {
     }
   }
 
-  func read() throws -> (texts: [String], origin: TextOrigin) {
-    if !texts.isEmpty { return (texts, TextOrigin(file: nil)) }
+  func read() throws -> (texts: LabelledText, origin: TextOrigin) {
+    if !texts.isEmpty { return (LabelledText(texts), TextOrigin(file: nil)) }
     let path = file ?? Path(argument: "-")
-    let lines = try TextInput.lines(of: path.content(), name: path.name)
-    guard !lines.isEmpty else { throw InputError("\(path.name): holds no text") }
-    return (lines, TextOrigin(file: path.name))
+    return (try LabelledText(linesOf: path.input()), TextOrigin(file: path.name))
+  }
+}
+
+/// Texts one after another, as they are shown: of any number, a part at a time.
+struct ShownTexts {
+  private let texts: LabelledText
+  private var part: ArraySlice<String> = []
+  private var start = 0
+  private var count = 0
+
+  init(_ texts: LabelledText) { self.texts = texts }
+
+  /// The next of them; there has to be one.
+  mutating func next() throws -> String {
+    if part.isEmpty {
+      let (first, second) = try texts.part(from: start)
+      part = (second.map { zip(first, $0).map { "\($0) | \($1)" } } ?? first)[...]
+      start += part.count
+    }
+    // What was printed may have had no room; then nobody is helped by more.
+    count += 1
+    if count % 1000 == 0, !StandardOutput.isFlushed() { throw StandardOutput.failure }
+    return part.removeFirst()
   }
 
-  private static func lines(of data: Data, name: String) throws -> [String] {
-    var lines = data.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
-    if lines.last?.isEmpty == true { lines.removeLast() }
-    return try lines.enumerated().map { index, line in
-      guard let text = String(validating: line.last == 0x0D ? line.dropLast() : line, as: UTF8.self) else {
-        throw InputError("\(name): line \(index + 1) is not UTF-8; convert the file, for example with iconv")
-      }
-      return text
-    }
+  /// Of more, a page shows the first.
+  static let mostOnPage = 1000
+
+  /// Below a page's table.
+  static func caption(_ count: Int) -> String? {
+    count > mostOnPage ? "The first \(grouped(mostOnPage)) of \(grouped(count)) texts." : nil
   }
 }

@@ -89,6 +89,9 @@ struct TrainClassifyCommand: RankedCommand {
       try Ranks.joined().rank > 0 ? nil : task.evaluation.flatMap { try resultBefore(classifier, examples, $0) }
     var generator = SeededGenerator(seed: training.seed &+ 1)
     try recipe.prepare(classifier.model, using: &generator)
+    try training.mend(classifier.model, isQuiet: output.quiet) {
+      try TextClassifier(model: $0, labels: examples.labelNames, problem: problem).model
+    }
     classifier.model.body.recomputes = training.recompute
     var run = try TrainingRun(
       model: classifier.model, base: model.folder, options: training, recipe: recipe,
@@ -122,11 +125,14 @@ struct TrainClassifyCommand: RankedCommand {
         isQuiet: output.quiet)
     }
     let account = try found?.account(labels: classifier.labels, before: before, evaluation!.text)
-    let firstRows = [examples.columnsSection(data.name), eval.flatMap { evaluation?.columnsSection($0.name) }]
+    let firstRows = [
+      examples.columnsSection(data.lastComponent), eval.flatMap { evaluation?.columnsSection($0.lastComponent) },
+    ]
     let report = run.report(
       outcome, trained: trained, on: examples.account, fields: account?.fields ?? [],
       curves: outcome.curves(unit: "loss", score: problem.scoreName),
-      sections: (account?.sections ?? []) + firstRows.compactMap(\.self), data: data, eval: eval)
+      sections: (account?.sections ?? []) + firstRows.compactMap(\.self), data: data, eval: eval,
+      score: problem.scoreName)
     try run.write(
       report,
       configuration: try training.configuration(

@@ -91,6 +91,7 @@ struct TrainLMCommand: RankedCommand {
       advice: choice?.advice)
     var random = SeededGenerator(seed: training.seed &+ 1)
     try recipe.prepare(decoder, using: &random)
+    try training.mend(decoder, isQuiet: output.quiet) { try TextGenerator(model: $0).model }
     if training.bias != .none, !training.full, !decoder.attachedAdapters.contains(where: { $0.adapter is Replacement })
     {
       throw InputError(
@@ -126,7 +127,7 @@ struct TrainLMCommand: RankedCommand {
       ]
     }
     let report = run.report(
-      outcome, trained: trained, on: "\(grouped(examples.count)) windows of text", fields: fields,
+      outcome, trained: trained, on: "\(examples.count.counted("window")) of text", fields: fields,
       curves: outcome.curves(unit: "nats a token"), sections: [],
       data: data, eval: eval)
     try run.write(
@@ -148,7 +149,7 @@ struct TrainLMCommand: RankedCommand {
         source.chatCount > 0
         ? ", written by the chat template of \(template!.origin)"
         : source.columns.contains(where: \.isPairs) ? ", as they stand" : ""
-      comment("\(source.file.relativePath): \(grouped(source.count)) rows, \(columns)\(writes).", isQuiet: isQuiet)
+      comment("\(source.file.relativePath): \(source.count.counted("row")), \(columns)\(writes).", isQuiet: isQuiet)
     }
     guard windows.predictions > 0 else {
       throw InputError(
@@ -158,19 +159,19 @@ struct TrainLMCommand: RankedCommand {
             : ""))
     }
     func count(_ count: Int, _ what: String) {
-      if count > 0 { comment("\(path): \(grouped(count)) \(what)", isQuiet: isQuiet) }
+      if count > 0 { comment("\(path): \(count.grouped) \(what)", isQuiet: isQuiet) }
     }
-    let examples = grouped(windows.count + windows.leftOutCount)
+    let examples = (windows.count + windows.leftOutCount).grouped
     count(
       windows.removedCount,
-      "tokens of \(grouped(windows.cutCount)) examples lie beyond \(windows.lengthName) and were cut.")
+      "tokens of \(windows.cutCount.counted("example")) lie beyond \(windows.lengthName) and were cut.")
     count(windows.leftOutCount, "of \(examples) left out: no token that is learnt lies within \(windows.lengthName).")
     count(
       windows.spannedCount,
       "of \(examples) prompts end within a token, often with a space; their completions' tokens are their own.")
     guard windows.sources.contains(where: { !$0.columns.isEmpty }) else { return }
     comment(
-      "\(grouped(windows.predictions)) of \(grouped(windows.tokenCount)) tokens are learnt. The first example, with what is learnt "
+      "\(windows.predictions.grouped) of \(windows.tokenCount.counted("token")) are learnt. The first example, with what is learnt "
         + "between ⟦ and ⟧:\n\(try windows.shown(0))", isQuiet: isQuiet)
   }
 }

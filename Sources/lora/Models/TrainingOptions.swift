@@ -43,6 +43,14 @@ struct TrainingOptions: ParsableArguments {
       """)
   var method = FineTuningRecipe.Method.lora
 
+  @Option(
+    help: ArgumentHelp(
+      """
+      The model before it was quantised: the adapter begins with what quantising lost, as well as its rank can hold it \
+      (LoftQ). (default: with no effect)
+      """, valueName: "folder"))
+  var quantizedFrom: Path?
+
   @Flag(help: "Train every parameter instead of an adapter, and write a whole model.")
   var full = false
 
@@ -159,6 +167,9 @@ struct TrainingOptions: ParsableArguments {
     try check("outer-momentum", outerMomentum, "a number above 0 and below 1") { $0 > 0 && $0 < 1 }
     if full, method != .lora { throw ValidationError("--full trains no adapter; leave --method out.") }
     if method == .full { throw ValidationError("Every parameter is trained with --full.") }
+    if quantizedFrom != nil, full || ![.lora, .rslora].contains(method) {
+      throw ValidationError("--quantized-from is for lora and rslora; leave \(full ? "--full" : "--method") out.")
+    }
     if full, auto { throw ValidationError("--auto chooses an adapter; leave --full out.") }
     if full, targets != nil { throw ValidationError("--full trains every parameter; leave --targets out.") }
     if outputPath?.isStream == true { throw ValidationError("-o -: a folder is written, which no stream can be.") }
@@ -180,16 +191,11 @@ struct TrainingOptions: ParsableArguments {
     // Another machine need not have the folders that rank 0 writes.
     guard ranks.rank == 0 else { return try options.run.prepare(writing: []) }
     try options.prepare(alsoWriting: state.checkpoint)
-    // The folders above it are made too.
-    var existing = output.standardizedFileURL
-    while !FileManager.default.fileExists(atPath: existing.path), existing.path != "/" {
-      existing.deleteLastPathComponent()
-    }
-    try checkFolderWritable(existing.path)
     if full, output.resolvingSymlinksInPath() == model.resolvingSymlinksInPath() {
       throw InputError("\(output.path): is the model that is read; name another folder to write")
     }
     try checkReplaceable(output, force: force)
+    try OutputDirectory.probe(output)
   }
 
   /// The advice for data and model of these sizes, with --auto, and what is given instead.
@@ -223,6 +229,13 @@ struct TrainingOptions: ParsableArguments {
       recipe.targets = .names(names.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) })
     }
     return recipe
+  }
+
+  /// Has the adapter begin with what quantising lost, where the original is named, and says how much that mends.
+  func mend(_ model: some Module, isQuiet: Bool, loading original: (URL) throws -> any Module) throws {
+    guard let quantizedFrom else { return }
+    let share = try model.startAdapters(from: original(quantizedFrom.url))
+    comment("The adapter begins with \(Report.Value.share(share).text) of what quantising lost.", isQuiet: isQuiet)
   }
 
   /// In how many parts a batch is worked on: as said, as in the run that is resumed, or one for each rank.
@@ -276,6 +289,7 @@ struct TrainingOptions: ParsableArguments {
         + "epochs \(epochs ?? 3), steps \(steps ?? 0), rate \(learningRate ?? 0), \(schedule.rawValue), warm-up \(warmUp), "
         + "decay \(weightDecay), clipping \(clipping), dropout \(dropout), bias \(bias.rawValue), ratio \(rateRatio), seed \(seed)"
         + (precision.precision.map { ", precision \($0.rawValue)" } ?? "") + (apart ?? "")
+        + (quantizedFrom.map { ", quantised from \($0)" } ?? "")
     )
   }
 

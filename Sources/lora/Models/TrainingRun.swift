@@ -41,39 +41,55 @@ struct TrainingRun {
       recipe.method == .full
       ? "every parameter" : "\(recipe.method.rawValue) r \(recipe.rank) α \(recipe.alpha) on \(modules) modules"
     comment(
-      "Training \(kind): \(grouped(count)) of \(grouped(total)) parameters, about \(grouped(bytes >> 20)) MB.",
+      "Training \(kind): \(count.grouped) of \(total.counted("parameter")), about \((bytes >> 20).grouped) MB.",
       isQuiet: isQuiet)
     if let available = availableMemory(), bytes > available {
       throw InputError(
-        "about \(grouped(bytes >> 20)) MB would be needed and \(grouped(available >> 20)) MB are free: take a smaller "
+        "about \((bytes >> 20).grouped) MB would be needed and \((available >> 20).grouped) MB are free: take a smaller "
           + "--batch-size, more --accumulation, or shorter texts")
     }
   }
 
-  /// Tries rates where one is to be found, and says what was chosen and why.
-  private mutating func choose(for task: some LearningTask) throws {
-    guard var choice else { return }
+  /// Tries rates where one is to be found, and says what was chosen and why. Rank 0 tries, and the others take what it
+  /// found; a run that goes on takes what it found before.
+  ///
+  /// - Returns: what is kept beside the run's state.
+  private mutating func choose(for task: some LearningTask) throws -> Data? {
+    guard var choice else { return nil }
+    var note: Data?
     if !choice.given.contains(.learningRate), let search = FineTuningAdvice.search(examples: task.count, plan) {
       let bar = ProgressBar("trying rates", total: search.trials * search.steps, unit: " steps", isQuiet: isQuiet)
-      let (recipe, plan) = (recipe, plan)
-      let found = try Interruption.training(keptAt: nil, abandon: bar.abandon) { shouldStop in
-        try search.run(task, recipe, plan, shouldStop: shouldStop) { step in
-          bar.advance(note: "rate \(Report.Value.number(Double(step.learningRate)).text)")
+      let (recipe, plan, ranks, isQuiet, resumed) = (recipe, plan, ranks, isQuiet, options.state.resume?.url)
+      note = try Interruption.training(keptAt: nil, abandon: bar.abandon) { shouldStop in
+        guard ranks.rank == 0 else { return Data(try ranks.broadcast([])) }
+        let kept = resumed.flatMap(TrainingState.note).flatMap(RateSearch.Outcome.init(encoded:))
+        if kept != nil {
+          comment("The learning rate was found before: its trials are kept with the state.", isQuiet: isQuiet)
         }
+        let found =
+          try kept
+          ?? search.run(task, recipe, plan, shouldStop: shouldStop) { step in
+            bar.advance(note: "rate \(Report.Value.number(float: step.learningRate).text)")
+          }
+        return Data(try ranks.broadcast(Array(found.encoded())))
       }
       bar.finish()
+      let found = RateSearch.Outcome(encoded: note!)!
       (choice.search, choice.rates, self.plan.learningRate) = (search, found, found.learningRate)
     }
     self.choice = choice
     for line in choice.lines(recipe, self.plan) { comment(line, isQuiet: isQuiet) }
+    return note
   }
 
   mutating func train(
     _ task: some LearningTask, keeping: StateKeeping?, scoreName: String? = nil
   ) throws -> (outcome: TrainingOutcome, metrics: String) {
-    try choose(for: task)
+    let note = try choose(for: task)
+    var keeping = keeping
+    keeping?.note = note
     let outcome = try learn(task, keeping: keeping, scoreName: scoreName)
-    if choice != nil, let narrowing = try Narrowing(of: task, from: recipe.rank) {
+    if choice != nil, ranks.rank == 0, let narrowing = try Narrowing(of: task, from: recipe.rank) {
       choice?.narrowing = narrowing
       comment(narrowing.line, isQuiet: isQuiet)
     }
@@ -95,7 +111,7 @@ struct TrainingRun {
         onEvaluation: { evaluation in
           bar.abandon()
           comment(
-            "step \(grouped(evaluation.step)): "
+            "step \(evaluation.step.grouped): "
               + (scoreName.map { "\($0) \(Report.Value.share(evaluation.score).text), " } ?? "")
               + "loss \(Report.Value.decimal(evaluation.loss, 4).text)",
             isQuiet: isQuiet)
@@ -108,16 +124,17 @@ struct TrainingRun {
   /// What was trained on what, how it went, and what came of it.
   func report(
     _ outcome: TrainingOutcome, trained: Int, on data: String, fields: [Report.Field], curves: Report.Section,
-    sections: [Report.Section], data path: Path, eval: Path?
+    sections: [Report.Section], data path: Path, eval: Path?, score: String? = nil
   ) -> Report {
     let name = options.output(for: base).lastPathComponent
+    let cut = choice?.narrowing.map { $0.rank < recipe.rank ? ", cut to rank \($0.rank)" : "" } ?? ""
     return Report(
       title: recipe.method == .full
-        ? "\(name), a model trained whole"
-        : "The adapter \(name): \(recipe.method.rawValue), rank \(recipe.rank), α \(Report.Value.number(Double(recipe.alpha)).text)",
+        ? "\(name), \(base.lastPathComponent) trained whole"
+        : "The adapter \(name) of \(base.lastPathComponent): \(recipe.method.rawValue), rank \(recipe.rank), α \(Report.Value.number(float: recipe.alpha).text)\(cut)",
       summary: "Trained on \(data)\(outcome.stoppedEarly ? ", until nothing got better" : "").",
       sections: [.init("Result", [.fields(fields + outcome.fields(trained: trained) + together)])]
-        + (choice.map { [$0.section(recipe, plan)] } ?? []) + [curves] + sections,
+        + (choice.map { [$0.section(recipe, plan, score: score)] } ?? []) + [curves] + sections,
       conclusion: .init("Written: \(options.output(for: base).path)"),
       settings: [.init("model", .text(base.relativePath)), .init("data", .text(path.name))]
         + (eval.map { [.init("evaluated on", .text($0.name))] } ?? []) + FineTuning(recipe, plan).settings + [precision]
@@ -186,12 +203,9 @@ struct TrainingRun {
         try OutputFile.write(labels.json.pretty, to: output.staging.appendingPathComponent(TextClassifier.labelsName))
       }
     }
-    let chosen = choice?.section(recipe, plan).blocks.compactMap { block -> Table? in
-      if case .table(let table, _) = block { table } else { nil }
-    }
     let card = ModelCard(
       report: report, name: url.lastPathComponent, base: configuration.baseModel ?? base.path, labels: labels,
-      isWhole: recipe.method == .full, choice: chosen)
+      isWhole: recipe.method == .full)
     try OutputFile.write(card.markdown, to: output.staging.appendingPathComponent("README.md"))
     try OutputFile.write(metrics, to: output.staging.appendingPathComponent("metrics.jsonl"))
     try output.commit()

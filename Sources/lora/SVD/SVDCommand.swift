@@ -64,7 +64,7 @@ struct SVDCommand: AsyncParsableCommand {
   func run() async throws {
     try common.prepare()
     let folder = try output?.place(of: "a folder of pictures") ?? URL(fileURLWithPath: ".", isDirectory: true)
-    if output != nil { try checkFolderWritable(folder.path) }
+    if output != nil { try OutputDirectory.probe(folder) }
     let result: SVDResult
     if demo {
       result = try SVDDemonstration(seed: seed).run()

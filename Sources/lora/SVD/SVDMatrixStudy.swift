@@ -64,7 +64,7 @@ struct SVDMatrixStudy {
     let leftOut = skipped.isEmpty ? "" : " Tensors left out: \(skipped.joined(separator: "; "))."
     return Report(
       title: "Spectra of \(name)",
-      summary: "\(summaries.count == 1 ? "One matrix" : "\(summaries.count) matrices") of \(grouped(count)) numbers in "
+      summary: "\(summaries.count.counted("matrix", "matrices")) of \(count.counted("number")) in "
         + "all.\(leftOut)",
       sections: [
         .init(

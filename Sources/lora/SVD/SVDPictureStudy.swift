@@ -34,7 +34,7 @@ struct SVDPictureStudy {
       report: Report(
         title: "The picture \(name) in few numbers",
         summary: "\(name): \(picture.width) × \(picture.height), \(names.joined(separator: ", ")), "
-          + "\(grouped(pixelCount)) numbers.",
+          + "\(pixelCount.counted("number")).",
         sections: sections(summaries, rebuilt), members: MatrixSummary.members(summaries)),
       pictures: writesPictures
         ? zip(keeping.fileLabels, rebuilt).map { ("\(name)-\($0).png", $1.picture) } : [])
@@ -76,14 +76,14 @@ struct SVDPictureStudy {
   }
 
   private func sections(_ summaries: [MatrixSummary], _ rebuilt: [Rebuilt]) -> [Report.Section] {
-    let original = ImageGrid.Tile(picture, captions: [.init("original"), .init("\(grouped(pixelCount)) numbers")])
+    let original = ImageGrid.Tile(picture, captions: [.init("original"), .init(pixelCount.counted("number"))])
     let tiles = rebuilt.map { rebuilt in
       ImageGrid.Tile(
         rebuilt.picture,
         captions: [
           .init(rebuilt.label),
           .init(
-            "\(grouped(rebuilt.parameters)) numbers, error \(Report.Value.share(rebuilt.relativeError).text)"),
+            "\(rebuilt.parameters.counted("number")), error \(Report.Value.share(rebuilt.relativeError).text)"),
         ])
     }
     return [

@@ -46,7 +46,7 @@ struct AverageCommand: ParsableCommand {
     if !writing.dryRun { try mean.write(target) }
     try output.show(
       .combination(
-        .svd, of: adapters.map(\.path.lastComponent), as: "averaged", combined: mean, outcomes: outcomes,
+        .svd, of: adapters.map(\.title), as: "averaged", combined: mean, outcomes: outcomes,
         output: writing.dryRun ? nil : target))
   }
 }

@@ -58,7 +58,7 @@ struct CombineCommand: ParsableCommand {
     if !writing.dryRun { try combined.write(target) }
     try output.show(
       .combination(
-        method, of: adapters.map(\.path.lastComponent), combined: combined, outcomes: outcomes,
+        method, of: adapters.map(\.title), combined: combined, outcomes: outcomes,
         output: writing.dryRun ? nil : target))
   }
 }

@@ -20,6 +20,7 @@ struct WritingOptions: ParsableArguments {
   func url(for source: URL, suffix: String) throws -> URL {
     let url = try path?.place(of: "an adapter or a model that is written") ?? Self.named(source, suffix)
     try checkReplaceable(url, force: force || dryRun)
+    if !dryRun { try checkOutput(url) }
     return url
   }
 
@@ -106,6 +107,9 @@ struct WeightedAdapter: ExpressibleByArgument {
       (path, weight) = (Path(argument: argument), 1)
     }
   }
+
+  /// As a report calls it.
+  var title: String { (weight == 1 ? "" : "\(Report.Value.number(weight).text) × ") + path.lastComponent }
 
   func open() throws -> (adapter: StoredAdapter, weight: Double) { (try path.adapter(), weight) }
 }

@@ -23,6 +23,9 @@ TEMPLATES = {
     "chatml-generation": (here / "templates/chatml-generation.jinja").read_text(),
     "phi marked": marked("<s>", "{{ '<|' + message['role'] + '|>' }}", "<|end|>", "<|end|>"),
     "zephyr marked": marked("", "{{ '<|' + message['role'] + '|>\\n' }}", "</s>{{ '\\n' }}", "</s>{{ '\\n' }}"),
+    # Blank lines behind the header are tokens of their own, or a part of what is said, as the tokenizer has it.
+    "llama 3 marked": marked(
+        "<|begin_of_text|>", "{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n' }}", "<|eot_id|>", "<|eot_id|>"),
     # Nothing stands between the header and what is said, so that tokens may reach over the seam.
     "tight": marked("", "{{ message['role'] + ':' }}", "!", "; "),
 }

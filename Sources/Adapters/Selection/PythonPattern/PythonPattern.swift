@@ -47,20 +47,9 @@ public struct PythonPattern: Sendable, Equatable {
   ///
   /// - Throws: ``PythonPatternError``, as ``matches(_:)`` does.
   public func group(_ name: String, in string: String) throws(PythonPatternError) -> String? {
-    try group(name, in: string, whole: true)
-  }
-
-  /// The text of the group `(?P<name>…)` where `string` begins with a match: `re.match(text, string).group(name)`.
-  ///
-  /// - Throws: ``PythonPatternError``, as ``matches(_:)`` does.
-  public func groupOfPrefix(_ name: String, in string: String) throws(PythonPatternError) -> String? {
-    try group(name, in: string, whole: false)
-  }
-
-  private func group(_ name: String, in string: String, whole: Bool) throws(PythonPatternError) -> String? {
     guard let number = program.names[name] else { return nil }
     let scalars = Array(string.unicodeScalars)
-    guard let registers = try captures(in: scalars.map(\.value), whole: whole) else { return nil }
+    guard let registers = try captures(in: scalars.map(\.value), whole: true) else { return nil }
     let (start, end) = (registers[2 * number], registers[2 * number + 1])
     guard start >= 0, end >= start else { return nil }
     var text = String.UnicodeScalarView()

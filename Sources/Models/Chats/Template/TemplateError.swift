@@ -6,24 +6,25 @@ public struct ChatTemplateError: DescribedError, Equatable {
   public var template: String
   /// The line in the template, counted from 1; 0 where none is meant.
   public var line: Int
-  /// What was found and what was expected.
-  public var message: String
-  /// What to do.
-  public var advice: Advice
+  /// What was found.
+  public let found: String
+  /// What was expected instead.
+  public let expected: String
+  public let advice: Advice
 
   /// An error about a place in a template.
   public init(
-    template: String = "", line: Int, _ message: String,
+    template: String = "", line: Int, _ found: String, expected: String,
     advice: Advice = "Take another template, or write the prompt by hand"
   ) {
-    (self.template, self.line, self.message, self.advice) = (template, line, message, advice)
+    (self.template, self.line, self.found, self.expected, self.advice) = (template, line, found, expected, advice)
   }
 
   public var subject: String {
     let name = template.isEmpty ? "the chat template" : "\(template), the chat template"
     return line > 0 ? "\(name), line \(line)" : name
   }
-  public var problem: String { message }
+  public var problem: String { "\(found), expected \(expected)" }
 }
 
 /// What a template may cost. Templates come from elsewhere: they end in time and within memory.

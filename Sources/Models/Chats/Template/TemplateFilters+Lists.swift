@@ -9,7 +9,7 @@ extension TemplateInterpreter {
       switch value {
       case .undefined: return .list([])
       case .dictionary(let dictionary): return .list(dictionary.members.map { .tuple([$0.key, $0.value]) })
-      default: throw error("'items' of \(value.typeName)", line)
+      default: throw error("'items' of \(value.typeName)", expected: "a dictionary", line)
       }
     case "reverse":
       if case .string(let text) = value { return .string(String(text.unicodeScalars.reversed())) }
@@ -30,7 +30,9 @@ extension TemplateInterpreter {
           return .tuple(keys.map { TemplateInterpreter.caseless($0, given[1, "case_sensitive"]) })
         })
     case "dictsort":
-      guard case .dictionary(let dictionary) = value else { throw error("'dictsort' of \(value.typeName)", line) }
+      guard case .dictionary(let dictionary) = value else {
+        throw error("'dictsort' of \(value.typeName)", expected: "a dictionary", line)
+      }
       let place = given[1, "by"]?.text == "value" ? 1 : 0
       let pairs = dictionary.members.map { TemplateValue.tuple([$0.key, $0.value]) }
       return .list(
@@ -49,7 +51,9 @@ extension TemplateInterpreter {
       }
       return .list(kept)
     case "groupby":
-      guard let attribute = given[0, "attribute"] else { throw error("'groupby' needs an attribute", line) }
+      guard let attribute = given[0, "attribute"] else {
+        throw error("'groupby' without an attribute", expected: "one to group by", line)
+      }
       var groups: [(key: TemplateValue, values: [TemplateValue])] = []
       let ordered = try sorted(try elements(of: value, line), reversed: false, line) { interpreter, element in
         TemplateInterpreter.caseless(try interpreter.path(attribute, of: element, line), given[2, "case_sensitive"])
@@ -65,11 +69,12 @@ extension TemplateInterpreter {
       return .list(groups.map { .tuple([$0.key, .list($0.values)]) })
     case "batch", "slice":
       guard let count = given[0, name == "batch" ? "linecount" : "slices"]?.integer, count > 0 else {
-        throw error("'\(name)' needs a number above 0", line)
+        throw error("'\(name)' without a number above 0", expected: "how many go together", line)
       }
       return try bounded(
         .list(try parts(name, try elements(of: value, line), count, given[1, "fill_with"], line)), line)
-    default: throw error("the filter '\(name)' is not supported", line)
+    default:
+      throw error("the filter '\(name)' is not supported", expected: "one of Jinja's that chat templates use", line)
     }
   }
 
@@ -102,7 +107,7 @@ extension TemplateInterpreter {
     var keyed: [(key: TemplateValue, value: TemplateValue)] = []
     for value in values { keyed.append((try key(&self, value), value)) }
     try spend(line, bytes: 64 * values.count)
-    let problem = error("'sort' can't compare its values", line)
+    let problem = error("'sort' can't compare its values", expected: "values of one kind", line)
     try keyed.sort { a, b in
       guard let isLess = reversed ? b.key.isLess(than: a.key) : a.key.isLess(than: b.key) else { throw problem }
       return isLess
@@ -122,7 +127,9 @@ extension TemplateInterpreter {
       }
       return result
     }
-    guard let name = given.positional.first?.string else { throw error("'map' needs a filter or an attribute", line) }
+    guard let name = given.positional.first?.string else {
+      throw error("'map' without a filter or an attribute", expected: "the name of one", line)
+    }
     let rest = TemplateValues(positional: Array(given.positional.dropFirst()), named: given.named)
     for element in elements { result.append(try filter(name, element, rest, line)) }
     return result
@@ -134,7 +141,7 @@ extension TemplateInterpreter {
     var rest = given.positional
     var attribute: TemplateValue?
     if name.hasSuffix("attr") {
-      guard !rest.isEmpty else { throw error("'\(name)' needs an attribute", line) }
+      guard !rest.isEmpty else { throw error("'\(name)' without an attribute", expected: "the name of one", line) }
       attribute = rest.removeFirst()
     }
     let test = rest.isEmpty ? nil : rest.removeFirst().text

@@ -16,7 +16,9 @@ extension TemplateInterpreter {
   mutating func filter(
     _ name: String, _ value: TemplateValue, _ given: TemplateValues, _ line: Int
   ) throws -> TemplateValue {
-    guard TemplateInterpreter.filters.contains(name) else { throw error("the filter '\(name)' is not supported", line) }
+    guard TemplateInterpreter.filters.contains(name) else {
+      throw error("the filter '\(name)' is not supported", expected: "one of Jinja's that chat templates use", line)
+    }
     switch name {
     case "abs", "round", "int", "float", "max", "min", "sum": return try numbers(name, value, given, line)
     case "batch", "dictsort", "first", "groupby", "last", "list", "map", "reject", "rejectattr", "reverse", "select",
@@ -27,10 +29,14 @@ extension TemplateInterpreter {
       return replaces ? given[0, "default_value"] ?? .string("") : value
     case "length", "count":
       if case .string(let text) = value { return .integer(text.unicodeScalars.count) }
-      guard let elements = value.elements else { throw error("\(value.typeName) has no length", line) }
+      guard let elements = value.elements else {
+        throw error("\(value.typeName) has no length", expected: "a text, a list or a dictionary", line)
+      }
       return .integer(elements.count)
     case "attr":
-      guard let name = given[0, "name"]?.string else { throw error("'attr' needs a name", line) }
+      guard let name = given[0, "name"]?.string else {
+        throw error("'attr' without a name", expected: "the attribute's name", line)
+      }
       if case .dictionary = value { return .undefined("'\(name)' of a dictionary, by 'attr'") }
       return try attribute(name, of: value, line)
     case "tojson": return .string(try json(value, given, line))
@@ -65,7 +71,9 @@ extension TemplateInterpreter {
       }
       return result
     case "replace":
-      guard let old = given[0, "old"], let new = given[1, "new"] else { throw error("'replace' needs two texts", line) }
+      guard let old = given[0, "old"], let new = given[1, "new"] else {
+        throw error("'replace' without two texts", expected: "what is replaced, and by what", line)
+      }
       let (from, to) = (old.text, new.text)
       let (bytes, overflow) = (text.utf8.count / max(1, from.utf8.count) + 1).multipliedReportingOverflow(
         by: to.utf8.count)
@@ -128,7 +136,7 @@ extension TemplateInterpreter {
     style.isASCII = given[0, "ensure_ascii"]?.isTrue ?? false
     switch given[1, "indent"] {
     case .integer(let count)?:
-      guard count <= 100 else { throw error("'tojson' indents by more than 100", line) }
+      guard count <= 100 else { throw error("'tojson' indents by more than 100", expected: "at most 100", line) }
       style.indent = String(repeating: " ", count: max(0, count))
     case .string(let text)?: style.indent = text
     default: break
@@ -140,7 +148,7 @@ extension TemplateInterpreter {
     style.sortsKeys = given[3, "sort_keys"]?.isTrue ?? false
     var text = ""
     guard value.appendJSON(to: &text, style) else {
-      throw error("'tojson' can't write \(value.typeName)", line)
+      throw error("'tojson' can't write \(value.typeName)", expected: "what JSON can say", line)
     }
     try spend(line, bytes: text.utf8.count)
     return text
@@ -165,10 +173,10 @@ extension TemplateInterpreter {
       return (value.number ?? Double(value.text.stripped())).map { .float($0) } ?? given[0, "default"] ?? .float(0)
     case "abs":
       if let integer = value.integer, integer != .min { return .integer(abs(integer)) }
-      guard let number = value.number else { throw error("'abs' of \(value.typeName)", line) }
+      guard let number = value.number else { throw error("'abs' of \(value.typeName)", expected: "a number", line) }
       return .float(abs(number))
     case "round":
-      guard let number = value.number else { throw error("'round' of \(value.typeName)", line) }
+      guard let number = value.number else { throw error("'round' of \(value.typeName)", expected: "a number", line) }
       let factor = pow(10, Double(given[0, "precision"]?.integer ?? 0))
       switch given[1, "method"]?.string ?? "common" {
       case "ceil": return .float((number * factor).rounded(.up) / factor)
@@ -194,7 +202,9 @@ extension TemplateInterpreter {
       }
       for element in values.dropFirst() {
         let (a, b) = name == "min" ? (try key(element), try key(best)) : (try key(best), try key(element))
-        guard let isLess = a.isLess(than: b) else { throw error("'\(name)' can't compare its values", line) }
+        guard let isLess = a.isLess(than: b) else {
+          throw error("'\(name)' can't compare its values", expected: "values of one kind", line)
+        }
         if isLess { best = element }
       }
       return best

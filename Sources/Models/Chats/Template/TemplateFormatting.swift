@@ -18,7 +18,7 @@ extension TemplateInterpreter {
         let name = String(rest.dropFirst().prefix { $0 != ")" })
         rest = rest.dropFirst(name.unicodeScalars.count + 2)
         guard case .dictionary(let dictionary) = value, let member = dictionary[name] else {
-          throw error("'%(\(name))' needs a dictionary with that key", line)
+          throw error("'%(\(name))' without a dictionary that has this key", expected: "one behind '%'", line)
         }
         values.insert(member, at: 0)
       }
@@ -31,16 +31,21 @@ extension TemplateInterpreter {
         rest = rest.dropFirst()
         specification.precision = FormatSpecification.number(&rest) ?? 0
       }
-      guard let kind = rest.popFirst() else { throw error("'%' at the end of a format", line) }
+      guard let kind = rest.popFirst() else {
+        throw error("'%' at the end of a format", expected: "a letter behind it", line)
+      }
       if kind == "%" {
         result += "%"
         continue
       }
-      guard !values.isEmpty else { throw error("fewer values than '%' in a format", line) }
+      guard !values.isEmpty else { throw error("fewer values than '%' in a format", expected: "one for each", line) }
       specification.kind = kind
       result += try text(of: values.removeFirst(), specification, isPercent: true, line)
     }
-    if case .dictionary = value {} else if !values.isEmpty { throw error("more values than '%' in a format", line) }
+    if case .dictionary = value {
+    } else if !values.isEmpty {
+      throw error("more values than '%' in a format", expected: "one for each", line)
+    }
     try spend(line, bytes: result.utf8.count)
     return result
   }
@@ -72,11 +77,13 @@ extension TemplateInterpreter {
       } else {
         value = given.named.first { $0.name == name }?.value
       }
-      guard let value else { throw error("'format' has no value for '{\(field)}'", line) }
+      guard let value else {
+        throw error("'format' has no value for '{\(field)}'", expected: "a value for each field", line)
+      }
       var specification = FormatSpecification()
       if parts.count > 1 {
         guard let read = FormatSpecification(String(parts[1])) else {
-          throw error("the format '{\(field)}' is not supported", line)
+          throw error("the format '{\(field)}' is not supported", expected: "a field as Python's format has them", line)
         }
         specification = read
       }
@@ -90,13 +97,17 @@ extension TemplateInterpreter {
     of value: TemplateValue, _ specification: FormatSpecification, isPercent: Bool, _ line: Int
   ) throws -> String {
     try spend(line, bytes: max(specification.width, specification.precision ?? 0))
-    guard (specification.precision ?? 0) <= 100 else { throw error("more than 100 decimals", line) }
+    guard (specification.precision ?? 0) <= 100 else {
+      throw error("more than 100 decimals", expected: "at most 100", line)
+    }
     var text: String
     switch specification.kind {
     case nil where value.integer != nil && (specification.grouped || !specification.sign.isEmpty), "d", "i", "u", "x",
       "X", "o", "b":
       let whole = isPercent ? value.number.flatMap { Int(exactly: $0.rounded(.towardZero)) } : value.integer
-      guard let number = value.integer ?? whole else { throw error("'%d' of \(value.typeName)", line) }
+      guard let number = value.integer ?? whole else {
+        throw error("'%d' of \(value.typeName)", expected: "a number", line)
+      }
       let radix = ["x": 16, "X": 16, "o": 8, "b": 2][specification.kind ?? "d"] ?? 10
       text = String(number.magnitude, radix: radix, uppercase: specification.kind == "X")
       if specification.grouped { text = FormatSpecification.grouped(text) }
@@ -109,7 +120,9 @@ extension TemplateInterpreter {
         if let precision = specification.precision { text = String(text.unicodeScalars.prefix(precision)) }
       }
     case "f", "F", "e", "E", "g", "G", "%":
-      guard let number = value.number else { throw error("'%\(specification.kind!)' of \(value.typeName)", line) }
+      guard let number = value.number else {
+        throw error("'%\(specification.kind!)' of \(value.typeName)", expected: "a number", line)
+      }
       let isShare = specification.kind == "%"
       text =
         String(
@@ -117,7 +130,10 @@ extension TemplateInterpreter {
           abs(isShare ? 100 * number : number)) + (isShare ? "%" : "")
       if specification.grouped { text = FormatSpecification.grouped(text) }
       text = (number < 0 ? "-" : specification.sign) + text
-    default: throw error("the format '%\(specification.kind!)' is not supported", line)
+    default:
+      throw error(
+        "the format '%\(specification.kind!)' is not supported", expected: "one of d, i, u, x, o, e, f, g, s, r, c",
+        line)
     }
     return specification.padded(text, isNumber: value.number != nil, isPercent: isPercent)
   }

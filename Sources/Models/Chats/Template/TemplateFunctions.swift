@@ -18,10 +18,13 @@ extension TemplateInterpreter {
     case .macro(let macro): return .string(try nested(line) { try $0.call(macro, given, line) })
     case .method(let value, let name): return try method(name, of: value, given, line)
     case .loop(let loop):
-      guard let values = given[0, "iterable"] else { throw error("'loop' needs what it goes through", line) }
+      guard let values = given[0, "iterable"] else {
+        throw error("'loop' without what it goes through", expected: "a list", line)
+      }
       return .string(try recurse(loop, over: try elements(of: values, line), line))
-    case .undefined(let name): throw error("\(name) is not defined, and is called", line)
-    default: throw error("\(called.typeName) can't be called", line)
+    case .undefined(let name):
+      throw error("\(name) is not defined, and is called", expected: "a macro or a function", line)
+    default: throw error("\(called.typeName) can't be called", expected: "a macro or a function", line)
     }
   }
 
@@ -30,10 +33,11 @@ extension TemplateInterpreter {
     case "raise_exception":
       throw ChatTemplateError(
         line: line, "it refuses the conversation: \(given[0, "message"]?.text ?? "")",
+        expected: "one that it can write",
         advice: "Change the conversation as it says")
     case "strftime_now":
       guard let format = given[0, "format"]?.string, let text = clock.text(format) else {
-        throw error("strftime_now needs a format", line)
+        throw error("strftime_now without a format that it can write", expected: "a format such as '%d %b %Y'", line)
       }
       return .string(text)
     case "namespace", "dict":
@@ -43,7 +47,9 @@ extension TemplateInterpreter {
       case let pairs?:
         for pair in try elements(of: pairs, line) {
           let pair = try elements(of: pair, line)
-          guard pair.count == 2 else { throw error("\(name) needs pairs", line) }
+          guard pair.count == 2 else {
+            throw error("\(name) of what is no pair", expected: "pairs of a key and a value", line)
+          }
           dictionary = dictionary.merging([(pair[0], pair[1])])
         }
       case nil: break
@@ -53,7 +59,7 @@ extension TemplateInterpreter {
       var members: [String: TemplateValue] = [:]
       for (key, value) in dictionary.members {
         guard case .string(let name) = key, !name.hasPrefix("_") else {
-          throw error("a namespace has a member \(key.representation)", line)
+          throw error("a namespace has a member \(key.representation)", expected: "names as members", line)
         }
         members[name] = value
       }
@@ -61,14 +67,16 @@ extension TemplateInterpreter {
     default:
       let bounds = given.positional.compactMap(\.integer)
       guard bounds.count == given.positional.count, (1...3).contains(bounds.count) else {
-        throw error("range needs one to three integers", line)
+        throw error("range without integers", expected: "one to three", line)
       }
       let (start, stop) = bounds.count == 1 ? (0, bounds[0]) : (bounds[0], bounds[1])
       let step = bounds.count == 3 ? bounds[2] : 1
-      guard step != 0 else { throw error("a range in steps of 0", line) }
+      guard step != 0 else { throw error("a range in steps of 0", expected: "another step", line) }
       // Jinja's sandbox has the same bound.
       let count = (Double(stop) - Double(start)) / Double(step)
-      guard count <= 100_000 else { throw error("a range of more than 100,000 numbers", line) }
+      guard count <= 100_000 else {
+        throw error("a range of more than 100,000 numbers", expected: "at most so many", line)
+      }
       guard count > 0 else { return .list([]) }
       try spend(line, bytes: 16 * Int(count))
       return .list(stride(from: start, to: stop, by: step).map { .integer($0) })
@@ -107,25 +115,31 @@ extension TemplateInterpreter {
       case "values": return .list(dictionary.members.map(\.value))
       case "copy": return value
       default:
-        guard let key = given[0, "key"] else { throw error("'get' needs a key", line) }
+        guard let key = given[0, "key"] else { throw error("'get' without a key", expected: "one to look up", line) }
         return dictionary[key] ?? given[1, "default"] ?? .none
       }
     case .list(let list):
       guard name != "copy" else { return value }
-      guard let wanted = given[0, "value"] else { throw error("'\(name)' needs a value", line) }
+      guard let wanted = given[0, "value"] else {
+        throw error("'\(name)' without a value", expected: "one to look for", line)
+      }
       if name == "count" { return .integer(list.values.count { $0.equals(wanted) }) }
       guard let place = list.values.firstIndex(where: { $0.equals(wanted) }) else {
-        throw error("\(wanted.representation) is not in the list", line)
+        throw error("\(wanted.representation) is not in the list", expected: "one of its values", line)
       }
       return .integer(place)
     case .loop(let loop) where name == "cycle":
-      guard !given.positional.isEmpty else { throw error("'loop.cycle' needs values", line) }
+      guard !given.positional.isEmpty else {
+        throw error("'loop.cycle' without values", expected: "at least one", line)
+      }
       return given.positional[loop.index % given.positional.count]
     case .loop(let loop):
       let now = TemplateValue.tuple(given.positional)
       defer { loop.last = now }
       return .bool(loop.last.map { !$0.equals(now) } ?? true)
-    default: throw error("\(value.typeName) has no method '\(name)'", line)
+    default:
+      throw error(
+        "\(value.typeName) has no method '\(name)'", expected: "a method of Jinja's that chat templates use", line)
     }
   }
 
@@ -138,17 +152,19 @@ extension TemplateInterpreter {
       switch given[place, name] {
       case nil, .none?: return nil
       case .string(let text)?: return text
-      case let other?: throw error("'\(name)' is \(other.typeName), a text is needed", line)
+      case let other?: throw error("'\(name)' is \(other.typeName)", expected: "a text", line)
       }
     }
     func needed(_ place: Int) throws -> String {
-      guard let text = try argument(place, "text") else { throw error("'\(name)' needs a text", line) }
+      guard let text = try argument(place, "text") else {
+        throw error("'\(name)' without a text", expected: "one", line)
+      }
       return text
     }
     func number(_ place: Int, _ name: String, _ standard: Int) throws -> Int {
       guard let value = given[place, name] else { return standard }
       guard let number = value.integer else {
-        throw error("'\(name)' is \(value.typeName), an integer is needed", line)
+        throw error("'\(name)' is \(value.typeName)", expected: "an integer", line)
       }
       return number
     }
@@ -158,7 +174,7 @@ extension TemplateInterpreter {
     case "rstrip": return .string(text.stripped(try argument(0, "chars"), left: false))
     case "split", "rsplit":
       let separator = try argument(0, "sep")
-      if separator?.isEmpty == true { throw error("an empty separator", line) }
+      if separator?.isEmpty == true { throw error("an empty separator", expected: "at least one character", line) }
       let parts = text.pythonSplit(separator, most: try number(1, "maxsplit", -1), fromRight: name == "rsplit")
       return try bounded(.list(parts.map { .string($0) }), line)
     case "splitlines":
@@ -169,7 +185,7 @@ extension TemplateInterpreter {
       switch given[0, "prefix"] {
       case .list(let list)? where list.isTuple: wanted = list.values
       case .string(let text)?: wanted = [.string(text)]
-      default: throw error("'\(name)' needs a text or a tuple of texts", line)
+      default: throw error("'\(name)' of neither a text nor a tuple of them", expected: "one of the two", line)
       }
       return .bool(
         wanted.contains { value in
@@ -195,9 +211,11 @@ extension TemplateInterpreter {
           $0 += $1.properties.isUppercase ? $1.properties.lowercaseMapping : $1.properties.uppercaseMapping
         })
     case "join":
-      guard let values = given[0, "iterable"] else { throw error("'join' needs a list", line) }
+      guard let values = given[0, "iterable"] else {
+        throw error("'join' without a list", expected: "the texts that are joined", line)
+      }
       let parts = try elements(of: values, line).map { value in
-        guard let part = value.string else { throw error("'join' meets \(value.typeName)", line) }
+        guard let part = value.string else { throw error("'join' meets \(value.typeName)", expected: "texts", line) }
         return part
       }
       let joined = parts.joined(separator: text)
@@ -208,7 +226,9 @@ extension TemplateInterpreter {
       let places = text.places(of: wanted)
       if name == "count" { return .integer(wanted.isEmpty ? text.unicodeScalars.count + 1 : places.count) }
       let found = wanted.isEmpty ? 0 : name == "rfind" ? places.last?.lowerBound : places.first?.lowerBound
-      if name == "index", found == nil { throw error("the text has no \(wanted.debugDescription)", line) }
+      if name == "index", found == nil {
+        throw error("the text has no \(wanted.debugDescription)", expected: "a part of it", line)
+      }
       return .integer(found ?? -1)
     case "format": return .string(try fields(of: text, given, line))
     case "zfill", "ljust", "rjust", "center":
@@ -260,7 +280,9 @@ extension TemplateInterpreter {
       return .bool(
         !cased.isEmpty && cased.allSatisfy { name == "isupper" ? $0.properties.isUppercase : $0.properties.isLowercase }
       )
-    default: throw error("the method '\(name)' of texts is not supported", line)
+    default:
+      throw error(
+        "the method '\(name)' of texts is not supported", expected: "one of Python's that chat templates use", line)
     }
   }
 }

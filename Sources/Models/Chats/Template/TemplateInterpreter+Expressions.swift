@@ -64,13 +64,15 @@ extension TemplateInterpreter {
         } else if let number = number.integer {
           bounds.append(number)
         } else {
-          throw error("a slice needs integers, not \(number.typeName)", line)
+          throw error("\(number.typeName) as a bound of a slice", expected: "an integer", line)
         }
       }
       return try slice(of: base, bounds[0], bounds[1], bounds[2] ?? 1, line)
     case .call(let function, let arguments): return try call(function, arguments, in: scope, line)
     case .filter(let base, let name, let arguments):
-      guard let base else { throw error("the filter '\(name)' has nothing to filter", line) }
+      guard let base else {
+        throw error("the filter '\(name)' has nothing to filter", expected: "a value before it", line)
+      }
       return try filter(
         name, try value(of: base, in: scope), try self.arguments(arguments, in: scope), line)
     case .test(let base, let name, let arguments):
@@ -114,7 +116,7 @@ extension TemplateInterpreter {
     _ text: TemplateValue, by filter: TemplateExpression, in scope: TemplateScope
   ) throws -> TemplateValue {
     guard case .filter(let base, let name, let arguments) = filter.kind else {
-      throw error("a block takes filters only", filter.line)
+      throw error("a block with more than filters", expected: "filters only", filter.line)
     }
     let inner = try base.map { try filtered(text, by: $0, in: scope) } ?? text
     return try self.filter(name, inner, try self.arguments(arguments, in: scope), filter.line)
@@ -126,7 +128,7 @@ extension TemplateInterpreter {
     if let list = arguments.list { result.positional += try elements(of: try value(of: list, in: scope), list.line) }
     if let dictionary = arguments.dictionary {
       guard case .dictionary(let members) = try value(of: dictionary, in: scope) else {
-        throw error("'**' needs a dictionary", dictionary.line)
+        throw error("'**' of what is no dictionary", expected: "a dictionary", dictionary.line)
       }
       for member in members.members {
         if case .string(let name) = member.key { result.named.append((name, member.value)) }
@@ -138,7 +140,9 @@ extension TemplateInterpreter {
   // MARK: Parts of values
 
   private func require(_ value: TemplateValue, _ line: Int) throws {
-    if case .undefined(let name) = value { throw error("\(name) is not defined", line) }
+    if case .undefined(let name) = value {
+      throw error("\(name) is not defined", expected: "a variable that the conversation or the template gives", line)
+    }
   }
 
   func attribute(_ name: String, of value: TemplateValue, _ line: Int) throws -> TemplateValue {
@@ -152,7 +156,8 @@ extension TemplateInterpreter {
     case .macro(let macro) where name == "name": return .string(macro.definition.name)
     case .list where TemplateInterpreter.changes.contains(name),
       .dictionary where TemplateInterpreter.changes.contains(name):
-      throw error("'\(name)' changes a \(value.typeName), which a template may not", line)
+      throw error(
+        "'\(name)' changes a \(value.typeName), which a template may not", expected: "a new value in its place", line)
     default: return .undefined("'\(name)' of \(value.typeName)")
     }
   }
@@ -186,7 +191,7 @@ extension TemplateInterpreter {
     of value: TemplateValue, _ start: Int?, _ stop: Int?, _ step: Int, _ line: Int
   ) throws -> TemplateValue {
     try require(value, line)
-    guard step != 0 else { throw error("a slice in steps of 0", line) }
+    guard step != 0 else { throw error("a slice in steps of 0", expected: "another step", line) }
     func places(_ count: Int) -> [Int] {
       func bound(_ given: Int?, _ standard: Int) -> Int {
         guard let given else { return standard }
@@ -207,7 +212,7 @@ extension TemplateInterpreter {
       let scalars = Array(text.unicodeScalars)
       try spend(line, bytes: text.utf8.count)
       return .string(String(places(scalars.count).map { scalars[$0] }))
-    default: throw error("\(value.typeName) can't be sliced", line)
+    default: throw error("\(value.typeName) can't be sliced", expected: "a text or a list", line)
     }
   }
 
@@ -224,7 +229,8 @@ extension TemplateInterpreter {
       guard let isLess = left.isLess(than: right) else {
         try require(a, line)
         try require(b, line)
-        throw error("'\(operation)' can't compare \(a.typeName) with \(b.typeName)", line)
+        throw error(
+          "'\(operation)' can't compare \(a.typeName) with \(b.typeName)", expected: "values of one kind", line)
       }
       // NaN is not less, nor equal.
       return isLess || operation.hasSuffix("=") && left.equals(right)
@@ -236,13 +242,13 @@ extension TemplateInterpreter {
     case .string(let text):
       guard case .string(let part) = value else {
         try require(value, line)
-        throw error("'in' looks for \(value.typeName) in a text", line)
+        throw error("'in' looks for \(value.typeName) in a text", expected: "a text", line)
       }
       return text.containsExactly(part)
     case .list(let list): return list.values.contains { $0.equals(value) }
     case .dictionary(let dictionary): return dictionary[value] != nil
     case .namespace, .none, .bool, .integer, .float, .macro, .function, .method, .loop:
-      throw error("'in' looks into \(container.typeName)", line)
+      throw error("'in' looks into \(container.typeName)", expected: "a text, a list or a dictionary", line)
     case .undefined: return false
     }
   }
@@ -273,10 +279,12 @@ extension TemplateInterpreter {
     default: break
     }
     guard let x = a.number, let y = b.number else {
-      throw error("'\(operation)' between \(a.typeName) and \(b.typeName)", line)
+      throw error("'\(operation)' between \(a.typeName) and \(b.typeName)", expected: "numbers, or what it joins", line)
     }
     if let i = a.integer, let j = b.integer, operation != "/" { return try integers(operation, i, j, line) }
-    if y == 0, ["/", "//", "%"].contains(operation) { throw error("a division by zero", line) }
+    if y == 0, ["/", "//", "%"].contains(operation) {
+      throw error("a division by zero", expected: "another divisor", line)
+    }
     switch operation {
     case "+": return .float(x + y)
     case "-": return .float(x - y)
@@ -295,7 +303,7 @@ extension TemplateInterpreter {
     case "-": result = i.subtractingReportingOverflow(j)
     case "*": result = i.multipliedReportingOverflow(by: j)
     case "//", "%":
-      guard j != 0 else { throw error("a division by zero", line) }
+      guard j != 0 else { throw error("a division by zero", expected: "another divisor", line) }
       guard j != -1 else { return operation == "%" ? .integer(0) : try integers("-", 0, i, line) }
       // Towards minus infinity, as Python divides.
       let (quotient, remainder) = i.quotientAndRemainder(dividingBy: j)
@@ -308,7 +316,7 @@ extension TemplateInterpreter {
       result = (1, j > 64)
       for _ in 0..<min(j, 64) where !result.overflow { result = result.partialValue.multipliedReportingOverflow(by: i) }
     }
-    guard !result.overflow else { throw error("an integer of more than 64 bits", line) }
+    guard !result.overflow else { throw error("an integer of more than 64 bits", expected: "a smaller one", line) }
     return .integer(result.partialValue)
   }
 }

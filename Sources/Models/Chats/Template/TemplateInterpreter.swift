@@ -25,19 +25,25 @@ struct TemplateInterpreter {
 
   // MARK: Bounds
 
-  func error(_ message: String, _ line: Int) -> ChatTemplateError { ChatTemplateError(line: line, message) }
+  func error(_ found: String, expected: String, _ line: Int) -> ChatTemplateError {
+    ChatTemplateError(line: line, found, expected: expected)
+  }
 
   /// Counts work, and text that was made.
   mutating func spend(_ line: Int, bytes: Int = 0) throws {
     steps += 1 + bytes / 16
-    guard steps <= limits.steps else { throw error("takes more than \(limits.steps) steps", line) }
-    guard bytes <= limits.bytes else { throw error("makes a text of more than \(limits.bytes) bytes", line) }
+    guard steps <= limits.steps else { throw error("takes more than \(limits.steps) steps", expected: "fewer", line) }
+    guard bytes <= limits.bytes else {
+      throw error("makes a text of more than \(limits.bytes) bytes", expected: "a shorter one", line)
+    }
   }
 
   mutating func nested<Result>(_ line: Int, _ body: (inout TemplateInterpreter) throws -> Result) throws -> Result {
     depth += 1
     defer { depth -= 1 }
-    guard depth <= limits.depth else { throw error("calls nested deeper than \(limits.depth)", line) }
+    guard depth <= limits.depth else {
+      throw error("calls nested deeper than \(limits.depth)", expected: "fewer", line)
+    }
     return try body(&self)
   }
 
@@ -45,7 +51,9 @@ struct TemplateInterpreter {
   mutating func bounded(_ value: TemplateValue, _ line: Int) throws -> TemplateValue {
     let (size, depth) = TemplateValue.extent(of: [value])
     try spend(line, bytes: size)
-    guard depth < limits.depth else { throw error("a value nested deeper than \(limits.depth)", line) }
+    guard depth < limits.depth else {
+      throw error("a value nested deeper than \(limits.depth)", expected: "a flatter one", line)
+    }
     return value
   }
 
@@ -62,7 +70,9 @@ struct TemplateInterpreter {
   private mutating func write(_ text: String, _ line: Int = 0) throws {
     try spend(line, bytes: text.utf8.count)
     output += text
-    guard output.utf8.count <= limits.bytes else { throw error("gives out more than \(limits.bytes) bytes", line) }
+    guard output.utf8.count <= limits.bytes else {
+      throw error("gives out more than \(limits.bytes) bytes", expected: "fewer", line)
+    }
   }
 
   private mutating func run(_ statement: TemplateStatement, in scope: TemplateScope) throws -> Ending {
@@ -87,7 +97,9 @@ struct TemplateInterpreter {
     case .call(let definition, let expression):
       guard case .call(let function, let arguments) = expression.kind else { break }
       let called = try value(of: function, in: scope)
-      guard case .macro(let macro) = called else { throw error("a call block needs a macro", expression.line) }
+      guard case .macro(let macro) = called else {
+        throw error("a call block without a macro", expected: "one that it calls", expression.line)
+      }
       let given = try self.arguments(arguments, in: scope)
       try write(
         try call(macro, given, caller: TemplateMacro(definition, in: scope), expression.line), expression.line)
@@ -151,7 +163,9 @@ struct TemplateInterpreter {
 
   /// `loop(values)` within a recursive loop.
   mutating func recurse(_ state: TemplateLoopState, over values: [TemplateValue], _ line: Int) throws -> String {
-    guard state.definition.isRecursive else { throw error("'loop' is called and the loop is not recursive", line) }
+    guard state.definition.isRecursive else {
+      throw error("'loop' is called and the loop is not recursive", expected: "'recursive' in the loop's tag", line)
+    }
     let outer = output
     output = ""
     capturing += 1
@@ -170,21 +184,25 @@ struct TemplateInterpreter {
     case .name(let name): scope.values[name] = value
     case .member(let name, let member):
       guard case .namespace(let namespace)? = scope[name] else {
-        throw error("only a namespace has members to assign to, and '\(name)' is none", line)
+        throw error("'\(name)' is given a member", expected: "a namespace", line)
       }
-      guard !member.hasPrefix("_") else { throw error("a namespace's member '\(member)' begins with '_'", line) }
+      guard !member.hasPrefix("_") else {
+        throw error("a namespace's member '\(member)' begins with '_'", expected: "another name", line)
+      }
       namespace.members[member] = value
     case .tuple(let targets):
       let values = try elements(of: value, line)
       guard values.count == targets.count else {
-        throw error("\(values.count) values for \(targets.count) names", line)
+        throw error("\(values.count) values for \(targets.count) names", expected: "as many", line)
       }
       for (target, value) in zip(targets, values) { try assign(value, to: target, in: scope, line) }
     }
   }
 
   func elements(of value: TemplateValue, _ line: Int) throws -> [TemplateValue] {
-    guard let elements = value.elements else { throw error("a loop can't go through \(value.typeName)", line) }
+    guard let elements = value.elements else {
+      throw error("a loop can't go through \(value.typeName)", expected: "a text, a list or a dictionary", line)
+    }
     return elements
   }
 

@@ -63,7 +63,9 @@ struct TemplateLexer {
     source = scalars
   }
 
-  private func error(_ message: String) -> ChatTemplateError { ChatTemplateError(line: line, message) }
+  private func error(_ found: String, expected: String) -> ChatTemplateError {
+    ChatTemplateError(line: line, found, expected: expected)
+  }
 
   private func starts(with text: String, at place: Int) -> Bool {
     var place = place
@@ -171,7 +173,7 @@ struct TemplateLexer {
       }
       place += 1
     }
-    throw error("a comment ('{#') without an end")
+    throw error("a comment ('{#') without an end", expected: "'#}'")
   }
 
   /// `{% raw %} … {% endraw %}`, whose text is given out as it stands.
@@ -212,7 +214,7 @@ struct TemplateLexer {
       }
       place += 1
     }
-    throw error("'{% raw %}' without '{% endraw %}'")
+    throw error("'{% raw %}' without '{% endraw %}'", expected: "both")
   }
 
   // MARK: Within a tag
@@ -234,7 +236,7 @@ struct TemplateLexer {
         }
       }
       guard position < source.count else {
-        throw error("a tag without its end '\(end)'")
+        throw error("a tag without its end '\(end)'", expected: "both")
       }
       let scalar = source[position]
       if scalar.isPythonSpace {
@@ -252,13 +254,13 @@ struct TemplateLexer {
         advance(to: place)
       } else {
         guard let mark = TemplateLexer.marks.first(where: { starts(with: $0, at: position) }) else {
-          throw error("unexpected '\(scalar)' in a tag")
+          throw error("'\(scalar)' in a tag", expected: "an expression or its end")
         }
         switch mark {
         case "(", "[", "{": open.append(mark)
         case ")", "]", "}":
           guard let last = open.popLast(), ["()", "[]", "{}"].contains(last + mark) else {
-            throw error("'\(mark)' closes nothing")
+            throw error("'\(mark)' closes nothing", expected: "what it closes before it")
           }
         default: break
         }
@@ -285,7 +287,9 @@ struct TemplateLexer {
       while place < source.count, source[place].isWord { place += 1 }
       var digits = String.UnicodeScalarView()
       digits.append(contentsOf: source[start..<place].filter { $0 != "_" })
-      guard let value = Int(String(digits), radix: radix) else { throw error("a number that can't be read") }
+      guard let value = Int(String(digits), radix: radix) else {
+        throw error("a number that can't be read", expected: "digits that make one of 64 bits")
+      }
       add(.integer(value))
       return advance(to: place)
     }
@@ -312,7 +316,7 @@ struct TemplateLexer {
     } else if !isFloat, let value = Int(text) {
       add(.integer(value))
     } else {
-      throw error("the number \(text) can't be read")
+      throw error("the number \(text) can't be read", expected: "digits that make one")
     }
     advance(to: place)
   }
@@ -347,7 +351,7 @@ struct TemplateLexer {
       case "v": text.append("\u{0B}")
       case "x", "u", "U":
         guard let scalar = hexadecimal(["x": 2, "u": 4, "U": 8][source[place]]!) else {
-          throw error("an escape in a string that names no character")
+          throw error("an escape in a string that names no character", expected: "one of Python's")
         }
         text.append(scalar)
       case "0"..."7":
@@ -366,7 +370,7 @@ struct TemplateLexer {
       }
       place += 1
     }
-    guard place < source.count else { throw error("a string without an end") }
+    guard place < source.count else { throw error("a string without an end", expected: "its closing quote") }
     add(.string(String(text)))
     advance(to: place + 1)
   }

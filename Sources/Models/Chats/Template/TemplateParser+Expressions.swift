@@ -16,7 +16,7 @@ extension TemplateParser {
       isTuple = true
     }
     if !isTuple, let only = values.first { return only }
-    guard isTuple || inParentheses else { throw error("expected an expression, found \(current.description)") }
+    guard isTuple || inParentheses else { throw error("\(current.description)", expected: "an expression") }
     return TemplateExpression(kind: .tuple(values), line: line)
   }
 
@@ -184,7 +184,7 @@ extension TemplateParser {
       }
       try expect(mark: "}")
       return make(.dictionary(members))
-    default: throw error("expected an expression, found \(current.description)")
+    default: throw error("\(current.description)", expected: "an expression")
     }
   }
 
@@ -215,7 +215,9 @@ extension TemplateParser {
   private mutating func subscripted(_ value: TemplateExpression, _ line: Int) throws -> TemplateExpression {
     let start = isMark(":") ? nil : try expression()
     guard take(mark: ":") else {
-      guard let start, !isMark(",") else { throw error("an index of several values is not supported") }
+      guard let start, !isMark(",") else {
+        throw error("an index of several values is not supported", expected: "one value, or a slice")
+      }
       return TemplateExpression(kind: .item(value, start), line: line)
     }
     let stop = isMark(":") || isMark("]") ? nil : try expression()
@@ -253,7 +255,7 @@ extension TemplateParser {
     if isMark("(") {
       arguments = try self.arguments()
     } else if isOperand {
-      guard !isName("is") else { throw error("two tests in a row need parentheses") }
+      guard !isName("is") else { throw error("two tests in a row", expected: "parentheses around the first") }
       arguments.positional = [try postfix(try primary())]
     }
     let test = TemplateExpression(kind: .test(value, name, arguments), line: line)
@@ -287,7 +289,7 @@ extension TemplateParser {
         arguments.named.append((name, try expression()))
       } else {
         guard arguments.named.isEmpty, arguments.list == nil, arguments.dictionary == nil else {
-          throw error("a positional argument behind a named one")
+          throw error("a positional argument behind a named one", expected: "it before")
         }
         arguments.positional.append(try expression())
       }

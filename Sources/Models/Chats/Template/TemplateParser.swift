@@ -23,8 +23,8 @@ struct TemplateParser {
 
   mutating func advance() { if position < tokens.count - 1 { position += 1 } }
 
-  func error(_ message: String, line: Int? = nil) -> ChatTemplateError {
-    ChatTemplateError(line: line ?? current.line, message)
+  func error(_ found: String, expected: String, line: Int? = nil) -> ChatTemplateError {
+    ChatTemplateError(line: line ?? current.line, found, expected: expected)
   }
 
   func isMark(_ mark: String) -> Bool { current.kind == .mark(mark) }
@@ -43,17 +43,17 @@ struct TemplateParser {
   }
 
   mutating func expect(mark: String) throws {
-    guard take(mark: mark) else { throw error("expected '\(mark)', found \(current.description)") }
+    guard take(mark: mark) else { throw error("\(current.description)", expected: "'\(mark)'") }
   }
 
   mutating func expectName() throws -> String {
-    guard case .name(let name) = current.kind else { throw error("expected a name, found \(current.description)") }
+    guard case .name(let name) = current.kind else { throw error("\(current.description)", expected: "a name") }
     advance()
     return name
   }
 
   private mutating func expectBlockEnd() throws {
-    guard current.kind == .blockEnd else { throw error("expected '%}', found \(current.description)") }
+    guard current.kind == .blockEnd else { throw error("\(current.description)", expected: "'%}'") }
     advance()
   }
 
@@ -61,7 +61,9 @@ struct TemplateParser {
   mutating func nested<Result>(_ body: (inout TemplateParser) throws -> Result) throws -> Result {
     depth += 1
     defer { depth -= 1 }
-    guard depth < TemplateLimits().depth else { throw error("nested deeper than \(TemplateLimits().depth)") }
+    guard depth < TemplateLimits().depth else {
+      throw error("it is nested deeper than \(TemplateLimits().depth)", expected: "fewer levels")
+    }
     return try body(&self)
   }
 
@@ -79,12 +81,12 @@ struct TemplateParser {
       case .printBegin:
         advance()
         statements.append(.output(try tuple()))
-        guard current.kind == .printEnd else { throw error("expected '}}', found \(current.description)") }
+        guard current.kind == .printEnd else { throw error("\(current.description)", expected: "'}}'") }
         advance()
       case .blockBegin:
         advance()
         guard case .name(let name) = current.kind else {
-          throw error("expected the name of a statement, found \(current.description)")
+          throw error("\(current.description)", expected: "the name of a statement")
         }
         if ends.contains(name) {
           advance()
@@ -94,10 +96,12 @@ struct TemplateParser {
         try expectBlockEnd()
       case .end:
         guard ends.isEmpty else {
-          throw error("the template ends before '\(ends.sorted().joined(separator: "' or '"))'", line: line)
+          throw error(
+            "the template ends before '\(ends.sorted().joined(separator: "' or '"))'", expected: "that in the end",
+            line: line)
         }
         return (statements, nil)
-      default: throw error("unexpected \(current.description)")
+      default: throw error("\(current.description)", expected: "a text or a tag")
       }
     }
   }
@@ -124,13 +128,17 @@ struct TemplateParser {
     case "call":
       let parameters = isMark("(") ? try parameters() : []
       let expression = try expression()
-      guard case .call = expression.kind else { throw error("expected a call of a macro", line: line) }
+      guard case .call = expression.kind else {
+        throw error("a call block of what is no call", expected: "a call of a macro", line: line)
+      }
       return .call(
         TemplateMacroDefinition(
           name: "caller", parameters: parameters, body: try outsideLoops { try $0.body(until: "endcall") }, line: line),
         expression)
     case "filter":
-      guard let filter = try filters(of: nil, isFirst: true) else { throw error("expected a filter") }
+      guard let filter = try filters(of: nil, isFirst: true) else {
+        throw error("a filter block without a filter", expected: "one")
+      }
       return .filterBlock(filter, try body(until: "endfilter"))
     case "with":
       var values: [(TemplateTarget, TemplateExpression)] = []
@@ -143,11 +151,13 @@ struct TemplateParser {
       return .with(values, try body(until: "endwith"), line: line)
     case "generation": return .generation(try outsideLoops { try $0.body(until: "endgeneration") })
     case "break", "continue":
-      guard loops > 0 else { throw error("'\(name)' outside of a loop", line: line) }
+      guard loops > 0 else { throw error("'\(name)' outside of a loop", expected: "it within one", line: line) }
       return name == "break" ? .breakLoop : .continueLoop
     case "endif", "else", "elif", "endfor", "endset", "endmacro", "endcall", "endfilter", "endwith", "endgeneration":
-      throw error("'\(name)' ends nothing", line: line)
-    default: throw error("the statement '\(name)' is not supported", line: line)
+      throw error("'\(name)' ends nothing", expected: "what it ends before it", line: line)
+    default:
+      throw error(
+        "the statement '\(name)' is not supported", expected: "one of Jinja's that chat templates use", line: line)
     }
   }
 
@@ -173,7 +183,7 @@ struct TemplateParser {
 
   private mutating func loop(_ line: Int) throws -> TemplateStatement {
     let target = try target(endsAt: "in")
-    guard take(name: "in") else { throw error("expected 'in', found \(current.description)") }
+    guard take(name: "in") else { throw error("\(current.description)", expected: "'in'") }
     let values = try tuple(withConditional: false, endsAt: "recursive")
     let condition = take(name: "if") ? try expression() : nil
     let isRecursive = take(name: "recursive")
@@ -218,7 +228,7 @@ struct TemplateParser {
       guard isMark(",") else { break }
       isTuple = true
     } while take(mark: ",")
-    guard let first = targets.first else { throw error("expected a name to assign to, found \(current.description)") }
+    guard let first = targets.first else { throw error("\(current.description)", expected: "a name to assign to") }
     return isTuple ? .tuple(targets) : first
   }
 

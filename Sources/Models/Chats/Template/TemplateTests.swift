@@ -6,17 +6,21 @@ extension TemplateInterpreter {
   ) throws -> Bool {
     func other() throws -> TemplateValue {
       guard let other = given.positional.first ?? given.named.first?.value else {
-        throw error("the test '\(name)' needs a value", line)
+        throw error("the test '\(name)' without a value", expected: "one to compare with", line)
       }
       return other
     }
     func integer(_ value: TemplateValue) throws -> Int {
-      guard let number = value.integer else { throw error("the test '\(name)' of \(value.typeName)", line) }
+      guard let number = value.integer else {
+        throw error("the test '\(name)' of \(value.typeName)", expected: "an integer", line)
+      }
       return number
     }
     func compare(_ a: TemplateValue, _ b: TemplateValue) throws -> Bool {
       guard let isLess = a.isLess(than: b) else {
-        throw error("the test '\(name)' can't compare \(value.typeName) with \(try other().typeName)", line)
+        throw error(
+          "the test '\(name)' can't compare \(value.typeName) with \(try other().typeName)",
+          expected: "values of one kind", line)
       }
       return isLess
     }
@@ -60,7 +64,7 @@ extension TemplateInterpreter {
     case "even": return try integer(value) % 2 == 0
     case "divisibleby":
       let divisor = try integer(try other())
-      guard divisor != 0 else { throw error("a division by zero", line) }
+      guard divisor != 0 else { throw error("a division by zero", expected: "another divisor", line) }
       return try divisor == -1 || integer(value) % divisor == 0
     case "lower", "upper":
       let cased = value.text.unicodeScalars.filter(\.properties.isCased)
@@ -69,7 +73,8 @@ extension TemplateInterpreter {
     case "escaped": return false
     case "filter": return TemplateInterpreter.filters.contains(value.text)
     case "test": return TemplateInterpreter.tests.contains(value.text)
-    default: throw error("the test '\(name)' is not supported", line)
+    default:
+      throw error("the test '\(name)' is not supported", expected: "one of Jinja's that chat templates use", line)
     }
   }
 

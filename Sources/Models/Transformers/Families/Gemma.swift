@@ -5,7 +5,13 @@
 import LoRATensors
 
 extension TransformerFamily {
-  static let gemma = TransformerFamily("gemma", kind: .decoder) { try TransformerDescription(gemma: $0) }
+  static let gemma = TransformerFamily("gemma", kind: .decoder) { json in
+    // Of the two names that the first Gemma's files have, transformers reads this one, where "gelu" means the other.
+    json.ignore("hidden_activation")
+    var gemma = try TransformerDescription(gemma: json, activation: "hidden_act")
+    if gemma.activation == .gelu { gemma.activation = .geluTanh }
+    return gemma
+  }
 
   static let gemma2 = TransformerFamily("gemma2", kind: .decoder) { json in
     var gemma = try TransformerDescription(gemma: json)
@@ -47,11 +53,12 @@ extension TransformerFamily {
 }
 
 extension TransformerDescription {
-  fileprivate init(gemma json: ModelConfiguration, positions: Int = 8192) throws {
-    // Only the newer of the two names is read.
+  fileprivate init(
+    gemma json: ModelConfiguration, positions: Int = 8192, activation: String = "hidden_activation"
+  ) throws {
     json.ignore("hidden_act")
     try self.init(
-      llama: json, positions: positions, headSize: 256, isTied: true, activation: ("hidden_activation", .geluTanh))
+      llama: json, positions: positions, headSize: 256, isTied: true, activation: (activation, .geluTanh))
     norm = .rootMeanSquare(offset: 1)
     embeddingScale = Float(Double(hidden).squareRoot())
   }
