@@ -39,7 +39,9 @@ else
     echo "lib$1.a is not installed: Scripts/install-dependencies.sh --dist installs what is needed" >&2
     return 1
   }
-  package openblas lapack blas gfortran quadmath
+  # Fortran's runtime wants quadmath where there is one: not on arm64.
+  quadmath=$([ ! -f "$(gcc -print-file-name=libquadmath.a)" ] || echo quadmath)
+  package openblas lapack blas gfortran $quadmath
   ln -sf "$(find_archive stdc++)" "$static/libstdc++.a"
   runtime=$(dirname "$(realpath "$(command -v "$swift")")")/../lib/swift_static/linux
   [ -d "$runtime" ] || runtime=$(dirname "$(realpath "$(command -v swiftc)")")/../lib/swift_static/linux

@@ -1,9 +1,10 @@
 """Writes the synthetic models and adapters of the toolbox benchmark: a Llama-shaped pair in BF16 and adapters.
 
-    python generate.py FOLDER [--small]
+    python generate.py FOLDER [--small | --7b]
 
     base/, tuned/   hidden 1024, 24 layers, intermediate 2816, vocabulary 8192, BF16, about 0.63 GB each; tuned − base is
-                    of rank 32 with a falling spectrum, plus noise, over every linear map
+                    of rank 32 with a falling spectrum, plus noise, over every linear map; with --7b the shape of Llama 7B,
+                    13.5 GB each, whose random numbers come again and again: drawing them all takes minutes
     adapter/        rank 16 on all linear maps, F32, as peft writes it
     adapter64/      rank 64 on 2048-wide modules
     loha/           LoHa of rank 4 on all linear maps; loha-part/: on those of one layer
@@ -16,8 +17,9 @@ import torch
 from safetensors.torch import save_file
 
 folder = sys.argv[1]
-small = "--small" in sys.argv
-HIDDEN, LAYERS, MIDDLE, VOCABULARY = (128, 2, 352, 512) if small else (1024, 24, 2816, 8192)
+small, large = "--small" in sys.argv, "--7b" in sys.argv
+HIDDEN, LAYERS, MIDDLE, VOCABULARY = (
+    (128, 2, 352, 512) if small else (4096, 32, 11008, 32000) if large else (1024, 24, 2816, 8192))
 torch.manual_seed(0)
 
 
@@ -44,20 +46,45 @@ CONFIG = dict(
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
+def draws():
+    """A function that draws normal numbers; of the large shape, from a pool, at a random place."""
+    if not large:
+        return torch.randn
+    pool = torch.randn(1 << 28)
+
+    def draw(*shape):
+        count = torch.Size(shape).numel()
+        start = int(torch.randint(len(pool) - count + 1, ()))
+        return pool[start:start + count].view(shape)
+
+    return draw
+
+
 def models():
-    base, tuned = {}, {}
-    falling = torch.logspace(0, -1.5, 32)
+    """Writes both, tensor by tensor: the large ones don't fit into memory."""
+    draw, falling = draws(), torch.logspace(0, -1.5, 32)
+    header, end = {"__metadata__": {"format": "pt"}}, 0
     for name, shape in llama():
-        weight = torch.ones(shape) if len(shape) == 1 else torch.randn(shape) * 0.02
-        base[name] = weight.bfloat16()
+        size = 2 * torch.Size(shape).numel()
+        header[name] = dict(dtype="BF16", shape=shape, data_offsets=[end, end + size])
+        end += size
+    header = json.dumps(header).encode()
+    header += b" " * (-len(header) % 8)
+    files = []
+    for part in ["base", "tuned"]:
+        os.makedirs(f"{folder}/{part}", exist_ok=True)
+        json.dump(CONFIG, open(f"{folder}/{part}/config.json", "w"), indent=2)
+        files.append(open(f"{folder}/{part}/model.safetensors", "wb"))
+        files[-1].write(len(header).to_bytes(8, "little") + header)
+    for name, shape in llama():
+        weight = torch.ones(shape) if len(shape) == 1 else draw(*shape) * 0.02
+        files[0].write(weight.bfloat16().view(torch.int16).numpy())
         if name.split(".")[-2] in LINEAR:
             left, right = torch.randn(shape[0], 32), torch.randn(32, shape[1])
-            weight = weight + (left * falling) @ right * 0.0004 + torch.randn(shape) * 0.0002
-        tuned[name] = weight.bfloat16()
-    for part, tensors in [("base", base), ("tuned", tuned)]:
-        os.makedirs(f"{folder}/{part}", exist_ok=True)
-        save_file(tensors, f"{folder}/{part}/model.safetensors", metadata={"format": "pt"})
-        json.dump(CONFIG, open(f"{folder}/{part}/config.json", "w"), indent=2)
+            weight = weight + (left * falling) @ right * 0.0004 + draw(*shape) * 0.0002
+        files[1].write(weight.bfloat16().view(torch.int16).numpy())
+    for file in files:
+        file.close()
 
 
 def adapter(name, rank, shapes):
@@ -74,6 +101,8 @@ def adapter(name, rank, shapes):
 
 models()
 adapter("adapter", 16, [(n[:-7], s) for n, s in llama() if n.split(".")[-2] in LINEAR])
+if large:
+    sys.exit()
 WIDE = 256 if small else 2048
 adapter("adapter64", 64, [(f"model.layers.{i}.self_attn.{n}", (WIDE, WIDE)) for i in range(2 if small else 4) for n in ["q_proj", "v_proj"]])
 

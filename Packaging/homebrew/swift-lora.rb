@@ -7,7 +7,7 @@ class SwiftLora < Formula
   license "MIT"
 
   depends_on "pkgconf" => :build
-  depends_on xcode: ["16.0", :build]
+  depends_on xcode: ["16.3", :build]
   depends_on "jpeg-turbo"
   depends_on "libpng"
   depends_on macos: :sonoma
@@ -21,7 +21,10 @@ class SwiftLora < Formula
   end
 
   def install
-    system "make", "install", "PREFIX=#{prefix}", "SWIFTFLAGS=--disable-sandbox"
+    flags = ["--disable-sandbox"]
+    # Swift is there to build alone; on macOS its runtime is the system's.
+    flags << "--static-swift-stdlib" if OS.linux?
+    system "make", "install", "PREFIX=#{prefix}", "SWIFTFLAGS=#{flags.join(" ")}"
   end
 
   test do

@@ -8,8 +8,10 @@
 #include <string.h>
 
 #include "CKernels.h"
+#include "codes.h"
 #include "dispatch.h"
 #include "narrow.h"
+#include "shuffles.h"
 
 CK_INLINE void put_f16(void *bytes, float x) {
   uint16_t half = f32_to_f16(x);
@@ -77,83 +79,104 @@ CK_INLINE void encode_32(const float *x, uint8_t *y, int bits, bool from_least) 
 
 // MARK: Blocks of 256
 
-typedef float part_floats __attribute__((ext_vector_type(32)));
-typedef int32_t part_words __attribute__((ext_vector_type(32)));
-typedef float half_floats __attribute__((ext_vector_type(16)));
-typedef int32_t half_words __attribute__((ext_vector_type(16)));
+// Sixteen parts are fitted side by side, one in each lane, so that no sum has to be gathered from the lanes of a
+// vector: two blocks of eight parts, or a block of sixteen.
+enum { LANES = 16 };
+typedef float lanes __attribute__((ext_vector_type(LANES)));
 
-#define LOAD_AS(type, pointer)                 \
-  ({                                           \
-    type loaded;                               \
-    memcpy(&loaded, (pointer), sizeof loaded); \
-    loaded;                                    \
+/// The nearest whole numbers of those below 2²² in magnitude.
+#define NEAREST(numbers) ((numbers) + 0x1.8p23f - 0x1.8p23f)
+#define LESSER(a, b)                    \
+  ({                                    \
+    const lanes one = (a), other = (b); \
+    one < other ? one : other;          \
   })
+#define GREATER(a, b)                   \
+  ({                                    \
+    const lanes one = (a), other = (b); \
+    one > other ? one : other;          \
+  })
+#define MAGNITUDE(x) ((x) < 0 ? -(x) : (x))
 
-/// The sum of sixteen lanes, in pairs.
-#define SUM_OF(lanes)                                      \
-  ({                                                       \
-    const half_floats all = (lanes);                       \
-    const __typeof__(all.lo) eight = all.lo + all.hi;      \
-    const __typeof__(eight.lo) four = eight.lo + eight.hi; \
-    (four[0] + four[2]) + (four[1] + four[3]);             \
-  })
-#define SUM_OF_PART(lanes)            \
-  ({                                  \
-    const part_floats part = (lanes); \
-    SUM_OF(part.lo + part.hi);        \
-  })
-
-/// Whole numbers from `least` to `most`: the greatest that is not above the number, itself above −64.
-#define WHOLE(floats, words, numbers, least, most)                             \
-  ({                                                                           \
-    const words whole = __builtin_convertvector((numbers) + 64, words) - 64;   \
-    const words enough = whole < (least) ? (words)(least) : whole;             \
-    __builtin_convertvector(enough > (most) ? (words)(most) : enough, floats); \
-  })
-
-/// The step and start ≥ 0 of a part of 32 such that step · q − start is near x for q in 0...most. Numbers far from 0,
-/// which products feel most, weigh more in the error.
-CK_INLINE void fit_part(const float *numbers, int most, float *step, float *start) {
-  const part_floats x = LOAD_AS(part_floats, numbers);
-  float least = 0, greatest = 0;
-  for (int i = 0; i < 32; i++) {
-    least = numbers[i] < least ? numbers[i] : least;
-    greatest = numbers[i] > greatest ? numbers[i] : greatest;
+/// Of 16 rows, those that lie `d` apart exchange the lanes that lie d apart: all four distances transpose.
+#define EXCHANGE(d, rows)                                 \
+  CK_UNROLLED for (int i = 0; i < LANES; i++) {           \
+    if (i & (d)) continue;                                \
+    const lanes one = (rows)[i], other = (rows)[i + (d)]; \
+    (rows)[i] = SHUFFLE(LOW, 16, d, one, other);          \
+    (rows)[i + (d)] = SHUFFLE(HIGH, 16, d, one, other);   \
   }
-  *step = 0, *start = -least;
-  if (greatest <= least) return;
-  const part_floats w = sqrtf(SUM_OF_PART(x * x) / 32) + (x < 0 ? -x : x), above = x - least;
-  const float sum_w = SUM_OF_PART(w), sum_x = SUM_OF_PART(w * x);
-  float best = INFINITY;
+
+/// Puts `parts` parts of `size` numbers into lanes, the others' numbers being 0: y[i] has the i-th number of each. And
+/// what the error of each number counts: numbers far from 0, which products feel most, count more.
+CK_INLINE void spread_parts(const float *x, int parts, int size, lanes *y, lanes *weights) {
+  for (int column = 0; column < size; column += LANES) {
+    lanes *square = y + column;
+    CK_UNROLLED for (int part = 0; part < LANES; part++) {
+      square[part] = part < parts ? CK_LOAD_AS(lanes, x + size * part + column) : 0;
+    }
+    EXCHANGE(8, square) EXCHANGE(4, square) EXCHANGE(2, square) EXCHANGE(1, square)
+  }
+  lanes squares = 0;
+  for (int i = 0; i < size; i++) squares += y[i] * y[i];
+  for (int part = 0; part < LANES; part++) squares[part] = sqrtf(squares[part] / (float)size);
+  for (int i = 0; i < size; i++) weights[i] = squares + MAGNITUDE(y[i]);
+}
+
+/// The steps and starts ≥ 0 of up to 16 parts of 32 such that step · q − start is near x for q in 0...most.
+CK_INLINE void fit_parts(const float *numbers, int parts, int most, float *steps, float *starts) {
+  lanes x[32], w[32], above[32], least = 0, greatest = 0, sum_w = 0, sum_x = 0;
+  spread_parts(numbers, parts, 32, x, w);
+  for (int i = 0; i < 32; i++) {
+    least = LESSER(x[i], least), greatest = GREATER(x[i], greatest);
+    sum_w += w[i], sum_x += w[i] * x[i];
+  }
+  for (int i = 0; i < 32; i++) above[i] = x[i] - least;
+  const lanes unit = 1 / (greatest - least);
+  lanes best = -INFINITY, step = 0, start = -least;
   for (int attempt = -1; attempt <= 20; attempt++) {
     // The first attempt is the plain one; the others stretch the range by up to a step at its ends.
-    const float inverse = ((float)most + (attempt < 0 ? 0 : -1.0f + 0.1f * (float)attempt)) / (greatest - least);
-    const part_floats q = WHOLE(part_floats, part_words, above * inverse + 0.5f, 0, most), wq = w * q;
-    const float sum_q = SUM_OF_PART(wq), sum_qq = SUM_OF_PART(wq * q), sum_qx = SUM_OF_PART(wq * x);
-    const float determinant = sum_w * sum_qq - sum_q * sum_q;
-    if (!(determinant > 0)) continue;
-    float slope = (sum_w * sum_qx - sum_q * sum_x) / determinant;
-    float offset = (sum_q * sum_qx - sum_qq * sum_x) / determinant;
-    if (offset < 0) offset = 0, slope = sum_qx / sum_qq;
-    if (!(slope > 0)) continue;
-    const part_floats difference = slope * q - offset - x;
-    const float error = SUM_OF_PART(w * difference * difference);
-    if (error < best) best = error, *step = slope, *start = offset;
+    const lanes inverse = ((float)most + (attempt < 0 ? 0 : -1.0f + 0.1f * (float)attempt)) * unit;
+    lanes sum_q = 0, sum_qq = 0, sum_qx = 0;
+    for (int i = 0; i < 32; i++) {
+      const lanes q = NEAREST(LESSER(above[i] * inverse, (lanes)(float)most)), wq = w[i] * q;
+      sum_q += wq, sum_qq += wq * q, sum_qx += wq * x[i];
+    }
+    const lanes determinant = sum_w * sum_qq - sum_q * sum_q;
+    const lanes inverted = 1 / determinant;
+    lanes slope = (sum_w * sum_qx - sum_q * sum_x) * inverted;
+    lanes offset = (sum_q * sum_qx - sum_qq * sum_x) * inverted;
+    slope = offset < 0 ? sum_qx / sum_qq : slope, offset = offset < 0 ? 0 : offset;
+    // The fit's error is Σ w x² less this.
+    const lanes gain = slope * sum_qx - offset * sum_x;
+    const __typeof__(gain > best) is_better = (determinant > 0) & (slope > 0) & (gain > best);
+    best = is_better ? gain : best, step = is_better ? slope : step, start = is_better ? offset : start;
+  }
+  memcpy(steps, &step, sizeof step), memcpy(starts, &start, sizeof start);
+}
+
+/// The codes of a part: the nearest whole numbers to (x + start) / step, from `least` to `most`.
+CK_INLINE void code_part(const float *x, int size, float start, float step, int least, int most, uint8_t *codes) {
+  const float inverse = step == 0 ? 0 : 1 / step;
+  for (int i = 0; i < size; i++) {
+    float place = (x[i] + start) * inverse;
+    place = place < (float)most ? place : (float)most;
+    place = place > (float)least ? place : (float)least;
+    codes[i] = (uint8_t)((int)NEAREST(place) - least);
   }
 }
 
-/// Q4_K and Q5_K.
-CK_INLINE void encode_parts(const float *x, uint8_t *y, int bits) {
+/// A block of Q4_K or Q5_K, from the steps and starts of its parts.
+CK_INLINE void encode_parts(const float *x, const float *steps, const float *starts, uint8_t *y, int bits) {
   const int most = (1 << bits) - 1;
-  float steps[8], starts[8], largest_step = 0, largest_start = 0;
+  float largest_step = 0, largest_start = 0;
   for (int part = 0; part < 8; part++) {
-    fit_part(x + 32 * part, most, &steps[part], &starts[part]);
     largest_step = steps[part] > largest_step ? steps[part] : largest_step;
     largest_start = starts[part] > largest_start ? starts[part] : largest_start;
   }
   const float d = as_f16(largest_step / 63), least = as_f16(largest_start / 63);
-  uint8_t *scales = y + 4, *high = y + 16, *low = y + (bits == 5 ? 48 : 16);
-  memset(y, 0, bits == 5 ? 176 : 144);
+  uint8_t *scales = y + 4, *high = y + 16, *low = y + (bits == 5 ? 48 : 16), codes[256];
+  memset(y, 0, bits == 5 ? 48 : 16);
   put_f16(y, d), put_f16(y + 2, least);
   for (int part = 0; part < 8; part++) {
     const int scale = d > 0 ? bounded(steps[part] / d + 0.5f, 0, 63) : 0;
@@ -164,53 +187,54 @@ CK_INLINE void encode_parts(const float *x, uint8_t *y, int bits) {
       scales[part + 4] |= (uint8_t)((scale & 15) | (offset & 15) << 4);
       scales[part - 4] |= (uint8_t)(scale >> 4 << 6), scales[part] |= (uint8_t)(offset >> 4 << 6);
     }
-    const float step = d * (float)scale, start = least * (float)offset;
-    if (step == 0) continue;
-    int codes[32];
-    for (int i = 0; i < 32; i++) codes[i] = bounded((x[32 * part + i] + start) / step + 0.5f, 0, most);
-    for (int i = 0; i < 32; i++) {
-      low[part / 2 * 32 + i] |= (uint8_t)((codes[i] & 15) << part % 2 * 4);
-      if (bits == 5) high[i] |= (uint8_t)(codes[i] >> 4 << part);
-    }
+    code_part(x + 32 * part, 32, least * (float)offset, d * (float)scale, 0, most, codes + 32 * part);
+    if (bits == 5)
+      for (int i = 0; i < 32; i++) high[i] |= (uint8_t)(codes[32 * part + i] >> 4 << part);
+  }
+  for (int pair = 0; pair < 4; pair++) {
+    const uint8_t *one = codes + 64 * pair, *other = one + 32;
+    for (int i = 0; i < 32; i++) low[32 * pair + i] = (uint8_t)((one[i] & 15) | other[i] << 4);
   }
 }
 
-/// The step of a part of 16 such that step · q is near x for q in −32...31.
-CK_INLINE float fit_symmetric(const float *numbers) {
-  const float largest = signed_largest(numbers, 16);
-  if (largest == 0) return 0;
-  const half_floats x = LOAD_AS(half_floats, numbers);
-  const half_floats w = sqrtf(SUM_OF(x * x) / 16) + (x < 0 ? -x : x);
-  float best = 0, step = 0;
-  for (int attempt = -9; attempt <= 9; attempt++) {
-    const float inverse = -(32 + 0.1f * (float)attempt) / largest;
-    const half_floats q = WHOLE(half_floats, half_words, x * inverse + 0.5f, -32, 31);
-    const float sum_qx = SUM_OF(w * q * x), sum_qq = SUM_OF(w * q * q);
+/// The steps of 16 parts of 16 such that step · q is near x for q in −32...31.
+CK_INLINE void fit_symmetric(const float *numbers, float *steps) {
+  lanes x[16], w[16], largest = 0, best = 0, step = 0;
+  spread_parts(numbers, LANES, 16, x, w);
+  for (int i = 0; i < 16; i++) largest = MAGNITUDE(x[i]) > MAGNITUDE(largest) ? x[i] : largest;
+  const lanes unit = -1 / largest;
+  for (int attempt = -3; attempt <= 3; attempt++) {
+    const lanes inverse = (32 + 0.3f * (float)attempt) * unit;
+    lanes sum_qq = 0, sum_qx = 0;
+    for (int i = 0; i < 16; i++) {
+      const lanes q = NEAREST(GREATER(LESSER(x[i] * inverse, (lanes)31), (lanes)-32)), wq = w[i] * q;
+      sum_qq += wq * q, sum_qx += wq * x[i];
+    }
     // The fit's error is Σ w x² less this.
-    if (sum_qq > 0 && sum_qx * sum_qx > best * sum_qq) best = sum_qx * sum_qx / sum_qq, step = sum_qx / sum_qq;
+    const lanes slope = sum_qx / sum_qq, gain = slope * sum_qx;
+    const __typeof__(gain > best) is_better = (sum_qq > 0) & (gain > best);
+    best = is_better ? gain : best, step = is_better ? slope : step;
   }
-  return step;
+  memcpy(steps, &step, sizeof step);
 }
 
 CK_INLINE void encode_q6_k(const float *x, uint8_t *y) {
   float steps[16];
-  for (int part = 0; part < 16; part++) steps[part] = fit_symmetric(x + 16 * part);
+  fit_symmetric(x, steps);
   const float d = as_f16(signed_largest(steps, 16) / -128);
-  memset(y, 0, 210);
   put_f16(y + 208, d);
-  if (d == 0) return;
+  uint8_t codes[256];
   for (int part = 0; part < 16; part++) {
-    const int scale = bounded(floorf(steps[part] / d + 0.5f), -128, 127);
+    const int scale = d == 0 ? 0 : bounded(floorf(steps[part] / d + 0.5f), -128, 127);
     y[192 + part] = (uint8_t)(int8_t)scale;
-    const float step = d * (float)scale;
-    uint8_t *low = y + part / 8 * 64 + part / 2 % 2 * 32 + part % 2 * 16,
-            *high = y + 128 + part / 8 * 32 + part % 2 * 16;
-    for (int i = 0; i < 16; i++) {
-      const float place = step == 0 ? 0 : floorf(x[16 * part + i] / step + 0.5f);
-      const int code = bounded(place, -32, 31) + 32;
-      low[i] |= (uint8_t)((code & 15) << part / 4 % 2 * 4);
-      high[i] |= (uint8_t)(code >> 4 << part / 2 % 4 * 2);
-    }
+    code_part(x + 16 * part, 16, 0, d * (float)scale, -32, 31, codes + 16 * part);
+  }
+  for (int half = 0; half < 2; half++) {
+    const uint8_t *q = codes + 128 * half;
+    uint8_t *low = y + 64 * half, *high = y + 128 + 32 * half;
+    for (int i = 0; i < 64; i++) low[i] = (uint8_t)((q[i] & 15) | q[64 + i] << 4);
+    for (int i = 0; i < 32; i++)
+      high[i] = (uint8_t)(q[i] >> 4 | q[32 + i] >> 4 << 2 | q[64 + i] >> 4 << 4 | q[96 + i] >> 4 << 6);
   }
 }
 
@@ -218,6 +242,15 @@ CK_INLINE void encode_q6_k(const float *x, uint8_t *y) {
 
 CK_KERNEL(encode_range, (int encoding, const float *x, uint8_t *y, ptrdiff_t blocks), (encoding, x, y, blocks)) {
   const ptrdiff_t count = ck_block_count(encoding), bytes = ck_block_bytes(encoding);
+  if (encoding == CK_Q4_K || encoding == CK_Q5_K) {
+    const int bits = encoding == CK_Q4_K ? 4 : 5;
+    float steps[LANES], starts[LANES];
+    for (ptrdiff_t block = 0; block < blocks; block++, x += count, y += bytes) {
+      if (block % 2 == 0) fit_parts(x, block + 1 < blocks ? 16 : 8, (1 << bits) - 1, steps, starts);
+      encode_parts(x, steps + block % 2 * 8, starts + block % 2 * 8, y, bits);
+    }
+    return;
+  }
   for (ptrdiff_t block = 0; block < blocks; block++, x += count, y += bytes) {
     switch (encoding) {
       case CK_Q8_0: encode_q8_0(x, y); break;
@@ -225,8 +258,6 @@ CK_KERNEL(encode_range, (int encoding, const float *x, uint8_t *y, ptrdiff_t blo
       case CK_Q4_1: encode_32(x, y, 4, true); break;
       case CK_Q5_0: encode_32(x, y, 5, false); break;
       case CK_Q5_1: encode_32(x, y, 5, true); break;
-      case CK_Q4_K: encode_parts(x, y, 4); break;
-      case CK_Q5_K: encode_parts(x, y, 5); break;
       case CK_Q6_K: encode_q6_k(x, y); break;
       default: break;
     }

@@ -97,29 +97,36 @@ public struct Merge: Sendable {
   ///
   /// - Parameters:
   ///   - output: a file where its name ends in ".safetensors" and the base is one file, or in ".gguf"; else a directory.
-  ///   - progress: called with bytes written.
-  public func run(to output: URL, progress: OperationProgress.Handler? = nil) throws -> MergeReport {
+  ///   - sharing: the processes that share out the shards of a directory; what is one file the first one writes. The first
+  ///     one's report is of all.
+  ///   - progress: called with bytes written by this process.
+  public func run(
+    to output: URL, among sharing: Sharing = .alone, progress: OperationProgress.Handler? = nil
+  ) throws -> MergeReport {
     let target = try WeightTarget(base, format: format, output: output)
     var report = try plan(output: output)
     let counter = ProgressCounter(total: report.byteCount, progress)
     let account = MergeAccount()
     if target.isGGUF {
+      guard sharing.rank == 0 else { return report }
       try write(
         base.shards.indices.flatMap { try outputs(ofShard: $0, target) }, to: output, target, [], counter, account)
     } else if base.shards.count == 1 && output.pathExtension == "safetensors" {
+      guard sharing.rank == 0 else { return report }
       try write(outputs(ofShard: 0, target), to: output, target, base.shards[0].metadata, counter, account)
     } else {
-      let directory = try OutputDirectory(output)
+      let directory = sharing.rank == 0 ? try OutputDirectory(output) : nil
+      let folder = try sharing.folder(directory?.staging)
       let names = base.shardNames
-      for shard in base.shards.indices {
+      for shard in base.shards.indices where sharing.has(shard) {
         try write(
-          outputs(ofShard: shard, target), to: directory.staging.appendingPathComponent(names[shard]), target,
+          outputs(ofShard: shard, target), to: folder.appendingPathComponent(names[shard]), target,
           base.shards[shard].metadata, counter, account)
       }
-      if names.count > 1 {
-        try writeIndex(names, target, to: directory.staging.appendingPathComponent(base.indexName))
-      }
-      try model.write(to: directory.staging)
+      try sharing.join(account, in: folder)
+      guard let directory else { return report }
+      if names.count > 1 { try writeIndex(names, target, to: folder.appendingPathComponent(base.indexName)) }
+      try model.write(to: folder)
       try directory.commit()
     }
     report.output = output
@@ -208,7 +215,7 @@ public struct Merge: Sendable {
       let place = try writer.place(output.slot.info).lowerBound
       if let change = output.change {
         // A transpose is written whole.
-        for rows in output.slot.isTransposed ? [0..<change.rows] : change.blocks {
+        for rows in output.slot.isTransposed ? [0..<change.rows] : change.blocks(of: output.slot.head) {
           jobs.append(.rows(rows, change: change, slot: output.slot, place: place))
         }
       } else {
@@ -241,10 +248,7 @@ public struct Merge: Sendable {
   ) {
     switch job {
     case .bytes(let range, let tensor, let place):
-      try tensor.withBytes {
-        try writer.write(UnsafeRawBufferPointer(rebasing: $0[range]), at: place + range.lowerBound)
-      }
-      tensor.release(bytes: range)
+      try writer.write(tensor, bytes: range, at: place + range.lowerBound)
       return (range.count, tensor.name)
     case .rows(let rows, let change, let slot, let place):
       let count = rows.count * change.columns
@@ -253,46 +257,33 @@ public struct Merge: Sendable {
       let tensor = change.weight
       try withScratch(count) { block in
         let squares = try change.apply(to: block, rows: rows)
-        guard ck_all_finite(block.baseAddress!, count) else {
-          throw CheckpointError(
-            .number, file: base.url.path,
-            "\(tensor.name) would hold NaN or infinity: the base or the adapter is broken", expected: "finite numbers",
-            advice: Advice("Inspect both to see which", .inspect))
-        }
         if slot.isTransposed { transpose(block, rows: rows.count, columns: change.columns) }
+        // Of numbers that no adapter changes, what rounding does to them is of interest where it is coarse.
+        let counts = !change.parts.isEmpty || format.isQuantized
+        var figures = MergeFigures(tensor: tensor.name, weight: squares.weight, update: squares.update)
+        figures.format = format
         try withScratch((size + 3) / 4) { narrow in
           let bytes = UnsafeMutableRawBufferPointer(start: narrow.baseAddress!, count: size)
-          let overflows = format.encode(UnsafeBufferPointer(block), into: bytes)
-          guard overflows == 0 else {
-            throw CheckpointError(
-              .number, file: base.url.path,
-              "\(tensor.name): \(overflows) or more numbers are beyond the range of \(format.rawValue)",
-              expected: "none", advice: Advice("Choose bf16 or f32", .chooseFormat))
-          }
-          if slot.head > 0 {
-            let row = size / rows.count
-            for (index, number) in rows.enumerated() {
-              try writer.write(
-                UnsafeRawBufferPointer(rebasing: bytes[index * row..<(index + 1) * row]),
-                at: place + StoredTensor.storedRow(number, head: slot.head) * row)
-            }
-          } else {
-            try writer.write(UnsafeRawBufferPointer(bytes), at: place + rows.lowerBound * (size / rows.count))
-          }
-          // Of numbers that no adapter changes, what rounding does to them is of interest where it is coarse.
-          guard !change.parts.isEmpty || format.isQuantized else { return }
-          var figures = MergeFigures(tensor: tensor.name, weight: squares.weight, update: squares.update)
-          figures.format = format
-          if format != .f32 && format != .f64 {
-            withScratch(count) { rounded in
-              format.decode(UnsafeRawBufferPointer(bytes), into: rounded)
-              figures.rounding = WeightChange.squareDistance(UnsafeBufferPointer(rounded), UnsafeBufferPointer(block))
+          for piece in WeightChange.pieces(count) {
+            let numbers = UnsafeMutableBufferPointer(rebasing: block[piece])
+            let place = size * piece.lowerBound / count..<size * piece.upperBound / count
+            let codes = UnsafeMutableRawBufferPointer(rebasing: bytes[place])
+            try encode(numbers, as: format, into: codes, tensor)
+            guard counts, format != .f32 && format != .f64 else { continue }
+            withScratch(piece.count) { rounded in
+              format.decode(UnsafeRawBufferPointer(codes), into: rounded)
+              figures.rounding += WeightChange.squareDistance(
+                UnsafeBufferPointer(rounded), UnsafeBufferPointer(numbers))
               if format.isQuantized && !change.parts.isEmpty && !slot.isTransposed {
-                figures.kept = kept(of: block, rounded, rows, tensor)
+                let first = rows.lowerBound * change.columns + piece.lowerBound
+                figures.kept = (figures.kept ?? 0) + kept(of: numbers, rounded, first, tensor)
               }
             }
           }
-          account.add(figures, rows: rows)
+          try withStoredOrder(bytes, rows: rows.count, head: slot.head) {
+            try writer.write($0, at: place + rows.lowerBound * (size / rows.count))
+          }
+          if counts { account.add(figures, rows: rows) }
         }
       }
       tensor.release(numbers: rows.lowerBound * change.columns..<rows.upperBound * change.columns)
@@ -300,19 +291,50 @@ public struct Merge: Sendable {
     }
   }
 
-  /// The inner product of the change that was meant, and the one that came about.
+  /// Hands whole heads of rows to `body` as they are stored: see ``StoredTensor/storedRow(_:head:)``.
+  private func withStoredOrder(
+    _ bytes: UnsafeMutableRawBufferPointer, rows: Int, head: Int, _ body: (UnsafeRawBufferPointer) throws -> Void
+  ) rethrows {
+    guard head > 0 else { return try body(UnsafeRawBufferPointer(bytes)) }
+    let size = bytes.count / rows
+    try withScratch((bytes.count + 3) / 4) { scratch in
+      let ordered = UnsafeMutableRawPointer(scratch.baseAddress!)
+      for row in 0..<rows {
+        (ordered + StoredTensor.storedRow(row, head: head) * size)
+          .copyMemory(from: bytes.baseAddress! + row * size, byteCount: size)
+      }
+      try body(UnsafeRawBufferPointer(start: ordered, count: bytes.count))
+    }
+  }
+
+  private func encode(
+    _ numbers: UnsafeMutableBufferPointer<Float>, as format: NumberFormat, into codes: UnsafeMutableRawBufferPointer,
+    _ tensor: StoredTensor
+  ) throws {
+    guard ck_all_finite(numbers.baseAddress!, numbers.count) else {
+      throw CheckpointError(
+        .number, file: base.url.path,
+        "\(tensor.name) would hold NaN or infinity: the base or the adapter is broken", expected: "finite numbers",
+        advice: Advice("Inspect both to see which", .inspect))
+    }
+    let overflows = format.encode(UnsafeBufferPointer(numbers), into: codes)
+    guard overflows == 0 else {
+      throw CheckpointError(
+        .number, file: base.url.path,
+        "\(tensor.name): \(overflows) or more numbers are beyond the range of \(format.rawValue)",
+        expected: "none", advice: Advice("Choose bf16 or f32", .chooseFormat))
+    }
+  }
+
+  /// The inner product of the change that was meant, and the one that came about, for numbers from the tensor's `first` on.
   private func kept(
-    of block: UnsafeMutableBufferPointer<Float>, _ rounded: UnsafeMutableBufferPointer<Float>, _ rows: Range<Int>,
+    of numbers: UnsafeMutableBufferPointer<Float>, _ rounded: UnsafeMutableBufferPointer<Float>, _ first: Int,
     _ weight: StoredTensor
   ) -> Double {
-    withScratch(block.count) { original in
-      let columns = block.count / max(rows.count, 1)
-      weight.read(rows.lowerBound * columns..<rows.upperBound * columns, into: original)
-      var sum = 0.0
-      for index in block.indices {
-        sum += Double(block[index] - original[index]) * Double(rounded[index] - original[index])
-      }
-      return sum
+    withScratch(numbers.count) { original in
+      weight.read(first..<first + numbers.count, into: original)
+      return WeightChange.innerProduct(
+        UnsafeBufferPointer(numbers), UnsafeBufferPointer(rounded), from: UnsafeBufferPointer(original))
     }
   }
 

@@ -43,11 +43,17 @@ final class WeightChange: @unchecked Sendable {
 
   func add(_ part: Part) { parts.append(part) }
 
-  /// Ranges of rows to work out one by one.
-  var blocks: [Range<Int>] {
+  /// Ranges of rows to work out one by one; of a weight whose rows lie in another order within heads, whole heads.
+  func blocks(of head: Int) -> [Range<Int>] {
     guard rows * columns > 0 else { return [] }
-    let step = parts.contains(where: \.mixesRows) ? rows : max(1, (1 << 19) / columns)
+    let unit = max(head, 1)
+    let step = parts.contains(where: \.mixesRows) ? rows : max(1, (1 << 19) / columns / unit) * unit
     return stride(from: 0, to: rows, by: step).map { $0..<min($0 + step, rows) }
+  }
+
+  /// Pieces of so many numbers that stay in a processor's nearer caches from one pass to the next; whole blocks of every format.
+  static func pieces(_ count: Int) -> [Range<Int>] {
+    stride(from: 0, to: count, by: 1 << 15).map { $0..<min($0 + 1 << 15, count) }
   }
 
   /// W for the rows `range`, and W + Δ in the same place afterwards.
@@ -58,8 +64,13 @@ final class WeightChange: @unchecked Sendable {
   ) {
     let prepared = try prepare()
     defer { finish(range.count) }
-    weight.read(range.lowerBound * columns..<range.upperBound * columns, into: block)
-    let weightSquare = ck_sum_of_squares(block.baseAddress!, block.count)
+    var weightSquare = 0.0
+    for piece in Self.pieces(block.count) {
+      let numbers = UnsafeMutableBufferPointer(rebasing: block[piece])
+      let first = range.lowerBound * columns + piece.lowerBound
+      weight.read(first..<first + piece.count, into: numbers)
+      weightSquare += ck_sum_of_squares(numbers.baseAddress!, numbers.count)
+    }
     // Products alone add up in place, and their norm comes from the factors; each block gets its share of it.
     if let products = prepared.products {
       for (product, coefficient) in products.parts {
@@ -76,29 +87,51 @@ final class WeightChange: @unchecked Sendable {
 
   /// Σ (x − y)².
   static func squareDistance(_ x: UnsafeBufferPointer<Float>, _ y: UnsafeBufferPointer<Float>) -> Double {
+    sum(x.count) { i in
+      let difference = lanes(x, i) - lanes(y, i)
+      return difference * difference
+    } rest: { i in
+      let difference = Double(x[i]) - Double(y[i])
+      return difference * difference
+    }
+  }
+
+  /// Σ (x − origin) (y − origin).
+  static func innerProduct(
+    _ x: UnsafeBufferPointer<Float>, _ y: UnsafeBufferPointer<Float>, from origin: UnsafeBufferPointer<Float>
+  ) -> Double {
+    sum(x.count) { i in
+      let zero = lanes(origin, i)
+      return (lanes(x, i) - zero) * (lanes(y, i) - zero)
+    } rest: { i in
+      (Double(x[i]) - Double(origin[i])) * (Double(y[i]) - Double(origin[i]))
+    }
+  }
+
+  /// Float32 sums over short runs, added in double: of 16 terms at a time, and of single ones at the end.
+  @inline(__always)
+  private static func sum(_ count: Int, _ terms: (Int) -> SIMD16<Float>, rest: (Int) -> Double) -> Double {
     var total = 0.0
-    let lanes = 16
-    guard let left = UnsafeRawPointer(x.baseAddress), let right = UnsafeRawPointer(y.baseAddress) else { return 0 }
-    // Float32 sums over short runs, added in double.
-    for start in stride(from: 0, to: x.count, by: 4096) {
-      let end = min(start + 4096, x.count)
+    for start in stride(from: 0, to: count, by: 4096) {
+      let end = min(start + 4096, count)
       var sum = SIMD16<Float>(repeating: 0)
       var i = start
-      while i + lanes <= end {
-        let difference =
-          left.loadUnaligned(fromByteOffset: i * 4, as: SIMD16<Float>.self)
-          - right.loadUnaligned(fromByteOffset: i * 4, as: SIMD16<Float>.self)
-        sum += difference * difference
-        i += lanes
+      while i + 16 <= end {
+        sum += terms(i)
+        i += 16
       }
       total += Double(sum.sum())
       while i < end {
-        let difference = Double(x[i]) - Double(y[i])
-        total += difference * difference
+        total += rest(i)
         i += 1
       }
     }
     return total
+  }
+
+  @inline(__always)
+  private static func lanes(_ x: UnsafeBufferPointer<Float>, _ index: Int) -> SIMD16<Float> {
+    UnsafeRawPointer(x.baseAddress!).loadUnaligned(fromByteOffset: index * 4, as: SIMD16<Float>.self)
   }
 
   private func prepare() throws -> PreparedChange {

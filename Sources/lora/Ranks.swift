@@ -67,7 +67,7 @@ enum Ranks {
       return ranks
     #else
       throw InputError(
-        "\(launched.count) processes were started to train together, and this program is built without MPI; build it with "
+        "\(launched.count) processes were started to work together, and this program is built without MPI; build it with "
           + "make build MPI=1")
     #endif
   }
@@ -122,4 +122,9 @@ enum Ranks {
       Threads.count = max(1, Threads.count / sharing)
     }
   #endif
+}
+
+extension Collective {
+  /// The same processes, for the toolbox, which knows nothing of training.
+  var sharing: Sharing { Sharing(rank: rank, count: count, broadcast: broadcast, barrier: barrier) }
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Trains on 2 and 4 ranks of this machine with a program that is built with MPI, and holds the result against one process: the
-# same bits, also after a rank was slow or killed; then on two machines, as far as this one can pretend to be two.
+# same bits, also after a rank was slow or killed; merges a model in shards; then on two machines, as far as this one can
+# pretend to be two.
 #
 #     Tests/MPI/run.sh PROGRAM [PROGRAM-WITHOUT-MPI]
 set -euo pipefail
@@ -139,6 +140,42 @@ same chosen chosen2 "rank 0 tries the rates of --auto, and all train as one proc
 sent() { sed -nE 's/.*"sent_bytes": *([0-9]+).*/\1/p' "$1"; }
 [ $((9 * $(sent apart.json))) -lt "$(sent together.json)" ] || fail "$(sent apart.json) bytes apart, $(sent together.json) together"
 passed "ranks that meet every 10 steps send $(sent apart.json) bytes in place of $(sent together.json)"
+
+# The toolbox: shards are shared out.
+mkdir sharded
+python3 - sharded << 'PYTHON'
+import json, os, struct, sys
+names, place = {}, sys.argv[1]
+for shard in range(3):
+    file, tensors, at = f"model-0000{shard + 1}-of-00003.safetensors", {}, 0
+    for name, shape in [(f"layers.{shard}.q_proj.weight", [48, 32]), (f"layers.{shard}.norm.weight", [32])]:
+        size = 4 * shape[0] * (shape[1] if len(shape) > 1 else 1)
+        tensors[name] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + size]}
+        names[name], at = file, at + size
+    header = json.dumps(tensors).encode()
+    numbers = b"".join(struct.pack("<f", (i * 37 % 101 - 50) / 100) for i in range(at // 4))
+    open(f"{place}/{file}", "wb").write(struct.pack("<Q", len(header)) + header + numbers)
+json.dump({"metadata": {}, "weight_map": names}, open(f"{place}/model.safetensors.index.json", "w"))
+tensors, at, numbers = {}, 0, b""
+for shard in range(3):
+    for part, shape in [("A", [2, 32]), ("B", [48, 2])]:
+        name, size = f"base_model.model.layers.{shard}.q_proj.lora_{part}.weight", 4 * shape[0] * shape[1]
+        tensors[name] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + size]}
+        numbers += b"".join(struct.pack("<f", (i * 29 % 97 - 48) / 500) for i in range(size // 4))
+        at += size
+header = json.dumps(tensors).encode()
+os.mkdir("sharded-adapter")
+open("sharded-adapter/adapter_model.safetensors", "wb").write(struct.pack("<Q", len(header)) + header + numbers)
+json.dump({"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"]}, open("sharded-adapter/adapter_config.json", "w"))
+PYTHON
+"$lora" merge sharded sharded-adapter --quiet --json merged-1.json -o merged-1 > /dev/null
+for ranks in 2 4; do
+  "${launch[@]}" -np $ranks "$lora" merge sharded sharded-adapter --quiet --json merged-$ranks.json -o merged-$ranks > merged.txt
+  diff -r merged-1 merged-$ranks || fail "merge on $ranks ranks: other files"
+  diff <(sed "s/merged-$ranks/merged-1/g" merged-$ranks.json) merged-1.json || fail "merge on $ranks ranks: another report"
+  [ "$(grep -c 'The result' merged.txt)" = 1 ] || fail "merge on $ranks ranks: rank 0 alone prints"
+  passed "merge of shards on $ranks ranks gives the files of one process, and its report"
+done
 
 # Two machines, with addresses and names of their own: network namespaces with a slow and lossy network between them.
 if [ "$(id -u)" != 0 ] || ! command -v ip > /dev/null || ! mpirun --version 2>&1 | grep -q 'Open MPI'; then

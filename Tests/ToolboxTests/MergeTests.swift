@@ -72,6 +72,43 @@ import Testing
     }
   }
 
+  @Test("Shards that three processes share out are those of one, and so is the first one's report")
+  func sharedShards() throws {
+    try withTemporaryDirectory { directory in
+      let base = directory.appendingPathComponent("base")
+      try FileManager.default.createDirectory(at: base, withIntermediateDirectories: true)
+      try writeShards(to: base)
+      var configuration = PEFTConfiguration()
+      configuration.rank = 2
+      configuration.alpha = 3
+      configuration.selection.targets = .names(["a", "b"])
+      let modules = try [("a", 4, 6), ("b", 6, 4)].map { path, outputs, inputs in
+        try StoredModule(
+          path: path, a: StoredTensor(name: "a", randomTensor([2, inputs], seed: 3)),
+          b: StoredTensor(name: "b", randomTensor([outputs, 2], seed: 4)), alpha: 3)
+      }
+      let adapter = StoredAdapter(url: directory, configuration: configuration, modules: modules)
+      let (one, several) = (directory.appendingPathComponent("one"), directory.appendingPathComponent("several"))
+      let report = try Merge(base: Checkpoint(base), adapters: [(adapter, weight: 1)]).run(to: one)
+      let meeting = Meeting(count: 3)
+      let reports = try meeting.all { sharing in
+        try Merge(base: Checkpoint(base), adapters: [(adapter, weight: 1)]).run(to: several, among: sharing)
+      }
+      let files = FileManager.default
+      let names = try files.contentsOfDirectory(atPath: one.path).sorted()
+      #expect(try files.contentsOfDirectory(atPath: several.path).sorted() == names)
+      for name in names {
+        let paths = [one, several].map { $0.appendingPathComponent(name).path }
+        #expect(files.contentsEqual(atPath: paths[0], andPath: paths[1]), "\(name)")
+      }
+      #expect(report.modules.map(\.path) == ["a", "b"])
+      #expect(reports[0].modules.map(\.path) == ["a", "b"])
+      #expect(reports[0].modules.map(\.relativeUpdate) == report.modules.map(\.relativeUpdate))
+      #expect(reports[0].modules.map(\.lostToRounding) == report.modules.map(\.lostToRounding))
+      #expect(reports[0].output != nil && reports[1].output == nil)
+    }
+  }
+
   @Test("A merge of shards gives the same shards with an index, and only the touched tensor differs")
   func mergedShards() throws {
     try withTemporaryDirectory { directory in
@@ -104,6 +141,56 @@ import Testing
       // ‖ΔW‖/‖W‖, worked out the long way.
       let ratio = try (b.matmul(a) * 1.5).norm / before["a.weight"]!.tensor().norm
       #expect(abs(report.total.relativeUpdate - ratio) < 1e-5 * ratio)
+    }
+  }
+}
+
+/// Threads that share a work as processes do.
+private final class Meeting: @unchecked Sendable {
+  private let count: Int
+  private let condition = NSCondition()
+  private var (here, round) = (0, 0)
+  private var word: [UInt8] = []
+
+  init(count: Int) { self.count = count }
+
+  /// What each of them makes of it, in their order.
+  func all<Value: Sendable>(_ body: @escaping @Sendable (Sharing) throws -> Value) throws -> [Value] {
+    let results = Results<Value>()
+    let group = DispatchGroup()
+    for rank in 0..<count {
+      group.enter()
+      Thread.detachNewThread {
+        let sharing = Sharing(
+          rank: rank, count: self.count, broadcast: { self.broadcast(rank == 0 ? $0 : nil) }, barrier: self.barrier)
+        let result = Result { try body(sharing) }
+        self.condition.withLock { results.values[rank] = result }
+        group.leave()
+      }
+    }
+    group.wait()
+    return try (0..<count).map { try results.values[$0]!.get() }
+  }
+
+  private final class Results<Value>: @unchecked Sendable {
+    var values: [Int: Result<Value, any Error>] = [:]
+  }
+
+  private func broadcast(_ bytes: [UInt8]?) -> [UInt8] {
+    if let bytes { condition.withLock { word = bytes } }
+    barrier()
+    return condition.withLock { word }
+  }
+
+  private func barrier() {
+    condition.withLock {
+      let mine = round
+      here += 1
+      if here == count {
+        (here, round) = (0, round + 1)
+        condition.broadcast()
+      }
+      while round == mine { condition.wait() }
     }
   }
 }

@@ -395,6 +395,10 @@ int ck_bidiagonal_sweep_columns(const ck_bidiagonal_columns *sweep);
 /// Has two files or directories of one file system change places in one step. False where the system can't (errno).
 bool ck_exchange_paths(const char *one, const char *other);
 
+/// Copies bytes of one open file to another's place within the system; says how many it did, from the first on, which
+/// may be none.
+ptrdiff_t ck_copy_file_bytes(int from, ptrdiff_t from_offset, int to, ptrdiff_t to_offset, ptrdiff_t count);
+
 /// Whether something is mounted on a directory, as far as the system says so.
 bool ck_is_mount_point(const char *path);
 

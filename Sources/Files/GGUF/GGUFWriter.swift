@@ -73,8 +73,19 @@ public final class GGUFWriter: TensorWriter, @unchecked Sendable {
 
   public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
     try file.write(bytes, at: dataOffset + offset)
-    if bytes.count >= 1 << 19 { file.startSync(dataOffset + offset..<dataOffset + offset + bytes.count) }
-    lock.withLock { written += bytes.count }
+    note(offset..<offset + bytes.count)
+  }
+
+  public func write(_ tensor: StoredTensor, bytes range: Range<Int>, at offset: Int) throws {
+    try file.write(tensor, bytes: range, at: dataOffset + offset)
+    note(offset..<offset + range.count)
+  }
+
+  private func note(_ range: Range<Int>) {
+    if range.count >= OutputFile.syncedEarly {
+      file.startSync(dataOffset + range.lowerBound..<dataOffset + range.upperBound)
+    }
+    lock.withLock { written += range.count }
   }
 
   public func finish() throws {

@@ -4,6 +4,7 @@
 // old file as it was.
 
 import Foundation
+import LoRACKernels
 
 /// A file being written. ``commit()`` makes it appear; without it nothing is left.
 package final class OutputFile: @unchecked Sendable {
@@ -11,6 +12,9 @@ package final class OutputFile: @unchecked Sendable {
   private let partial: URL
   private let descriptor: Int32
   private var isCommitted = false
+
+  /// Pieces of at least this many bytes go to the disk while others are worked on.
+  static let syncedEarly = 1 << 19
 
   init(_ url: URL) throws {
     var information = stat()
@@ -73,6 +77,20 @@ package final class OutputFile: @unchecked Sendable {
       }
       done += written
     }
+  }
+
+  /// Writes some of a tensor's bytes, as they are stored, at a position. Those of a mapped file are copied by the system, where
+  /// it can: without a detour through this process's memory, or without any copy on file systems that share blocks.
+  func write(_ tensor: StoredTensor, bytes range: Range<Int>, at offset: Int) throws {
+    let done =
+      tensor.place.map {
+        ck_copy_file_bytes($0.file.descriptor, $0.range.lowerBound + range.lowerBound, descriptor, offset, range.count)
+      } ?? 0
+    guard done < range.count else { return }
+    try tensor.withBytes {
+      try write(UnsafeRawBufferPointer(rebasing: $0[range.lowerBound + done..<range.upperBound]), at: offset + done)
+    }
+    tensor.release(bytes: range)
   }
 
   /// Has the system begin to bring a range to the disk while work goes on, so that the sync at the end is short.

@@ -8,6 +8,8 @@ public protocol TensorWriter: Sendable {
   func place(_ tensor: TensorInfo) throws -> Range<Int>
   /// Writes bytes at a place given by ``place(_:)``, or within it.
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws
+  /// Writes some of a tensor's bytes, as they are stored, at such a place.
+  func write(_ tensor: StoredTensor, bytes: Range<Int>, at offset: Int) throws
   /// Makes the file appear, once all is written.
   func finish() throws
 }
@@ -16,14 +18,10 @@ extension TensorWriter {
   /// Places a tensor and writes it as it is stored, its rows in their order.
   public func append(_ tensor: StoredTensor) throws {
     let (place, tensor) = (try place(tensor.info), tensor.inOrder)
-    try tensor.withBytes { bytes in
-      // In pieces, so that a mapped file's pages don't pile up.
-      let piece = 8 << 20
-      for start in stride(from: 0, to: bytes.count, by: piece) {
-        let end = min(start + piece, bytes.count)
-        try write(UnsafeRawBufferPointer(rebasing: bytes[start..<end]), at: place.lowerBound + start)
-        tensor.release(bytes: start..<end)
-      }
+    // In pieces, so that a mapped file's pages don't pile up.
+    let (piece, size) = (8 << 20, tensor.info.byteCount)
+    for start in stride(from: 0, to: size, by: piece) {
+      try write(tensor, bytes: start..<min(start + piece, size), at: place.lowerBound + start)
     }
   }
 }

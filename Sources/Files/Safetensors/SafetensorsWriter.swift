@@ -21,9 +21,6 @@ public final class SafetensorsWriter: TensorWriter, @unchecked Sendable {
   private var dataLength = 0
   private var written = 0
 
-  /// Pieces of at least this many bytes go to the disk while others are worked on.
-  private static let syncedEarly = 1 << 19
-
   /// What Python's `transformers` and `peft` write and ask for.
   public static let pythonMetadata = [JSON.Member("format", "pt")]
 
@@ -61,8 +58,19 @@ public final class SafetensorsWriter: TensorWriter, @unchecked Sendable {
   /// Writes bytes at a place given by ``place(_:)``, or within it.
   public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
     try file.write(bytes, at: headerLength + offset)
-    if bytes.count >= Self.syncedEarly { file.startSync(headerLength + offset..<headerLength + offset + bytes.count) }
-    lock.withLock { written += bytes.count }
+    note(offset..<offset + bytes.count)
+  }
+
+  public func write(_ tensor: StoredTensor, bytes range: Range<Int>, at offset: Int) throws {
+    try file.write(tensor, bytes: range, at: headerLength + offset)
+    note(offset..<offset + range.count)
+  }
+
+  private func note(_ range: Range<Int>) {
+    if range.count >= OutputFile.syncedEarly {
+      file.startSync(headerLength + range.lowerBound..<headerLength + range.upperBound)
+    }
+    lock.withLock { written += range.count }
   }
 
   /// Writes the header and makes the file appear.

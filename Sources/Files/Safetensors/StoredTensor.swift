@@ -234,17 +234,21 @@ public struct StoredTensor: @unchecked Sendable {
     return place(range.lowerBound)..<place(range.upperBound)
   }
 
-  /// Where its bytes lie in the mapped file; `nil` for a tensor in memory.
-  package var fileRange: Range<Int>? {
+  /// The mapped file that it lies in, and where; `nil` for a tensor in memory.
+  var place: (file: MappedFile, range: Range<Int>)? {
     guard let file = owner as? MappedFile, let base = file.bytes.baseAddress, let start = bytes.baseAddress else {
       return nil
     }
-    return start - base..<start - base + bytes.count
+    return (file, start - base..<start - base + bytes.count)
   }
 
+  /// Where its bytes lie in the mapped file; `nil` for a tensor in memory.
+  package var fileRange: Range<Int>? { place?.range }
+
   private func advise(_ advice: MappedFile.Advice, _ range: Range<Int>) {
-    guard let file = owner as? MappedFile, let start = fileRange?.lowerBound else { return }
-    file.advise(advice, start + range.lowerBound..<start + range.upperBound)
+    guard let place else { return }
+    let start = place.range.lowerBound
+    place.file.advise(advice, start + range.lowerBound..<start + range.upperBound)
   }
 }
 
@@ -305,9 +309,16 @@ extension NumberFormat {
       return blockOverflows(destination, count: source.count)
     }
     guard let limit = overflowLimit else { return 0 }
-    var overflows = 0
-    for value in source where abs(value) >= limit && value.isFinite { overflows += 1 }
-    return overflows
+    let size = MemoryLayout<SIMD16<Float>>.size / MemoryLayout<Float>.size
+    var (largest, index) = (SIMD16<Float>(repeating: 0), 0)
+    while index + size <= source.count {
+      let values = UnsafeRawPointer(from + index).loadUnaligned(as: SIMD16<Float>.self)
+      largest = pointwiseMax(largest, pointwiseMax(values, -values))
+      index += size
+    }
+    // Seldom is there anything to count.
+    guard any(largest .>= limit) || source[index...].contains(where: { abs($0) >= limit }) else { return 0 }
+    return source.count { abs($0) >= limit && $0.isFinite }
   }
 
   /// How many blocks have a scale beyond float16.

@@ -3,7 +3,7 @@ import Foundation
 import LoRAKit
 
 /// `lora merge`: base + adapters → a checkpoint.
-struct MergeCommand: ParsableCommand {
+struct MergeCommand: RankedCommand {
   static let configuration = CommandConfiguration(
     commandName: "merge",
     abstract: "Add adapters to a model's weights, shard by shard, in little memory.",
@@ -17,6 +17,7 @@ struct MergeCommand: ParsableCommand {
         lora merge my-model/ my-adapter/ -o merged/
         lora merge my-model/ style/:0.7 facts/:0.3 -o merged/ --dtype bf16
         lora merge model-q4_k_m.gguf my-adapter/ -o merged.gguf
+        mpirun -np 4 lora merge sharded-model/ my-adapter/ -o /shared/merged/
       """)
 
   @Argument(help: ArgumentHelp("The model: a directory, an index or a file.", valueName: "base"))
@@ -49,19 +50,21 @@ extension Merge {
     _ output: OutputOptions
   ) throws {
     let target = try writing.url(for: base.url, suffix: result)
+    let ranks = try Ranks.joined()
     let report =
       writing.dryRun
       ? try plan(output: target)
       : try withProgress(sign == "+" ? "merging" : "unmerging", unit: "bytes", isQuiet: output.quiet) {
-        try run(to: target, progress: $0)
+        try run(to: target, among: ranks.sharing, progress: $0)
       }
+    guard ranks.rank == 0 else { return }
     let names = ([base.url] + adapters.map(\.path.url)).map(\.lastPathComponent)
     try output.show(report.report(title: "\(names.joined(separator: " \(sign) ")), \(result)"))
   }
 }
 
 /// `lora unmerge`: a merged checkpoint − adapters → the base again.
-struct UnmergeCommand: ParsableCommand {
+struct UnmergeCommand: RankedCommand {
   static let configuration = CommandConfiguration(
     commandName: "unmerge",
     abstract: "Subtract adapters from weights that they were merged into.",
