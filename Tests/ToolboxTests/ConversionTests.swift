@@ -131,7 +131,7 @@ extension LowRankUpdate {
   @Test("what a plain LoRA can only approximate is no lossless conversion, before it is made and after")
   func approximation() throws {
     let folder = try TemporaryFolder()
-    let item = try PEFTCase.named("llama-dora")
+    let item = PEFTCase.named("llama-dora")
     let (adapter, base) = (try item.adapter(), try item.base())
     var conversion = Conversion(to: .lora)
     conversion.rank = 2

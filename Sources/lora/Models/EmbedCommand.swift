@@ -36,7 +36,7 @@ struct EmbedCommand: ParsableCommand {
     let (texts, origin) = try input.read()
     guard !cosines || texts.count <= 20_000 else {
       throw InputError(
-        "--cosines: of \(grouped(texts.count)) texts there are \(grouped(texts.count * texts.count)); give at most 20,000 texts"
+        "--cosines: of \(texts.count.grouped) texts there are \((texts.count * texts.count).grouped); give at most 20,000 texts"
       )
     }
     let embedder = try SentenceEmbedder(

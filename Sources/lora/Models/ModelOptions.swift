@@ -127,12 +127,8 @@ struct TextOrigin {
         "\(try places(of: error.texts)): the tokenizer finds no token there, so the model has nothing to read; remove "
           + (error.texts.count == 1 ? "this text" : "these \(error.texts.count.counted("text"))"))
     }
-<<<<<<< HEAD
     if isLong { bar.finish() }
-    let texts = "\(grouped(encoded.count)) text\(encoded.count == 1 ? "" : "s")"
-=======
     let texts = encoded.count.counted("text")
->>>>>>> 876cfcd3f352e9eb2c92646ce730fe5ab5524703
     if encoded.longCount > 0 {
       comment(
         "\(encoded.longCount.grouped) of \(texts) \(encoded.longCount == 1 ? "was" : "were") longer than \(encoded.length) tokens and "
@@ -200,6 +196,6 @@ struct ShownTexts {
 
   /// Below a page's table.
   static func caption(_ count: Int) -> String? {
-    count > mostOnPage ? "The first \(grouped(mostOnPage)) of \(grouped(count)) texts." : nil
+    count > mostOnPage ? "The first \(mostOnPage.grouped) of \(count.grouped) texts." : nil
   }
 }
