@@ -35,7 +35,7 @@ struct RanksCommandTests {
       #expect(run.exitCode == 1)
       #expect(
         run.errors.contains(
-          "3 processes were started to train together, and this program is built without MPI; build it with make build MPI=1"
+          "3 processes were started to work together, and this program is built without MPI; build it with make build MPI=1"
         ))
       #expect(!place.folder.names.contains("out"))
     }
