@@ -13,8 +13,7 @@ extension QuantizationReport {
       ])
     return Report(
       title: "\(base.lastPathComponent), quantised",
-      summary:
-        (tensors.isEmpty ? "" : "\(tensors.count.counted("matrix", "matrices")) in fewer bits: ")
+      summary: (tensors.isEmpty ? "" : "\(tensors.count.counted("matrix", "matrices")) in fewer bits: ")
         + "\(byteText(bytes.before)) became \(byteText(bytes.after)).",
       sections: [
         .init("By tensor", [.table(table, caption: "How far each matrix is from what it was, relative to itself.")])
