@@ -31,8 +31,11 @@ extension Tensor {
   /// f(x), or f(x) ∘ `gate` for a gate of the same shape (Shazeer, "GLU Variants Improve Transformer", 2020), elementwise.
   ///
   /// One pass over memory, forward and back, and nothing is kept between f and the gate.
-  /// - Parameter kept: what x and the gate are kept as for the gradient. Rounded to bfloat16 they take half the memory, and
-  ///   the gradient is that at the rounded point; the value is exact in any case.
+  /// - Parameters:
+  ///   - f: the non-linearity.
+  ///   - gate: what f(x) is multiplied by; nil for nothing.
+  ///   - kept: what x and the gate are kept as for the gradient. Rounded to bfloat16 they take half the memory, and the
+  ///     gradient is that at the rounded point; the value is exact in any case.
   public func activated(by f: Nonlinearity, gate: Tensor? = nil, kept: Precision = .float32) -> Tensor {
     expect(gate.map { $0.shape == shape } ?? true, "activated: input \(shape) and gate \(gate?.shape ?? []) differ")
     let (x, other) = (widened, gate?.widened)

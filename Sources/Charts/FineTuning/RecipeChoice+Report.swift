@@ -25,7 +25,10 @@ extension RecipeChoice {
 
   /// Settings with their reasons, the rates that were tried and the ranks.
   ///
-  /// - Parameter score: what the evaluations' score is called; nil where it is their loss.
+  /// - Parameters:
+  ///   - recipe: what was trained.
+  ///   - schedule: how long and how fast.
+  ///   - score: what the evaluations' score is called; nil where it is their loss.
   public func section(_ recipe: FineTuningRecipe, _ schedule: FineTuningSchedule, score: String? = nil)
     -> Report.Section
   {
