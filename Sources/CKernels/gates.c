@@ -2,7 +2,6 @@
 // first-level cache, so that memory is gone through once.
 #include "CKernels.h"
 #include "dispatch.h"
-#include "narrow.h"
 
 enum { BLOCK = 1024 };
 
@@ -20,16 +19,6 @@ CK_KERNEL(multiply, (const float *a, const float *b, float *out, ptrdiff_t count
   for (ptrdiff_t i = 0; i < count; i++) out[i] = a[i] * b[i];
 }
 
-CK_KERNEL(narrow, (const float *x, uint16_t *out, ptrdiff_t count), (x, out, count)) {
-  CK_INDEPENDENT
-  for (ptrdiff_t i = 0; i < count; i++) out[i] = f32_to_bf16(x[i]);
-}
-
-CK_KERNEL(widen, (const uint16_t *x, float *out, ptrdiff_t count), (x, out, count)) {
-  CK_INDEPENDENT
-  for (ptrdiff_t i = 0; i < count; i++) out[i] = bf16_to_f32(x[i]);
-}
-
 static void apply(const void *context, ptrdiff_t begin, ptrdiff_t end) {
   const struct gate *g = context;
   for (ptrdiff_t i = begin; i < end; i += BLOCK) {
@@ -37,15 +26,15 @@ static void apply(const void *context, ptrdiff_t begin, ptrdiff_t end) {
     const float *x = (const float *)g->x + i, *other = g->other == NULL ? NULL : (const float *)g->other + i;
     ck_unary(g->op, x, g->y + i, (size_t)count);
     if (other != NULL) multiply(g->y + i, other, g->y + i, count);
-    if (g->kept_x != NULL) narrow(x, g->kept_x + i, count);
-    if (g->kept_other != NULL) narrow(other, g->kept_other + i, count);
+    if (g->kept_x != NULL) ck_f32_to_bf16(x, g->kept_x + i, (size_t)count);
+    if (g->kept_other != NULL) ck_f32_to_bf16(other, g->kept_other + i, (size_t)count);
   }
 }
 
 /// The block from element i on, as float32, perhaps in `room`.
 static const float *block(const struct gate *g, const void *elements, ptrdiff_t i, ptrdiff_t count, float *room) {
   if (!g->half) return (const float *)elements + i;
-  widen((const uint16_t *)elements + i, room, count);
+  ck_bf16_to_f32((const uint16_t *)elements + i, room, (size_t)count);
   return room;
 }
 

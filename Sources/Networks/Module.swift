@@ -3,9 +3,9 @@ import LoRATensors
 /// Anything that holds parameters: a layer, a model, a parametrization.
 ///
 /// A module is a class whose stored properties hold parameters and other modules: as they are, or in optionals, arrays,
-/// dictionaries, tuples, structs, cases and other classes of these. They are found by reflection, each once, in the order of declaration
-/// (dictionaries: of their keys), and named by the path of properties: `hidden1.weight`, `layers.0.query.bias`. Nothing
-/// needs to be registered. A notebook shows a module's `summary`.
+/// dictionaries, tuples, structs, cases and other classes of these. They are found by reflection, each once, in the order
+/// of declaration (dictionaries: of their keys), and named by the path of properties: `hidden1.weight`,
+/// `layers.0.query.bias`. Nothing needs to be registered. A notebook shows a module's `summary`.
 ///
 /// ```swift
 /// final class TwoLayers: Module {

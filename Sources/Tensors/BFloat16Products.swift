@@ -10,8 +10,8 @@ public enum Precision: String, CaseIterable, Sendable {
   /// each 32 numbers, and bytes are multiplied; other weights multiply in float32. As llama.cpp does, with fewer scales.
   case int8
 
-  /// Whether this CPU multiplies bfloat16 faster than float32 (AVX-512 BF16: twice). Elsewhere `bfloat16` gives the same
-  /// results within rounding, and saves memory alone.
+  /// Whether this CPU multiplies bfloat16 faster than float32 (AVX-512 BF16: twice; AMX: many times). Elsewhere `bfloat16`
+  /// gives the same results within rounding, and saves memory alone.
   public static var isBFloat16Fast: Bool { ck_multiplies_bfloat16() }
 }
 

@@ -40,13 +40,16 @@ extension Tensor {
     expect(gate.map { $0.shape == shape } ?? true, "activated: input \(shape) and gate \(gate?.shape ?? []) differ")
     let (x, other) = (widened, gate?.widened)
     let inputs = [self, gate].compactMap(\.self)
-    let isRounded = kept == .bfloat16 && inputs.contains(where: \.isTracked)
     let output = Storage(count: count)
     func run(_ keptX: UnsafeMutablePointer<UInt16>?, _ keptGate: UnsafeMutablePointer<UInt16>?) {
       ck_gate(f.kernel, x.pointer, other?.pointer, output.base, keptX, keptGate, count)
     }
+    guard inputs.contains(where: \.isTracked) else {
+      run(nil, nil)
+      return Tensor(storage: output, shape: shape)
+    }
     var saved = (x: x.detached, gate: other?.detached)
-    if isRounded {
+    if kept == .bfloat16 {
       let block = BFloat16Block(count: count * inputs.count) { run($0, other == nil ? nil : $0 + count) }
       func part(_ index: Int) -> Tensor {
         Tensor(

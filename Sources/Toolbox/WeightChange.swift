@@ -51,7 +51,8 @@ final class WeightChange: @unchecked Sendable {
     return stride(from: 0, to: rows, by: step).map { $0..<min($0 + step, rows) }
   }
 
-  /// Pieces of so many numbers that stay in a processor's nearer caches from one pass to the next; whole blocks of every format.
+  /// Pieces of so many numbers that stay in a processor's nearer caches from one pass to the next; whole blocks of every
+  /// format.
   static func pieces(_ count: Int) -> [Range<Int>] {
     stride(from: 0, to: count, by: 1 << 15).map { $0..<min($0 + 1 << 15, count) }
   }

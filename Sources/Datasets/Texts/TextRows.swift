@@ -4,7 +4,8 @@ import Foundation
 import LoRAFiles
 import LoRATensors
 
-/// The rows of a text file: empty lines are none, unless that is wished. What is held is where one row in every few thousand bytes begins.
+/// The rows of a text file: empty lines are none, unless that is wished. What is held is where one row in every few
+/// thousand bytes begins.
 package struct TextRows: Sendable {
   let content: TextContent
   let syntax: RowSyntax

@@ -73,18 +73,11 @@ public final class GGUFWriter: TensorWriter, @unchecked Sendable {
 
   public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
     try file.write(bytes, at: dataOffset + offset)
-    note(offset..<offset + bytes.count)
+    lock.withLock { written += bytes.count }
   }
 
   public func write(_ tensor: StoredTensor, bytes range: Range<Int>, at offset: Int) throws {
     try file.write(tensor, bytes: range, at: dataOffset + offset)
-    note(offset..<offset + range.count)
-  }
-
-  private func note(_ range: Range<Int>) {
-    if range.count >= OutputFile.syncedEarly {
-      file.startSync(dataOffset + range.lowerBound..<dataOffset + range.upperBound)
-    }
     lock.withLock { written += range.count }
   }
 

@@ -14,7 +14,7 @@ package final class OutputFile: @unchecked Sendable {
   private var isCommitted = false
 
   /// Pieces of at least this many bytes go to the disk while others are worked on.
-  static let syncedEarly = 1 << 19
+  private static let syncedEarly = 1 << 19
 
   init(_ url: URL) throws {
     var information = stat()
@@ -77,6 +77,7 @@ package final class OutputFile: @unchecked Sendable {
       }
       done += written
     }
+    startSync(offset..<offset + bytes.count)
   }
 
   /// Writes some of a tensor's bytes, as they are stored, at a position. Those of a mapped file are copied by the system, where
@@ -86,6 +87,7 @@ package final class OutputFile: @unchecked Sendable {
       tensor.place.map {
         ck_copy_file_bytes($0.file.descriptor, $0.range.lowerBound + range.lowerBound, descriptor, offset, range.count)
       } ?? 0
+    startSync(offset..<offset + done)
     guard done < range.count else { return }
     try tensor.withBytes {
       try write(UnsafeRawBufferPointer(rebasing: $0[range.lowerBound + done..<range.upperBound]), at: offset + done)
@@ -93,8 +95,9 @@ package final class OutputFile: @unchecked Sendable {
     tensor.release(bytes: range)
   }
 
-  /// Has the system begin to bring a range to the disk while work goes on, so that the sync at the end is short.
-  func startSync(_ range: Range<Int>) {
+  /// Has the system begin to bring a large range to the disk while work goes on, so that the sync at the end is short.
+  private func startSync(_ range: Range<Int>) {
+    guard range.count >= Self.syncedEarly else { return }
     #if os(Linux)
       // Of a range just written, this advice starts the write-back; pages that wait for it stay.
       posix_fadvise(descriptor, off_t(range.lowerBound), off_t(range.count), POSIX_FADV_DONTNEED)

@@ -58,18 +58,11 @@ public final class SafetensorsWriter: TensorWriter, @unchecked Sendable {
   /// Writes bytes at a place given by ``place(_:)``, or within it.
   public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
     try file.write(bytes, at: headerLength + offset)
-    note(offset..<offset + bytes.count)
+    lock.withLock { written += bytes.count }
   }
 
   public func write(_ tensor: StoredTensor, bytes range: Range<Int>, at offset: Int) throws {
     try file.write(tensor, bytes: range, at: headerLength + offset)
-    note(offset..<offset + range.count)
-  }
-
-  private func note(_ range: Range<Int>) {
-    if range.count >= OutputFile.syncedEarly {
-      file.startSync(headerLength + range.lowerBound..<headerLength + range.upperBound)
-    }
     lock.withLock { written += range.count }
   }
 

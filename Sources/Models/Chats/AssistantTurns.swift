@@ -153,7 +153,8 @@ extension Tokenizer {
     if pieces.flatMap(\.ids) == whole {
       return (whole, pieces.flatMap { piece in Array(repeating: isPart(piece.range), count: piece.ids.count) })
     }
-    // A cut changes the tokens beside it, which are not the text's own bytes: then a beginning of the text tells how many tokens lie before the cut.
+    // A cut changes the tokens beside it, which are not the text's own bytes: then a beginning of the text tells how many
+    // tokens lie before the cut.
     var marks = Array(repeating: false, count: whole.count)
     for part in parts {
       let before = encoded(0..<part.lowerBound)

@@ -62,6 +62,9 @@ final class TransformerLayer: Module {
       feedForwardSumNorm)
   }
 
+  /// In which numbers a layer's products are, and with them what is made for it.
+  private func precision(of layer: any Layer) -> Precision { (layer as? any MatrixLayer)?.weight.precision ?? .float32 }
+
   private func normalised(_ x: Tensor, _ norm: (any Layer)?) -> Tensor { norm?(x) ?? x }
 
   private func sum(_ x: Tensor, _ part: Tensor, _ norm: (any Layer)?) -> Tensor {
@@ -86,7 +89,7 @@ final class TransformerLayer: Module {
     }
     var rule = AttentionRule(isCausal: model.isCausal)
     (rule.window, rule.scale, rule.cap) = (choice.window, choice.scale, model.attentionCap)
-    rule.precision = (output as? any MatrixLayer)?.weight.precision ?? .float32  // as the layer's own products
+    rule.precision = precision(of: output)
     var keys: Packing?
     if let cache = place.cache {
       (k, v) = cache.append(k, v, layer: index)
@@ -112,7 +115,7 @@ final class TransformerLayer: Module {
   /// W₂ f(W₁ x), or with a gate W₂ (f(W_gate x) ∘ W_up x) (Shazeer 2020).
   private func feedForward(_ x: Tensor) -> Tensor {
     let model = plan.description
-    let precision = (down as? any MatrixLayer)?.weight.precision ?? .float32
+    let precision = precision(of: down)
     func activated(_ x: Tensor, gate: Tensor? = nil) -> Tensor { model.activation(x, gate: gate, kept: precision) }
     if let gateUp {
       let both = gateUp(x)
