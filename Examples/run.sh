@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds and runs the examples in a folder outside the repository, as a guest would.
+# Builds and runs the examples in a folder outside the repository, as a guest would; what of the library the repository has
+# compiled serves here too.
 set -euo pipefail
 checkout=$(cd "$(dirname "$0")/.." && pwd)
 place=$(mktemp -d)
@@ -7,9 +8,10 @@ trap 'rm -rf "$place"' EXIT
 cp -R "$checkout/Examples/Package.swift" "$checkout/Examples/Sources" "$place"
 cd "$place"
 export SWIFT_LORA=$checkout
-${SWIFT:-swift} build -c release
+build=(${SWIFT:-swift} build -c release --scratch-path "$checkout/.build")
+"${build[@]}"
 for program in Sources/*; do
   name=$(basename "$program")
   echo "── $name"
-  "$(${SWIFT:-swift} build -c release --show-bin-path)/$name"
+  "$("${build[@]}" --show-bin-path)/$name"
 done

@@ -25,7 +25,7 @@ typedef void (*ck_dot_tile)(ptrdiff_t k, const float *x, ptrdiff_t ldx, const vo
 
 /// How far ahead of what they read kernels for a single row have the processor read, in bytes: its own guesses end with
 /// a page.
-enum { CK_ROW_AHEAD = 8192 };
+enum { CK_ROW_AHEAD = 4096 };
 
 /// The same for a single x and the rows 0 ..< rows of w, one after the other, in blocks of `depth` along k: each result
 /// has the bits that a dot tile gives it. c[r · step] = ….

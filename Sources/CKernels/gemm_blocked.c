@@ -2,24 +2,23 @@
 // van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008).
 //
 // Blocks along k have one size whatever the threads do, so each element of C sees one order of additions. Threads share
-// C as a grid of parts, each packing for itself: no thread waits for another. Two layouts:
-//   packed   both operands are copied block by block into the order in which tiles read them;
-//   direct   B is read in place, a few rows of it at a time: for few rows of C, or a small k.
+// C as a grid of parts. A is copied first, by all of them, into the order in which tiles read it; then each part copies
+// what it needs of B, block by block, or reads it in place, a few rows at a time: for few rows of C, or a small k.
 #include <string.h>
 
 #include "dispatch.h"
 #include "gemm.h"
 
 enum {
-  PACKED_DEPTH = 256,     // of a block along k: a panel of B, 32 · 256 floats, stays in the first-level cache
-  DIRECT_DEPTH = 64,      // few enough rows of B that the next panel can be prefetched while this one is used
-  BLOCK_ROWS = 336,       // a block of A stays in the second-level cache
-  BLOCK_COLUMNS = 2048,   // a block of B stays in the third-level cache
-  NEAR_COLUMNS = 256,     // of B that stay in the second-level cache, beside a block of A that was packed before
-  DIRECT_ROWS = 64,       // as many rows of C make a packed copy of B worth it
-  PACKED_ROWS = 16,       // of B are read at a time, from the first panel to the last
-  SMALL_SCRATCH = 12288,  // floats that lie on the stack
-  PACKING_GRAIN = 16384,  // pairs
+  PACKED_DEPTH = 256,      // of a block along k: a panel of B, 32 · 256 floats, stays in the first-level cache
+  DIRECT_DEPTH = 64,       // few enough rows of B that the next panel can be prefetched while this one is used
+  BLOCK_ROWS = 336,        // a block of A stays in the second-level cache
+  BLOCK_COLUMNS = 256,     // a packed block of B stays there beside it
+  DIRECT_ROWS = 64,        // as many rows of C make a packed copy of B worth it
+  PACKED_ROWS = 16,        // of B are read at a time, from the first panel to the last
+  LEFT_NUMBERS = 1 << 21,  // of A that are copied before the parts begin; of a larger one, some rows after the other
+  SMALL_SCRATCH = 12288,   // floats that lie on the stack
+  PACKING_GRAIN = 16384,   // pairs
 };
 
 /// How a factor is copied into the order in which tiles read it.
@@ -36,11 +35,11 @@ struct plan {
   int numbers;                          // along k of which one is made: two where there are pairs
   ptrdiff_t unit;                       // of which the rows and the depth of tiles are multiples
   struct packing pack_a, pack_b;
-  bool packs_a, packs_b;
+  bool packs_b;
   bool row_by_row;  // tiles go along the rows of C, for a C that is mostly written
   ptrdiff_t depth, tile_rows, tiles_down, tiles_across;
   int parts_down, parts_across;
-  float *left;  // all of A, packed before the parts begin, by tile and block along k; NULL: each part packs its own
+  float *left;  // all of A, packed before the parts begin, by tile and block along k; NULL: read in place
   ptrdiff_t slot;
 };
 
@@ -110,16 +109,13 @@ static void multiply_part(const struct plan *plan, ptrdiff_t i0, ptrdiff_t i1, p
   const struct ck_gemm_kernels *kernels = plan->kernels;
   const ptrdiff_t lanes = kernels->lanes, panel = 2 * lanes, tile_rows = plan->tile_rows, depth = plan->depth;
   const ptrdiff_t block_rows = ck_smaller(i1 - i0, BLOCK_ROWS / tile_rows * tile_rows);
-  const ptrdiff_t most_columns = !plan->packs_b ? j1 - j0 : plan->left != NULL ? NEAR_COLUMNS : BLOCK_COLUMNS;
-  const ptrdiff_t block_columns = ck_smaller(j1 - j0, most_columns);
+  const ptrdiff_t block_columns = plan->packs_b ? ck_smaller(j1 - j0, BLOCK_COLUMNS) : j1 - j0;
   const int width_here = !plan->packs_b && tile_rows <= kernels->rows / 2 ? CK_WIDE : CK_FULL;
 
-  const size_t size_a = plan->packs_a ? (size_t)((block_rows + 2 * CK_MAXIMUM_LANES) * depth) : 0;
-  const size_t size_b =
-      (size_t)((plan->packs_b ? block_columns + panel : panel) * whole(plan, depth) + CK_MAXIMUM_LANES);
-  const size_t bytes = (size_a + size_b) * sizeof(float);
+  const ptrdiff_t most_packed = plan->packs_b ? block_columns + panel : panel;
+  const size_t bytes = (size_t)(most_packed * whole(plan, depth) + CK_MAXIMUM_LANES) * sizeof(float);
   _Alignas(64) float near[SMALL_SCRATCH];
-  float *packed_b = bytes <= sizeof near ? near : ck_allocate(bytes), *packed_a = packed_b + size_b;
+  float *packed_b = bytes <= sizeof near ? near : ck_allocate(bytes);
 
   if (plan->tiles != NULL && plan->tiles->begin != NULL) plan->tiles->begin();
   for (ptrdiff_t jc = j0; jc < j1; jc += block_columns) {
@@ -141,12 +137,6 @@ static void multiply_part(const struct plan *plan, ptrdiff_t i0, ptrdiff_t i1, p
       }
       for (ptrdiff_t ic = i0; ic < i1; ic += block_rows) {
         const ptrdiff_t i_end = ck_smaller(ic + block_rows, i1);
-        if (plan->packs_a) {
-          for (ptrdiff_t i = ic; i < i_end; i += tile_rows) {
-            const ptrdiff_t rows = ck_smaller(tile_rows, i_end - i);
-            plan->pack_a.pack(rows, k, element(&p->a, i, pc), plan->pack_a.stride, packed_a + (i - ic) * k, rows);
-          }
-        }
         // Tiles, down the columns or along the rows.
         ptrdiff_t i = ic, j = jc;
         while (i < i_end && j < j_end) {
@@ -155,10 +145,8 @@ static void multiply_part(const struct plan *plan, ptrdiff_t i0, ptrdiff_t i1, p
           const bool wide = in_place && width_here == CK_WIDE && first_packed - j >= 2 * panel;
           const ptrdiff_t columns = wide ? 2 * panel : ck_smaller(panel, j_end - j);
           const int width = wide ? CK_WIDE : columns <= lanes ? CK_NARROW : CK_FULL;
-          const float *a = plan->left != NULL ? left_tile(plan, i, pc)
-                           : plan->packs_a    ? packed_a + (i - ic) * k
-                                              : element(&p->a, i, pc);
-          const ptrdiff_t a_step = plan->left != NULL || plan->packs_a ? rows : p->a.stride;
+          const float *a = plan->left != NULL ? left_tile(plan, i, pc) : element(&p->a, i, pc);
+          const ptrdiff_t a_step = plan->left != NULL ? rows : p->a.stride;
           float *c = p->c + i * p->ldc + j;
           if (in_place) {
             run_tile(plan, (int)rows, width, columns, k, a, a_step, element(&p->b, pc, j), p->b.bfloat16, p->b.stride,
@@ -199,7 +187,7 @@ static void run_part(void *context, int part) {
 static ptrdiff_t most_of(ptrdiff_t count, int parts) { return (count + parts - 1) / parts; }
 
 /// The grid of `parts` parts whose largest part is the smallest: its tiles, and what it packs, a panel of B being worth
-/// half a tile, a tile of A a quarter.
+/// half a tile.
 static void choose_grid(struct plan *plan, int parts) {
   double best = -1;
   for (int down = 1; down <= parts; down++) {
@@ -207,8 +195,7 @@ static void choose_grid(struct plan *plan, int parts) {
     const int across = parts / down;
     const double tiles_down = (double)most_of(plan->tiles_down, down);
     const double tiles_across = (double)most_of(plan->tiles_across, across);
-    const double cost =
-        tiles_down * tiles_across + (plan->packs_b ? 0.5 * tiles_across : 0) + (plan->packs_a ? 0.25 * tiles_down : 0);
+    const double cost = tiles_down * tiles_across + (plan->packs_b ? 0.5 * tiles_across : 0);
     if (best < 0 || cost < best) {
       best = cost;
       plan->parts_down = down;
@@ -223,7 +210,7 @@ static ptrdiff_t even_part(ptrdiff_t count, ptrdiff_t most, ptrdiff_t unit) {
   return ck_smaller(count, ((count + parts - 1) / parts + unit - 1) / unit * unit);
 }
 
-void ck_multiply_blocked(const ck_product *p, const struct ck_pair_kernels *pairs) {
+static void multiply_rows(const ck_product *p, const struct ck_pair_kernels *pairs) {
   const struct ck_pair_tiles *tiles = pairs != NULL ? ck_pair_tiles() : NULL;
   struct plan plan = {.product = *p, .kernels = ck_gemm_kernels(), .pairs = pairs, .tiles = tiles};
   plan.numbers = pairs != NULL ? 2 : 1;
@@ -236,7 +223,6 @@ void ck_multiply_blocked(const ck_product *p, const struct ck_pair_kernels *pair
   plan.pack_a = packing_of(&plan, &plan.product.a, !plan.product.a.transposed);
   plan.pack_b = packing_of(&plan, &p->b, p->b.transposed);
   plan.packs_b = !direct;
-  plan.packs_a = pairs == NULL && !(plan.product.a.transposed && direct);
   plan.row_by_row = p->k <= DIRECT_DEPTH && p->m > DIRECT_ROWS;
   // Evenly: a last tile of one or two rows, or a last block of little depth, would not keep the arithmetic units busy.
   plan.depth = even_part(p->k, direct ? DIRECT_DEPTH : PACKED_DEPTH, CK_MAXIMUM_LANES);
@@ -247,14 +233,25 @@ void ck_multiply_blocked(const ck_product *p, const struct ck_pair_kernels *pair
   int threads = ck_thread_count();
   choose_grid(&plan, parts < 2 ? 1 : parts < threads ? (int)parts : threads);
 
-  // In pairs, A has to be copied in any case.
   plan.slot = whole(&plan, plan.tile_rows) * whole(&plan, plan.depth) + CK_MAXIMUM_LANES;
   const size_t bytes = (size_t)((p->k + plan.depth - 1) / plan.depth * plan.tiles_down * plan.slot) * sizeof(float);
   _Alignas(64) float near[SMALL_SCRATCH];
-  if (pairs != NULL) {
+  if (!(plan.product.a.transposed && direct)) {
     plan.left = bytes <= sizeof near ? near : ck_allocate(bytes);
     ck_for_ranges(plan.tiles_down, ck_row_grain(PACKING_GRAIN, plan.tile_rows * p->k), pack_left, &plan);
   }
   ck_parallel(plan.parts_down * plan.parts_across, run_part, &plan);
-  if (pairs != NULL && plan.left != near) ck_deallocate(plan.left, bytes);
+  if (plan.left != NULL && plan.left != near) ck_deallocate(plan.left, bytes);
+}
+
+void ck_multiply_blocked(const ck_product *p, const struct ck_pair_kernels *pairs) {
+  const ptrdiff_t most = ck_larger(LEFT_NUMBERS / p->k, BLOCK_ROWS), slabs = (p->m + most - 1) / most;
+  for (ptrdiff_t slab = 0; slab < slabs; slab++) {
+    const ptrdiff_t i = p->m * slab / slabs;
+    ck_product rows = *p;
+    rows.m = p->m * (slab + 1) / slabs - i;
+    rows.a.elements = element(&p->a, i, 0);
+    rows.c += i * p->ldc;
+    multiply_rows(&rows, pairs);
+  }
 }

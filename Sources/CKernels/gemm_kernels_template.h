@@ -104,7 +104,7 @@ CK_INLINE void NAME(row)(bool half, ptrdiff_t rows, ptrdiff_t k, ptrdiff_t depth
       VECTOR sum = 0;
       ptrdiff_t p = begin;
       for (; p + LANES <= end; p += LANES) {
-        PREFETCH(half, w, r * ldw + p + CK_ROW_AHEAD / (half ? 2 : 4));
+        PREFETCH_FAR(ck_element(w, half, r * ldw + p), CK_ROW_AHEAD);
         sum = LOAD(false, x, p) * LOAD(half, w, r * ldw + p) + sum;
       }
       if (p < end) sum = LOAD_FIRST(false, x, p, end - p) * LOAD_FIRST(half, w, r * ldw + p, end - p) + sum;
@@ -138,7 +138,12 @@ CK_INLINE void NAME(pack_rows)(bool half, ptrdiff_t count, ptrdiff_t k, const vo
 
 CK_INLINE void NAME(pack_columns)(bool half, ptrdiff_t count, ptrdiff_t k, const void *x, ptrdiff_t ldx, float *packed,
                                   ptrdiff_t step) {
-#define LOAD_ROW(row, p) LOAD(half, x, (row)*ldx + (p))
+  const ptrdiff_t next = step * ldx * (half ? 2 : 4);  // the panel after this one
+#define LOAD_ROW(row, p)                                      \
+  ({                                                          \
+    PREFETCH_FAR(ck_element(x, half, (row)*ldx + (p)), next); \
+    LOAD(half, x, (row)*ldx + (p));                           \
+  })
 #define LOAD_FIRST_OF_ROW(row, p, depth) LOAD_FIRST(half, x, (row)*ldx + (p), depth)
   PACK_COLUMNS(count, k, packed, step, LOAD_ROW, LOAD_FIRST_OF_ROW)
 #undef LOAD_ROW

@@ -70,6 +70,10 @@ typedef uint32_t NAME(words) __attribute__((ext_vector_type(LANES)));
   __builtin_prefetch((half) ? (const void *)((const uint16_t *)(pointer) + (i)) \
                             : (const void *)((const float *)(pointer) + (i)))
 
+/// So many bytes further on, into the second-level cache: for what is read from memory faster than memory answers, so
+/// that more is on its way than the first has room for.
+#define PREFETCH_FAR(pointer, bytes) __builtin_prefetch((const char *)(pointer) + (bytes), 0, 2)
+
 /// Lane i of the result is the sum of sums[i]'s lanes. The network of a transposition, adding as it goes.
 #define FOLD(d) \
   UNROLLED for (int i = 0; i < d; i++) sums[i] = LOW(d, sums[i], sums[i + d]) + HIGH(d, sums[i], sums[i + d])

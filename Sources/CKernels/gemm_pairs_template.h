@@ -106,7 +106,7 @@ static void NAME(pair_row)(ptrdiff_t rows, ptrdiff_t k, ptrdiff_t depth, const f
       VECTOR sum = 0;
       ptrdiff_t p = begin;
       for (; p + LANES <= end; p += LANES) {
-        PREFETCH(false, row, p + CK_ROW_AHEAD / 4);
+        PREFETCH_FAR(row + p, CK_ROW_AHEAD);
         sum = PAIR_SUM(sum, NAME(load_pairs)(pairs + p), NAME(load_pairs)(row + p));
       }
       if (p < end)
@@ -148,7 +148,14 @@ static void NAME(round_pairs)(ptrdiff_t rows, ptrdiff_t k, const float *x, ptrdi
 /// A `ck_pack` from float32 [count, 2k].
 static void NAME(round_columns)(ptrdiff_t count, ptrdiff_t k, const void *x, ptrdiff_t ldx, float *packed,
                                 ptrdiff_t step) {
-#define ROUND_ROW(row, p) ((VECTOR)NAME(rounded)((const float *)x + (row)*ldx + 2 * (p)))
+  const ptrdiff_t next = step * ldx * 4;  // the panel after this one
+#define ROUND_ROW(row, p)                                          \
+  ({                                                               \
+    const float *numbers = (const float *)x + (row)*ldx + 2 * (p); \
+    PREFETCH_FAR(numbers, next);                                   \
+    PREFETCH_FAR(numbers + LANES, next);                           \
+    (VECTOR) NAME(rounded)(numbers);                               \
+  })
 #define ROUND_FIRST_OF_ROW(row, p, depth) \
   ((VECTOR)NAME(first_rounded)((const float *)x + (row)*ldx + 2 * (p), 2 * (depth)))
   PACK_COLUMNS(count, k, packed, step, ROUND_ROW, ROUND_FIRST_OF_ROW)

@@ -8,10 +8,10 @@ trap 'rm -rf "$place"' EXIT
 cp -R "$checkout/Tests/Client/Package.swift" "$checkout/Tests/Client/Sources" "$place"
 cd "$place"
 export SWIFT_LORA=$checkout
-swift=${SWIFT:-swift}
+build=(${SWIFT:-swift} build --scratch-path "$checkout/.build")
 
-$swift build --product networks-alone
-binaries=$($swift build --show-bin-path)
+"${build[@]}" --product networks-alone
+binaries=$("${build[@]}" --show-bin-path)
 [ "$("$binaries/networks-alone")" = "25.0 [0.0, 0.0]" ]
 if [ "$(uname)" = Darwin ]; then list="otool -L"; else list=ldd; fi
 if $list "$binaries/networks-alone" | grep -E 'libpng|libopenblas|liblapack|libz\.'; then
@@ -19,6 +19,6 @@ if $list "$binaries/networks-alone" | grep -E 'libpng|libopenblas|liblapack|libz
   exit 1
 fi
 
-$swift build
+"${build[@]}"
 [ "$("$binaries/everything")" = "Models Training Charts Tensors CKernels CPNG TestSupport [1.0, 1.0, 1.0]" ]
 echo "The client builds and runs."
