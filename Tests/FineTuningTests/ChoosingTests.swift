@@ -18,6 +18,8 @@ private struct LineTask: LearningTask {
   var score: ((Linear) -> (score: Double, loss: Double))?
   /// By example.
   var weights: [Float]?
+  /// Where B's norm is beyond it, nothing is learnt any more: the loss is a constant.
+  var cliff = Float.infinity
 
   init(_ count: Int = 40, seed: UInt64 = 1) {
     var generator = SeededGenerator(seed: seed)
@@ -33,7 +35,10 @@ private struct LineTask: LearningTask {
   func weight(of example: Int) -> Float { weights?[example] ?? 1 }
   func evaluate() -> (score: Double, loss: Double) { score!(layer) }
   func loss(of examples: [Int]) -> Tensor {
-    (layer(x.rows(at: examples)) - y.rows(at: examples)).squared().mean()
+    if let lora = layer.attachedAdapters.first?.adapter as? LoRA, lora.b.original.norm > Double(cliff) {
+      return 0 * layer(x.rows(at: examples)).mean() + y.squared().mean().item
+    }
+    return (layer(x.rows(at: examples)) - y.rows(at: examples)).squared().mean()
   }
 
   /// With an adapter of a rank.
@@ -121,14 +126,15 @@ struct ChoosingTests {
       #expect(zip(rates, rates.dropFirst()).allSatisfy { $1 == 2 * $0 } && rates.contains(rate))
       return found
     }
-    // From each place where it climbs, every rate that was taken is clearly better than the one before.
+    // From each place where it climbs, every rate that was passed is clearly better than the one before.
     let climbs = try [Float(0.01), 0.03, 0.1].compactMap { rate in
       let found = try search(from: rate, trials: 8)
       return found.learningRate > rate ? found : nil
     }
     let low = try #require(climbs.first)
+    let best = low.learningRate * (low.keepsDistance ? 2 : 1)
     for (lower, higher) in zip(low.trials, low.trials.dropFirst()) {
-      #expect((higher.loss < 0.75 * lower.loss) == (higher.learningRate <= low.learningRate), "\(low)")
+      #expect((higher.loss < 0.75 * lower.loss) == (higher.learningRate <= best), "\(low)")
     }
     let high = try search(from: 6, trials: 8)
     #expect(high.learningRate < 6 && high.trials.last?.learningRate == 12, "\(high)")
@@ -140,6 +146,28 @@ struct ChoosingTests {
     other.seed = 9
     let again = RateSearch(from: low.trials[0].learningRate, trials: 8, steps: 30, heldOut: 10)
     #expect(try again.run(task, recipe, other) != low)
+  }
+
+  @Test("a rate is halved where twice of it gets less than half as far, and only there")
+  func distance() throws {
+    var task = LineTask()
+    task.cliff = 2
+    let recipe = try task.prepared()
+    var halved: Set<Bool> = []
+    for rate: Float in [0.01, 0.02, 0.04, 0.08, 0.16, 0.32] {
+      let search = RateSearch(from: rate, trials: 3, steps: 30, heldOut: 10)
+      let found = try search.run(task, recipe, schedule(30, rate: 1))
+      let best = found.learningRate * (found.keepsDistance ? 2 : 1)
+      let place = try #require(found.trials.firstIndex { $0.learningRate == best })
+      guard place > 0, place + 1 < found.trials.count else {
+        #expect(!found.keepsDistance)
+        continue
+      }
+      let way = [place, place + 1].map { found.untrained - found.trials[$0].loss }
+      #expect(found.keepsDistance == (way[1] < way[0] / 2), "\(found)")
+      halved.insert(found.keepsDistance)
+    }
+    #expect(halved == [true, false])
   }
 
   @Test("a trial is a run at its rate, which stays, on the examples that are not kept back, by which it is judged")

@@ -10,8 +10,9 @@ import LoRATraining
 ///
 /// It guards against a first rate that does not suit a model or its data. In so few steps a high rate is always ahead, which
 /// falls behind later: so a rate twice as high must be clearly better to be taken, by a quarter of the loss; one half as high,
-/// better at all, and it is only tried where the higher one is worse. The outcome depends on task, recipe, schedule and seed
-/// alone.
+/// better at all, and it is only tried where the higher one is worse. And where twice the rate that was found gets less than
+/// half as far, a longer run at that rate may come off as well: so half of it is taken. The outcome depends on task, recipe,
+/// schedule and seed alone.
 ///
 /// ```swift
 /// let search = RateSearch(from: 1e-3, steps: 20, heldOut: 96)
@@ -42,10 +43,14 @@ public struct RateSearch: Sendable, Equatable {
 
   /// What was tried, and what follows.
   public struct Outcome: Sendable, Equatable, Codable {
+    /// The mean loss on what was kept back before any training.
+    public let untrained: Double
     /// By rate, the lowest first.
     public let trials: [Trial]
     /// The rate to train with.
     public let learningRate: Float
+    /// Whether it is half of the one that was found, since twice that one hardly learns.
+    public let keepsDistance: Bool
   }
 
   /// A search of at most `trials` runs of so many steps each, judged by so many examples.
@@ -77,6 +82,7 @@ public struct RateSearch: Sendable, Equatable {
     var short = schedule
     (short.steps, short.shape, short.patience, short.local) = (steps, .constant, nil, nil)
     var failure: TrainingError?
+    let untrained = try task.meanLoss(of: judges, by: schedule.batchSize)
 
     func trial(_ rate: Float) throws -> Trial {
       short.learningRate = rate
@@ -107,7 +113,12 @@ public struct RateSearch: Sendable, Equatable {
       }
     }
     if let failure, found.allSatisfy({ $0.loss.isInfinite }) { throw failure }
-    return Outcome(trials: found, learningRate: best.learningRate)
+    let place = found.firstIndex(of: best)!
+    let isAtTheEdge = place + 1 < found.count && 2 * (untrained - found[place + 1].loss) < untrained - best.loss
+    let keepsDistance = isAtTheEdge && place > 0
+    return Outcome(
+      untrained: untrained, trials: found, learningRate: found[keepsDistance ? place - 1 : place].learningRate,
+      keepsDistance: keepsDistance)
   }
 }
 

@@ -27,6 +27,7 @@ public struct RecipeChoice: Sendable, Equatable {
     guard let rates, let search else { return reason + "; the run is too short for trials" }
     let tried =
       "\(reason); of \(rates.trials.count) trials of \(search.steps) steps, judged by \(search.heldOut) examples kept back, "
+    if rates.keepsDistance { return tried + "a rate twice the best one hardly learns, so that it is half the best one" }
     return rates.learningRate == search.first
       ? tried + "none is better, as twice the rate must clearly be"
       : tried + (rates.learningRate > search.first ? "a higher one is clearly better" : "a lower one is better")
