@@ -94,12 +94,7 @@ struct Measurement {
     logits = model.nextLogits(Measurement.prompt, cache: KeyValueCache(for: model, capacity: 8))
     measure("base", model)
 
-    var generator = SeededGenerator(seed: 1)
-    let attached = try model.attach(
-      LoRAConfiguration(rank: 8, alpha: 16), to: .names(["q_proj", "v_proj"]), using: &generator)
-    for case let lora as LoRA in attached.map(\.adapter) {
-      try lora.b.assignOriginal(.normal(lora.b.shape, deviation: 0.01, using: &generator))
-    }
+    try model.attachRandomAdapter()
     measure("adapter attached (r 8, q and v)", model)
 
     let (adapter, merged) = (folder.appendingPathComponent("adapter"), folder.appendingPathComponent("merged"))
@@ -137,6 +132,18 @@ struct Measurement {
           + String(
             format: "%7.1f tokens/s  %5.1f GB/s, floor %5.1f GB/s: %3.0f%%", 1 / item.token, bytes / item.token,
             bytes / item.floor, 100 * item.floor / item.token))
+    }
+  }
+}
+
+extension LanguageModel {
+  /// A LoRA of rank 8 on queries and values.
+  func attachRandomAdapter() throws {
+    var generator = SeededGenerator(seed: 1)
+    let attached = try attach(
+      LoRAConfiguration(rank: 8, alpha: 16), to: .names(["q_proj", "v_proj"]), using: &generator)
+    for case let lora as LoRA in attached.map(\.adapter) {
+      try lora.b.assignOriginal(.normal(lora.b.shape, deviation: 0.01, using: &generator))
     }
   }
 }

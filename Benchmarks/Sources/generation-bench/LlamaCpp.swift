@@ -60,18 +60,13 @@ struct Duel {
     let before = Threads.count
     defer { Threads.count = before }
     Threads.count = threads
-    let model = try languageModel(contentsOf: file)
-    for weight in model.multiplyingWeights {
-      switch precision {
-      case .float32: break
-      case .bfloat16: weight.multiplyInBFloat16()
-      case .int8: weight.multiplyInBytes()
-      }
-    }
+    let (model, adapted) = (try loaded(file, precision), try loaded(file, precision))
+    try adapted.attachRandomAdapter()
     let peer = try python.map { try LlamaCpp($0, model: file, threads: threads) }
-    var (ours, theirs) = (Figures(), Figures())
+    var (ours, withAdapter, theirs) = (Figures(), Figures(), Figures())
     for _ in 0..<(isShortest ? 1 : 5) {
       let text = measure(model, &ours)
+      _ = measure(adapted, &withAdapter)
       guard let answer = try peer?.answer(prompt: prompt, tokens: tokens) else { continue }
       theirs.tokens.append(answer.tokensPerSecond)
       theirs.prompts.append(answer.promptPerSecond)
@@ -82,6 +77,7 @@ struct Duel {
           + "(\(text.logProbability))")
     }
     show("ours", ours, threads)
+    show("with an adapter", withAdapter, threads)
     guard peer != nil else { return }
     show("llama.cpp", theirs, threads)
     print(
@@ -89,6 +85,18 @@ struct Duel {
         + String(
           format: "%8.2f            %8.2f          %8.2f", median(ours.tokens) / median(theirs.tokens),
           median(theirs.milliseconds) / median(ours.milliseconds), median(ours.prompts) / median(theirs.prompts)))
+  }
+
+  private static func loaded(_ file: URL, _ precision: Precision) throws -> any LanguageModel {
+    let model = try languageModel(contentsOf: file)
+    for weight in model.multiplyingWeights {
+      switch precision {
+      case .float32: break
+      case .bfloat16: weight.multiplyInBFloat16()
+      case .int8: weight.multiplyInBytes()
+      }
+    }
+    return model
   }
 
   private static func measure(_ model: some LanguageModel, _ figures: inout Figures) -> (
