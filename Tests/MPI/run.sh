@@ -178,6 +178,7 @@ for ranks in 2 4; do
 done
 
 # What else goes part by part: modules to extract, tensors to compare, matrices to decompose.
+export NO_COLOR=1  # mpirun gives rank 0 a terminal.
 shared() { # shared NAME COMMAND…: one process's report, files and words are those of 2 and 4 ranks; @ is where they are written
   local name=$1 ranks
   shift

@@ -122,9 +122,11 @@ extension Collective {
     // In rounds, since MPI counts in 32 bits.
     let round = (1 << 30) / count
     for start in stride(from: 0, to: counts.max()!, by: round) {
-      let parts = counts.map { max(0, min(round, $0 - start)) }
+      // Each sends a word more than it has: who neither sends nor receives has no part in Open MPI's exchange, and its
+      // next call would be taken for that one.
+      let parts = counts.map { max(0, min(round, $0 - start)) + 1 }
       let sent = [Float](unsafeUninitializedCapacity: parts[rank]) { numbers, filled in
-        let piece = bytes[min(bytes.count, 4 * start)..<min(bytes.count, 4 * (start + parts[rank]))]
+        let piece = bytes[min(bytes.count, 4 * start)..<min(bytes.count, 4 * (start + parts[rank] - 1))]
         numbers.initialize(repeating: 0)
         UnsafeMutableRawBufferPointer(numbers).copyBytes(from: piece)
         filled = parts[rank]
@@ -135,7 +137,7 @@ extension Collective {
       let received = try exchange(sent, sending: sending, receiving: rank == 0 ? parts : none)
       var place = 0
       for other in collected.indices {
-        received[place..<place + parts[other]].withUnsafeBytes { collected[other] += $0 }
+        received[place..<place + parts[other] - 1].withUnsafeBytes { collected[other] += $0 }
         place += parts[other]
       }
     }
