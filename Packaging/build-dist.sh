@@ -50,17 +50,26 @@ else
   cc -O2 -ISources/CKernels/include -c Packaging/static/blas.c -o "$static/sgemm.o"
   cp --remove-destination "$(find_archive blas)" "$static/libblas.a"
   ar r "$static/libblas.a" "$static/sgemm.o"
-  # A section a function, so that what is never called is left out.
+  # A section a function, so that what is never called is left out. At a fixed address: 90,000 places that hold one would
+  # be listed, to be set at every start.
   options=(
     --static-swift-stdlib -Xswiftc -Xfrontend -Xswiftc -function-sections -Xcc -ffunction-sections -Xswiftc -use-ld=lld
     -Xlinker "-L$static" -Xlinker "--remap-inputs=*/lib_FoundationICU.a=$static/lib_FoundationICU.a" -Xlinker --icf=safe
-    -Xlinker --no-export-dynamic -Xlinker --strip-all -Xswiftc -Xclang-linker -Xswiftc -static-libgcc -Xlinker -O2)
+    -Xlinker --no-export-dynamic -Xlinker --strip-all -Xswiftc -Xclang-linker -Xswiftc -static-libgcc -Xlinker -O2
+    -Xswiftc -Xclang-linker -Xswiftc -no-pie -Xlinker -T -Xlinker "$PWD/Packaging/static/no-unwinding.ld"
+    -Xlinker --no-eh-frame-hdr)
 fi
 package zlib z
 package libpng png16 z
 package libwebp webp
 package libturbojpeg turbojpeg
 ln -sf libpng16.a "$static/libpng.a"
+if [ "$(uname)" != Darwin ]; then
+  cc -O2 -c Packaging/static/jpeg.c -o "$static/jpeg.o"
+  cp --remove-destination "$(find_archive turbojpeg)" "$static/libturbojpeg.a"
+  ar d "$static/libturbojpeg.a" jcapistd.c.o jctrans.c.o
+  ar r "$static/libturbojpeg.a" "$static/jpeg.o"
+fi
 
 export PKG_CONFIG_PATH=$static${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
 "$swift" build -c release --product lora --scratch-path "$scratch" ${options[@]+"${options[@]}"}

@@ -2,7 +2,8 @@
 """Keeps of ICU's data what lora can come to: trim-icu.py lib_FoundationICU.a OUT.a
 
 Foundation carries the world's calendars, currencies and collations, 34 MB; regular expressions have their tables in
-code, and of the data lora needs the normalisations alone. OUT.a is the archive with so much in the data's place.
+code, and of the data lora needs the normalisations and what patterns ask of emoji and of scripts' layout. OUT.a is
+the archive with so much in the data's place.
 
 The data's form (ICU, common/ucmndata.h): a header that begins with its length in 16 bits; then, relative to its end,
 the count of items, a name's and a content's offset for each in the order of names, the names, the contents.
@@ -16,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-KEPT = re.compile(r"\.(nrm|icu)$")
+KEPT = re.compile(r"\.nrm$|/(uemoji|ulayout)\.icu$")
 
 
 def items(data):

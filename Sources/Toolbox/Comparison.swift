@@ -146,6 +146,16 @@ public struct CheckpointComparison: Sendable {
     public let relativeDifference: Double?
     /// The largest |y − x| of an element; 0 where they can't be subtracted.
     public let largestDifference: Double
+
+    /// From what a comparison has found: whether they are identical, the norm, the largest difference and, where there is one,
+    /// the relative difference.
+    fileprivate init(_ pair: (StoredTensor, StoredTensor), _ figures: [Double]) {
+      name = pair.0.name
+      formats = (pair.0.format, pair.1.format)
+      shapes = (pair.0.shape, pair.1.shape)
+      (isIdentical, norm, largestDifference) = (figures[0] == 1, figures[1], figures[2])
+      relativeDifference = figures.dropFirst(3).first
+    }
   }
 
   /// The tensors that both have, in the first's order.
@@ -160,18 +170,27 @@ public struct CheckpointComparison: Sendable {
   /// - Parameters:
   ///   - first: what the other is compared with.
   ///   - second: the other.
-  ///   - progress: called with bytes done.
+  ///   - sharing: the processes that share out the tensors. The first one's comparison is of all; another's, of its own.
+  ///   - progress: called with bytes done by this process.
   /// - Throws: `CheckpointError` where a file can't be read.
-  public init(_ first: Checkpoint, _ second: Checkpoint, progress: OperationProgress.Handler? = nil) throws {
+  public init(
+    _ first: Checkpoint, _ second: Checkpoint, among sharing: Sharing = .alone,
+    progress: OperationProgress.Handler? = nil
+  ) throws {
     let pairs = first.tensors.compactMap { tensor in second[tensor.name].map { (tensor, $0) } }
     onlyInFirst = first.tensors.map(\.name).filter { second[$0] == nil }.sorted(by: isOrdered)
     onlyInSecond = second.tensors.map(\.name).filter { first[$0] == nil }.sorted(by: isOrdered)
-    let counter = ProgressCounter(total: pairs.reduce(0) { $0 + $1.0.info.byteCount }, progress)
-    tensors = try mapInParallel(pairs) { pair in
-      let result = Self.compare(pair.0, pair.1)
-      try counter.advance(by: pair.0.info.byteCount, pair.0.name)
+    let own = sharing.own(pairs.map(\.0.info.byteCount))
+    let counter = ProgressCounter(total: own.reduce(0) { $0 + pairs[$1].0.info.byteCount }, progress)
+    let found = try mapInParallel(own) { index in
+      let (x, y) = pairs[index]
+      let result = Self.compare(x, y)
+      try counter.advance(by: x.info.byteCount, x.name)
       return result
-    }.sorted { isOrdered($0.name, $1.name) }
+    }
+    let all = try sharing.gather(Dictionary(uniqueKeysWithValues: zip(own, found)))
+    tensors = pairs.indices.compactMap { index in all[index].map { Tensor(pairs[index], $0) } }
+      .sorted { isOrdered($0.name, $1.name) }
   }
 
   /// ‖y − x‖² and ‖x‖² over all tensors that can be subtracted.
@@ -183,12 +202,11 @@ public struct CheckpointComparison: Sendable {
     return sums.1 > 0 ? (sums.0 / sums.1).squareRoot() : 0
   }
 
-  private static func compare(_ x: StoredTensor, _ y: StoredTensor) -> Tensor {
+  /// The figures of ``Tensor/init(_:_:)``.
+  private static func compare(_ x: StoredTensor, _ y: StoredTensor) -> [Double] {
     let isIdentical = x.info == y.info && x.hasSameBytes(as: y)
     guard x.shape == y.shape, x.format.isConvertible, y.format.isConvertible else {
-      return Tensor(
-        name: x.name, formats: (x.format, y.format), shapes: (x.shape, y.shape), isIdentical: isIdentical, norm: 0,
-        relativeDifference: isIdentical ? 0 : nil, largestDifference: 0)
+      return isIdentical ? [1, 0, 0, 0] : [0, 0, 0]
     }
     var squares = (x: 0.0, difference: 0.0)
     var largest = 0.0
@@ -209,10 +227,9 @@ public struct CheckpointComparison: Sendable {
     }
     x.release()
     y.release()
-    return Tensor(
-      name: x.name, formats: (x.format, y.format), shapes: (x.shape, y.shape), isIdentical: isIdentical,
-      norm: squares.x.squareRoot(),
-      relativeDifference: squares.difference == 0 ? 0 : (squares.difference / squares.x).squareRoot(),
-      largestDifference: largest)
+    return [
+      isIdentical ? 1 : 0, squares.x.squareRoot(), largest,
+      squares.difference == 0 ? 0 : (squares.difference / squares.x).squareRoot(),
+    ]
   }
 }

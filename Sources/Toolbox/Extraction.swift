@@ -74,12 +74,18 @@ public struct Extraction: Sendable {
   ///
   /// - Parameters:
   ///   - directory: the folder that will be written.
-  ///   - progress: called with modules done.
-  public func run(to directory: URL, progress: OperationProgress.Handler? = nil) throws -> ExtractionReport {
+  ///   - sharing: the processes that share out the modules. The first one writes, and its report is of all.
+  ///   - progress: called with modules done by this process.
+  public func run(
+    to directory: URL, among sharing: Sharing = .alone, progress: OperationProgress.Handler? = nil
+  ) throws -> ExtractionReport {
     var ranks: [Int]?
+    let own = sharing.own(plan.modules.map(\.count))
     let passes = if case .budget = rank { 2 } else { 1 }
-    let counter = ProgressCounter(total: plan.modules.count * passes, progress)
-    if case .budget(let bytes) = rank { ranks = try allocate(bytes: bytes, counter: counter) }
+    let counter = ProgressCounter(total: own.count * passes, progress)
+    if case .budget(let bytes) = rank {
+      ranks = try allocate(bytes: bytes, own, sharing, counter: counter)
+    }
 
     let limits = plan.modules.enumerated().map { index, module in
       ranks?[index] ?? min(rank.limit(options.maximumRank), module.rows, module.columns)
@@ -92,14 +98,16 @@ public struct Extraction: Sendable {
       adapted.contains(tensor.info.modulePath)
         ? tensor.renamed(tensor.info.modulePath + ".base_layer." + lastComponent(tensor.name)) : tensor
     }
-    let writer = try PEFTWriter(
-      to: directory, expecting: expected + replacements.map { $0.renamed(PEFTNames.prefix + $0.name).info },
-      reserves: rank.isKnown)
-    let output = InOrder<(module: StoredModule?, outcome: ExtractionReport.Module)>(count: plan.modules.count) {
-      result in
-      if let module = result.module { try writer.append(module) }
+    let writer =
+      sharing.rank > 0
+      ? nil
+      : try PEFTWriter(
+        to: directory, expecting: expected + replacements.map { $0.renamed(PEFTNames.prefix + $0.name).info },
+        reserves: rank.isKnown)
+    let output = InOrder<Extracted>(count: plan.modules.count) { result in
+      if let module = result.module { try writer?.append(module) }
     }
-    try forEachModule { index, module in
+    try forEach(of: own) { index, module in
       guard limits[index] > 0 else {
         try output.submit(index, (nil, .skipped(module, norm: ModuleDifference(module).squareNorm.squareRoot())))
         try counter.advance(by: 1, module.path)
@@ -109,7 +117,12 @@ public struct Extraction: Sendable {
       try output.submit(index, result)
       try counter.advance(by: 1, module.path)
     }
+    try gather(output, own, sharing)
     let results = output.results
+    let report = ExtractionReport(
+      output: directory, modules: results.map(\.outcome), replaced: replacements.map(\.name),
+      unexplained: plan.leftOut, findings: plan.findings)
+    guard let writer else { return report }
     let modules = results.compactMap(\.module)
     guard !modules.isEmpty || plan.hasChangedReplacements else {
       throw CheckpointError(
@@ -118,32 +131,56 @@ public struct Extraction: Sendable {
     }
     for tensor in replacements { try writer.append(replacement: tensor) }
     try writer.finish(plan.configuration(modules: modules))
-    return ExtractionReport(
-      output: directory, modules: results.map(\.outcome), replaced: replacements.map(\.name),
-      unexplained: plan.leftOut, findings: plan.findings)
+    return report
+  }
+
+  /// A module's factors, if it has any, and what they cost.
+  private typealias Extracted = (module: StoredModule?, outcome: ExtractionReport.Module)
+
+  /// Gives the first process what the others have extracted: of each module its figures, and its tensors' bytes.
+  private func gather(_ output: InOrder<Extracted>, _ own: [Int], _ sharing: Sharing) throws {
+    guard sharing.count > 1 else { return }
+    let mine = Dictionary(uniqueKeysWithValues: own.map { ($0, output[$0]!) })
+    let figures = try sharing.gather(mine.mapValues(\.outcome.numbers))
+    let bytes = try sharing.gather(
+      mine.compactMapValues { $0.module?.method.tensors.flatMap { $0.tensor.withBytes(Array.init) } })
+    for (index, numbers) in figures.sorted(by: { $0.key < $1.key }) where mine[index] == nil {
+      let module = plan.modules[index]
+      let outcome = ExtractionReport.Module(path: module.path, numbers)
+      let method = try bytes[index].map {
+        module.lora(try module.expected(rank: outcome.rank, format: options.format, hasBias: plan.hasLoRABias), $0)
+      }
+      try output.submit(index, (method.map { StoredModule(path: module.path, method: $0) }, outcome))
+    }
   }
 
   /// Small modules side by side, one to a thread; large ones one after the other, with all threads inside.
-  private func forEachModule(_ body: @Sendable (Int, ExtractionPlan.Module) throws -> Void) throws {
+  private func forEach(of own: [Int], _ body: @Sendable (Int, ExtractionPlan.Module) throws -> Void) throws {
     let isLarge = { (index: Int) in self.plan.modules[index].count > ModuleDifference.largestInParallel }
-    for index in plan.modules.indices.filter(isLarge) { try body(index, plan.modules[index]) }
-    let small = plan.modules.indices.filter { !isLarge($0) }
+    for index in own.filter(isLarge) { try body(index, plan.modules[index]) }
+    let small = own.filter { !isLarge($0) }
     try inParallel(small.count) { try body(small[$0], plan.modules[small[$0]]) }
   }
 
-  private func allocate(bytes: Int, counter: ProgressCounter) throws -> [Int] {
-    let spectra = InOrder<Spectrum>(count: plan.modules.count) { _ in }
-    try forEachModule { index, module in
+  private func allocate(
+    bytes: Int, _ own: [Int], _ sharing: Sharing, counter: ProgressCounter
+  ) throws -> [Int] {
+    let found = InOrder<[Float]>(count: plan.modules.count) { _ in }
+    try forEach(of: own) { index, module in
       let difference = try ModuleDifference(module)
       let limit = min(options.maximumRank, module.rows, module.columns)
       let values =
         difference.squareNorm > 0
         ? try difference.factors(rank: limit, options: options).singularValues : []
-      try spectra.submit(index, Spectrum(singularValues: values, rows: module.rows, columns: module.columns))
+      try found.submit(index, values)
       try counter.advance(by: 1, module.path)
     }
+    let values = try sharing.exchange(Dictionary(uniqueKeysWithValues: own.map { ($0, found[$0]!) }))
+    let spectra = plan.modules.enumerated().map { index, module in
+      Spectrum(singularValues: values[index] ?? [], rows: module.rows, columns: module.columns)
+    }
     let allocation = RankAllocation(
-      spectra: spectra.results, byteBudget: bytes, bytesPerParameter: options.format.bits / 8)
+      spectra: spectra, byteBudget: bytes, bytesPerParameter: options.format.bits / 8)
     guard allocation.ranks.contains(where: { $0 > 0 }) else {
       throw CheckpointError(
         .mismatch, file: plan.tuned.url.path, "\(bytes) bytes are allowed", expected: "enough for rank 1 of a module",
@@ -152,9 +189,7 @@ public struct Extraction: Sendable {
     return allocation.ranks
   }
 
-  private func extract(
-    _ module: ExtractionPlan.Module, rank limit: Int
-  ) throws -> (module: StoredModule?, outcome: ExtractionReport.Module) {
+  private func extract(_ module: ExtractionPlan.Module, rank limit: Int) throws -> Extracted {
     let difference = try ModuleDifference(module)
     guard difference.squareNorm > 0 else { return (nil, .skipped(module, norm: 0)) }
     let factors: LowRankFactors
@@ -212,7 +247,11 @@ final class InOrder<Result: Sendable>: @unchecked Sendable {
     }
   }
 
-  var results: [Result] { lock.withLock { slots.map { $0! } } }
+  /// What is there of one.
+  subscript(index: Int) -> Result? { lock.withLock { slots[index] } }
+
+  /// What is there, in order.
+  var results: [Result] { lock.withLock { slots.compactMap { $0 } } }
 }
 
 /// The outcome of an extraction.
@@ -234,6 +273,21 @@ public struct ExtractionReport: Sendable {
 
     /// ‖ΔW − BA‖ / ‖ΔW‖.
     public var relativeResidual: Double { norm > 0 ? residual / norm : 0 }
+
+    init(path: String, rank: Int, norm: Double, relativeChange: Double, residual: Double, parameterCount: Int) {
+      (self.path, self.rank, self.norm, self.relativeChange) = (path, rank, norm, relativeChange)
+      (self.residual, self.parameterCount) = (residual, parameterCount)
+    }
+
+    /// From the ``numbers`` of another process.
+    init(path: String, _ numbers: [Double]) {
+      self.init(
+        path: path, rank: Int(numbers[0]), norm: numbers[1], relativeChange: numbers[2], residual: numbers[3],
+        parameterCount: Int(numbers[4]))
+    }
+
+    /// All but the path.
+    var numbers: [Double] { [Double(rank), norm, relativeChange, residual, Double(parameterCount)] }
 
     static func skipped(_ module: ExtractionPlan.Module, norm: Double) -> Module {
       Module(path: module.path, rank: 0, norm: norm, relativeChange: 0, residual: norm, parameterCount: 0)

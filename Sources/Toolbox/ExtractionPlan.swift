@@ -53,6 +53,18 @@ struct ExtractionPlan: Sendable {
       return hasBias ? factors + [bias] : factors
     }
 
+    /// The LoRA whose tensors another process has made: those that were expected, byte by byte, one after the other.
+    func lora(_ expected: [TensorInfo], _ bytes: [UInt8]) -> StoredLoRA {
+      var place = 0
+      let tensors = expected.map { info in
+        defer { place += info.byteCount }
+        return StoredTensor(info: info) { $0.copyBytes(from: bytes[place..<place + info.byteCount]) }.renamed(path)
+      }
+      return StoredLoRA(
+        a: tensors[0], b: tensors[1], outputBias: tensors.dropFirst(2).first, isEmbedding: isEmbedding,
+        alpha: Double(tensors[0].shape[0]))
+    }
+
     /// tuned − base of the bias: B's bias at scale 1.
     func biasDifference() throws -> StoredTensor? {
       guard let biases else { return nil }

@@ -118,12 +118,14 @@ public struct Merge: Sendable {
       let directory = sharing.rank == 0 ? try OutputDirectory(output) : nil
       let folder = try sharing.folder(directory?.staging)
       let names = base.shardNames
-      for shard in base.shards.indices where sharing.has(shard) {
+      let sizes = base.shards.indices.map { base.tensors(ofShard: $0).reduce(0) { $0 + $1.info.byteCount } }
+      for shard in sharing.own(sizes) {
         try write(
           outputs(ofShard: shard, target), to: folder.appendingPathComponent(names[shard]), target,
           base.shards[shard].metadata, counter, account)
       }
-      try sharing.join(account, in: folder)
+      // Once the others have said what they did, they have done it.
+      try gather(account, target, sharing)
       guard let directory else { return report }
       if names.count > 1 { try writeIndex(names, target, to: folder.appendingPathComponent(base.indexName)) }
       try model.write(to: folder)
@@ -136,6 +138,22 @@ public struct Merge: Sendable {
       return figures
     }
     return report
+  }
+
+  /// Adds the others' figures to the first one's.
+  private func gather(_ account: MergeAccount, _ target: WeightTarget, _ sharing: Sharing) throws {
+    guard sharing.count > 1 else { return }
+    let outputs = try base.shards.indices.flatMap { try self.outputs(ofShard: $0, target) }
+    let figures = Dictionary(byName: account.modules, \.tensor)
+    var own: [Int: [Double]] = [:]
+    for (part, output) in outputs.enumerated() {
+      own[part] = output.change.flatMap { figures[ExactString($0.weight.name)]?.numbers }
+    }
+    for (part, numbers) in try sharing.gather(own) where own[part] == nil {
+      let output = outputs[part]
+      account.add(
+        MergeFigures(tensor: output.change!.weight.name, format: output.slot.info.format, numbers), rows: 0..<0)
+    }
   }
 
   /// A tensor of the output: where its numbers come from, and what it is called.

@@ -50,6 +50,15 @@ public struct MergeFigures: Sendable {
     self.update = update
   }
 
+  /// From the ``numbers`` of another process.
+  init(tensor: String, format: NumberFormat, _ numbers: [Double]) {
+    self.init(tensor: tensor, weight: numbers[0], update: numbers[1])
+    (self.format, rounding, kept) = (format, numbers[2], numbers.dropFirst(3).first)
+  }
+
+  /// What is not known beforehand.
+  var numbers: [Double] { [weight, update, rounding] + (kept.map { [$0] } ?? []) }
+
   /// ‖ΔW‖ / ‖W‖.
   public var relativeUpdate: Double { weight > 0 ? (update / weight).squareRoot() : .infinity }
 

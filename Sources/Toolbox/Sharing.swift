@@ -1,7 +1,7 @@
-// A merge whose shards several processes write, on one machine or on several that see one disk.
+// A work in parts that several processes do, on one machine or on several.
 //
-// Each process plans the whole, so they agree without a word on who writes what. The first makes the folder, and gives it
-// its name once all are done; what a process has to report lies in the folder until then.
+// Each process plans the whole, so they agree without a word on who does what. What the others have found out they tell
+// the first, which puts it together: the result is that of one process, whoever did what.
 
 import Foundation
 import LoRAFiles
@@ -14,24 +14,49 @@ public struct Sharing {
   /// How many there are.
   public let count: Int
   private let broadcast: ([UInt8]) throws -> [UInt8]
-  private let barrier: () throws -> Void
+  private let collect: ([UInt8]) throws -> [[UInt8]]
 
   /// - Parameters:
   ///   - rank: which this is, from 0.
   ///   - count: how many there are.
   ///   - broadcast: gives all of them the bytes of the first.
-  ///   - barrier: goes on once all have come here.
+  ///   - collect: gives the first the bytes of all of them, in their order.
   public init(
-    rank: Int, count: Int, broadcast: @escaping ([UInt8]) throws -> [UInt8], barrier: @escaping () throws -> Void
+    rank: Int, count: Int, broadcast: @escaping ([UInt8]) throws -> [UInt8],
+    collect: @escaping ([UInt8]) throws -> [[UInt8]]
   ) {
-    (self.rank, self.count, self.broadcast, self.barrier) = (rank, count, broadcast, barrier)
+    (self.rank, self.count, self.broadcast, self.collect) = (rank, count, broadcast, collect)
   }
 
   /// A process by itself.
-  public static var alone: Sharing { Sharing(rank: 0, count: 1, broadcast: { $0 }, barrier: {}) }
+  public static var alone: Sharing { Sharing(rank: 0, count: 1, broadcast: { $0 }, collect: { [$0] }) }
 
-  /// Whether a part of the work is this process's.
-  func has(_ part: Int) -> Bool { part % count == rank }
+  /// The parts that are this process's, in their order: the largest are given away first, each to whoever has least.
+  ///
+  /// - Parameter sizes: how much work each part is.
+  public func own(_ sizes: [Int]) -> [Int] {
+    var loads = Array(repeating: 0, count: count)
+    let largestFirst = sizes.indices.sorted { (-sizes[$0], $0) < (-sizes[$1], $1) }
+    return largestFirst.filter { part in
+      let owner = loads.indices.min { (loads[$0], $0) < (loads[$1], $1) }!
+      loads[owner] += max(sizes[part], 1)
+      return owner == rank
+    }.sorted()
+  }
+
+  /// What was found of all parts, at the first process; at another, what itself has found.
+  ///
+  /// - Parameter own: what this process has found, by part.
+  public func gather<Number: BitwiseCopyable>(_ own: [Int: [Number]]) throws -> [Int: [Number]] {
+    guard count > 1 else { return own }
+    return try collect(Self.bytes(own)).reduce(into: own) { $0.merge(Self.findings($1)) { mine, _ in mine } }
+  }
+
+  /// What was found of all parts, at every process.
+  func exchange<Number: BitwiseCopyable>(_ own: [Int: [Number]]) throws -> [Int: [Number]] {
+    guard count > 1 else { return own }
+    return try Self.findings(broadcast(Self.bytes(gather(own))))
+  }
 
   /// The first one's folder.
   func folder(_ own: URL?) throws -> URL {
@@ -40,39 +65,29 @@ public struct Sharing {
     return own ?? URL(fileURLWithPath: path, isDirectory: true)
   }
 
-  /// Waits until every process has written its part into `folder`, and adds the others' figures to the first one's.
-  func join(_ account: MergeAccount, in folder: URL) throws {
-    guard count > 1 else { return }
-    func notes(_ rank: Int) -> URL { folder.appendingPathComponent("figures-\(rank)") }
-    if rank > 0 {
-      try OutputFile.write(JSON.array(account.modules.map(\.json)).pretty, to: notes(rank))
-      return try barrier()
-    }
-    try barrier()
-    for other in 1..<count {
-      for figures in try readJSON(notes(other)).array ?? [] { account.add(try MergeFigures(figures), rows: 0..<0) }
-      try FileManager.default.removeItem(at: notes(other))
+  /// For each part its number, how long it is, and its numbers.
+  private static func bytes<Number: BitwiseCopyable>(_ findings: [Int: [Number]]) -> [UInt8] {
+    findings.reduce(into: []) { bytes, found in
+      for number in [found.key, found.value.count] { withUnsafeBytes(of: number) { bytes += $0 } }
+      found.value.withUnsafeBytes { bytes += $0 }
     }
   }
-}
 
-extension MergeFigures {
-  fileprivate var json: JSON {
-    [
-      "tensor": .string(tensor), "format": .string(format.rawValue), "weight": .number(weight),
-      "update": .number(update), "rounding": .number(rounding), "kept": kept.map(JSON.number) ?? .null,
-    ]
-  }
-
-  fileprivate init(_ json: JSON) throws {
-    guard let tensor = json["tensor"]?.string, let format = json["format"]?.string.flatMap(NumberFormat.init),
-      let weight = json["weight"]?.number, let update = json["update"]?.number, let rounding = json["rounding"]?.number
-    else {
-      throw CheckpointError(
-        .malformed, file: "", "another process's figures can't be read", expected: "those that it has written",
-        advice: "Give every process the same program")
+  private static func findings<Number: BitwiseCopyable>(_ bytes: [UInt8]) -> [Int: [Number]] {
+    bytes.withUnsafeBytes { bytes in
+      var (findings, place): ([Int: [Number]], Int) = ([:], 0)
+      while place < bytes.count {
+        let part = bytes.loadUnaligned(fromByteOffset: place, as: Int.self)
+        let count = bytes.loadUnaligned(fromByteOffset: place + 8, as: Int.self)
+        let end = place + 16 + count * MemoryLayout<Number>.stride
+        findings[part] = [Number](unsafeUninitializedCapacity: count) { numbers, filled in
+          UnsafeMutableRawBufferPointer(numbers).copyMemory(
+            from: UnsafeRawBufferPointer(rebasing: bytes[place + 16..<end]))
+          filled = count
+        }
+        place = end
+      }
+      return findings
     }
-    self.init(tensor: tensor, weight: weight, update: update)
-    (self.format, self.rounding, self.kept) = (format, rounding, json["kept"]?.number)
   }
 }

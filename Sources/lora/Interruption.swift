@@ -4,16 +4,14 @@ import ArgumentParser
 import Foundation
 import LoRAKit
 
-/// A training that the other ranks have left.
+/// A work that the other ranks have left.
 struct AbandonedRun: Error, CustomStringConvertible {
   let cause: CollectiveError
-  let state: String?
+  /// What became of it, or how to go on.
+  let rest: String
 
   var description: String {
-    guard case .alone = cause else { return cause.description }
-    return cause.problem
-      + (state.map { "; go on from the last state that was kept, with --resume \($0)" }
-        ?? "; --checkpoint keeps states for --resume")
+    if case .alone = cause { cause.problem + "; " + rest } else { cause.description }
   }
 }
 
@@ -50,7 +48,10 @@ final class Interruption: @unchecked Sendable {
       return try run { interruption.isRequested }
     } catch let error as CollectiveError {
       abandon()
-      throw AbandonedRun(cause: error, state: state)
+      throw AbandonedRun(
+        cause: error,
+        rest: state.map { "go on from the last state that was kept, with --resume \($0)" }
+          ?? "--checkpoint keeps states for --resume")
     } catch let error as TrainingError {
       abandon()
       guard case .interrupted(let step) = error else { throw error }

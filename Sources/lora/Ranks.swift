@@ -23,6 +23,9 @@ enum Ranks {
     return nil
   }()
 
+  /// Whether this process does what is not shared.
+  static var isFirst: Bool { launched?.rank ?? 0 == 0 }
+
   /// Standard error as it was before the others were silenced.
   nonisolated(unsafe) private static var errors = STDERR_FILENO
 
@@ -126,5 +129,5 @@ enum Ranks {
 
 extension Collective {
   /// The same processes, for the toolbox, which knows nothing of training.
-  var sharing: Sharing { Sharing(rank: rank, count: count, broadcast: broadcast, barrier: barrier) }
+  var sharing: Sharing { Sharing(rank: rank, count: count, broadcast: broadcast, collect: collect) }
 }

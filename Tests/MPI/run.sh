@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains on 2 and 4 ranks of this machine with a program that is built with MPI, and holds the result against one process: the
-# same bits, also after a rank was slow or killed; merges a model in shards; then on two machines, as far as this one can
-# pretend to be two.
+# same bits, also after a rank was slow or killed; merges, extracts and compares models; then on two machines, as far as this
+# one can pretend to be two.
 #
 #     Tests/MPI/run.sh PROGRAM [PROGRAM-WITHOUT-MPI]
 set -euo pipefail
@@ -176,6 +176,72 @@ for ranks in 2 4; do
   [ "$(grep -c 'The result' merged.txt)" = 1 ] || fail "merge on $ranks ranks: rank 0 alone prints"
   passed "merge of shards on $ranks ranks gives the files of one process, and its report"
 done
+
+# What else goes part by part: modules to extract, tensors to compare, matrices to decompose.
+export NO_COLOR=1  # mpirun gives rank 0 a terminal.
+shared() { # shared NAME COMMAND…: one process's report, files and words are those of 2 and 4 ranks; @ is where they are written
+  local name=$1 ranks
+  shift
+  "$lora" "${@//@/$name-1}" --quiet --json "$name-1.json" > "$name-1.txt"
+  for ranks in 2 4; do
+    "${launch[@]}" -np $ranks "$lora" "${@//@/$name-$ranks}" --quiet --json "$name-$ranks.json" > "$name-$ranks.txt"
+    if [ -e "$name-1" ]; then diff -r "$name-1" "$name-$ranks" || fail "$name on $ranks ranks: other files"; fi
+    for kind in json txt; do
+      diff <(sed "s/$name-$ranks/$name-1/g" "$name-$ranks.$kind") "$name-1.$kind" || fail "$name on $ranks ranks: another $kind"
+    done
+  done
+  passed "$name on 2 and 4 ranks gives what one process gives"
+}
+python3 - big-base big-tuned << 'PYTHON'
+import array, json, os, random, struct, sys
+random.seed(1)
+side, base = 1280, [random.gauss(0, 1) for _ in range(1280 * 40 + 1)]
+for place, size in [(sys.argv[1], 0), (sys.argv[2], 0.1)]:
+    os.mkdir(place)
+    change = [random.gauss(0, size) for _ in base]
+    tensors, numbers = {}, array.array("f")
+    for module in range(8):
+        rows = side // (module % 3 + 1)
+        tensors[f"layers.{module}.q_proj.weight"] = {
+            "dtype": "F32", "shape": [rows, side], "data_offsets": [4 * len(numbers), 4 * (len(numbers) + rows * side)]}
+        shifted = [x + y for x, y in zip(base, change[module:] + change[:module])]
+        numbers.extend((shifted * 33)[:rows * side])
+    header = json.dumps(tensors).encode()
+    open(f"{place}/model.safetensors", "wb").write(struct.pack("<Q", len(header)) + header + numbers.tobytes())
+PYTHON
+shared extract-rank extract sharded merged-1 --rank 2 -o @
+shared extract-energy extract big-base big-tuned --energy 0.1 --max-rank 24 --dtype bf16 -o @
+shared extract-budget extract big-base big-tuned --budget 300KB --max-rank 16 -o @
+shared diff diff big-base big-tuned
+shared svd svd merged-1 --rank 4
+
+# A module that can't be extracted, rank 1's; and rank 1 killed.
+cp -r merged-1 broken
+python3 - broken/model-00002-of-00003.safetensors << 'PYTHON'
+import json, struct, sys
+file = open(sys.argv[1], "r+b")
+size, = struct.unpack("<Q", file.read(8))
+start = json.loads(file.read(size))["layers.1.q_proj.weight"]["data_offsets"][0]
+file.seek(8 + size + start)
+file.write(struct.pack("<f", float("nan")))
+PYTHON
+status=0
+"${launch[@]}" -np 2 "$lora" extract sharded broken --rank 2 -o nothing > wrong.txt 2>&1 || status=$?
+[ $status != 0 ] && [ "$(grep -c '^rank 1 of 2: Error: .*layers.1.q_proj.*NaN' wrong.txt)" = 1 ] || { cat wrong.txt; fail "a rank's error"; }
+left() { find . -maxdepth 1 -name '*nothing*'; }
+[ -z "$(left)" ] || fail "a rank's error has left $(left)"
+passed "a rank that fails says why, and nothing is left behind"
+export OMPI_MCA_odls_base_sigkill_timeout=10
+"${launch[@]}" -np 2 "$lora" extract big-base big-tuned --rank 512 -o nothing > wrong.txt 2>&1 &
+running=$!
+for _ in $(seq 600); do [ -z "$(left)" ] || break; sleep 0.05; done
+for process in $(pgrep -f "^$lora extract .* -o nothing\$"); do
+  if tr '\0' '\n' < "/proc/$process/environ" | grep -qE '^(OMPI_COMM_WORLD_RANK|PMI_RANK)=1$'; then kill -KILL "$process"; fi
+done
+if wait $running; then fail "an extraction whose rank was killed ended well"; fi
+grep -qE 'waited for the others in vain: .*; nothing was written|Stopped; nothing was written' wrong.txt || { cat wrong.txt; fail "rank 0 says that it was left alone"; }
+[ -z "$(left)" ] || fail "a killed rank has left $(left)"
+passed "a rank that is killed ends the extraction, and nothing is left behind"
 
 # Two machines, with addresses and names of their own: network namespaces with a slow and lossy network between them.
 if [ "$(id -u)" != 0 ] || ! command -v ip > /dev/null || ! mpirun --version 2>&1 | grep -q 'Open MPI'; then

@@ -214,6 +214,16 @@ struct RanksTests {
     }
   }
 
+  @Test("rank 0 collects bytes of any number, in rank order")
+  func collected() throws {
+    let words: [[UInt8]] = [[1, 2, 3, 4, 5], [], [0x01, 0x00, 0xa0, 0x7f, 0xff, 0xff, 0xff], [9, 9, 9, 9]]
+    for count in [1, 2, 4] {
+      let found = try onRanks(count) { try $0.collect(words[$0.rank]) }
+      #expect(found[0] == Array(words[..<count]))
+      #expect(found.dropFirst().joined().isEmpty)
+    }
+  }
+
   // MARK: Apart
 
   /// Always both examples.

@@ -5,6 +5,7 @@ import LoRAAdapters
 import LoRADatasets
 import LoRAModels
 import LoRANetworks
+import LoRATensors
 import LoRATraining
 
 /// What is a good beginning for a fine-tuning, and why: a function of the sizes of data and model alone.
@@ -121,7 +122,7 @@ public struct FineTuningAdvice: Sendable, Equatable {
   }
 
   private static func text(_ number: Double) -> String {
-    number.formatted(.number.precision(.fractionLength(0)).locale(Locale(identifier: "en_US")))
+    Int(number.rounded(.toNearestOrEven)).grouped
   }
 
   /// 10 · 5e-5 · (2000 / width)^0.781: ten times what suits the training of all parameters of Llamas of several widths

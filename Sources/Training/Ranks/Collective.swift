@@ -108,6 +108,43 @@ extension Collective {
     return try gather(sum.scalars, counts: sections.map(\.count))
   }
 
+  /// The bytes of all ranks, in rank order, at rank 0; nothing at the others.
+  ///
+  /// - Parameter bytes: this rank's.
+  public func collect(_ bytes: [UInt8]) throws -> [[UInt8]] {
+    guard count > 1 else { return [bytes] }
+    // They travel as the bits of float32 numbers, whose count is told in two that are exact.
+    let words = (bytes.count + 3) / 4
+    let length = [Float(words >> 20), Float(words & 0xf_ffff), Float(words * 4 - bytes.count)]
+    let lengths = try gather(length, counts: Array(repeating: 3, count: count)).map(Int.init)
+    let counts = (0..<count).map { lengths[3 * $0] << 20 + lengths[3 * $0 + 1] }
+    var collected = Array(repeating: [UInt8](), count: rank == 0 ? count : 0)
+    // In rounds, since MPI counts in 32 bits.
+    let round = (1 << 30) / count
+    for start in stride(from: 0, to: counts.max()!, by: round) {
+      // Each sends a word more than it has: who neither sends nor receives has no part in Open MPI's exchange, and its
+      // next call would be taken for that one.
+      let parts = counts.map { max(0, min(round, $0 - start)) + 1 }
+      let sent = [Float](unsafeUninitializedCapacity: parts[rank]) { numbers, filled in
+        let piece = bytes[min(bytes.count, 4 * start)..<min(bytes.count, 4 * (start + parts[rank] - 1))]
+        numbers.initialize(repeating: 0)
+        UnsafeMutableRawBufferPointer(numbers).copyBytes(from: piece)
+        filled = parts[rank]
+      }
+      var sending = Array(repeating: 0, count: count)
+      sending[0] = parts[rank]
+      let none = Array(repeating: 0, count: count)
+      let received = try exchange(sent, sending: sending, receiving: rank == 0 ? parts : none)
+      var place = 0
+      for other in collected.indices {
+        received[place..<place + parts[other] - 1].withUnsafeBytes { collected[other] += $0 }
+        place += parts[other]
+      }
+    }
+    for other in collected.indices { collected[other].removeLast(lengths[3 * other + 2]) }
+    return collected
+  }
+
   /// - Parameter what: is the same on all ranks; `value` is compared, in bits.
   /// - Throws: `CollectiveError.differ` on every rank where it is not.
   func requireSame(_ what: String, _ value: @autoclosure () throws -> [Float]) throws {

@@ -3,7 +3,7 @@ import Foundation
 import LoRAKit
 
 /// `lora svd`: how much of a matrix a few numbers hold, shown and measured.
-struct SVDCommand: AsyncParsableCommand {
+struct SVDCommand: RankedCommand {
   static let configuration = CommandConfiguration(
     commandName: "svd",
     abstract: "Singular values and low-rank approximations of matrices and pictures.",
@@ -18,6 +18,7 @@ struct SVDCommand: AsyncParsableCommand {
         lora svd photo.png --rank 5,20,50
         lora svd photo.png --energy 0.99 --output pictures/
         lora svd model.safetensors --tensor 'attention.*weight' --rank 16 --json spectra.json
+        mpirun -np 4 lora svd model/ --report report.html
       """)
 
   @Argument(
@@ -61,24 +62,28 @@ struct SVDCommand: AsyncParsableCommand {
     }
   }
 
-  func run() async throws {
+  func run() throws {
     try common.prepare()
     let folder = try output?.place(of: "a folder of pictures") ?? URL(fileURLWithPath: ".", isDirectory: true)
     if output != nil { try checkFolder(folder) }
     let result: SVDResult
+    // Of several processes the first has the standard input, and does all but a model's matrices.
+    guard Ranks.isFirst || !(demo || file?.isStream ?? true) else { return }
     if demo {
       result = try SVDDemonstration(seed: seed).run()
     } else {
       switch try SVDInput(file: file, tensor: tensor) {
       case .picture(let picture, let name):
+        guard Ranks.isFirst else { return }
         result = try SVDPictureStudy(name: name, picture: picture, keeping: try keeping() ?? .ranks([5, 20, 50]))
           .run(writesPictures: true)
       case .matrices(let matrices, let name, let skipped):
         result = try SVDMatrixStudy(
           name: name, matrices: matrices, skipped: skipped, keeping: try keeping(), isQuiet: common.quiet
-        ).run()
+        ).run(among: file?.isStream ?? true ? .alone : Ranks.joined().sharing)
       }
     }
+    guard Ranks.isFirst else { return }
     if output != nil { try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true) }
     for (name, picture) in result.pictures {
       try OutputFile.write(picture.png, to: folder.appendingPathComponent(name))

@@ -12,6 +12,8 @@ enum SVDInput {
     let name: String
     let shape: [Int]
     let read: () throws -> Tensor
+    /// Its numbers.
+    var count: Int { shape.reduce(1, *) }
   }
 
   /// Decides by a file's first bytes what it is.

@@ -8,9 +8,8 @@ struct SVDMatrixStudy {
   let keeping: Keeping?
   let isQuiet: Bool
 
-  func run() throws -> SVDResult {
-    let total = matrices.reduce(0) { $0 + $1.shape.reduce(1, *) }
-    let bar = ProgressBar("decomposing", total: total, unit: " numbers", isQuiet: isQuiet || matrices.count == 1)
+  /// - Parameter sharing: the processes that share out the matrices; the first one's result is of all.
+  func run(among sharing: Sharing = .alone) throws -> SVDResult {
     // Ranks that can't be are found before any work is done.
     if case .ranks = keeping {
       for matrix in matrices {
@@ -18,16 +17,27 @@ struct SVDMatrixStudy {
         _ = try keeping?.ranks(for: empty, name: "\(name), \(matrix.name)")
       }
     }
-    let summaries = try matrices.map { matrix in
-      let spectrum: Spectrum
-      do { spectrum = try matrix.read().spectrum() } catch let error as LinearAlgebraError {
-        bar.abandon()
-        throw InputError("\(name): \(matrix.name): \(error.description)")
+    let own = sharing.own(matrices.map(\.count))
+    let values = try withProgress("decomposing", unit: "numbers", isQuiet: isQuiet || matrices.count == 1) { progress in
+      let counter = ProgressCounter(total: own.reduce(0) { $0 + matrices[$1].count }, progress)
+      var found: [Int: [Float]] = [:]
+      for index in own {
+        let matrix = matrices[index]
+        do { found[index] = try matrix.read().singularValues() } catch let error as LinearAlgebraError {
+          throw InputError("\(name): \(matrix.name): \(error.description)")
+        }
+        try counter.advance(by: matrix.count, matrix.name)
       }
-      bar.advance(by: matrix.shape.reduce(1, *), note: matrix.name)
-      return try MatrixSummary(name: matrix.name, spectrum: spectrum, keeping: keeping)
+      return try sharing.gather(found)
     }
-    bar.finish()
+    let summaries = try matrices.indices.compactMap { index in
+      let (matrix, spectrum) = (matrices[index], values[index])
+      return try spectrum.map {
+        try MatrixSummary(
+          name: matrix.name,
+          spectrum: Spectrum(singularValues: $0, rows: matrix.shape[0], columns: matrix.shape[1]), keeping: keeping)
+      }
+    }
     return SVDResult(summaries: summaries, report: report(summaries))
   }
 

@@ -3,7 +3,7 @@ import Foundation
 import LoRAKit
 
 /// `lora diff`: how much two adapters, or two checkpoints, differ.
-struct DiffCommand: ParsableCommand {
+struct DiffCommand: RankedCommand {
   static let configuration = CommandConfiguration(
     commandName: "diff",
     abstract: "Compare two adapters (updates and the spaces that they work in) or two checkpoints.",
@@ -33,6 +33,7 @@ struct DiffCommand: ParsableCommand {
     let names = (first.lastComponent, second.lastComponent)
     switch (StoredAdapter.recognises(urls.0), StoredAdapter.recognises(urls.1)) {
     case (true, true):
+      guard Ranks.isFirst else { return }
       let adapters = (try StoredAdapter(contentsOf: urls.0), try StoredAdapter(contentsOf: urls.1))
       let comparison = try withProgress("comparing", unit: "modules", isQuiet: output.quiet) {
         try AdapterComparison(adapters.0, adapters.1, progress: $0)
@@ -40,9 +41,11 @@ struct DiffCommand: ParsableCommand {
       try output.show(comparison.report(names: names))
     case (false, false):
       let checkpoints = (try Checkpoint(urls.0), try Checkpoint(urls.1))
+      let ranks = try Ranks.joined()
       let comparison = try withProgress("comparing", unit: "bytes", isQuiet: output.quiet) {
-        try CheckpointComparison(checkpoints.0, checkpoints.1, progress: $0)
+        try CheckpointComparison(checkpoints.0, checkpoints.1, among: ranks.sharing, progress: $0)
       }
+      guard ranks.rank == 0 else { return }
       try output.show(comparison.report(names: names))
     default:
       throw CheckpointError(

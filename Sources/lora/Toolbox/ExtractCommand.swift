@@ -3,7 +3,7 @@ import Foundation
 import LoRAKit
 
 /// `lora extract`: tuned − base → an adapter.
-struct ExtractCommand: ParsableCommand {
+struct ExtractCommand: RankedCommand {
   static let configuration = CommandConfiguration(
     commandName: "extract",
     abstract: "Make a LoRA adapter from a full fine-tune: the best low-rank approximation of what changed.",
@@ -15,6 +15,7 @@ struct ExtractCommand: ParsableCommand {
         lora extract base/ tuned/ --rank 16 -o adapter/
         lora extract base/ tuned/ --energy 0.9 --keep-vectors
         lora extract base/ tuned/ --budget 20MB --dtype bf16
+        mpirun -np 4 lora extract base/ tuned/ --rank 16 -o adapter/
       """)
 
   @Argument(help: "The base model: a directory, an index or a file.")
@@ -75,9 +76,11 @@ struct ExtractCommand: ParsableCommand {
       rank.map { .fixed($0) } ?? energy.map { .energy($0) } ?? .budget(bytes: budget!.bytes)
     let extraction = try Extraction(base: base, tuned: tuned, rank: choice, options: options)
     guard !writing.dryRun else { return try output.show(extraction.planReport(title: title)) }
+    let ranks = try Ranks.joined()
     let report = try withProgress("extracting", unit: "modules", isQuiet: output.quiet) {
-      try extraction.run(to: target, progress: $0)
+      try extraction.run(to: target, among: ranks.sharing, progress: $0)
     }
+    guard ranks.rank == 0 else { return }
     try output.show(report.report(title: title))
   }
 }

@@ -8,6 +8,8 @@ func withProgress<Result>(
   _ label: String, unit: String = "", isQuiet: Bool, _ work: (@escaping OperationProgress.Handler) throws -> Result
 ) throws -> Result {
   let progress = ToolProgress(label: label, unit: unit, isQuiet: isQuiet)
+  Ranks.listen { progress.isAskedToEnd }
+  defer { Ranks.listen { false } }
   do {
     let result = try work { try progress.report($0) }
     progress.finish()
@@ -16,6 +18,9 @@ func withProgress<Result>(
     progress.abandon()
     comment("Stopped; nothing was written.", isQuiet: false)
     throw ExitCode(130)
+  } catch let error as CollectiveError {
+    progress.abandon()
+    throw AbandonedRun(cause: error, rest: "nothing was written")
   } catch {
     progress.abandon()
     throw error
@@ -51,6 +56,7 @@ private final class ToolProgress: @unchecked Sendable {
     }
   }
 
+  var isAskedToEnd: Bool { interruption.isRequested }
   func finish() { lock.withLock { bar?.finish() } }
   func abandon() { lock.withLock { bar?.abandon() } }
 }
