@@ -17,8 +17,20 @@ struct TextSeam {
 
   /// The last such place in `bytes`; where none is found, between two characters.
   init(in bytes: [UInt8], tokenizer: Tokenizer) {
-    // White space, away from the end, so that what follows it is seen too; in a text without any, every character.
-    let places = (bytes.count / 2..<max(bytes.count / 2, bytes.count - 1024)).reversed()
+    self =
+      TextSeam.last(in: bytes, tokenizer: tokenizer)
+      ?? TextSeam(before: TextSeam.places(in: bytes).first { bytes[$0] & 0xC0 != 0x80 } ?? bytes.count)
+  }
+
+  /// Places away from the end, so that what follows them is seen too, the last first.
+  private static func places(in bytes: [UInt8]) -> ReversedCollection<Range<Int>> {
+    (bytes.count / 2..<max(bytes.count / 2, bytes.count - 1024)).reversed()
+  }
+
+  /// The last such place in `bytes`; nil where none is found.
+  static func last(in bytes: [UInt8], tokenizer: Tokenizer) -> TextSeam? {
+    // White space; in a text without any, every character.
+    let places = places(in: bytes)
     let spaces = places.lazy.filter { bytes[$0] == 0x20 || bytes[$0] == 0x0A }.prefix(64)
     let characters = places.lazy.filter { bytes[$0] & 0xC0 != 0x80 }.prefix(64)
     func ids(_ range: Range<Int>) -> [Int32] {
@@ -30,12 +42,9 @@ struct TextSeam {
       guard first < place, place + 1 < last else { continue }
       let (whole, left) = (ids(first..<last), ids(first..<place))
       for next in [place, place + 1] where next == place || bytes[place] == 0x20 {
-        if whole == left + ids(next..<last) {
-          self.init(end: place, next: next)
-          return
-        }
+        if whole == left + ids(next..<last) { return TextSeam(end: place, next: next) }
       }
     }
-    self.init(before: characters.first ?? bytes.count)
+    return nil
   }
 }

@@ -144,7 +144,7 @@ public struct TokenWindows: Sendable {
             }
             throw DatasetError(
               .wrongFormat, file: file,
-              found: "a conversation in line \(line.grouped) that can't be written: \(error.problem)",
+              found: "a conversation in line \(line.grouped) that can't be written: \(error.found)",
               expected: "one that \(error.subject) takes", advice: error.advice)
           }
         }

@@ -19,6 +19,9 @@ import LoRATensors
 ///   func callAsFunction(_ x: Tensor) -> Tensor { output(hidden(x).relu()) }
 /// }
 /// ```
+///
+/// The generator is handed in: in Swift 6 the variables of a main.swift belong to the main actor, and a class that reaches
+/// for one ("main actor-isolated var 'generator' can not be used 'inout' from a nonisolated context") does not compile.
 public protocol Module: AnyObject, CustomPlaygroundDisplayConvertible {
   /// The name of a stored property in paths; identity unless a model follows the names of a file format. An empty name
   /// adds nothing to a path.

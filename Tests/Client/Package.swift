@@ -9,6 +9,8 @@ func library(_ name: String) -> Target.Dependency { .product(name: name, package
 
 let folders = ["Models", "Training", "Charts", "Tensors", "CKernels", "CPNG", "TestSupport"]
 
+let shown = ["readme", "article", "notebook"]
+
 let package = Package(
   name: "client",
   platforms: [.macOS(.v14)],
@@ -17,6 +19,7 @@ let package = Package(
     .executableTarget(name: "networks-alone", dependencies: [library("LoRATraining")]),
     .executableTarget(
       name: "everything", dependencies: folders.map { .target(name: $0) } + [library("LoRAKit")]),
-  ],
+  ]
+    + shown.map { .executableTarget(name: $0, dependencies: [library("LoRAKit")], path: "Sources/Shown/\($0)") },
   swiftLanguageModes: [.v6]
 )

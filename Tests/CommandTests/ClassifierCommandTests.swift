@@ -273,6 +273,46 @@ struct ClassifierCommandTests {
     #expect(refused.exitCode == 1 && refused.errors.contains("at most 20,000 texts") && refused.output.isEmpty)
   }
 
+  @Test("what is called a table is read as one: its column of texts, and never its lines")
+  func tableOfTexts() throws {
+    let place = try Workplace()
+    _ = try succeed(training(place))
+    let use = ["--model", place.encoder, "--adapter", place.path("out")]
+    let table = try write("id,text\n1,\"the fox,\nand more\"\n2,the dog\n", place, "table.csv")
+    let found = try succeed(["classify", "--file", table] + use)
+    #expect(found.errors.contains("table.csv: 2 texts; text from “text”"), "\(found.errors)")
+    #expect(found.output.split(separator: "\n").last?.hasSuffix("\tthe dog") == true)
+    let embedded = try succeed(["embed", "--file", table] + use)
+    #expect(embedded.output.split(separator: "\n").count == 2)
+    // Bare lines under such a name, and pairs where one text is meant, are asked about.
+    let lines = try write("the fox\nthe dog\n", place, "lines.csv")
+    let bare = try CommandRun(["classify", "--file", lines] + use)
+    #expect(bare.exitCode == 1 && bare.errors.contains("may name the columns or be an example"), "\(bare.errors)")
+    #expect(try succeed(["classify", "--file", lines, "--no-header"] + use).output.split(separator: "\n").count == 2)
+    let pairs = try write("premise,hypothesis\na,b\n", place, "pairs.csv")
+    for arguments in [["embed"], ["classify", "--query", "x"]] {
+      let run = try CommandRun(arguments + ["--file", pairs] + use)
+      #expect(run.exitCode == 1 && run.errors.contains("holds pairs of texts"), "\(run.errors)")
+    }
+  }
+
+  @Test("training in 8 bits is refused before anything is read or written")
+  func trainingInBytes() throws {
+    let place = try Workplace()
+    let before = place.folder.names
+    for task in ["classify", "lm"] {
+      let run = try CommandRun([
+        "train", task, "--model", place.encoder, "--data", place.path("none"), "--precision", "int8", "-o",
+        place.path("out"),
+      ])
+      #expect(run.exitCode == 64 && run.output.isEmpty)
+      #expect(
+        run.errors.contains("--precision int8 is for reading and writing text; training takes f32 or bf16."),
+        "\(run.errors)")
+    }
+    #expect(place.folder.names == before)
+  }
+
   // MARK: What is learnt
 
   @Test("the columns and three rows are shown; pairs are learnt, evaluated and classified as pairs")
@@ -346,7 +386,11 @@ struct ClassifierCommandTests {
       #expect(try object(place.path("whole/config.json"))["problem_type"] as? String == name)
       _ = try succeed(["evaluate", "--data", data, "--model", place.path("whole")])
     }
-    _ = try succeed(training(place, "--force", "--class-weights", "balanced"))
+    _ = try succeed(training(place, "--force", "--class-weights", "balanced", "--alpha", "0.7", "--dropout", "0.1"))
+    let written = try String(contentsOfFile: place.path("out/adapter_config.json"), encoding: .utf8)
+    #expect(written.contains("\"lora_alpha\": 0.7,") && written.contains("\"lora_dropout\": 0.1,"), "\(written)")
+    let unread = try CommandRun(training(place, "--force", "--class-weights", "1,x,2"))
+    #expect(unread.exitCode == 1 && unread.errors.contains("balanced, or 2 positive numbers"))
     let wrong = try CommandRun(training(place, "--force", "--class-weights", "1,2,3"))
     #expect(wrong.exitCode == 1 && wrong.errors.contains("expected balanced, or 2 positive numbers, for dog, fox"))
   }
@@ -400,9 +444,9 @@ struct ClassifierCommandTests {
       ("columns.tsv", "foo\tbar\tbaz\na\tb\tc\n", "found the columns foo, bar, baz"),
       ("short.tsv", "text\tlabel\na\tx\nb\n", "found 1 field in line 3"),
       ("quote.csv", "text,label\n\"a,x\nb,y\n", "a quote in line 2 that never ends"),
-      ("null.jsonl", "{\"text\":\"a\",\"label\":null}\n", "found the keys text, label in line 1"),
-      ("other.jsonl", "{\"text\":\"a\",\"label\":\"x\"}\nb\n", "no JSON object in line 2"),
-      ("one.tsv", "text\tlabel\na\tx\nb\tx\n", "every text has the label “x”"),
+      ("null.jsonl", "{\"text\":\"a\",\"label\":null}\n", "found null under \"label\" in line 1"),
+      ("other.jsonl", "{\"text\":\"a\",\"label\":\"x\"}\nb\n", "found 'b') in line 2"),
+      ("one.tsv", "text\tlabel\na\tx\nb\tx\n", "found the label “x” on every text"),
       ("data.txt", "no columns\nat all\n", "found the extension \"txt\""),
       (
         "unseen.tsv", "text\tlabel\nthe fox\tcat\na\tcow\nb\tcat\nc\tfox\n",

@@ -143,6 +143,8 @@ struct LabelledColumnsTests {
     #expect(try quoted.text(at: 0) == "good \"one\"")
     let loose = try read("sentence\tlabel\n\"good \"\"one\"\"\"\tpos\nsay \"no\tneg\n\"hi\" she said\tpos\n", "b.tsv")
     #expect(try loose.text(at: 0) == "\"good \"\"one\"\"\"")
+    let broken = try read("sentence\tlabel\n\"good,\nor not\"\tpos\nbad\tneg\n", "c.tsv")
+    #expect(try broken.text(at: 0) == "good,\nor not" && broken.labelNames == ["neg", "pos"])
   }
 
   private static func utf16(_ text: String, bigEndian: Bool) -> [UInt8] {

@@ -61,6 +61,15 @@ struct LabelledTextTests {
       ("a.jsonl", "{\"t\": \"a\", \"l\": 1}\n[1]\n", "no JSON object in line 2"),
       ("a.jsonl", "{\"t\": \"a\"}\n", "the keys t, expected a column"),
       ("a.text", "x", "the extension \"text\""),
+      ("a.jsonl", "{\"t\": null, \"l\": 1}\n", "null under \"t\" in line 1"),
+      ("a.jsonl", "{\"t\": {}, \"l\": 1}\n", "an object under \"t\" in line 1"),
+      ("a.jsonl", "{\"t\": \"a\", \"t\": \"b\", \"l\": 1}\n", "the key \"t\" occurs twice) in line 1"),
+      ("a.json", "[{\"t\": \"a\", \"l\": 1}]\n[{\"t\": \"b\", \"l\": 2}]", "more behind the list's end"),
+      ("a.json", "{\"test\": [{\"t\": \"a\", \"l\": 1}], \"train\": [ {}]}", "several lists of objects"),
+      ("a.csv", "t,l\n\"say \\\"no\\\" x\",b\n", "text behind a closing quote in line 2"),
+      ("a.csv", "t,l\na,b\nc,NaN\n", "no label in line 3"),
+      ("a.csv", "t,l\na,0.5\nc,nan\n", "no label in line 3"),
+      ("a.txt", "__label__l t\n", "fastText's lines"),
     ])
   func bad(name: String, content: String, found: String) throws {
     let file = try folder.write(content, name)
@@ -199,6 +208,32 @@ struct LabelledTextTests {
     let trailing = try folder.write("text,label\ngood film,pos,,\n\"fine, really\",neg,\n", "b.csv")
     #expect(
       try LabelledText(contentsOf: trailing, text: "text", label: "label").texts == ["good film", "fine, really"])
+  }
+
+  @Test("A JSON object may hold other things beside its list, in any order; what only sounds like a list is text")
+  func heldLists() throws {
+    let row = #"{"text": "a [{", "label": "x"}"#
+    for held in [
+      #"{"tags": ["b"], "data": [\#(row)], "note": "[{\"", "more": {"of": [{"it": 1}]}}"#,
+      #"{"data":[\#(row)],"list":[]}"#,
+    ] {
+      let data = try LabelledText(contentsOf: folder.write(held, "a.json"))
+      #expect(try data.texts == ["a [{"] && data.labelNames == ["x"])
+    }
+  }
+
+  @Test("One column is not two things")
+  func columnTwice() throws {
+    let file = try folder.write("text,label\na,b\n", "a.csv")
+    let error = #expect(throws: DatasetError.self) { try LabelledText(contentsOf: file, text: "text", label: "text") }
+    #expect(error?.description.contains("“text” named twice") == true, "\(String(describing: error))")
+  }
+
+  @Test("Lines in UTF-16, or of a table that is none, are refused by name")
+  func foreignLines() throws {
+    let file = try folder.write([0xFF, 0xFE] + "a\n".utf16.flatMap { [UInt8($0), 0] }, "a.txt")
+    let error = #expect(throws: DatasetError.self) { try LabelledText(linesOf: file) }
+    #expect(error?.description.contains("text in UTF-16") == true, "\(String(describing: error))")
   }
 
   @Test("Spaces around a label are not part of it; a list is no text")

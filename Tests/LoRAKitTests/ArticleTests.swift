@@ -17,33 +17,33 @@ struct ArticleTests {
     var generator = SeededGenerator(seed: 0)
     let model = DigitClassifier(hidden: (128, 64), using: &generator)
 
-    func train(_ learningRate: Float, on images: LabelledImages) throws {
-      let trainer = Trainer(Adam(model.trainableParameters, learningRate: learningRate))
+    func train(_ model: DigitClassifier, on images: LabelledImages, rate: Float) throws {
+      let trainer = Trainer(Adam(model.trainableParameters, learningRate: rate))
       for start in stride(from: 0, to: images.count, by: 40) {
         let (inputs, labels) = images.batch(start..<min(start + 40, images.count))
         try trainer.step { model(inputs).crossEntropy(labels) }
       }
     }
 
-    func accuracy(on images: LabelledImages) -> Double {
+    func accuracy(of model: DigitClassifier, on images: LabelledImages) -> Double {
       let (inputs, labels) = images.batch(0..<images.count)
       let answers = model(inputs).argmaxRows()
       return ClassificationResult(labels: labels, predictions: answers, classCount: 10).accuracy
     }
 
-    try train(1e-3, on: digits.train.filter { $0 != 9 })  // it has never seen a nine
-    let before = accuracy(on: digits.test.filter { $0 == 9 })  // and knows none
+    try train(model, on: digits.train.filter { $0 != 9 }, rate: 1e-3)  // it has never seen a nine
+    let before = accuracy(of: model, on: digits.test.filter { $0 == 9 })  // and knows none
     // end
     // FirstAdapter
     try model.attach(
       LoRAConfiguration(rank: 4, alpha: 8), to: .names(["hidden1", "hidden2", "output"]), using: &generator)
-    try train(3e-3, on: digits.train)
-    let after = accuracy(on: digits.test.filter { $0 == 9 })
+    try train(model, on: digits.train, rate: 3e-3)
+    let after = accuracy(of: model, on: digits.test.filter { $0 == 9 })
     // end
     // FirstAdapter
     let share = Double(model.trainableCount) / Double(model.parameters.reduce(0) { $0 + $1.parameter.original.count })
     try model.enableAdapters([])  // the base again, bit for bit
-    let without = accuracy(on: digits.test.filter { $0 == 9 })
+    let without = accuracy(of: model, on: digits.test.filter { $0 == 9 })
     try model.enableAdapters(["default"])
     // end
     // FirstAdapter
@@ -52,7 +52,7 @@ struct ArticleTests {
     let stored = try StoredAdapter(contentsOf: folder)
     try model.removeAdapter()
     try stored.attach(to: model)
-    let again = accuracy(on: digits.test.filter { $0 == 9 })  // as before it was stored
+    let again = accuracy(of: model, on: digits.test.filter { $0 == 9 })  // as before it was stored
     // end
     #expect(before == 0 && without == 0 && after > 0.7 && again == after)
     #expect(share < 0.06)

@@ -57,6 +57,17 @@ struct ChatTrainingTests {
     #expect(try learnt("chatml-generation", given) == ["2<|im_end|>"])
   }
 
+  @Test("a turn of the weight 0, or one that is not to be trained on, is not learnt")
+  func weights() throws {
+    var weighted = chat
+    weighted.messages[2]["weight"] = 0
+    for name in ["chatml", "chatml-generation"] { #expect(try learnt(name, weighted) == ["2<|im_end|>"], "\(name)") }
+    weighted.messages[2]["weight"] = 1
+    weighted.messages[4]["train"] = false
+    #expect(
+      try learnt("chatml", weighted) == ["1 é<|im_end|>"] && learnt("chatml", weighted, .last) == ["1 é<|im_end|>"])
+  }
+
   @Test("a turn that can't be told is an error, not a guess")
   func untold() throws {
     let strange = try ChatTemplate(
@@ -194,6 +205,26 @@ struct ChatTrainingTests {
       ),
       ("m.jsonl", #"{"prompt":"Hi","completion":" Yo"}"#, [.completion(prompt: "Hi", completion: " Yo")]),
       ("n.csv", "label,text\n1,\"Hi, you\"\n", [.text("Hi, you")]),
+      // As pandas writes tabs, and a spreadsheet in countries with decimal commas.
+      (
+        "p.tsv", "prompt\tcompletion\n\"say \"\"Hi\"\"\"\t\"Yo\nyou\"\n",
+        [.completion(prompt: "say \"Hi\"", completion: "Yo\nyou")]
+      ),
+      ("q.csv", "prompt;completion\nHi;Yo\n", [.completion(prompt: "Hi", completion: "Yo")]),
+      // A row over several lines, and rows under a name that does not tell.
+      (
+        "r.json",
+        "{\n\"conversations\":[{\"from\":\"human\",\"value\":\"Hi\"},\n{\"from\":\"gpt\",\"value\":\"Yo\"}]}\n", [open]
+      ),
+      ("s.txt", "{\"text\":\"Hi\"}\n{\"text\":\"Yo\"}\n", [.text("Hi"), .text("Yo")]),
+      ("t.json", #"{"tags":["a"],"data":[{"text":"Hi"}]}"#, [.text("Hi")]),
+      ("u.txt", "{ Enter Hamlet }\n", []),
+      // What stands beside is part of the question.
+      (
+        "v.jsonl", #"{"question":"Hi","context":5,"answer":"Yo"}"#,
+        [.chat(LanguageChat(messages: [message("user", "Hi\n\n5"), message("assistant", "Yo")], isPair: true))]
+      ),
+      ("w.jsonl", #"{"messages":[{"role":"human","content":"Hi"},{"role":"model","content":"Yo"}]}"#, [open]),
       (
         "o.jsonl", #"{"messages":[{"role":"user","content":"x"}],"tools":[{"type":"function"}]}"#,
         [.chat(LanguageChat(messages: [message("user", "x")], tools: [.object([.init("type", "function")])]))]
@@ -240,6 +271,17 @@ struct ChatTrainingTests {
       ("g.json", "[{\"text\":\"a\"}", "closing bracket"),
       ("h.json", "{\"text\": 1", "no list of objects"), ("i.json", "\"x\"", "no list of objects"),
       ("j.jsonl", "{\"conversations\":[{\"from\":\"martian\",\"value\":\"x\"}]}", "“martian”"),
+      ("m.jsonl", #"{"messages":[{"role":"User","content":"x"}]}"#, "the role “User” in line 1"),
+      ("n.jsonl", #"{"messages":[{"role":"user"}]}"#, "the role “user” without content in line 1"),
+      ("o.jsonl", #"{"messages":["Hi"]}"#, "a message that is no object"),
+      ("p.jsonl", #"{"conversations":[{"from":"human","value":null}]}"#, "from “human” without a text"),
+      ("q.jsonl", #"{"instruction":"a","input":{"b":1},"output":"c"}"#, "no text under “input”"),
+      ("r.jsonl", #"{"instruction":"a","output":"c","system":["d"]}"#, "no text under “system”"),
+      ("s.jsonl", #"{"messages":[{"role":"user","content":"x"}],"tools":{"name":"f"}}"#, "no list under “tools”"),
+      ("t.jsonl", #"{"prompt":"a","completion":"b","label":false}"#, "judged answers"),
+      ("u.jsonl", #"{"messages":[{"role":"assistant","content":"x","weight":0.5}]}"#, "a message of the weight 0.5"),
+      ("v.json", #"{"test":[{"text":"a"}],"train":[{"text":"b"}]}"#, "several lists of objects"),
+      ("w.json", "[{\"text\":\"a\"}]\n[{\"text\":\"b\"}]", "more behind the list's end"),
       ("k.jsonl", "PAR1 and more", "Parquet"), ("l.csv", "messages\n[{'role': 'user'}]\n", "json.dumps"),
     ])
   func refused(name: String, content: String, message: String) throws {

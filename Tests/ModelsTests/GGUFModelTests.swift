@@ -35,6 +35,23 @@ private let models = fixtures.appendingPathComponent("models")
     #expect(Set(model.parameters.map(\.name)) == Set(folder.parameters.map(\.name)))
   }
 
+  @Test("a configuration of which no GGUF file can be is refused in words")
+  func impossibleWidth() throws {
+    try withTemporaryDirectory { place in
+      for name in ["config.json", "model.safetensors"] {
+        try FileManager.default.copyItem(
+          at: models.appendingPathComponent("tiny-gpt2/\(name)"), to: place.appendingPathComponent(name))
+      }
+      let url = place.appendingPathComponent("config.json")
+      var configuration = try JSON(parsing: String(contentsOf: url, encoding: .utf8))
+      configuration["n_embd"] = 4_294_967_295
+      try configuration.pretty.write(to: url, atomically: true, encoding: .utf8)
+      let error = #expect(throws: CheckpointError.self) { try GGUFLayout(Checkpoint(place)) }
+      #expect(
+        error?.description.contains("n_embd is 4294967295, expected below") == true, "\(String(describing: error))")
+    }
+  }
+
   @Test("its tokenizer is that of the metadata: scores become merges, roles are kept")
   func tokenizer() throws {
     let tokenizer = try Tokenizer(contentsOf: folder.appendingPathComponent("tiny-llama.gguf"))

@@ -46,6 +46,28 @@ struct LongTextTests {
     }
   }
 
+  @Test(
+    "a text of megabytes has the tokens that it has as a whole, though it is cut up on the way",
+    arguments: ["wordpiece", "smollm", "metaspace", "llama3", "gpt2"])
+  func pieces(name: String) throws {
+    let tokenizer = try Tokenizer(contentsOf: folder.appendingPathComponent("tokenizer-\(name).json"))
+    // A text again and again adds the same tokens again and again, once it does for a few times (beyond the length from which WordPiece knows no word).
+    for unit in ["the quick  brown fox,\njumps — über 漢字 ", "漢字", "aé"] {
+      func ids(_ count: Int) -> [Int32] {
+        tokenizer.encode(String(repeating: unit, count: count), addingSpecialTokens: false).ids
+      }
+      let few = (200...204).map(ids)
+      let added = Array(few[1].dropFirst(few[0].count))
+      guard zip(few, few.dropFirst()).allSatisfy({ $1 == $0 + added }) else { continue }
+      let count = 5_000_000 / unit.utf8.count
+      let expected = few[4] + Array(repeating: added, count: count - 204).joined()
+      // No array in the expectation, whose differences would be worked out.
+      let found = ids(count)
+      let same = zip(found, expected).prefix { $0 == $1 }.count
+      #expect(same == expected.count && found.count == expected.count, "\(unit): \(same) of \(expected.count) tokens")
+    }
+  }
+
   @Test("texts in windows keep their order and their account: how many, in how many windows, which are blank")
   func account() throws {
     let tokenizer = try Tokenizer(contentsOf: folder.appendingPathComponent("tokenizer-wordpiece.json"))

@@ -44,7 +44,8 @@ public enum ExampleColumns: Equatable, Sendable, CustomStringConvertible {
     } else if let question = first(["prompt", "question", "query", "input"]),
       let answer = first(["response", "answer", "output", "completion", "target"])
     {
-      self = .answers(question: question, input: nil, answer: answer)
+      let input = first(["context", "input"]).flatMap { $0.isExactly(question) ? nil : $0 }
+      self = .answers(question: question, input: input, answer: answer)
     } else if let name = first(["text", "content"]) {
       self = .text(name)
     } else {
@@ -75,6 +76,13 @@ struct ExampleReader {
       throw Problem(
         found: "preferences (“chosen”, “rejected”)", expected: "texts, pairs or conversations",
         advice: "Preferences are not learnt; name the better answer “completion” and learn that")
+    }
+    let isJudged = row["label"]?.bool != nil || ["true", "false"].contains(row["label"]?.string?.lowercased())
+    if has("prompt"), has("completion"), isJudged {
+      throw Problem(
+        found: "judged answers (“prompt”, “completion” and a “label” that says whether it is good)",
+        expected: "texts, pairs or conversations",
+        advice: "Judgements are not learnt; keep the good answers, without the “label”, and learn those")
     }
     guard let columns = ExampleColumns(names) else {
       let list = names.map { "“\($0)”" }
@@ -112,7 +120,10 @@ struct ExampleReader {
         }
       }
       var asked = try text(question, of: row)
-      if let input, let more = row[input]?.string, !more.isEmpty { asked += (asked.isEmpty ? "" : "\n\n") + more }
+      if let input, let value = row[input], !value.isNull {
+        let more = try text(input, of: row)
+        if !more.isEmpty { asked += (asked.isEmpty ? "" : "\n\n") + more }
+      }
       messages.append(LanguageChat.message("user", asked))
       let count = messages.count
       messages.append(LanguageChat.message("assistant", try text(answer, of: row)))
@@ -164,36 +175,67 @@ struct ExampleReader {
   }
 
   private func tools(_ row: JSON) throws(Problem) -> [JSON]? {
-    guard let tools = try list("tools", of: row) else { return nil }
+    guard let value = row["tools"], !value.isNull, value.string?.isEmpty != true else { return nil }
+    guard let tools = try list("tools", of: row) else {
+      throw Problem(found: "no list under “tools”", expected: "a list of functions, as JSON schemas")
+    }
     return tools.isEmpty ? nil : tools
   }
 
   private func system(_ row: JSON) throws(Problem) -> [JSON] {
     for name in ["system", "system_prompt"] {
-      if let text = row[name]?.string, !text.isEmpty { return [LanguageChat.message("system", text)] }
+      guard let value = row[name], !value.isNull else { continue }
+      let text = try text(name, of: row)
+      if !text.isEmpty { return [LanguageChat.message("system", text)] }
     }
     return []
   }
 
+  /// What those who speak are called in templates, by what data calls them.
+  private static let roles = [
+    "human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant",
+    "bot": "assistant", "model": "assistant", "system": "system", "tool": "tool", "function_call": "assistant",
+    "observation": "tool", "function_response": "tool",
+  ]
+
   /// A message in OpenAI's names, of one in those or in ShareGPT's.
   private static func message(_ message: JSON) throws(Problem) -> JSON {
-    if message["role"]?.string != nil { return message }
-    guard let speaker = message["from"]?.string, let text = message["value"]?.string ?? message["content"]?.string
-    else {
+    guard case .object(let members) = message else {
+      throw Problem(found: "a message that is no object", expected: "“role” and “content”, or “from” and “value”")
+    }
+    try LanguageChat.requireWeight(of: message)
+    if let role = message["role"]?.string {
+      let usual = roles[role.lowercased()]
+      guard usual == nil || roles[role] != nil else {
+        throw Problem(
+          found: "a message of the role “\(role)”", expected: "user, assistant, system or tool in lower case",
+          advice: "Rename who speaks")
+      }
+      let speaks = ["content", "tool_calls", "function_call", "reasoning_content", "thinking", "reasoning"].contains {
+        message[$0].map { !$0.isNull } ?? false
+      }
+      guard speaks else {
+        throw Problem(found: "a message of the role “\(role)” without content", expected: "“content”, or “tool_calls”")
+      }
+      var own = message
+      if let usual { own["role"] = .string(usual) }
+      return own
+    }
+    guard let speaker = message["from"]?.string, let words = message["value"] ?? message["content"] else {
       throw Problem(
-        found: "a message with \(LabelledColumns.list(message.members.map { "“\($0.key)”" }))",
+        found: "a message with \(LabelledColumns.list(members.map { "“\($0.key)”" }))",
         expected: "“role” and “content”, or “from” and “value”")
     }
-    let roles = [
-      "human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant",
-      "bot": "assistant", "model": "assistant", "system": "system", "tool": "tool", "function_call": "assistant",
-      "observation": "tool", "function_response": "tool",
-    ]
+    guard let text = words.string else {
+      throw Problem(found: "a message from “\(speaker)” without a text", expected: "a text")
+    }
     guard let role = roles[speaker] else {
       throw Problem(
         found: "a message from “\(speaker)”", expected: "one from human, gpt, system or tool",
         advice: "Rename who speaks")
     }
-    return LanguageChat.message(role, text)
+    var own = LanguageChat.message(role, text)
+    for name in LanguageChat.weightNames { if let value = message[name] { own[name] = value } }
+    return own
   }
 }

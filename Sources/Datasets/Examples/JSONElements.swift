@@ -4,10 +4,12 @@ import Foundation
 import LoRAFiles
 import LoRATensors
 
-/// The objects of a JSON text: of the array that it is, or of the first array that it holds under a key.
+/// The objects of a JSON text: of the array that it is, or of the one array of objects that it holds under a key.
 struct JSONElements {
   private let content: TextContent
   private let start: Int
+  /// Whether it is an object that holds the array.
+  private let isHeld: Bool
 
   /// Longer elements are errors.
   private static let longest = 64 << 20
@@ -15,35 +17,44 @@ struct JSONElements {
   /// - Throws: `DatasetError` where there is no array.
   init(_ content: TextContent) throws {
     self.content = content
-    let first = try content.start()
-    let beginning = try content.read(first..<min(content.count, first + 1 << 20))
-    guard let offset = beginning.withUnsafeBytes(JSONElements.firstElement) else {
+    guard let (start, isHeld) = try JSONElements.place(in: content) else {
       throw DatasetError(
         .wrongFormat, file: content.file, found: "JSON that is no list of objects",
         expected: "a list of objects, or an object that holds one under a key",
         advice: "Write a list of objects, or one object a line")
     }
-    start = first + offset
+    (self.start, self.isHeld) = (start, isHeld)
   }
 
+  /// Whether it is an object that holds an array of objects.
+  static func isHeld(in content: TextContent) throws -> Bool { try place(in: content)?.isHeld ?? false }
+
   /// Where the first element stands, behind the array's bracket.
-  private static func firstElement(of bytes: UnsafeRawBufferPointer) -> Int? {
-    var reader = JSONReader(bytes, holdsTexts: true)
-    switch reader.peek() {
-    case UInt8(ascii: "["): return reader.offset + 1
-    case UInt8(ascii: "{"):
-      var found: Int?
-      try? reader.readObject { reader, _ throws(JSONError) in
-        guard reader.peek() != UInt8(ascii: "[") else {
-          found = reader.offset + 1
-          throw reader.error("found")
+  private static func place(in content: TextContent) throws -> (start: Int, isHeld: Bool)? {
+    let first = try content.start()
+    let beginning = try content.read(first..<min(content.count, first + 1 << 20))
+    return beginning.withUnsafeBytes { bytes in
+      var reader = JSONReader(bytes, holdsTexts: true)
+      switch reader.peek() {
+      case UInt8(ascii: "["): return (first + reader.offset + 1, false)
+      case UInt8(ascii: "{"):
+        var found: Int?
+        try? reader.readObject { reader, _ throws(JSONError) in
+          if reader.peek() == UInt8(ascii: "["),
+            bytes[(reader.offset + 1)...].first(where: { !isBlank($0) }) == UInt8(ascii: "{")
+          {
+            found = reader.offset + 1
+            throw reader.error("found")
+          }
+          try reader.skipValue()
         }
-        try reader.skipValue()
+        return found.map { (first + $0, true) }
+      default: return nil
       }
-      return found
-    default: return nil
     }
   }
+
+  private static func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 || byte == 0x0A || byte == 0x0D }
 
   /// Calls `body` with each element, and the line in which it begins.
   func forEachElement(_ body: (JSON, _ line: Int) throws -> Void) throws {
@@ -64,7 +75,10 @@ struct JSONElements {
           }
           used = first
           guard first < bytes.count else { return isLast ? try missingEnd(line) : false }
-          guard bytes[first] != UInt8(ascii: "]") else { return true }
+          guard bytes[first] != UInt8(ascii: "]") else {
+            try requireEnd(from: offset + first + 1)
+            return true
+          }
           guard let length = JSONElements.length(of: UnsafeRawBufferPointer(rebasing: bytes[first...])) else {
             guard !isLast else { throw damaged("it ends within an element", place + 1, line) }
             guard bytes.count - first < JSONElements.longest else {
@@ -87,6 +101,35 @@ struct JSONElements {
       offset += used
       wanted = used == 0 ? 2 * wanted : 1 << 20
     }
+  }
+
+  /// Behind the array stands nothing, or in an object that holds it no other one: which is meant could not be told.
+  private func requireEnd(from start: Int) throws {
+    var (isText, isEscaped, opens, depth) = (false, false, false, 0)
+    for offset in stride(from: start, to: content.count, by: 1 << 20) {
+      for byte in try content.read(offset..<min(content.count, offset + 1 << 20)) where !JSONElements.isBlank(byte) {
+        guard isHeld else { throw several("more behind the list's end", "one list of objects and nothing else") }
+        if isText {
+          isText = isEscaped || byte != UInt8(ascii: "\"")
+          isEscaped = !isEscaped && byte == UInt8(ascii: "\\")
+          continue
+        }
+        if opens, byte == UInt8(ascii: "{") { throw several("several lists of objects", "an object that holds one") }
+        opens = depth == 0 && byte == UInt8(ascii: "[")
+        switch byte {
+        case UInt8(ascii: "\""): isText = true
+        case UInt8(ascii: "["), UInt8(ascii: "{"): depth += 1
+        case UInt8(ascii: "]"), UInt8(ascii: "}"): depth -= 1
+        default: break
+        }
+      }
+    }
+  }
+
+  private func several(_ found: String, _ expected: String) -> DatasetError {
+    DatasetError(
+      .wrongFormat, file: content.file, found: found, expected: expected,
+      advice: "Write the list that is meant to a file of its own")
   }
 
   private func missingEnd(_ line: Int) throws -> Bool {

@@ -26,6 +26,21 @@ public struct LanguageChat: Equatable, Sendable {
     (self.messages, self.tools, self.givenCount, self.isPair) = (messages, tools, givenCount, isPair)
   }
 
+  /// What data says of a message of the assistant's that is not to be learnt: OpenAI's "weight" of 0, or "train" false.
+  static let weightNames = ["weight", "train"]
+
+  /// Whether a message is learnt, if it is the assistant's.
+  package static func isLearnt(_ message: JSON) -> Bool {
+    message["weight"]?.number != 0 && message["train"]?.bool != false
+  }
+
+  /// A weight is 0 or 1: whether it is learnt, not how much.
+  static func requireWeight(of message: JSON) throws(ExampleReader.Problem) {
+    if let weight = message["weight"], !weight.isNull, weight.number != 0, weight.number != 1 {
+      throw .init(found: "a message of the weight \(weight.compact)", expected: "0 or 1")
+    }
+  }
+
   static func message(_ role: String, _ content: String) -> JSON {
     .object([.init("role", .string(role)), .init("content", .string(content))])
   }

@@ -45,17 +45,18 @@ public struct LanguageExamples {
     case "json", "ipynb": format = try LanguageExamples.isLines(content) ? .jsonLines : .json
     case "csv": format = .commaSeparated
     case "tsv", "tab": format = .tabSeparated
-    // A stream has no name.
-    case "": format = try LanguageExamples.formatByContent(content)
-    default: format = .plain
+    // A stream has no name, and a name may not say it.
+    default: format = try LanguageExamples.formatByContent(content)
     }
   }
 
-  /// Of what has no name: JSON where it begins so.
+  /// Of what no name tells: JSON where it begins so.
   private static func formatByContent(_ content: TextContent) throws -> Format {
     let start = try content.start()
     switch try content.read(start..<min(content.count, start + 1)).first {
-    case UInt8(ascii: "{"): return try isLines(content) ? .jsonLines : .json
+    case UInt8(ascii: "{"):
+      // Programs and sets of numbers begin so too.
+      return try isLines(content) ? .jsonLines : try JSONElements.isHeld(in: content) ? .json : .plain
     case UInt8(ascii: "["):
       // A play may begin with a bracket too.
       let second = try content.read(start..<min(content.count, start + 1000)).dropFirst().first {
@@ -77,6 +78,21 @@ public struct LanguageExamples {
     }
     let hasMore = bytes[line.endIndex...].contains { !" \t\r\n".utf8.contains($0) }
     return hasMore || ExampleColumns(members.map(\.key)) != nil
+  }
+
+  /// The row that a file is by itself, over several lines: an object whose keys are columns.
+  private func onlyRow() throws -> JSON? {
+    let start = try content.start()
+    var keys: [String] = []
+    try content.read(start..<min(content.count, start + 1 << 20)).withUnsafeBytes { bytes in
+      var reader = JSONReader(bytes, holdsTexts: true)
+      try? reader.readObject { reader, key throws(JSONError) in
+        keys.append(key)
+        try reader.skipValue()
+      }
+    }
+    guard ExampleColumns(keys) != nil, content.count - start <= TextRows.longest else { return nil }
+    return try content.read(start..<content.count).withUnsafeBytes { try? JSON(parsing: $0, holdsTexts: true) }
   }
 
   /// The data files at a path: the file itself, or those in a folder and the folders in it, in the order of their names.
@@ -145,34 +161,41 @@ public struct LanguageExamples {
       try body(example, line)
     }
     switch format {
-    case .jsonLines:
-      _ = try TextRows(linesOf: content) { row in
-        let json: JSON
-        do { json = try JSON(parsing: row.bytes, holdsTexts: true) } catch {
-          guard String(validating: row.bytes, as: UTF8.self) != nil else {
-            throw TextContent.notUTF8(file, line: row.line)
-          }
-          throw problem(.init(found: "no valid JSON (\(error))", expected: "one JSON object a line"), row.line)
-        }
-        try take(json, row.line)
+    case .jsonLines: try forEachLine(of: content, take)
+    case .json:
+      if let row = try onlyRow() {
+        try take(row, 1)
+      } else {
+        try JSONElements(content).forEachElement { element, line in try take(element, line) }
       }
-    case .json: try JSONElements(content).forEachElement { element, line in try take(element, line) }
-    case .commaSeparated, .tabSeparated: try forEachField(take)
+    case .commaSeparated, .tabSeparated:
+      let table = try TableFormat(content, format == .commaSeparated ? .commaSeparated : .tabSeparated)
+      if case .line = table.syntax { try forEachLine(of: table.content, take) } else { try forEachRow(of: table, take) }
     case .plain: break
     }
     return readers.map(\.columns)
   }
 
-  /// The rows of a table as objects.
-  private func forEachField(_ take: (JSON, Int) throws -> Void) throws {
-    let syntax = format == .commaSeparated ? RowSyntax.commas : .tabs
-    var (names, fields): ([String], [RowField]) = ([], [])
-    _ = try TextRows(content, syntax, skipping: 1) { row in
-      syntax.split(row.bytes, into: &fields)
-      let texts = try fields.map { field in
-        guard let text = field.text(in: row.bytes) else { throw TextContent.notUTF8(file, line: row.line) }
-        return text
+  /// JSON lines as objects.
+  private func forEachLine(of content: TextContent, _ take: (JSON, Int) throws -> Void) throws {
+    _ = try TextRows(linesOf: content) { row in
+      let json: JSON
+      do { json = try JSON(parsing: row.bytes, holdsTexts: true) } catch {
+        guard String(validating: row.bytes, as: UTF8.self) != nil else {
+          throw TextContent.notUTF8(file, line: row.line)
+        }
+        throw problem(.init(found: "no valid JSON (\(error))", expected: "one JSON object a line"), row.line)
       }
+      try take(json, row.line)
+    }
+  }
+
+  /// The rows of a table as objects.
+  private func forEachRow(of table: TableFormat, _ take: (JSON, Int) throws -> Void) throws {
+    var (names, fields): ([String], [RowField]) = ([], [])
+    _ = try TextRows(table.content, table.syntax, skipping: 1) { row in
+      table.syntax.split(row.bytes, into: &fields)
+      let texts = try fields.map { try RowReader.text(of: $0, in: row, of: table.content) }
       guard row.index >= 0 else {
         names = texts
         // What the names say shall be known of a table without rows too.

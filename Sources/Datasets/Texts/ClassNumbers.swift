@@ -40,8 +40,10 @@ struct ClassNumbers {
   mutating func append(_ written: String, line: Int) throws {
     let name = areKnown && positions[ExactString(written)] != nil ? written : ClassNumbers.whole(written)
     if let position = positions[ExactString(name)] { return numbers.append(position) }
-    // They get no number; what is wrong with them is said in the end.
-    if name.allSatisfy(\.isWhitespace) { return unlabelled.append(line) }
+    // They get no number; what is wrong with them is said in the end. What pandas writes for a missing label is none
+    // either, but may be a language beside others.
+    let isMissing = name == "NaN" || name == "nan" && !names.isEmpty && names.allSatisfy { Double($0) != nil }
+    if name.allSatisfy(\.isWhitespace) || isMissing { return unlabelled.append(line) }
     if areKnown {
       let position = unknownPositions[ExactString(name)] ?? unknown.count
       if position == unknown.count {

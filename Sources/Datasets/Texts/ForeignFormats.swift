@@ -71,6 +71,11 @@ private struct ForeignFormat {
         "an SQLite database",
         "Convert it: `sqlite3 -header -csv \(path) \"SELECT * FROM data\" > \(csv)`, with the name of its table"
       )
+    } else if begins(Array("__label__".utf8)) {
+      (name, advice) = (
+        "fastText's lines (__label__…)",
+        "Convert it: `sed -E 's/^__label__([^ ]+) /\\1\\t/' \(path) > \(Self.quoted(output + ".tsv"))`"
+      )
     } else if begins(Array("BZh".utf8)) {
       (name, advice) = ("compressed with bzip2", "Unpack it: `bunzip2 -k \(path)`")
     } else if begins([0xFD] + Array("7zXZ".utf8)) {

@@ -48,7 +48,8 @@ struct LabelledColumns {
         : hasHeader ?? (isNamed && Self.names(sample.first, hold: text + (label ?? [])) ? true : Self.hasHeader(sample))
     else {
       throw Self.unclear(
-        sample, hasHeader: false, found: "a first line that may name the columns or be an example", file: file)
+        sample, hasHeader: false, found: "a first line that may name the columns or be an example",
+        wantsLabel: label != nil, file: file)
     }
     self.hasHeader = hasHeader
     let names = hasHeader ? sample.first.map(\.trimmed) : sample.first.indices.map { "column \($0)" }
@@ -106,7 +107,13 @@ struct LabelledColumns {
       texts = [0]
     }
     guard !texts.isEmpty, label == nil || !labels.isEmpty else {
-      throw Self.unclear(sample, hasHeader: hasHeader, file: file)
+      throw Self.unclear(sample, hasHeader: hasHeader, wantsLabel: label != nil, file: file)
+    }
+    if let twice = texts.indices.first(where: { texts[..<$0].contains(texts[$0]) || labels.contains(texts[$0]) }) {
+      throw DatasetError(
+        .unknownColumn, file: file, found: "the column “\(names[texts[twice]])” named twice",
+        expected: "one column for each text and each label",
+        advice: Advice("Say which columns they are", .nameColumns))
     }
     (self.text, self.label) = (texts, labels)
   }
@@ -191,7 +198,7 @@ struct LabelledColumns {
   }
 
   private static func unclear(
-    _ sample: TableSample, hasHeader: Bool, found: String? = nil, file: URL
+    _ sample: TableSample, hasHeader: Bool, found: String? = nil, wantsLabel: Bool = true, file: URL
   ) -> DatasetError {
     let keys = Set(sample.first.map(key))
     func has(_ names: String...) -> Bool { names.allSatisfy(keys.contains) }
@@ -213,7 +220,8 @@ struct LabelledColumns {
     return DatasetError(
       .unknownColumn, file: file, found: (found.map { "\($0), among " } ?? "") + columns + row,
       expected:
-        "a text and a label under a usual name (\(textNames[0]), \(textNames[1]); label, category)"
+        "a text\(wantsLabel ? " and a label" : "") under a usual name (\(textNames[0]), \(textNames[1])"
+        + (wantsLabel ? "; label, category)" : ")")
         + (isNamed ? "" : ", or named by position"),
       advice: Advice("Say which columns they are", .nameColumns))
   }

@@ -74,6 +74,11 @@ public struct LabelledText: Sendable {
     }
   }
 
+  /// Whether a file's name says that its rows have columns: tsv, csv, jsonl and the like, or json; gzipped or not.
+  public static func isTable(_ file: URL) -> Bool {
+    Format(of: file) != nil || TableFormat.pathExtension(of: file) == "json"
+  }
+
   /// Texts in memory.
   ///
   /// - `labels`: the class of each text, in words.
@@ -97,6 +102,7 @@ public struct LabelledText: Sendable {
   /// - Throws: `DatasetError` where the file can't be read or holds no line.
   public init(linesOf file: URL) throws {
     let content = try TextContent(file)
+    try content.requireText()
     let rows = try TextRows(content, .line, keepsBlank: true) { _ in }
     guard rows.count > 0 else {
       throw DatasetError(

@@ -32,8 +32,9 @@ struct RowReader: Sendable {
         // A list of texts is no text: labels alone may be several.
         let found = object[key].flatMap { place < textCount && $0.array != nil ? nil : RowReader.text($0) }
         guard let value = found else {
+          let keys = "the keys \(LabelledColumns.list(object.members.map(\.key)))"
           throw RowReader.wrong(
-            row, content, found: "the keys \(LabelledColumns.list(object.members.map(\.key)))",
+            row, content, found: object[key].map { "\(RowReader.kind(of: $0)) under \"\(key)\"" } ?? keys,
             expected: "a text or number under \"\(key)\"")
         }
         return value
@@ -80,7 +81,23 @@ struct RowReader: Sendable {
 
   static func text(of field: RowField, in row: TextRows.Row, of content: TextContent) throws -> String {
     guard let text = field.text(in: row.bytes) else { throw TextContent.notUTF8(content.file, line: row.line) }
+    guard field.quoted == nil || row.bytes[field.rest].allSatisfy({ $0 == 0x20 || $0 == 0x09 }) else {
+      throw DatasetError(
+        .wrongFormat, file: content.file, found: "text behind a closing quote in line \(row.line.grouped)",
+        expected: "a separator or the line's end",
+        advice: "Double each quote inside a quoted field, where a backslash does not help")
+    }
     return text
+  }
+
+  /// What a value is that is no text.
+  private static func kind(of value: JSON) -> String {
+    switch value {
+    case .null: "null"
+    case .array: "a list"
+    case .object: "an object"
+    case .string, .bool, .integer, .number: "a value"
+    }
   }
 
   static func object(of row: TextRows.Row, in content: TextContent) throws -> JSON {
@@ -89,7 +106,7 @@ struct RowReader: Sendable {
       guard String(validating: row.bytes, as: UTF8.self) != nil else {
         throw TextContent.notUTF8(content.file, line: row.line)
       }
-      throw wrong(row, content, found: "no JSON object")
+      throw wrong(row, content, found: "no valid JSON (\(error))")
     }
     guard case .object = object else { throw wrong(row, content, found: "no JSON object") }
     return object

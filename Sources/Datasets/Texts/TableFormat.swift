@@ -29,7 +29,7 @@ struct TableFormat {
     if named == .jsonLines || isJSONName || isRow {
       // An object that is all there is may hold the list.
       let hasMore = beginning[line.endIndex...].contains { !" \t\r\n".utf8.contains($0) }
-      let isHolder = first == UInt8(ascii: "{") && !(isRow && hasMore) && TableFormat.holdsList(beginning)
+      let isHolder = try first == UInt8(ascii: "{") && !(isRow && hasMore) && JSONElements.isHeld(in: original)
       content = isHolder ? try original.elementLines() : original
       (syntax, name) = (.line, isHolder ? "a JSON list" : "JSON lines")
       return
@@ -39,7 +39,9 @@ struct TableFormat {
     guard let (separator, quotes) = try TableFormat.separator(in: text, beginning: head, named) else {
       throw DatasetError(
         .wrongFormat, file: file, found: "the extension \"\(file.pathExtension)\" and no columns in the first line",
-        expected: "tsv, csv, json or jsonl", advice: "Give it one of these extensions")
+        expected: "tsv, csv, json or jsonl",
+        advice: "Write a row for each text, with a tab before its label, or JSON, and say so by one of these extensions"
+      )
     }
     content = text
     syntax = .delimited(separator: separator, quotes: quotes)
@@ -66,9 +68,9 @@ struct TableFormat {
     if usual == nil, format != nil { return nil }
     let present = [tab, comma, UInt8(ascii: ";"), UInt8(ascii: "|")].filter(line.contains)
     // One that cuts every row into as many fields.
-    func isEven(_ separator: UInt8) -> Bool {
+    func isEven(_ separator: UInt8, quotes: Bool) -> Bool {
       var (counts, fields): (Set<Int>, [RowField]) = ([], [])
-      let syntax = RowSyntax.delimited(separator: separator, quotes: separator != tab)
+      let syntax = RowSyntax.delimited(separator: separator, quotes: quotes)
       do {
         try TextRows.forEachFirst(50, of: text, syntax) { row in
           syntax.split(row.bytes, into: &fields)
@@ -77,12 +79,17 @@ struct TableFormat {
       } catch { return false }
       return counts.count == 1 && counts.first! > 1
     }
+    // Fields between tabs may hold line breaks in quotes.
+    func isEven(_ separator: UInt8) -> Bool {
+      isEven(separator, quotes: separator != tab) || separator == tab && isEven(tab, quotes: true)
+    }
     var chosen = usual
     if usual == nil || !present.contains(usual!) || !isEven(usual!) {
       chosen = present.first(where: isEven) ?? usual ?? present.first
     }
     guard let chosen else { return nil }
-    return (chosen, try chosen != tab || areTabsQuoted(text))
+    let isBroken = chosen == tab && !isEven(tab, quotes: false) && isEven(tab, quotes: true)
+    return (chosen, try chosen != tab || isBroken || areTabsQuoted(text))
   }
 
   /// Whether fields between tabs are quoted, as Python's csv writes them: some whole field, with doubled quotes in it, and
@@ -119,26 +126,5 @@ struct TableFormat {
 
   private static func isArrayOfObjects(_ bytes: [UInt8]) -> Bool {
     bytes.drop { " \t\r\n".utf8.contains($0) }.dropFirst().first { !" \t\r\n".utf8.contains($0) } == UInt8(ascii: "{")
-  }
-
-  /// Whether one object is all that there is, and it holds objects in a list.
-  private static func holdsList(_ bytes: [UInt8]) -> Bool {
-    var depth = 0
-    var isText = false
-    var place = 0
-    // Up to the first list, whose first element is an object.
-    while place < bytes.count {
-      switch bytes[place] {
-      case UInt8(ascii: "\\") where isText: place += 1
-      case UInt8(ascii: "\""): isText.toggle()
-      case UInt8(ascii: "{") where !isText: depth += 1
-      case UInt8(ascii: "}") where !isText: depth -= 1
-      case UInt8(ascii: "[") where !isText && depth == 1: return isArrayOfObjects(Array(bytes[place...]))
-      default: break
-      }
-      if depth == 0, place > 0 { return false }
-      place += 1
-    }
-    return false
   }
 }

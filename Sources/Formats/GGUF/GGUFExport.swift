@@ -33,6 +33,17 @@ struct GGUFExport {
     return number
   }
 
+  /// GPT-2's inner width, where its configuration does not say it.
+  private func fourfold(_ width: UInt32) throws -> UInt32 {
+    let (product, overflows) = width.multipliedReportingOverflow(by: 4)
+    guard !overflows else {
+      throw CheckpointError(
+        .malformed, file: base.url.path, "config.json says that n_embd is \(width)", expected: "below 2³⁰",
+        advice: "Take the config.json that was saved with these weights")
+    }
+    return product
+  }
+
   func fields() throws -> [GGUFField] {
     let prefix = names.architecture + "."
     let (hidden, heads) = (try required("hidden_size", "n_embd"), try required("num_attention_heads", "n_head"))
@@ -49,7 +60,7 @@ struct GGUFExport {
       GGUFField(prefix + "block_count", try required("num_hidden_layers", "n_layer")),
       GGUFField(
         prefix + "feed_forward_length",
-        try integer("intermediate_size", "n_inner").flatMap { UInt32(exactly: $0) } ?? required("n_embd") * 4),
+        try integer("intermediate_size", "n_inner").flatMap { UInt32(exactly: $0) } ?? fourfold(required("n_embd"))),
       GGUFField(prefix + "attention.head_count", heads),
       GGUFField(
         prefix + "vocab_size", try required("vocab_size")),
@@ -105,7 +116,12 @@ struct GGUFExport {
         expected: "factor, low_freq_factor, high_freq_factor and original_max_position_embeddings",
         advice: "Take the config.json that was saved with these weights")
     }
-    let size = Int(try integer("head_dim") ?? Int(required("hidden_size") / required("num_attention_heads")))
+    let size = try integer("head_dim") ?? Int(required("hidden_size") / max(1, required("num_attention_heads")))
+    guard (0...1 << 16).contains(size) else {
+      throw CheckpointError(
+        .malformed, file: base.url.path, "config.json says that head_dim is \(size)", expected: "at most 2¹⁶",
+        advice: "Take the config.json that was saved with these weights")
+    }
     let theta = rotary["rope_theta"]?.number ?? configuration["rope_theta"]?.number ?? 10000
     let factors = (0..<size / 2).map { pair -> Float in
       let turns = original * pow(theta, -Double(2 * pair) / Double(size)) / (2 * .pi)

@@ -34,11 +34,18 @@ extension ChatTemplate {
     let whole = try rendering.render(chat.messages)
     guard turns != .all else { return (whole.text, whole.text.isEmpty ? [] : [0..<whole.text.utf8.count]) }
     let all = chat.messages.indices.filter { chat.messages[$0]["role"]?.string == "assistant" }
-    var wanted = all.filter { $0 >= chat.givenCount }
+    var wanted = all.filter { $0 >= chat.givenCount && LanguageChat.isLearnt(chat.messages[$0]) }
     if turns == .last { wanted = wanted.suffix(1) }
     if marksGenerations {
       guard whole.generations.count != all.count else {
         return (whole.text, zip(all, whole.generations).filter { wanted.contains($0.0) }.map(\.1))
+      }
+      guard all.allSatisfy({ LanguageChat.isLearnt(chat.messages[$0]) }) else {
+        throw ChatTemplateError(
+          template: origin, line: 0,
+          "it can't be told which of \(whole.generations.count.counted("marked part")) is not learnt",
+          expected: "as many as the \(all.count) turns of the assistant's",
+          advice: "Leave the weights out, or take another template")
       }
       let given =
         chat.givenCount == 0 ? 0 : try rendering.render(Array(chat.messages[..<chat.givenCount])).text.utf8.count

@@ -141,10 +141,27 @@ public struct Tokenizer: Sendable {
     return first > second ? (room - shorter, shorter) : (shorter, room - shorter)
   }
 
+  /// Long texts a piece at a time, for the places of all words take several times the text's memory.
   private func ids(of text: String, _ cache: inout WordCache?) -> [Int32] {
-    let bytes = Array(text.utf8)
     var ids: [Int32] = []
-    ids.reserveCapacity(bytes.count / 3 + 8)
+    ids.reserveCapacity(text.utf8.count / 4 + 8)
+    var (rest, wanted) = (text.utf8[...], TextSeam.pieceBytes)
+    while rest.count > 2 * wanted {
+      let piece = Array(rest.prefix(wanted))
+      guard let seam = TextSeam.last(in: piece, tokenizer: self) else {
+        wanted *= 2
+        continue
+      }
+      append(piece[..<seam.end], &cache, &ids)
+      rest = rest.dropFirst(seam.next)
+      wanted = TextSeam.pieceBytes
+    }
+    append(rest, &cache, &ids)
+    return ids
+  }
+
+  private func append(_ text: some Sequence<UInt8>, _ cache: inout WordCache?, _ ids: inout [Int32]) {
+    let bytes = Array(text)
     for part in rawAddedTokens.parts(of: bytes) {
       switch part {
       case .token(let id): ids.append(id)
@@ -161,7 +178,6 @@ public struct Tokenizer: Sendable {
         }
       }
     }
-    return ids
   }
 
   private func appendWords(of bytes: [UInt8], _ startsText: Bool, _ cache: inout WordCache?, _ ids: inout [Int32]) {

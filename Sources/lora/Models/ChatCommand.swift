@@ -77,7 +77,9 @@ private struct Conversation {
     (self.session, self.limit, self.writing, self.isQuiet) = (session, limit, writing, isQuiet)
   }
 
+  /// - Throws: exit status 1 where a question of a pipe's, at which nobody looks, was not answered.
   mutating func run() throws {
+    var isRefused = false
     while true {
       if isTerminal { Swift.print(style.painted("> ", .green), terminator: "") }
       fflush(nil)
@@ -97,9 +99,10 @@ private struct Conversation {
       } catch {
         // What the template or the model refuses ends no conversation.
         StandardError.write("\(error)".visible + "\n")
+        isRefused = true
       }
     }
-    if isTerminal { try show("\n") }
+    if isTerminal { try show("\n") } else if isRefused { throw ExitCode.failure }
   }
 
   private func answer(_ question: String) throws {

@@ -24,22 +24,26 @@ struct ClassifyCommand: ParsableCommand {
 
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var input: TextInput
-  @OptionGroup var columns: TextColumnOptions
   @OptionGroup var precision: PrecisionOptions
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
     try check("top", top, atLeast: 1)
-    guard columns.textColumn != nil || columns.header != nil else { return }
-    if input.file == nil { throw ValidationError("--text-column is about a table; name it with --file.") }
-    if query != nil { throw ValidationError("Pairs come from --query or from --text-column, not from both.") }
+    if query != nil, input.columns.columns.count > 1 {
+      throw ValidationError("Pairs come from --query or from --text-column, not from both.")
+    }
   }
 
   func run() throws {
     try output.prepare()
     let classifier = try reading.classifier(model.folder, adapter: model.adapterFolder())
     let chosen = precision.apply(to: classifier.model, isQuiet: output.quiet)
-    let (texts, encoded) = try read(for: classifier)
+    let (texts, origin) = try input.read(isQuiet: output.quiet)
+    if query != nil, texts.isPaired {
+      throw InputError(
+        "\(input.file!.name): holds pairs of texts, and --query makes pairs too; name one column with --text-column")
+    }
+    let encoded = try origin.encode(texts, into: classifier.noTexts(), isQuiet: output.quiet, query: query)
     let problem = classifier.problem
     /// Of classes the likeliest, of labels those that a text has, likeliest first.
     func answers(_ prediction: TextClassifier.Prediction) -> [Int] {
@@ -96,21 +100,5 @@ struct ClassifyCommand: ParsableCommand {
           .init("Texts", [.table(Table(of: onPage, properties), caption: ShownTexts.caption(texts.count))])
         ],
         settings: model.settings + [chosen]), printsText: false, writesJSON: false)
-  }
-
-  /// The texts, and their tokens: of arguments or lines, or of a table's columns.
-  private func read(for classifier: TextClassifier) throws -> (LabelledText, EncodedTexts) {
-    let (texts, origin): (LabelledText, TextOrigin)
-    if columns.textColumn != nil || columns.header != nil {
-      let file = input.file!
-      texts = try LabelledText(contentsOf: file.input(), texts: columns.columns, labels: nil, hasHeader: columns.header)
-      for line in texts.columnsLines(file.name) { comment(line, isQuiet: output.quiet) }
-      origin = TextOrigin(file: file.name, line: texts.line, rowName: texts.rowName)
-    } else {
-      (texts, origin) = try input.read()
-    }
-    return (
-      texts, try origin.encode(texts, into: classifier.noTexts(), isQuiet: output.quiet, query: query)
-    )
   }
 }

@@ -42,6 +42,8 @@ struct TextColumnOptions: ParsableArguments {
   var header: Bool?
 
   var columns: [LabelledText.Column] { textColumn.map(TextColumnOptions.columns) ?? [] }
+  /// Whether something was said that only a table has.
+  var areTable: Bool { textColumn != nil || header != nil }
 
   func validate() throws {
     guard let textColumn, !(1...2).contains(columns.count) else { return }

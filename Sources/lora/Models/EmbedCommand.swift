@@ -33,7 +33,10 @@ struct EmbedCommand: ParsableCommand {
 
   func run() throws {
     try output.prepare()
-    let (texts, origin) = try input.read()
+    let (texts, origin) = try input.read(isQuiet: output.quiet)
+    guard !texts.isPaired else {
+      throw InputError("\(input.file!.name): holds pairs of texts; name one column with --text-column")
+    }
     guard !cosines || texts.count <= 20_000 else {
       throw InputError(
         "--cosines: of \(texts.count.grouped) texts there are \((texts.count * texts.count).grouped); give at most 20,000 texts"

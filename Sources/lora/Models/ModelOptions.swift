@@ -148,24 +148,37 @@ struct TextOrigin {
   }
 }
 
-/// The texts that a command works on: arguments, the lines of a file, or those of standard input.
+/// The texts that a command works on: arguments, the lines of a file or of standard input, or a table's columns.
 struct TextInput: ParsableArguments {
   @Argument(help: "Texts. With none and no --file, lines are read from standard input.")
   var texts: [String] = []
 
-  @Option(help: ArgumentHelp("A file with one text a line, instead; - for standard input.", valueName: "path"))
+  @Option(
+    help: ArgumentHelp(
+      "A file with one text a line, or a table (csv, tsv, jsonl, json), instead; - for standard input.",
+      valueName: "path"))
   var file: Path?
+
+  @OptionGroup var columns: TextColumnOptions
 
   func validate() throws {
     if file != nil && !texts.isEmpty {
       throw ValidationError("Texts come from the arguments or from --file, not from both.")
     }
+    if file == nil, columns.areTable { throw ValidationError("--text-column is about a table; name it with --file.") }
   }
 
-  func read() throws -> (texts: LabelledText, origin: TextOrigin) {
+  /// The texts; says, unless quiet, which columns of a table were taken.
+  func read(isQuiet: Bool) throws -> (texts: LabelledText, origin: TextOrigin) {
     if !texts.isEmpty { return (LabelledText(texts), TextOrigin(file: nil)) }
     let path = file ?? Path(argument: "-")
-    return (try LabelledText(linesOf: path.input()), TextOrigin(file: path.name))
+    let url = try path.input()
+    guard columns.areTable || LabelledText.isTable(url) else {
+      return (try LabelledText(linesOf: url), TextOrigin(file: path.name))
+    }
+    let texts = try LabelledText(contentsOf: url, texts: columns.columns, labels: nil, hasHeader: columns.header)
+    for line in texts.columnsLines(path.name) { comment(line, isQuiet: isQuiet) }
+    return (texts, TextOrigin(file: path.name, line: texts.line, rowName: texts.rowName))
   }
 }
 

@@ -58,7 +58,8 @@ struct TrainClassifyCommand: RankedCommand {
     let problem = examples.targets.problem
     guard problem == .regression || examples.labelNames.count > 1 else {
       throw InputError(
-        "\(data.name): every text has the label “\(examples.labelNames.first ?? "")”; at least two are needed")
+        "\(data.name): found the label “\(examples.labelNames.first ?? "")” on every text, expected at least two labels; "
+          + "name another column with --label-column, or give texts of another class")
     }
     let evaluation = try eval.map {
       try columns.read(
@@ -151,7 +152,7 @@ struct TrainClassifyCommand: RankedCommand {
     if classWeights == "balanced" {
       return TextClassificationTask.balancedWeights(of: examples.labels, classCount: count)
     }
-    let weights = classWeights.split(separator: ",").compactMap { Float($0) }
+    let weights = classWeights.split(separator: ",", omittingEmptySubsequences: false).map { Float($0) ?? .nan }
     guard weights.count == count, weights.allSatisfy({ $0 > 0 && $0.isFinite }) else {
       throw InputError(
         "--class-weights \(classWeights): expected balanced, or \(count) positive numbers, for "

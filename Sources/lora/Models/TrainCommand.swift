@@ -155,7 +155,8 @@ struct TrainLMCommand: RankedCommand {
       throw InputError(
         "\(path): holds no token to predict"
           + (windows.leftOutCount > 0
-            ? " within \(windows.lengthName): what comes before what is learnt is as long, or nothing is the assistant's"
+            ? " within \(windows.lengthName): nothing there is the assistant's, or what comes before it is as long; "
+              + "raise --length, or learn everything with --learn all"
             : ""))
     }
     func count(_ count: Int, _ what: String) {

@@ -295,7 +295,7 @@ struct TrainingOptions: ParsableArguments {
 
   /// The adapter's configuration for Python peft.
   func configuration(model: String, task: String, modulesToSave: [String] = []) throws -> PEFTConfiguration {
-    var configuration = try PEFTConfiguration(["peft_type": "LORA", "lora_dropout": .number(Double(dropout))])
+    var configuration = try PEFTConfiguration(["peft_type": "LORA", "lora_dropout": JSON(dropout)])
     configuration.baseModel = model
     configuration.taskType = task
     configuration.selection.saved = modulesToSave
