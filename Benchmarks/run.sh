@@ -17,10 +17,12 @@ if [ "${1:-}" = --shortest ]; then
   shift
 fi
 
-# Prints the path of a program, after it was built, in the folder of `make build`: what that has compiled serves here too.
+# Prints the path of a program, after it was built, in the folder of `make build`: what that has compiled serves here too
+# (but not its plan of what to build).
 program() {
   if [ "$1" = lora ]; then package=.; else package=Benchmarks; fi
-  "$swift" build -c release --package-path $package --scratch-path .build --product "$1" >&2 && echo ".build/release/$1"
+  "$swift" build -c release --package-path $package --scratch-path .build --disable-build-manifest-caching \
+    --product "$1" >&2 && echo ".build/release/$1"
 }
 
 # Whether Python has these modules; else says that the peers are skipped.

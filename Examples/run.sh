@@ -8,7 +8,7 @@ trap 'rm -rf "$place"' EXIT
 cp -R "$checkout/Examples/Package.swift" "$checkout/Examples/Sources" "$place"
 cd "$place"
 export SWIFT_LORA=$checkout
-build=(${SWIFT:-swift} build -c release --scratch-path "$checkout/.build")
+build=(${SWIFT:-swift} build -c release --scratch-path "$checkout/.build" --disable-build-manifest-caching)
 "${build[@]}"
 for program in Sources/*; do
   name=$(basename "$program")

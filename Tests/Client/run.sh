@@ -27,7 +27,7 @@ shown() { mkdir -p "$place/Sources/Shown/$1" && cat > "$place/Sources/Shown/$1/m
 grep -q 'func value' "$place/Sources/Shown/notebook/main.swift"  # the class was found whole
 cd "$place"
 export SWIFT_LORA=$checkout
-build=(${SWIFT:-swift} build --scratch-path "$checkout/.build")
+build=(${SWIFT:-swift} build --scratch-path "$checkout/.build" --disable-build-manifest-caching)
 
 "${build[@]}" --product networks-alone
 binaries=$("${build[@]}" --show-bin-path)

@@ -213,7 +213,7 @@ struct ModelCommandTests {
     try Data([0x61, 0xFF, 0x0A]).write(to: place.folder.file("bytes.txt"))
     let train = ["train", "classify", "--model", place.encoder, "-o", place.path("out")]
     let cases: [([String], String)] = [
-      (train + ["--data", place.path("one.tsv")], "every text has the label “x”"),
+      (train + ["--data", place.path("one.tsv")], "the label “x” on every text"),
       (train + ["--data", place.path("none.tsv")], "none.tsv"),
       (train + ["--data", place.train, "--eval", place.path("unseen.csv")], "cat"),
       (train + ["--data", place.train, "--targets", "quary"], "no weight matches 'quary'"),
