@@ -37,7 +37,7 @@ extension DigitExperiment.Result {
       }
       return StoredModule(
         path: path, a: try StoredTensor(name: "a", a), b: try StoredTensor(name: "b", b),
-        alpha: JSON(outcome.recipe.alpha).number ?? Double(outcome.recipe.alpha))
+        alpha: outcome.recipe.alpha.asWritten)
     }
     var peft = PEFTConfiguration()
     peft.baseModel = "base.safetensors"

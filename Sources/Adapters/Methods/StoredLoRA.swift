@@ -190,7 +190,7 @@ extension LoRA {
     }
     return StoredLoRA(
       a: try StoredTensor(name: "a", a), b: try StoredTensor(name: "b", b), isEmbedding: isEmbedding,
-      alpha: (JSON(alpha).number ?? Double(alpha)) * (origin == nil ? 1 : scaling == .standard ? 2 : 2.0.squareRoot()),
+      alpha: alpha.asWritten * (origin == nil ? 1 : scaling == .standard ? 2 : 2.0.squareRoot()),
       scaling: scaling)
   }
 }

@@ -108,7 +108,12 @@ public enum JSON: Equatable, Sendable {
 
 extension JSON {
   /// A number of float32 with no more digits than tell it apart; null where it is none.
-  public init(_ number: Float) { self = number.isFinite ? .number(Double("\(number)") ?? Double(number)) : .null }
+  public init(_ number: Float) { self = number.isFinite ? .number(number.asWritten) : .null }
+}
+
+extension Float {
+  /// The number that its digits say: 0.1 of 0.1, not 0.10000000149.
+  package var asWritten: Double { Double("\(self)") ?? Double(self) }
 }
 
 extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral,

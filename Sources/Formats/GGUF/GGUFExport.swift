@@ -119,7 +119,7 @@ struct GGUFExport {
     let size = try integer("head_dim") ?? Int(required("hidden_size") / max(1, required("num_attention_heads")))
     guard (0...1 << 16).contains(size) else {
       throw CheckpointError(
-        .malformed, file: base.url.path, "config.json says that head_dim is \(size)", expected: "at most 2¹⁶",
+        .malformed, file: base.url.path, "config.json says that head_dim is \(size)", expected: "from 0 to 2¹⁶",
         advice: "Take the config.json that was saved with these weights")
     }
     let theta = rotary["rope_theta"]?.number ?? configuration["rope_theta"]?.number ?? 10000
