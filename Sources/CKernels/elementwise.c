@@ -288,28 +288,21 @@ void ck_accumulate(const float *x, float scale, float *y, size_t count) {
 }
 
 struct add_rows {
-  const float *x, *bias;
+  const float *bias;
   float *y;
-  bool relu;
   ptrdiff_t columns;
 };
 
 CK_RANGE_BODY(run_add_rows) {
   struct add_rows s = *(const struct add_rows *)context;
   for (ptrdiff_t i = begin; i < end; i++) {
-    const float *x = s.x + i * s.columns;
     float *y = s.y + i * s.columns;
-    if (s.relu) {
-      CK_INDEPENDENT
-      for (ptrdiff_t j = 0; j < s.columns; j++) y[j] = relu(x[j] + s.bias[j]);
-    } else {
-      CK_INDEPENDENT
-      for (ptrdiff_t j = 0; j < s.columns; j++) y[j] = x[j] + s.bias[j];
-    }
+    CK_INDEPENDENT
+    for (ptrdiff_t j = 0; j < s.columns; j++) y[j] += s.bias[j];
   }
 }
 
-void ck_add_rows(const float *x, const float *bias, bool relu, float *y, ptrdiff_t rows, ptrdiff_t columns) {
-  struct add_rows context = {x, bias, y, relu, columns};
+void ck_add_rows(const float *bias, float *y, ptrdiff_t rows, ptrdiff_t columns) {
+  struct add_rows context = {bias, y, columns};
   ck_for_ranges(rows, ck_row_grain(CK_GRAIN, columns), run_add_rows, &context);
 }

@@ -18,6 +18,7 @@ struct chunks {
   const float *x;
   double *partial;
   ptrdiff_t count;  // elements in all
+  uint32_t least;   // bits of a number without its sign, where numbers are counted
 };
 
 CK_INLINE double chunk_squares(const float *x, ptrdiff_t count) {
@@ -60,12 +61,12 @@ CK_RANGE_BODY(maxima_of_chunks) {
 }
 
 /// Reduces each chunk, on threads where there are many, then the chunks in order.
-static double reduce_chunks(ck_range_body body, bool maximum, const float *x, ptrdiff_t count) {
-  if (count == 0) return maximum ? -INFINITY : 0;
-  ptrdiff_t chunks = (count + CHUNK - 1) / CHUNK;
+static double reduce_chunks(ck_range_body body, bool maximum, struct chunks context) {
+  if (context.count == 0) return maximum ? -INFINITY : 0;
+  ptrdiff_t chunks = (context.count + CHUNK - 1) / CHUNK;
   double few[16];
   double *partial = chunks <= 16 ? few : ck_allocate((size_t)chunks * sizeof(double));
-  struct chunks context = {x, partial, count};
+  context.partial = partial;
   ck_for_ranges(chunks, 4, body, &context);
   double result = partial[0];
   for (ptrdiff_t i = 1; i < chunks; i++)
@@ -75,7 +76,7 @@ static double reduce_chunks(ck_range_body body, bool maximum, const float *x, pt
 }
 
 double ck_sum_of_squares(const float *x, size_t count) {
-  return reduce_chunks(squares_of_chunks, false, x, (ptrdiff_t)count);
+  return reduce_chunks(squares_of_chunks, false, (struct chunks){.x = x, .count = (ptrdiff_t)count});
 }
 
 // MARK: An axis
@@ -92,7 +93,8 @@ static void reduce_rows(const void *context, ptrdiff_t begin, ptrdiff_t end) {
   const struct reduction *s = context;
   ck_range_body body = s->op == CK_SUM ? sums_of_chunks : maxima_of_chunks;
   for (ptrdiff_t row = begin; row < end; row++)
-    s->y[row] = (float)reduce_chunks(body, s->op == CK_MAX, s->x + row * s->axis, s->axis);
+    s->y[row] =
+        (float)reduce_chunks(body, s->op == CK_MAX, (struct chunks){.x = s->x + row * s->axis, .count = s->axis});
 }
 
 /// Short rows need no chunks.
@@ -176,23 +178,27 @@ void ck_argmax_rows(const float *x, int32_t *index, ptrdiff_t rows, ptrdiff_t co
   ck_for_ranges(rows, ck_row_grain(CK_GRAIN, columns), argmax_range, &context);
 }
 
-/// 1 for a chunk that holds an infinity or NaN: their bits, without the sign, are the largest of all.
-CK_RANGE_BODY(check_chunks) {
+/// Without the sign, bits have the order of the numbers, with infinity and NaN at the end.
+CK_INLINE uint32_t bits_of_size(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits & 0x7fffffff;
+}
+
+CK_RANGE_BODY(count_in_chunks) {
   struct chunks s = *(const struct chunks *)context;
   for (ptrdiff_t chunk = begin; chunk < end; chunk++) {
     const float *x = s.x + chunk * CHUNK;
-    uint32_t largest = 0;
+    uint32_t found = 0;
     ptrdiff_t count = ck_smaller(CHUNK, s.count - chunk * CHUNK);
-    for (ptrdiff_t i = 0; i < count; i++) {
-      uint32_t bits;
-      memcpy(&bits, x + i, sizeof bits);
-      bits &= 0x7fffffff;
-      largest = bits > largest ? bits : largest;
-    }
-    s.partial[chunk] = largest >= 0x7f800000;
+    for (ptrdiff_t i = 0; i < count; i++) found += bits_of_size(x[i]) >= s.least;
+    s.partial[chunk] = found;
   }
 }
 
-bool ck_all_finite(const float *x, size_t count) {
-  return reduce_chunks(check_chunks, false, x, (ptrdiff_t)count) == 0;
+size_t ck_count_from(const float *x, float size, size_t count) {
+  const struct chunks chunks = {.x = x, .count = (ptrdiff_t)count, .least = bits_of_size(size)};
+  return (size_t)reduce_chunks(count_in_chunks, false, chunks);
 }
+
+bool ck_all_finite(const float *x, size_t count) { return ck_count_from(x, INFINITY, count) == 0; }

@@ -34,9 +34,16 @@ package func readJSON(_ url: URL) throws -> JSON {
 /// A file of a model's or an adapter's folder, which comes from elsewhere: a link in it is followed within the folder, or
 /// to the blobs of Hugging Face's cache that it is a snapshot of, and nowhere else.
 ///
-/// - Throws: ``CheckpointError`` where it is a link to another place.
+/// - Throws: ``CheckpointError`` where it is a link to another place, or to nothing.
 package func file(_ name: String, in folder: URL) throws -> URL {
   let file = folder.appendingPathComponent(name)
+  if let target = try? FileManager.default.destinationOfSymbolicLink(atPath: file.path),
+    !FileManager.default.fileExists(atPath: file.path)
+  {
+    throw CheckpointError(
+      .missing, file: file.path, "is a link to \(target), where nothing is", expected: "a file within the folder",
+      advice: "Fetch the file again, or remove the link")
+  }
   guard !liesOutside(file, folder) else {
     throw CheckpointError(
       .inputOutput, file: file.path, "is a link to \(file.resolvingSymlinksInPath().path), and is not followed",

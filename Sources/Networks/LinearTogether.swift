@@ -26,6 +26,6 @@ extension Parameter {
   fileprivate func linear(_ input: Tensor, product: Tensor, bias: Parameter?) -> Tensor {
     let links = takingPart
     let output = links.isEmpty ? product : adapted(product, input, links)
-    return bias.map { output + $0.value } ?? output
+    return bias.map { output.addingToRows($0.value) } ?? output
   }
 }

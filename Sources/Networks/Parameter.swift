@@ -84,18 +84,19 @@ public final class Parameter {
     }
     let rows = input.reshaped([input.count / inputs, inputs])
     var output = adapted(map(rows, by: stored, bias: nil), rows, links)
-    if let bias { output = output + bias.value }
+    if let bias { output = (consume output).addingToRows(bias.value) }
     return output.reshaped(input.shape.dropLast() + [outputs])
   }
 
   /// The output of the linear map without bias through `links`, from that of what is stored: [rows, outputs] both.
-  func adapted(_ output: Tensor, _ input: Tensor, _ links: [any Parametrization]) -> Tensor {
+  func adapted(_ output: consuming Tensor, _ input: Tensor, _ links: [any Parametrization]) -> Tensor {
     let linear = links.compactMap { $0 as? any LinearParametrization }
     guard linear.count == links.count else { return map(input, by: computedValue(through: links), bias: nil) }
-    return linear.enumerated().reduce(output) { output, item in
-      item.element.adjust(
-        output: output, input: input, weight: { self.computedValue(through: links.prefix(item.offset)) })
+    for (place, link) in linear.enumerated() {
+      output = link.adjust(
+        output: consume output, input: input, weight: { self.computedValue(through: links.prefix(place)) })
     }
+    return output
   }
 
   /// The rows of the value at `indices` (an embedding): by the rows where every enabled link offers it, else by the

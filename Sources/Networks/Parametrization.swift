@@ -37,10 +37,10 @@ public protocol InvertibleParametrization: Parametrization {
 public protocol LinearParametrization: Parametrization {
   /// The output for the value of this link, from the output for the previous one.
   /// - Parameters:
-  ///   - output: the linear map without bias, [rows, outputs].
+  ///   - output: the linear map without bias, [rows, outputs]; its memory is the link's to use again.
   ///   - input: [rows, inputs].
   ///   - weight: the value of the previous link, [outputs, inputs], formed where it is called.
-  func adjust(output: Tensor, input: Tensor, weight: () -> Tensor) -> Tensor
+  func adjust(output: consuming Tensor, input: Tensor, weight: () -> Tensor) -> Tensor
 }
 
 /// A parametrization that can adjust rows that were looked up in a table [inputs, outputs] instead of the table.

@@ -6,7 +6,7 @@ package enum Operation: String, CaseIterable, Sendable {
   case negate, exp, log, tanh, erf, sigmoid, relu, gelu, geluTanh, silu
   case squareRoot, reciprocalSquareRoot, square, absoluteValue, reciprocal, sine, cosine, softplus, affine
   case add, addScaled, subtract, multiply, divide, power, maximum, minimum
-  case matmul, linear
+  case matmul, linear, lowRank
   case sum, max
   case reshape, permute, slice, concatenate, rows
   case clamp, choose, gather
@@ -94,6 +94,16 @@ package enum Derivative {
     { dy in
       let db = transposeB ? dy.product(a, true, transposeA) : a.product(dy, !transposeA, false)
       return db.summed(to: shapeB)
+    }
+  }
+
+  // y = z + s (x Aᵀ) Bᵀ             dx = s (dy B) A, dA = s (dy B)ᵀ x, of which only what is asked for
+  static func lowRankInward(
+    _ x: Tensor, _ wantsInput: Bool, _ a: Tensor, _ wantsFactor: Bool, _ b: Tensor, scale: Float
+  ) -> JointPullback {
+    JointPullback { dy in
+      let inner = dy.product(b, false, false) * scale
+      return [wantsInput ? inner.product(a, false, false) : nil, wantsFactor ? inner.product(x, true, false) : nil]
     }
   }
 

@@ -34,6 +34,8 @@ public struct Advice: Equatable, Sendable, ExpressibleByStringInterpolation {
     case nameBase
     /// Say which columns hold text and label.
     case nameColumns
+    /// Say which column holds the text, where no label is wanted.
+    case nameTextColumn
     /// Say which chat template writes conversations.
     case nameChatTemplate
     /// Say which format is meant.
@@ -42,6 +44,8 @@ public struct Advice: Equatable, Sendable, ExpressibleByStringInterpolation {
     case combineExactly
     /// Train a classifier on the base.
     case trainClassifier
+    /// Train a decoder on texts or conversations.
+    case trainLanguageModel
     /// Write the adapter as plain LoRA first.
     case convertToLoRA
     /// Put the adapter into the base's weights.

@@ -109,14 +109,8 @@ extension Tensor {
       return reshaped([count / shape[rank - 1], shape[rank - 1]]).linear(weight, bias: bias)
         .reshaped(shape.dropLast() + [weight.shape[0]])
     }
-    let product = product(weight, false, true)
-    let result =
-      bias.map { bias in
-        let bias = bias.widened
-        return Tensor(shape: product.shape) {
-          ck_add_rows(product.pointer, bias.pointer, false, $0.baseAddress, product.shape[0], product.shape[1])
-        }
-      } ?? product
+    var result = product(weight, false, true)
+    if let bias { result.addToRows(bias) }
     return result.recorded(.linear, [self, weight] + (bias.map { [$0] } ?? [])) { input in
       switch input {
       case 0: Derivative.matmulLeft(shape, weight.detached, false, true)
@@ -124,5 +118,17 @@ extension Tensor {
       default: Derivative.add(to: [weight.shape[0]])
       }
     }
+  }
+
+  /// Adds to every row of this matrix, unrecorded; in place where nobody else holds its memory.
+  package mutating func addToRows(_ bias: Tensor) {
+    let (rows, columns, bias) = (shape[0], shape[1], bias.widened)
+    updateInPlace { ck_add_rows(bias.pointer, $0, rows, columns) }
+  }
+
+  /// The sum of every row of this matrix and `bias`; in place where nobody else holds its memory.
+  package consuming func addingToRows(_ bias: Tensor) -> Tensor {
+    addToRows(bias)
+    return recorded(.add, self, Derivative.affine(scale: 1), bias, Derivative.add(to: bias.shape))
   }
 }

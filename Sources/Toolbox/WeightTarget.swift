@@ -95,6 +95,6 @@ struct WeightTarget: Sendable {
     var bytes: [NumberFormat: Int] = [:]
     for tensor in tensors { bytes[tensor.format, default: 0] += tensor.byteCount }
     let most = bytes.max { ($0.value, $0.key.rawValue) < ($1.value, $1.key.rawValue) }?.key ?? .f32
-    return try GGUFWriter(to: url, fields: layout.fields(mostly: format ?? most), tensors: tensors)
+    return try GGUFWriter(to: url, fields: layout.fields(mostly: format ?? most, of: tensors), tensors: tensors)
   }
 }

@@ -344,6 +344,10 @@ struct ClassifierCommandTests {
         && (summary["classes"] as? [Any])?.count == 2)
     let named = try succeed(["classify", "--file", data, "--text-column", "premise,hypothesis"] + use)
     let asked = try succeed(["classify", "--query", "the quick fox", "the lazy fox", "the lazy dog"] + use)
+    let unnamed = try CommandRun(["classify", "--file", data, "--text-column", "claim"] + use)
+    #expect(
+      unnamed.exitCode == 1 && unnamed.errors.contains("--text-column") && !unnamed.errors.contains("--label-column"),
+      "\(unnamed.errors)")
     // The same pair gets the same answer either way.
     let (first, third) = (named.output.split(separator: "\n")[0], named.output.split(separator: "\n")[2])
     let answers = asked.output.split(separator: "\n").map { $0.split(separator: "\t").prefix(2) }

@@ -34,6 +34,16 @@ import Testing
       let run = try CommandRun(["logits", model.path, "--ids", "1,2"])
       #expect(run.exitCode == 1 && run.errors.contains("is a link to \(target), and is not followed"), "\(run.errors)")
     }
+    // A link to nothing is neither a file nor the lack of one.
+    for name in ["model.safetensors", "config.json", "model.safetensors.index.json"] {
+      let model = folder.file("dangling-\(name)")
+      try files.copyItem(at: llama, to: model)
+      if name != "model.safetensors.index.json" { try files.removeItem(at: model.appendingPathComponent(name)) }
+      if name.hasSuffix("index.json") { try files.removeItem(at: model.appendingPathComponent("model.safetensors")) }
+      try files.createSymbolicLink(atPath: model.appendingPathComponent(name).path, withDestinationPath: "gone")
+      let run = try CommandRun(["inspect", model.path])
+      #expect(run.exitCode == 1 && run.errors.contains("\(name): is a link to gone, where nothing is"), "\(run.errors)")
+    }
     let model = folder.file("model")
     try files.copyItem(at: llama, to: model)
     try files.createSymbolicLink(atPath: model.path + "/notes.txt", withDestinationPath: "/etc/passwd")

@@ -68,6 +68,28 @@ struct ModelCommandTests {
   }
 
   @Test(
+    "a configuration that says otherwise than the weights makes no GGUF file, which llama.cpp would refuse",
+    arguments: [
+      ("num_hidden_layers", 3, "has weights of 2 layers, expected 3"),
+      ("num_hidden_layers", 1, "has weights of 2 layers, expected 1"),
+      ("hidden_size", 64, "expected 464 × 64"), ("intermediate_size", 40, "ffn_"),
+      ("vocab_size", 470, "token_embd.weight of 464 × 32, expected 470 × 32"), ("num_key_value_heads", 4, "attn_k"),
+      ("head_dim", 16, "attn_"),
+    ])
+  func otherConfiguration(key: String, value: Int, message: String) throws {
+    let place = try Workplace()
+    var configuration = try object(place.decoder + "/config.json")
+    configuration[key] = value
+    try JSONSerialization.data(withJSONObject: configuration).write(
+      to: URL(fileURLWithPath: place.decoder + "/config.json"))
+    let run = try CommandRun(["quantize", place.decoder, "--to", "f16", "-o", place.path("x.gguf")])
+    #expect(
+      run.exitCode == 1 && run.errors.contains(message) && run.errors.contains("by its configuration"),
+      "\(run.errors)")
+    #expect(!FileManager.default.fileExists(atPath: place.path("x.gguf")))
+  }
+
+  @Test(
     "a labelled file becomes an adapter, which classifies, evaluates and embeds", arguments: ["lora", "dora", "full"])
   func classifier(method: String) throws {
     let place = try Workplace()

@@ -72,7 +72,7 @@ private let models = fixtures.appendingPathComponent("models")
     let layout = try GGUFLayout(Checkpoint(shared))
     try withTemporaryDirectory { place in
       let url = place.appendingPathComponent("x.gguf")
-      try GGUFWriter.write([], fields: layout.fields(mostly: .f32), to: url)
+      try GGUFWriter.write([], fields: layout.fields(mostly: .f32, of: []), to: url)
       let read = try Tokenizer(gguf: TensorFile(url))
       for text in ["Once upon a time, there was a little girl.", "  two  spaces\n", "naïve 漢字 🦊", "", "<s> and </s>"] {
         #expect(read.encode(text).ids == original.encode(text).ids, "\(text)")

@@ -55,6 +55,12 @@ extension Operation {
     case .affine: [Example([[3, 4]]) { $0[0].affine(scale: -2.5, offset: 0.7) }]
     case .add: broadcasts { $0[0] + $0[1] }
     case .addScaled: [Example([[3, 4], [3, 4]]) { $0[0].adding($0[1], scaledBy: -1.7) }]
+    case .lowRank:
+      [
+        Example([[3, 5], [3, 4], [2, 4], [5, 2]]) {
+          $0[0].addingLowRank($0[2], $0[3], of: $0[1], scaledBy: -1.7)
+        }
+      ]
     case .subtract: broadcasts { $0[0] - $0[1] }
     case .multiply: broadcasts { $0[0] * $0[1] }
     case .divide: broadcasts(in: 0.5...2) { $0[0] / $0[1] }

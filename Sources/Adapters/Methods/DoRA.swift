@@ -49,7 +49,7 @@ public final class DoRA: StorableAdapter, ConvolutionParametrization {
     return DoRA.rescaled(sum, to: magnitude.value, axis: layout == .outputsByInputs ? 1 : 0).reshaped(original.shape)
   }
 
-  public func adjust(output: Tensor, input: Tensor, weight: () -> Tensor) -> Tensor {
+  public func adjust(output: consuming Tensor, input: Tensor, weight: () -> Tensor) -> Tensor {
     lora.adjust(output: output, input: input, weight: weight) * (magnitude.value / norms(of: weight().detached))
   }
 

@@ -114,10 +114,10 @@ public final class LoRA: StorableAdapter, RowParametrization, ConvolutionParamet
 
   public func value(of original: Tensor) -> Tensor { original + delta.reshaped(original.shape) }
 
-  public func adjust(output: Tensor, input: Tensor, weight: () -> Tensor) -> Tensor {
+  public func adjust(output: consuming Tensor, input: Tensor, weight: () -> Tensor) -> Tensor {
     let input = dropped(input)
-    let adapted = output.adding(input.linear(a.value).linear(b.value), scaledBy: scale)
-    return origin.map { adapted.adding(input.linear($0.a).linear($0.b), scaledBy: -scale) } ?? adapted
+    let adapted = output.addingLowRank(a.value, b.value, of: input, scaledBy: scale)
+    return origin.map { adapted.addingLowRank($0.a, $0.b, of: input, scaledBy: -scale) } ?? adapted
   }
 
   public func adjust(

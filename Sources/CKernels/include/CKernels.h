@@ -185,8 +185,8 @@ void ck_binary(ck_binary_op op, int rank, const ptrdiff_t *shape, const float *a
 void ck_affine(const float *x, float scale, float offset, float *y, size_t count);
 /// y += scale · x
 void ck_accumulate(const float *x, float scale, float *y, size_t count);
-/// y[i, :] = x[i, :] + bias, optionally followed by ReLU; y may be x.
-void ck_add_rows(const float *x, const float *bias, bool relu, float *y, ptrdiff_t rows, ptrdiff_t columns);
+/// y[i, :] += bias
+void ck_add_rows(const float *bias, float *y, ptrdiff_t rows, ptrdiff_t columns);
 
 // MARK: Reductions over the middle axis of [outer, axis, inner].
 
@@ -196,6 +196,8 @@ void ck_reduce(ck_reduction op, const float *x, float *y, ptrdiff_t outer, ptrdi
 void ck_argmax_rows(const float *x, int32_t *index, ptrdiff_t rows, ptrdiff_t columns);
 double ck_sum_of_squares(const float *x, size_t count);
 bool ck_all_finite(const float *x, size_t count);
+/// How many are at least as far from 0 as `size`; infinity and NaN are.
+size_t ck_count_from(const float *x, float size, size_t count);
 
 // MARK: Moving elements.
 

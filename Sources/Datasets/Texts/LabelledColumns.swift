@@ -55,7 +55,7 @@ struct LabelledColumns {
     let names = hasHeader ? sample.first.map(\.trimmed) : sample.first.indices.map { "column \($0)" }
     self.names = names
     func place(of column: LabelledText.Column) throws -> Int {
-      try Self.place(of: column, in: sample, hasHeader: hasHeader, file: file)
+      try Self.place(of: column, in: sample, hasHeader: hasHeader, wantsLabel: label != nil, file: file)
     }
     let keys = hasHeader ? names.map(Self.key) : []
     func index(of key: String) -> Int? { keys.firstIndex(of: key) }
@@ -113,7 +113,7 @@ struct LabelledColumns {
       throw DatasetError(
         .unknownColumn, file: file, found: "the column “\(names[texts[twice]])” named twice",
         expected: "one column for each text and each label",
-        advice: Advice("Say which columns they are", .nameColumns))
+        advice: Advice("Say which columns they are", Self.naming(label != nil)))
     }
     (self.text, self.label) = (texts, labels)
   }
@@ -129,7 +129,7 @@ struct LabelledColumns {
   }
 
   private static func place(
-    of column: LabelledText.Column, in sample: TableSample, hasHeader: Bool, file: URL
+    of column: LabelledText.Column, in sample: TableSample, hasHeader: Bool, wantsLabel: Bool, file: URL
   ) throws -> Int {
     switch column {
     case .position(let position):
@@ -137,7 +137,7 @@ struct LabelledColumns {
       guard !sample.isJSON else {
         throw DatasetError(
           .unknownColumn, file: file, found: "a column position", expected: "the name of a key",
-          advice: Advice("Name the key", .nameColumns))
+          advice: Advice("Name the key", naming(wantsLabel)))
       }
       guard position < sample.first.count else {
         throw DatasetError(
@@ -158,7 +158,7 @@ struct LabelledColumns {
           found: found.map { "the \(sample.isJSON ? "keys" : "columns") \(list($0))" }
             ?? "no line that names the columns",
           expected: "a column \"\(name)\"",
-          advice: Advice("Choose a column that exists, by name or by position from 0", .nameColumns))
+          advice: Advice("Choose a column that exists, by name or by position from 0", naming(wantsLabel)))
       }
       return position
     }
@@ -202,16 +202,24 @@ struct LabelledColumns {
   ) -> DatasetError {
     let keys = Set(sample.first.map(key))
     func has(_ names: String...) -> Bool { names.allSatisfy(keys.contains) }
+    func other(_ found: String) -> DatasetError {
+      DatasetError(
+        .unknownColumn, file: file, found: found, expected: "texts\(wantsLabel ? ", each with a label" : "")",
+        advice: Advice("Name another file, or the columns", naming(wantsLabel)))
+    }
     let isNamed = hasHeader || sample.isJSON
     if isNamed {
       if has("tokens"), ["nertags", "labels", "tags", "postags", "nerlabels"].contains(where: keys.contains) {
-        return other(file, "labels for tokens (\(list(sample.first))), which are not learnt")
+        return other("labels for tokens (\(list(sample.first))), which are not learnt")
       }
       if has("chosen", "rejected") {
-        return other(file, "preferences (\(list(sample.first))), which are not learnt")
+        return other("preferences (\(list(sample.first))), which are not learnt")
       }
       if has("messages") || has("conversations") {
-        return other(file, "conversations (\(list(sample.first))), which `lora train lm` learns from")
+        return DatasetError(
+          .unknownColumn, file: file, found: "conversations (\(list(sample.first)))",
+          expected: "texts\(wantsLabel ? ", each with a label" : "")",
+          advice: Advice("Train a language model on them", .trainLanguageModel))
       }
     }
     let columns = isNamed ? "the columns \(list(sample.first))" : "\(sample.first.count) columns without names"
@@ -223,14 +231,11 @@ struct LabelledColumns {
         "a text\(wantsLabel ? " and a label" : "") under a usual name (\(textNames[0]), \(textNames[1])"
         + (wantsLabel ? "; label, category)" : ")")
         + (isNamed ? "" : ", or named by position"),
-      advice: Advice("Say which columns they are", .nameColumns))
+      advice: Advice("Say which columns they are", naming(wantsLabel)))
   }
 
-  private static func other(_ file: URL, _ found: String) -> DatasetError {
-    DatasetError(
-      .unknownColumn, file: file, found: found, expected: "texts, each with a label",
-      advice: Advice("Name another file, or the columns", .nameColumns))
-  }
+  /// What a program may have an option for.
+  private static func naming(_ wantsLabel: Bool) -> Advice.Action { wantsLabel ? .nameColumns : .nameTextColumn }
 
   private static func shortened(_ text: String) -> String {
     let line = text.split(whereSeparator: \.isNewline).joined(separator: " ")

@@ -309,16 +309,8 @@ extension NumberFormat {
       return blockOverflows(destination, count: source.count)
     }
     guard let limit = overflowLimit else { return 0 }
-    let size = MemoryLayout<SIMD16<Float>>.size / MemoryLayout<Float>.size
-    var (largest, index) = (SIMD16<Float>(repeating: 0), 0)
-    while index + size <= source.count {
-      let values = UnsafeRawPointer(from + index).loadUnaligned(as: SIMD16<Float>.self)
-      largest = pointwiseMax(largest, pointwiseMax(values, -values))
-      index += size
-    }
-    // Seldom is there anything to count.
-    guard any(largest .>= limit) || source[index...].contains(where: { abs($0) >= limit }) else { return 0 }
-    return source.count { abs($0) >= limit && $0.isFinite }
+    let beyond = ck_count_from(from, limit, source.count)
+    return beyond == 0 ? 0 : Int(beyond - ck_count_from(from, .infinity, source.count))
   }
 
   /// How many blocks have a scale beyond float16.

@@ -51,7 +51,13 @@ package struct GGUFLayout: Sendable {
   }
 
   /// The metadata, which says in which format most numbers are.
-  package func fields(mostly format: NumberFormat) -> [GGUFField] {
+  ///
+  /// - Parameters:
+  ///   - format: of most numbers.
+  ///   - tensors: all that will stand in the file.
+  /// - Throws: `CheckpointError` where the metadata says otherwise of their shapes.
+  package func fields(mostly format: NumberFormat, of tensors: [TensorInfo]) throws -> [GGUFField] {
+    try GGUFShapes(metadata, architecture: names.architecture).check(tensors, file: base.url.path)
     let types: [NumberFormat: UInt32] = [
       .f32: 0, .f16: 1, .q40: 2, .q41: 3, .q80: 7, .q50: 8, .q51: 9, .q4K: 15, .q5K: 17, .q6K: 18, .bf16: 32,
     ]
