@@ -6,7 +6,7 @@ BUILT = .build$(if $(MPI),-mpi)/release
 LORA = $(BUILT)/lora
 JUPYTER = .venv/bin/jupyter
 
-.PHONY: help demo page page-engine build man completions test test-c test-page sanitize fuzz bench test-bench notebooks \
+.PHONY: help demo page page-engine build man completions test test-c test-page sanitize sanitize-c fuzz bench test-bench notebooks \
   test-notebooks test-kernel test-interop test-mpi notebook-kernel examples docs lint format clean dependencies dist test-dist \
   install version
 
@@ -16,6 +16,7 @@ help:
 	@echo "make test            build and run all tests"
 	@echo "make test-c          the C kernels for every instruction set, as far as qemu is installed"
 	@echo "make sanitize        the tests under ThreadSanitizer and AddressSanitizer; TESTS=<pattern> for some of them"
+	@echo "make sanitize-c      the C kernels under these, and for undefined behaviour: two minutes"
 	@echo "make fuzz            every reader of files on FUZZ=20000 broken ones each; SANITIZE=address"
 	@echo "make build           build $(LORA); MPI=1: to train on several processes and machines, in .build-mpi"
 	@echo "make man             its manual pages, in .build/man"
@@ -97,8 +98,10 @@ test-c:
 # TESTS: which; SANITIZERS: one of the two. Each has a folder of its own.
 TESTS ?= .
 SANITIZERS ?= thread address
-sanitize: dependencies
-	Tests/Kernels/run.sh $(SANITIZERS) undefined
+sanitize-c:
+	SWIFT=$(SWIFT) Tests/Kernels/run.sh $(SANITIZERS) undefined
+
+sanitize: dependencies sanitize-c
 	set -e; for sanitizer in $(SANITIZERS); do \
 	  SANITIZER=$$sanitizer LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/Fixtures/fuzz/foundation.supp \
 	  $(SWIFT) test -c release --sanitize=$$sanitizer \

@@ -62,7 +62,7 @@ toolbox() {
 transformers() {
   if ! has_peers torch peft transformers tokenizers; then return; fi
   lora=$(program lora)
-  peer Benchmarks/transformers/compare.py "$lora" ${SHORTEST:+--shape llama-15m-8x256 --steps 2}
+  peer Benchmarks/transformers/compare.py "$lora" ${SHORTEST:+--shape llama-15m-8x256 --steps 2 --rounds 1}
 }
 
 generation() {

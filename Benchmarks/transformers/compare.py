@@ -1,10 +1,11 @@
 """Training and generation by `lora` against PyTorch with peft, on the same machine in the same run.
 
-    python compare.py LORA [--shape NAME] [--steps N] [--json PATH]
+    python compare.py LORA [--shape NAME] [--steps N] [--rounds N] [--json PATH]
 
 LORA is the release build's executable. Python needs torch, transformers, peft and tokenizers. Models with random weights of each
 shape are written to a temporary folder; both sides train the same LoRA (r 8 on queries and values) on batches of the same size, and a
-check makes sure that both see the same loss at the first step. Prints medians and peak memory of peft in float32, under autocast to
+check makes sure that both see the same loss at the first step. All run in turn, round by round; prints medians over all rounds and
+peak memory of peft in float32, under autocast to
 bfloat16 and with weights in bfloat16, and of `lora` in float32 and bfloat16; the ratio is to the fastest of peft's. For decoders also
 `lora` with the base stored as bfloat16, and with layers computed again.
 """
@@ -121,6 +122,18 @@ def run(command):
     return output, usage.ru_maxrss
 
 
+PEERS = {"peft": "float32", "peft, autocast to BF16": "autocast", "peft, weights in BF16": "weights"}
+
+
+def peft(itself, folder, ids, precision):
+    request = json.dumps({"folder": folder, "ids": ids, "precision": precision})
+    return lambda: json.loads(run(itself + ["--peft", request])[0].splitlines()[-1])
+
+
+def own(options, folder, shape, data, *flags):
+    return lambda: lora_side(options.lora, folder, shape, data, options.steps, *flags)
+
+
 def lora_side(lora, folder, shape, data, steps, *options):
     output = os.path.join(folder, "adapter")
     kind = "classify" if shape["kind"] == "bert" else "lm"
@@ -138,6 +151,7 @@ def main():
     parser.add_argument("lora")
     parser.add_argument("--shape", choices=SHAPES)
     parser.add_argument("--steps", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json")
     parser.add_argument("--peft", help=argparse.SUPPRESS)
     parser.add_argument("--make", help=argparse.SUPPRESS)
@@ -156,31 +170,32 @@ def main():
             itself = [sys.executable, __file__, options.lora, "--shape", name, "--steps", str(options.steps)]
             run(itself + ["--make", folder])
             data, ids = make_data(shape, folder)
-            peers, ours = {}, {}
-            for precision, title in {"float32": "peft", "autocast": "peft, autocast to BF16", "weights": "peft, weights in BF16"}.items():
-                request = json.dumps({"folder": folder, "ids": ids, "precision": precision})
-                text, _ = run(itself + ["--peft", request])
-                peers[title] = json.loads(text.splitlines()[-1])
+            sides = {title: peft(itself, folder, ids, precision) for title, precision in PEERS.items()}
             for precision in ["f32", "bf16"]:
-                ours[f"lora --precision {precision}"] = lora_side(
-                    options.lora, folder, shape, data, options.steps, "--precision", precision)
+                sides[f"lora --precision {precision}"] = own(options, folder, shape, data, "--precision", precision)
             if shape["kind"] == "llama":
                 half = os.path.join(folder, "bf16")
                 for title, flags in {"base stored as BF16": [], "and --recompute": ["--recompute"]}.items():
-                    ours[f"  {title}"] = lora_side(options.lora, half, shape, data, options.steps, *flags)
+                    sides[f"  {title}"] = own(options, half, shape, data, *flags)
+            found = {title: [] for title in sides}
+            for _ in range(options.rounds):
+                for title, side in sides.items():
+                    found[title].append(side())
         # A decoder's first loss does not depend on what is drawn at the start; a classifier's new head does.
-        first, limit = peers["peft"]["losses"][0], {"lora --precision f32": 1e-3, "lora --precision bf16": 1e-2}
+        first, limit = found["peft"][0]["losses"][0], {"lora --precision f32": 1e-3, "lora --precision bf16": 1e-2}
         for title in limit if shape["kind"] == "llama" else []:
-            if abs(first - ours[title]["losses"][0]) > limit[title]:
-                sys.exit(f"{name}: the first losses of peft and {title} differ: {first} and {ours[title]['losses'][0]}")
-        seconds = {title: statistics.median(side["times"][1:]) for title, side in {**peers, **ours}.items()}
-        best, least = min(seconds[title] for title in peers), min(side["peak"] for side in peers.values())
+            loss = found[title][0]["losses"][0]
+            if abs(first - loss) > limit[title]:
+                sys.exit(f"{name}: the first losses of peft and {title} differ: {first} and {loss}")
+        seconds = {title: statistics.median(time for run in runs for time in run["times"][1:]) for title, runs in found.items()}
+        peak = {title: statistics.median(run["peak"] for run in runs) for title, runs in found.items()}
+        best, least = min(seconds[title] for title in PEERS), min(peak[title] for title in PEERS)
         print(name)
-        for title, side in {**peers, **ours}.items():
+        for title in found:
             print(
-                f"  {title:<32}{seconds[title]:>9.3f}{best / seconds[title]:>7.2f}{side['peak'] / 1024:>8.0f}"
-                f"{side['peak'] / least:>7.2f}", flush=True)
-            results[f"{name}, {title.strip()}"] = {"seconds": seconds[title], "mb": side["peak"] / 1024}
+                f"  {title:<32}{seconds[title]:>9.3f}{best / seconds[title]:>7.2f}{peak[title] / 1024:>8.0f}"
+                f"{peak[title] / least:>7.2f}", flush=True)
+            results[f"{name}, {title.strip()}"] = {"seconds": seconds[title], "mb": peak[title] / 1024}
     if options.json:
         with open(options.json, "w") as file:
             json.dump(results, file, indent=2)

@@ -51,7 +51,7 @@ struct GGUFShapes {
     for tensor in tensors {
       var parts = tensor.name.split(separator: ".")
       if parts.first == "blk", parts.count > 2, let layer = Int(parts[1]) {
-        layers = max(layers, layer + 1)
+        layers = max(layers, layer &+ 1)
         parts.removeFirst(2)
       }
       guard parts.last == "weight", tensor.shape.count == 2, let sides = sides(of: parts[0]) else { continue }
