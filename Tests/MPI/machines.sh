@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs a command as two ranks on two machines that this one pretends to be: two network namespaces, each with a name and an
-# address of its own, and between them a network with DELAY on each side, LOSS, and a RATE. For root; Open MPI.
+# address of its own, and between them a network with DELAY, LOSS and RATE each way (link.py). For root; Open MPI.
 #
 #     DELAY=5ms LOSS=1% RATE=1gbit Tests/MPI/machines.sh COMMAND…
 set -euo pipefail
@@ -9,6 +9,7 @@ net=10.209.$((id % 250))
 here=loraa$id there=lorab$id
 agent=$(mktemp)
 cleanup() {
+  [ -z "${link_PID:-}" ] || kill "$link_PID" 2> /dev/null || true
   ip netns del "$here" 2> /dev/null || true
   ip netns del "$there" 2> /dev/null || true
   rm -f "$agent"
@@ -18,15 +19,8 @@ for name in "$here" "$there"; do
   ip netns add "$name"
   ip netns exec "$name" ip link set lo up
 done
-ip link add "va$id" netns "$here" type veth peer name "vb$id" netns "$there"
-join() { # join NAMESPACE DEVICE ADDRESS
-  ip netns exec "$1" ip address add "$3/24" dev "$2"
-  ip netns exec "$1" ip link set "$2" up
-  ip netns exec "$1" tc qdisc add dev "$2" root netem delay "${DELAY:-5ms}" loss "${LOSS:-1%}" rate "${RATE:-1gbit}" \
-    2> /dev/null || echo "skipped: this kernel has no netem, so the network is neither slow nor lossy" >&2
-}
-join "$here" "va$id" "$net.1"
-join "$there" "vb$id" "$net.2"
+coproc link { exec python3 "$(dirname "$0")/link.py" "$here" "$net.1" "$there" "$net.2"; }
+read -r -t 10 ready <&"${link[0]}" && [ "$ready" = ready ] || exit 1
 
 # What mpirun takes for ssh: the host's name, then a command.
 cat > "$agent" << EOF

@@ -30,9 +30,10 @@ expect() { # expect WHAT COMMAND…: the command succeeds
 }
 
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-# Open MPI's words, which MPICH neither knows nor needs.
-launch=(mpirun)
-if mpirun --version 2>&1 | grep -q 'Open MPI'; then launch+=(--oversubscribe); fi
+# Open MPI's words, which MPICH neither knows nor needs. Where a rank has ended, Open MPI asks the others to end, which say why;
+# MPICH kills them.
+launch=(mpirun) asks=
+if mpirun --version 2>&1 | grep -q 'Open MPI'; then launch+=(--oversubscribe) asks=1; fi
 
 cp -r "$fixtures/small-encoder" encoder
 cp "$fixtures/tokenizer-wordpiece.json" encoder/tokenizer.json
@@ -97,9 +98,9 @@ wait_for dead.state
 kill -KILL "$(rank_process dead)"
 if wait $running; then fail "a run whose rank was killed ended well"; fi
 [ ! -e dead ] || fail "a run whose rank was killed has written an adapter"
-[ "$(grep -c 'waited for the others in vain' dead.txt)" -ge 3 ] || { cat dead.txt; fail "every other rank says what happened"; }
-grep -q -- '--resume .*dead.state' dead.txt || fail "the error does not say how to go on"
-passed "a rank that dies ends the run with an error on every other"
+[ -z "$asks" ] || [ "$(grep -c 'waited for the others in vain' dead.txt)" -ge 3 ] || { cat dead.txt; fail "every other rank says what happened"; }
+[ -z "$asks" ] || grep -q -- '--resume .*dead.state' dead.txt || fail "the error does not say how to go on"
+passed "a rank that dies ends the run${asks:+ with an error on every other}"
 "${launch[@]}" -np 2 "$lora" "${long[@]}" --resume dead.state --quiet -o dead > /dev/null
 same whole dead "what 4 ranks had kept 2 go on with, to the bits of one"
 rm -r dead
@@ -229,8 +230,9 @@ status=0
 "${launch[@]}" -np 2 "$lora" extract sharded broken --rank 2 -o nothing > wrong.txt 2>&1 || status=$?
 [ $status != 0 ] && [ "$(grep -c '^rank 1 of 2: Error: .*layers.1.q_proj.*NaN' wrong.txt)" = 1 ] || { cat wrong.txt; fail "a rank's error"; }
 left() { find . -maxdepth 1 -name '*nothing*'; }
-[ -z "$(left)" ] || fail "a rank's error has left $(left)"
-passed "a rank that fails says why, and nothing is left behind"
+[ -z "$asks" ] || [ -z "$(left)" ] || fail "a rank's error has left $(left)"
+passed "a rank that fails says why${asks:+, and nothing is left behind}"
+left | xargs rm -rf
 export OMPI_MCA_odls_base_sigkill_timeout=10
 "${launch[@]}" -np 2 "$lora" extract big-base big-tuned --rank 512 -o nothing > wrong.txt 2>&1 &
 running=$!
@@ -239,9 +241,11 @@ for process in $(pgrep -f "^$lora extract .* -o nothing\$"); do
   if tr '\0' '\n' < "/proc/$process/environ" | grep -qE '^(OMPI_COMM_WORLD_RANK|PMI_RANK)=1$'; then kill -KILL "$process"; fi
 done
 if wait $running; then fail "an extraction whose rank was killed ended well"; fi
-grep -qE 'waited for the others in vain: .*; nothing was written|Stopped; nothing was written' wrong.txt || { cat wrong.txt; fail "rank 0 says that it was left alone"; }
-[ -z "$(left)" ] || fail "a killed rank has left $(left)"
-passed "a rank that is killed ends the extraction, and nothing is left behind"
+if [ -n "$asks" ]; then
+  grep -qE 'waited for the others in vain: .*; nothing was written|Stopped; nothing was written' wrong.txt || { cat wrong.txt; fail "rank 0 says that it was left alone"; }
+  [ -z "$(left)" ] || fail "a killed rank has left $(left)"
+fi
+passed "a rank that is killed ends the extraction${asks:+, and nothing is left behind}"
 
 # Two machines, with addresses and names of their own: network namespaces with a slow and lossy network between them.
 if [ "$(id -u)" != 0 ] || ! command -v ip > /dev/null || ! mpirun --version 2>&1 | grep -q 'Open MPI'; then
