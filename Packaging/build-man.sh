@@ -4,7 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scratch=.build/man-tool
-parser=$(find .build/dist/checkouts .build/checkouts -maxdepth 1 -name swift-argument-parser 2>/dev/null | head -1)
+for parser in .build/dist/checkouts/swift-argument-parser .build/checkouts/swift-argument-parser; do
+  [ ! -d $parser ] || break
+done
 "${SWIFT:-swift}" build --package-path "$parser" --scratch-path "$scratch" --product generate-manual
 rm -rf "$2"
 mkdir -p "$2"
