@@ -151,4 +151,35 @@ import Testing
       #expect(adapter.configuration.selection.saved == ["embed_tokens"])
     }
   }
+
+  @Test("where there is nothing to extract, the reason is the true one")
+  func reasons() throws {
+    try withTemporaryDirectory { directory in
+      func checkpoint(_ name: String, _ tensors: [StoredTensor]) throws -> Checkpoint {
+        let url = directory.appendingPathComponent(name + ".safetensors")
+        try SafetensorsWriter.write(tensors, to: url)
+        return try Checkpoint(url)
+      }
+      let weight = try StoredTensor(name: "fc.weight", randomTensor([6, 5], seed: 1))
+      let norm = try StoredTensor(name: "norm.weight", .full([6], 1))
+      let base = try checkpoint("base", [weight, norm])
+      for (name, tensors, reason) in [
+        ("same", [weight, norm], "has the same weights as"),
+        ("norm", [weight, try StoredTensor(name: "norm.weight", .full([6], 2))], "in biases and norms alone"),
+        (
+          "shape", [try StoredTensor(name: "fc.weight", randomTensor([4, 5], seed: 1)), norm],
+          "in what no adapter can hold"
+        ),
+        ("less", [norm], "but for what it lacks: fc.weight"),
+      ] {
+        let tuned = try checkpoint(name, tensors)
+        let output = directory.appendingPathComponent("out")
+        let error = #expect(throws: CheckpointError.self) {
+          try Extraction(base: base, tuned: tuned, rank: .fixed(2)).run(to: output)
+        }
+        #expect(error?.problem.contains(reason) == true, "\(name): \(error?.problem ?? "")")
+        #expect(!FileManager.default.fileExists(atPath: output.path))
+      }
+    }
+  }
 }
