@@ -214,6 +214,8 @@ struct ExtractionPlan: Sendable {
       if !names.contains("embed_tokens"), !names.contains(lastComponent(outputPath)) { names.append(outputPath) }
     }
     modulesToSave = names
+    // A parameter of a module around others takes these along whole.
+    modules.removeAll { module in names.contains { Self.matches($0, module.path) } }
     replacements += pair.parameters.filter { parameter in
       names.contains { Self.matches($0, parameter.path) } && parameter.tuned.name != output?.name
     }.map { $0.tuned.renamed($0.name) }

@@ -182,4 +182,29 @@ import Testing
       }
     }
   }
+
+  @Test("a parameter of a module around others brings these whole, and they get no factors")
+  func containers() throws {
+    try withTemporaryDirectory { directory in
+      func checkpoint(_ name: String, seed: UInt64) throws -> Checkpoint {
+        let url = directory.appendingPathComponent(name + ".safetensors")
+        try SafetensorsWriter.write(
+          [
+            StoredTensor(name: "head.bias", randomTensor([6], seed: seed)),
+            StoredTensor(name: "head.dense.weight", randomTensor([6, 5], seed: seed)),
+            StoredTensor(name: "body.dense.weight", randomTensor([6, 5], seed: seed + 1)),
+          ], to: url)
+        return try Checkpoint(url)
+      }
+      var options = Extraction.Options()
+      options.keepsVectors = true
+      let output = directory.appendingPathComponent("out")
+      _ = try Extraction(
+        base: checkpoint("base", seed: 1), tuned: checkpoint("tuned", seed: 7), rank: .fixed(2), options: options
+      ).run(to: output)
+      let adapter = try StoredAdapter(contentsOf: output)
+      #expect(adapter.modules.map(\.path) == ["body.dense"])
+      #expect(adapter.replacements.map(\.name) == ["head.bias", "head.dense.weight"])
+    }
+  }
 }

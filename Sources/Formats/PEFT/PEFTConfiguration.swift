@@ -109,7 +109,8 @@ extension PEFTConfiguration {
       [rankField, alphaField] + (peftType == "LORA" ? ["lora_dropout", "rank_pattern", "alpha_pattern"] : [])
     for field in needed where json[field]?.isNull == true {
       throw CheckpointError(
-        .malformed, file: file, "\(field) is null, on which peft fails", expected: "a value",
+        .malformed, file: file, "\(field) is null, on which peft fails",
+        expected: field.hasSuffix("_pattern") ? "an object" : "a number",
         advice: "Write the one with which it was trained, or remove the field")
     }
     rank = try reader.read(rankField, \.strictInteger, "an integer") ?? rank
