@@ -63,8 +63,8 @@ package func liesOutside(_ file: URL, _ folder: URL) -> Bool {
   let target = file.resolvingSymlinksInPath().standardizedFileURL.path
   let own = folder.resolvingSymlinksInPath().standardizedFileURL
   if target.hasPrefix(own.path + "/") { return false }
-  // models--NAME/snapshots/COMMIT links to models--NAME/blobs.
-  let snapshots = own.deletingLastPathComponent()
-  let blobs = snapshots.deletingLastPathComponent().appendingPathComponent("blobs").path + "/"
-  return snapshots.lastPathComponent != "snapshots" || !target.hasPrefix(blobs)
+  // models--NAME/snapshots/COMMIT, and the folders in it, link to models--NAME/blobs.
+  var place = own.deletingLastPathComponent()
+  while place.path != "/", place.lastPathComponent != "snapshots" { place.deleteLastPathComponent() }
+  return place.path == "/" || !target.hasPrefix(place.deletingLastPathComponent().path + "/blobs/")
 }

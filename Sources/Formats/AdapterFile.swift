@@ -15,23 +15,27 @@ package enum AdapterFile {
   /// Where diffusers keeps the configurations, by component.
   fileprivate static let configurationsKey = "lora_adapter_metadata"
 
+  /// What diffusers calls the file in a folder of its own.
+  static let diffusersNames = ["pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin"]
+
   static func recognises(_ file: TensorFile) -> Bool {
-    file.tensors.contains { part(of: $0.name, in: file) != nil }
+    // A model that was saved with its adapter inside has the base's own weight beside each part.
+    file.tensors.contains { part(of: $0.name, in: file).map { file[$0.path + ".base_layer.weight"] == nil } ?? false }
   }
 
   /// The module and the part that a name stands for.
   private static func part(of name: String, in file: TensorFile) -> (path: String, part: MethodPart)? {
     for dot in name.indices where name[dot] == "." {
-      guard let part = AdapterMethods.partBySuffix[String(name[dot...])] else { continue }
+      // Some programs write names as peft has them in memory, with the adapter's: "….lora_A.default.weight".
+      let suffix = String(name[dot...])
+      guard let part = AdapterMethods.partBySuffix[suffix] ?? PEFTNames.parts[suffix] else { continue }
+      let path = String(name[..<dot])
       // Every layer of a model has a "weight"; only beside another part is it one of a method.
-      if part == StoredIA3.excess && file[name[..<dot] + StoredIA3.onInput.suffix] == nil { continue }
-      return (String(name[..<dot]), part)
-    }
-    // "….to_q_lora.down.weight", as early versions of diffusers have it.
-    for part in StoredLoRA.parts {
-      if let suffix = part.suffixes.first(where: { $0.hasPrefix("_") && name.hasSuffix($0) }) {
-        return (String(name.dropLast(suffix.count)), part)
-      }
+      if part == StoredIA3.excess && file[path + StoredIA3.onInput.suffix] == nil { continue }
+      // A module may be called "down"; early versions of diffusers, and XLabs, have it in one whose name says LoRA:
+      // "….processor.to_q_lora.down.weight", "….processor.qkv_lora1.down.weight".
+      if [".down.weight", ".up.weight"].contains(suffix), !lastComponent(path).contains("lora") { continue }
+      return (path, part)
     }
     return nil
   }

@@ -61,7 +61,7 @@ package enum MLXFormat {
           expected: "[in, r] and [r, out]", advice: .fetchAgain)
       }
       unknown += parts.filter { !["lora_a", "lora_b", "m"].contains($0.key.text) }.map(\.value.name)
-      let isEmbedding = ["embed_tokens", "wte", "word_embeddings"].contains(lastComponent(path))
+      let isEmbedding = NameTable.isEmbedding(path)
       var tensors = [
         isEmbedding ? StoredLoRA.embeddingA : StoredLoRA.a: a.transposed(),
         isEmbedding ? StoredLoRA.embeddingB : StoredLoRA.b: b.transposed(),

@@ -7,8 +7,8 @@ import LoRAFiles
 extension StoredAdapter {
   /// Opens an adapter of any known format: a PEFT or mlx-lm directory, or one file (GGUF too).
   ///
-  /// A directory that holds a single folder with an adapter (peft's place for one that is not named "default") stands
-  /// for it.
+  /// A directory that holds a single folder with an adapter (peft's place for one that is not named "default"), or a single
+  /// adapter file (diffusers' `pytorch_lora_weights.safetensors`, or the only one), stands for it.
   public init(contentsOf url: URL) throws {
     guard FileManager.default.fileExists(atPath: url.path) else {
       throw CheckpointError(.inputOutput, file: url.path, "does not exist", advice: "Check the path")
@@ -38,18 +38,24 @@ extension StoredAdapter {
       self = try MLXFormat.read(url)
       return
     }
-    let inner = Self.isDirectoryOfAdapter(url) ? [] : Self.innerAdapters(url)
+    let inner = Self.isDirectoryOfAdapter(url) ? [] : try Self.innerAdapters(url)
     if inner.count > 1 {
       throw CheckpointError(
         .mismatch, file: url.path, "holds several adapters: \(inner.map(\.lastPathComponent).joined(separator: ", "))",
         expected: "one", advice: "Name one of them")
     }
-    try self.init(peft: inner.first ?? url)
+    if let only = inner.first, !isDirectory(only) {
+      self = try AdapterFile.read(TensorFile(only))
+    } else {
+      try self.init(peft: inner.first ?? url)
+    }
   }
 
   /// Whether `url` is, or directly holds, an adapter.
   public static func recognises(_ url: URL) -> Bool {
-    if isDirectory(url) { return isDirectoryOfAdapter(url) || MLXFormat.recognises(url) || !innerAdapters(url).isEmpty }
+    if isDirectory(url) {
+      return isDirectoryOfAdapter(url) || MLXFormat.recognises(url) || (try? innerAdapters(url))?.isEmpty == false
+    }
     if url.lastPathComponent == PEFTNames.weightsName { return true }
     guard ["", "safetensors", "bin", "pt", "ckpt", "gguf"].contains(url.pathExtension), let file = try? TensorFile(url)
     else {
@@ -64,9 +70,16 @@ extension StoredAdapter {
     }
   }
 
-  private static func innerAdapters(_ url: URL) -> [URL] {
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: url.path)) ?? []
-    return names.sorted().map(url.appendingPathComponent).filter { isDirectory($0) && isDirectoryOfAdapter($0) }
+  /// Folders with an adapter in a directory that has none itself; where there are none, the file that is one.
+  private static func innerAdapters(_ url: URL) throws -> [URL] {
+    let names = try FileManager.default.contentsOfDirectory(atPath: url.path).sorted()
+    let folders = names.map(url.appendingPathComponent).filter { isDirectory($0) && isDirectoryOfAdapter($0) }
+    guard folders.isEmpty else { return folders }
+    let files = names.filter { !$0.hasPrefix(".") && $0.hasSuffix(".safetensors") }
+    let chosen = AdapterFile.diffusersNames.first(where: names.contains).map { [$0] } ?? files
+    guard chosen.count == 1 else { return [] }
+    let only = try file(chosen[0], in: url)
+    return (try? TensorFile(only)).map(AdapterFile.recognises) == true ? [only] : []
   }
 
   /// Writes the adapter in the format that it came in; one of llama.cpp's as a PEFT directory, since that format's names

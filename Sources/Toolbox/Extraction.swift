@@ -124,11 +124,7 @@ public struct Extraction: Sendable {
       unexplained: plan.leftOut, findings: plan.findings)
     guard let writer else { return report }
     let modules = results.compactMap(\.module)
-    guard !modules.isEmpty || plan.hasChangedReplacements else {
-      throw CheckpointError(
-        .mismatch, file: plan.tuned.url.path, "has the same weights as \(base.url.path)",
-        expected: "a difference to extract", advice: "Name the fine-tune and the base that it came from")
-    }
+    guard !modules.isEmpty || plan.hasChangedReplacements else { throw plan.nothingToExtract(from: base) }
     for tensor in replacements { try writer.append(replacement: tensor) }
     try writer.finish(plan.configuration(modules: modules))
     return report

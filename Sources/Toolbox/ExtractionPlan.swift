@@ -106,6 +106,8 @@ struct ExtractionPlan: Sendable {
   private(set) var tiesWeights = false
   /// Changed tensors that are not kept, and by how much they changed.
   private(set) var leftOut: [(name: String, norm: Double)] = []
+  /// Tensors whose change no adapter can hold, and why.
+  private var impossible: [String] = []
   private(set) var findings: [Finding] = []
   private let pair: CheckpointPair
   private let baseName: String
@@ -132,12 +134,18 @@ struct ExtractionPlan: Sendable {
 
   private func change(of parameter: CheckpointPair.Parameter) -> Change {
     let (tuned, name) = (parameter.tuned, parameter.name)
-    guard let base = parameter.base else { return .added }
+    guard let base = parameter.base else { return tuned.count > 0 ? .added : .impossible("empty") }
     guard tuned.format.isConvertible, base.format.isConvertible else {
       return tuned.hasSameNumbers(as: base) ? .none : .impossible(tuned.format.rawValue)
     }
     guard tuned.shape == base.shape else {
-      let isGrown = tuned.shape.count == 2 && base.shape.count == 2 && tuned.shape[1] == base.shape[1]
+      // What has fewer rows is kept whole where rows are tokens or classes; anything else is another model's.
+      let hasRows =
+        pair.architecture.isEmbedding(parameter.path) || pair.architecture.isOutputLayer(parameter.path)
+        || pair.architecture.isHead(parameter.path, of: pair.architecture.taskType)
+      let isGrown =
+        tuned.shape.count == 2 && base.shape.count == 2 && tuned.shape[1] == base.shape[1]
+        && (hasRows || tuned.shape[0] > base.shape[0])
       return isGrown ? .grown : .impossible("\(base.shape) → \(tuned.shape)")
     }
     if parameter.isPart {
@@ -206,6 +214,8 @@ struct ExtractionPlan: Sendable {
       if !names.contains("embed_tokens"), !names.contains(lastComponent(outputPath)) { names.append(outputPath) }
     }
     modulesToSave = names
+    // A parameter of a module around others takes these along whole.
+    modules.removeAll { module in names.contains { Self.matches($0, module.path) } }
     replacements += pair.parameters.filter { parameter in
       names.contains { Self.matches($0, parameter.path) } && parameter.tuned.name != output?.name
     }.map { $0.tuned.renamed($0.name) }
@@ -244,9 +254,32 @@ struct ExtractionPlan: Sendable {
       .warning,
       "the vocabulary grew: these are kept whole, and the base needs resize_token_embeddings before it takes the adapter",
       subjects["grown"] ?? [])
-    findings.report(.warning, "changes that no adapter can hold", subjects["impossible"] ?? [])
+    impossible = subjects["impossible"] ?? []
+    findings.report(.warning, "changes that no adapter can hold", impossible)
     findings.report(.warning, "biases and norms that changed and are not kept", leftOut.map(\.name))
     findings.report(.note, "tensors that only the base has", pair.onlyInBase)
+  }
+
+  /// Why there is nothing to extract.
+  func nothingToExtract(from base: Checkpoint) -> CheckpointError {
+    func error(_ found: String, _ subjects: [String], _ expected: String, _ advice: Advice) -> CheckpointError {
+      let more = subjects.count > 5 ? " and \(subjects.count - 5) more" : ""
+      let listed = subjects.isEmpty ? "" : ": \(subjects.prefix(5).joined(separator: ", "))\(more)"
+      return CheckpointError(.mismatch, file: tuned.url.path, found + listed, expected: expected, advice: advice)
+    }
+    if !leftOut.isEmpty {
+      return error(
+        "differs from \(base.url.path) in biases and norms alone, which are not kept", leftOut.map(\.name),
+        "a changed matrix", "Have biases and norms kept too")
+    }
+    if !impossible.isEmpty {
+      return error(
+        "differs from \(base.url.path) in what no adapter can hold", impossible, "changed weights of the same shape",
+        "Convert them to the base's format, if that is what differs")
+    }
+    return error(
+      "has the same weights as \(base.url.path)" + (pair.onlyInBase.isEmpty ? "" : ", but for what it lacks"),
+      pair.onlyInBase, "a difference to extract", "Name the fine-tune and the base that it came from")
   }
 
   /// The configuration that makes peft do what the factors say.

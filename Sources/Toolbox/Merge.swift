@@ -132,6 +132,12 @@ public struct Merge: Sendable {
       try directory.commit()
     }
     report.output = output
+    if !account.modules.isEmpty, account.modules.allSatisfy({ $0.update == 0 }), changes.additions.isEmpty,
+      changes.swapped.isEmpty
+    {
+      report.findings.append(
+        Finding(.warning, "what is added is zero everywhere: the weights are those of before"))
+    }
     report.modules = account.modules.sorted { isOrdered($0.tensor, $1.tensor) }.map { figures in
       var figures = figures
       figures.path = changes.paths[ExactString(figures.tensor)] ?? figures.tensor

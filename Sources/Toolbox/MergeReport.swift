@@ -22,7 +22,7 @@ public struct MergeReport: Sendable {
   /// Bytes of all tensors written.
   public let byteCount: Int
   /// What is noteworthy about the adapters on this base.
-  public let findings: [Finding]
+  public internal(set) var findings: [Finding]
 
   /// All tensors that changed, taken as one.
   public var total: MergeFigures {

@@ -63,6 +63,13 @@ public struct Resizing: Sendable {
     resized.modules = results.map(\.module)
     resized.shared = []
     resized.findings = []
+    guard adapter.format != .peft || Set(resized.modules.filter(\.isTargeted).map(\.method.peftType)).count == 1 else {
+      throw CheckpointError(
+        .unsupported, file: adapter.url.path,
+        "holds \(adapter.methodNames.joined(separator: " and ")), of which some modules have no rank (nothing was written)",
+        expected: "modules that all become a LoRA",
+        advice: Advice("Convert it to a plain LoRA first", .convertToLoRA))
+    }
     resized.configuration.describe(resized.modules)
     return (resized, results.compactMap(\.outcome))
   }

@@ -23,6 +23,14 @@ import Testing
         atPath: snapshot.appendingPathComponent(name).path, withDestinationPath: "../../blobs/x" + name)
     }
     _ = try succeed(["logits", snapshot.path, "--ids", "1,2"])
+    // So is one in a folder of a snapshot, where pipelines have their parts and repositories several adapters.
+    let part = snapshot.appendingPathComponent("checkpoints/part")
+    try files.createDirectory(at: part, withIntermediateDirectories: true)
+    for name in ["config.json", "model.safetensors"] {
+      try files.createSymbolicLink(
+        atPath: part.appendingPathComponent(name).path, withDestinationPath: "../../../../blobs/x" + name)
+    }
+    _ = try succeed(["logits", part.path, "--ids", "1,2"])
     // Weights and configuration from elsewhere are refused; other files are not carried into the output.
     for (name, target) in [
       ("model.safetensors", blobs.appendingPathComponent("xmodel.safetensors").path), ("config.json", "/etc/passwd"),
@@ -44,6 +52,13 @@ import Testing
       let run = try CommandRun(["inspect", model.path])
       #expect(run.exitCode == 1 && run.errors.contains("\(name): is a link to gone, where nothing is"), "\(run.errors)")
     }
+    let adapter = folder.file("dangling-adapter")
+    try files.copyItem(at: Self.adapters.appendingPathComponent("plain"), to: adapter)
+    try files.removeItem(at: adapter.appendingPathComponent("adapter_model.safetensors"))
+    try files.createSymbolicLink(
+      atPath: adapter.appendingPathComponent("adapter_model.safetensors").path, withDestinationPath: "gone")
+    let run = try CommandRun(["inspect", adapter.path])
+    #expect(run.exitCode == 1 && run.errors.contains("is a link to gone, where nothing is"), "\(run.errors)")
     let model = folder.file("model")
     try files.copyItem(at: llama, to: model)
     try files.createSymbolicLink(atPath: model.path + "/notes.txt", withDestinationPath: "/etc/passwd")

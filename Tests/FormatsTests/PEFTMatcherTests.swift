@@ -76,9 +76,27 @@ import Testing
       #"{"peft_type":"LORA","r":0}"#,
       #"{"peft_type":"LORA","target_modules":[1]}"#, #"{"peft_type":"LORA","bias":"some"}"#,
       #"{"peft_type":"LORA","target_modules":"q","layers_to_transform":[1]}"#,
+      #"{"peft_type":"LORA","target_modules":"all-linear","layers_to_transform":[]}"#,
+      #"{"peft_type":"LORA","target_modules":"q","layers_pattern":"layers"}"#,
+      #"{"peft_type":"LORA","target_modules":["q"],"layers_pattern":"layers"}"#,
+      #"{"peft_type":"LORA","target_modules":["q"],"lora_bias":true,"use_dora":true}"#,
+      #"{"peft_type":"LORA","target_modules":["q"],"lora_bias":true,"init_lora_weights":"gaussian"}"#,
+      #"{"peft_type":"LORA","target_modules":["q"],"use_dora":true,"megatron_config":{"x":1}}"#,
+      #"{"peft_type":"LORA","r":null}"#, #"{"peft_type":"LORA","lora_dropout":null}"#,
+      #"{"peft_type":"LORA","rank_pattern":null}"#, #"{"peft_type":"LORA","lora_dropout":1.5}"#,
+      #"{"peft_type":"LORA","task_type":"CHAT"}"#, #"{"peft_type":"OFT","r":0,"oft_block_size":0}"#,
       #"{"peft_type":"LORA","rank_pattern":{"q":1.5}}"#, #"{"peft_type":"LORA","target_modules":"("}"#,
     ])
   func refused(text: String) {
     #expect(throws: CheckpointError.self) { try PEFTMatcher(PEFTConfiguration(JSON(parsing: text))) }
+  }
+
+  @Test("what is odd and yet means something to peft is read: OFT's rank of 0, floats that Python alone writes")
+  func accepted() throws {
+    #expect(try PEFTConfiguration(["peft_type": "OFT", "r": 0, "oft_block_size": 32]).peftType == "OFT")
+    for dropout in ["NaN", "-Infinity", "-0.5"] {
+      let json = try JSON(parsing: #"{"peft_type":"LORA","lora_dropout":\#(dropout)}"#)
+      #expect(try PEFTConfiguration(json).dropout == 0)
+    }
   }
 }

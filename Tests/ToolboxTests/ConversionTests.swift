@@ -142,6 +142,35 @@ extension LowRankUpdate {
     #expect(after.residuals.contains { $0.relative > 0.01 })
   }
 
+  @Test("an embedding by any of its names goes to mlx-lm and back as one, and turns no square map around")
+  func embeddings() throws {
+    try withTemporaryDirectory { directory in
+      let weights = try ["shared": [9, 4], "q": [4, 4]].map {
+        try StoredTensor(name: "\($0.key).weight", randomTensor($0.value, seed: 5))
+      }
+      try SafetensorsWriter.write(weights, to: directory.appendingPathComponent("base.safetensors"))
+      let base = try Checkpoint(directory.appendingPathComponent("base.safetensors"))
+      var adapter = try makeAdapter([("shared", 4, 9, 2, 2), ("q", 4, 4, 2, 2)])
+      adapter.modules = try adapter.modules.map { module in
+        module.path == "q"
+          ? module
+          : StoredModule(path: module.path, a: module.lora!.a, b: module.lora!.b, isEmbedding: true, alpha: 2)
+      }
+      adapter.configuration.alphaExceptions = []
+      let mlx = directory.appendingPathComponent("mlx")
+      #expect(try Conversion(to: .mlx).convert(adapter, to: mlx).isLossless)
+      let outputs = try [adapter, StoredAdapter(contentsOf: mlx)].enumerated().map { index, adapter in
+        let url = directory.appendingPathComponent("merged-\(index).safetensors")
+        _ = try Merge(base: base, adapters: [(adapter, weight: 1)]).run(to: url)
+        return try Checkpoint(url)
+      }
+      for tensor in weights {
+        #expect(
+          try relativeDifference(outputs[1][tensor.name]!.tensor(), outputs[0][tensor.name]!.tensor()) < 1e-6)
+      }
+    }
+  }
+
   @Test("DoRA goes to mlx-lm and back")
   func dora() throws {
     try withTemporaryDirectory { directory in

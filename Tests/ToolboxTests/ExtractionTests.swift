@@ -151,4 +151,60 @@ import Testing
       #expect(adapter.configuration.selection.saved == ["embed_tokens"])
     }
   }
+
+  @Test("where there is nothing to extract, the reason is the true one")
+  func reasons() throws {
+    try withTemporaryDirectory { directory in
+      func checkpoint(_ name: String, _ tensors: [StoredTensor]) throws -> Checkpoint {
+        let url = directory.appendingPathComponent(name + ".safetensors")
+        try SafetensorsWriter.write(tensors, to: url)
+        return try Checkpoint(url)
+      }
+      let weight = try StoredTensor(name: "fc.weight", randomTensor([6, 5], seed: 1))
+      let norm = try StoredTensor(name: "norm.weight", .full([6], 1))
+      let base = try checkpoint("base", [weight, norm])
+      for (name, tensors, reason) in [
+        ("same", [weight, norm], "has the same weights as"),
+        ("norm", [weight, try StoredTensor(name: "norm.weight", .full([6], 2))], "in biases and norms alone"),
+        (
+          "shape", [try StoredTensor(name: "fc.weight", randomTensor([4, 5], seed: 1)), norm],
+          "in what no adapter can hold"
+        ),
+        ("less", [norm], "but for what it lacks: fc.weight"),
+      ] {
+        let tuned = try checkpoint(name, tensors)
+        let output = directory.appendingPathComponent("out")
+        let error = #expect(throws: CheckpointError.self) {
+          try Extraction(base: base, tuned: tuned, rank: .fixed(2)).run(to: output)
+        }
+        #expect(error?.problem.contains(reason) == true, "\(name): \(error?.problem ?? "")")
+        #expect(!FileManager.default.fileExists(atPath: output.path))
+      }
+    }
+  }
+
+  @Test("a parameter of a module around others brings these whole, and they get no factors")
+  func containers() throws {
+    try withTemporaryDirectory { directory in
+      func checkpoint(_ name: String, seed: UInt64) throws -> Checkpoint {
+        let url = directory.appendingPathComponent(name + ".safetensors")
+        try SafetensorsWriter.write(
+          [
+            StoredTensor(name: "head.bias", randomTensor([6], seed: seed)),
+            StoredTensor(name: "head.dense.weight", randomTensor([6, 5], seed: seed)),
+            StoredTensor(name: "body.dense.weight", randomTensor([6, 5], seed: seed + 1)),
+          ], to: url)
+        return try Checkpoint(url)
+      }
+      var options = Extraction.Options()
+      options.keepsVectors = true
+      let output = directory.appendingPathComponent("out")
+      _ = try Extraction(
+        base: checkpoint("base", seed: 1), tuned: checkpoint("tuned", seed: 7), rank: .fixed(2), options: options
+      ).run(to: output)
+      let adapter = try StoredAdapter(contentsOf: output)
+      #expect(adapter.modules.map(\.path) == ["body.dense"])
+      #expect(adapter.replacements.map(\.name) == ["head.bias", "head.dense.weight"])
+    }
+  }
 }

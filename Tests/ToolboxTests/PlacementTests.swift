@@ -54,6 +54,15 @@ struct Trap: CustomTestStringConvertible, Sendable {
       testDescription: "an initialisation that changed the base", message: "untouched base",
       configure: { $0["init_lora_weights"] = "pissa_niter_4" }),
     Trap(
+      testDescription: "a saved module has no weights", message: "whose weights the adapter lacks",
+      configure: { $0["modules_to_save"] = ["lm_head"] }),
+    Trap(
+      testDescription: "the configuration is another method's", message: "of another method",
+      configure: { $0["peft_type"] = "LOHA" }),
+    Trap(
+      testDescription: "trained tokens are named and none are there", message: "names trained tokens",
+      configure: { $0["trainable_token_indices"] = [1] }),
+    Trap(
       testDescription: "layers that are repeated", message: "not reproduced",
       configure: { $0["layer_replication"] = [[0, 1]] }),
   ]
@@ -104,15 +113,7 @@ struct Trap: CustomTestStringConvertible, Sendable {
   func tied() throws {
     try withTemporaryDirectory { directory in
       let example = PEFTCase.named("llama-embedding")
-      let base = directory.appendingPathComponent("base")
-      try FileManager.default.createDirectory(at: base, withIntermediateDirectories: true)
-      try SafetensorsWriter.write(
-        example.base().tensors.filter { $0.name != "lm_head.weight" },
-        to: base.appendingPathComponent("model.safetensors"))
-      var configuration = try example.base().configuration!
-      configuration["tie_word_embeddings"] = true
-      try configuration.pretty.write(to: base.appendingPathComponent("config.json"), atomically: true, encoding: .utf8)
-      let tied = try Checkpoint(base)
+      let tied = try tiedBase(example, in: directory)
       #expect(throws: CheckpointError.self) { try Merge(base: tied, adapters: [(example.adapter(), weight: 1)]) }
       let output = directory.appendingPathComponent("out")
       _ = try Merge(base: tied, adapters: [(example.adapter(), weight: 1)], unties: true).run(to: output)
@@ -121,6 +122,85 @@ struct Trap: CustomTestStringConvertible, Sendable {
       let input = try merged["model.embed_tokens.weight"]!.tensor()
       #expect(try relativeDifference(input, example.merged()["model.embed_tokens.weight"]!.tensor()) < 1e-6)
       #expect(try merged["lm_head.weight"]!.tensor().isIdentical(to: tied["model.embed_tokens.weight"]!.tensor()))
+    }
+  }
+
+  /// The base of an example without its output layer, tied to the input embedding.
+  private func tiedBase(_ example: PEFTCase, in directory: URL) throws -> Checkpoint {
+    let base = directory.appendingPathComponent("base")
+    try FileManager.default.createDirectory(at: base, withIntermediateDirectories: true)
+    try SafetensorsWriter.write(
+      example.base().tensors.filter { $0.name != "lm_head.weight" },
+      to: base.appendingPathComponent("model.safetensors"))
+    var configuration = try example.base().configuration!
+    configuration["tie_word_embeddings"] = true
+    try configuration.pretty.write(to: base.appendingPathComponent("config.json"), atomically: true, encoding: .utf8)
+    return try Checkpoint(base)
+  }
+
+  @Test(
+    "trained tokens of a tied embedding are the output layer's too, whether stored once or twice", arguments: [1, 2])
+  func tiedTokens(_ copies: Int) throws {
+    try withTemporaryDirectory { directory in
+      let tied = try tiedBase(.named("llama"), in: directory)
+      let name = "model.embed_tokens.weight"
+      let table = try tied[name]!.tensor()
+      let rows = Tensor.full([2, table.shape[1]], 3)
+      let adapter = directory.appendingPathComponent("adapter")
+      try FileManager.default.createDirectory(at: adapter, withIntermediateDirectories: true)
+      try SafetensorsWriter.write(
+        ["model.embed_tokens", "lm_head"].prefix(copies).map {
+          try StoredTensor(name: "base_model.model.\($0).trainable_tokens_delta", rows)
+        }, to: adapter.appendingPathComponent("adapter_model.safetensors"))
+      let json: JSON = [
+        "peft_type": "TRAINABLE_TOKENS", "token_indices": [1, 4], "target_modules": "model.embed_tokens",
+      ]
+      try json.pretty.write(
+        to: adapter.appendingPathComponent("adapter_config.json"), atomically: true, encoding: .utf8)
+      let output = directory.appendingPathComponent("out")
+      _ = try Merge(base: tied, adapters: [(StoredAdapter(contentsOf: adapter), weight: 1)]).run(to: output)
+      let merged = try Checkpoint(output)
+      #expect(merged.tensorCount == tied.tensorCount && merged.configuration?["tie_word_embeddings"] == true)
+      let found = try merged[name]!.tensor()
+      for row in 0..<table.shape[0] {
+        let expected = [1, 4].contains(row) ? rows.sliced(axis: 0, 0..<1) : table.sliced(axis: 0, row..<row + 1)
+        #expect(found.sliced(axis: 0, row..<row + 1).isIdentical(to: expected))
+      }
+    }
+  }
+
+  @Test("targets that also take a norm or a module around others are found, since peft fails on them")
+  func unadaptable() throws {
+    let example = PEFTCase.named("llama")
+    var adapter = try example.adapter()
+    for name in ["mlp", "input_layernorm", "model.layers"] {
+      adapter.configuration.selection.targets = .names(["q_proj", "v_proj", name])
+      let placement = try Placement(adapter, on: WeightCatalog(example.base()))
+      #expect(placement.isComplete && !placement.isCompleteForPEFT, "\(name)")
+    }
+  }
+
+  @Test("an output layer that is tied and not stored is one of the model's modules")
+  func tiedOutput() throws {
+    try withTemporaryDirectory { directory in
+      let tied = try tiedBase(.named("llama"), in: directory)
+      let shape = tied["model.embed_tokens.weight"]!.shape
+      let adapter = try makeAdapter([("lm_head", shape[0], shape[1], 2, 2)])
+      let placement = try Placement(adapter, on: WeightCatalog(tied), unties: true)
+      #expect(placement.isCompleteForPEFT && placement.isUntied)
+    }
+  }
+
+  @Test("a merge that adds nothing but zeros says so")
+  func zeros() throws {
+    try withTemporaryDirectory { directory in
+      let example = PEFTCase.named("llama")
+      let (base, adapter) = (try example.base(), try example.adapter())
+      for (weight, count) in [(0.0, 1), (1.0, 0)] {
+        let report = try Merge(base: base, adapters: [(adapter, weight: weight)])
+          .run(to: directory.appendingPathComponent("out-\(weight)"))
+        #expect(report.findings.count { $0.message.contains("zero everywhere") } == count)
+      }
     }
   }
 

@@ -13,10 +13,10 @@ public struct StoredLoRA: AdapterMethod {
   public static let peftType: String? = "LORA"
   /// A of a linear layer or a convolution.
   public static let a = MethodPart(
-    ".lora_A.weight", ".lora_down.weight", ".lora.down.weight", "_lora.down.weight", ".lora_linear_layer.down.weight")
+    ".lora_A.weight", ".lora_down.weight", ".lora.down.weight", ".down.weight", ".lora_linear_layer.down.weight")
   /// B of a linear layer or a convolution.
   public static let b = MethodPart(
-    ".lora_B.weight", ".lora_up.weight", ".lora.up.weight", "_lora.up.weight", ".lora_linear_layer.up.weight")
+    ".lora_B.weight", ".lora_up.weight", ".lora.up.weight", ".up.weight", ".lora_linear_layer.up.weight")
   /// A of an embedding, [r, rows].
   public static let embeddingA = MethodPart(".lora_embedding_A")
   /// B of an embedding, [width, r].

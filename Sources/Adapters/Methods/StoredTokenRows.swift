@@ -9,16 +9,20 @@ import LoRATensors
 public struct StoredTokenRows: AdapterMethod {
   public static let name = "trainable tokens"
   public static let peftType: String? = "TRAINABLE_TOKENS"
-  static let rows = MethodPart(".token_adapter.trainable_tokens_delta", ".trainable_tokens_delta")
-  public static let parts = [rows]
+  /// Beside other methods, and alone.
+  static let rows = MethodPart(".token_adapter.trainable_tokens_delta")
+  static let ownRows = MethodPart(".trainable_tokens_delta")
+  public static let parts = [rows, ownRows]
   public static let isTargeted = false
 
+  private let part: MethodPart
   private let values: StoredTensor
   /// Where in the table each row of `values` goes.
   private let indices: [Int]
 
   public init(_ parts: ModuleParts) throws {
-    values = try parts.matrix(Self.rows)
+    part = parts[Self.rows] == nil ? Self.ownRows : Self.rows
+    values = try parts.matrix(part)
     indices = try Self.indices(parts)
     guard indices.count == values.shape[0], indices.allSatisfy({ $0 >= 0 }) else {
       throw parts.problem(
@@ -44,7 +48,7 @@ public struct StoredTokenRows: AdapterMethod {
     return list.compactMap(\.integer)
   }
 
-  public var tensors: [(part: MethodPart, tensor: StoredTensor)] { [(Self.rows, values)] }
+  public var tensors: [(part: MethodPart, tensor: StoredTensor)] { [(part, values)] }
   public var shape: UpdateShape { .rows(width: values.shape[1]) }
   public var isAdditive: Bool { false }
   public var isPEFTOnly: Bool { true }

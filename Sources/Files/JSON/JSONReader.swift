@@ -224,6 +224,8 @@ package struct JSONReader {
     // Python's json writes these three where a float is not finite.
     case UInt8(ascii: "N"): return try readWord("NaN", .number(.nan))
     case UInt8(ascii: "I"): return try readWord("Infinity", .number(.infinity))
+    case UInt8(ascii: "-") where offset + 1 < bytes.count && bytes[offset + 1] == UInt8(ascii: "I"):
+      return try readWord("-Infinity", .number(-.infinity))
     default: return try readNumber()
     }
   }

@@ -26,7 +26,10 @@ extension NameTable {
   }
 
   /// Whether a module is a table of rows, stored as [rows, size].
-  public func isEmbedding(_ path: String) -> Bool { Self.embeddings.contains(lastComponent(path)) }
+  public func isEmbedding(_ path: String) -> Bool { Self.isEmbedding(path) }
+
+  /// The same of any model: names of embeddings are alike.
+  static func isEmbedding(_ path: String) -> Bool { embeddings.contains(lastComponent(path)) }
 
   // MARK: Embeddings and output
 

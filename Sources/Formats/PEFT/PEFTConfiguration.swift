@@ -104,13 +104,16 @@ extension PEFTConfiguration {
     self.peftType = peftType
     fields = json
     let reader = FieldReader(json: json, file: file)
-    // peft fails on a rank that is no integer, 4.0 included, and on an alpha that is null.
-    rank = try reader.read(rankField, \.strictInteger, "an integer") ?? rank
-    if json[alphaField]?.isNull == true {
+    // peft fails on a rank that is no integer, 4.0 included, and on what is null where it works with a value.
+    let needed =
+      [rankField, alphaField] + (peftType == "LORA" ? ["lora_dropout", "rank_pattern", "alpha_pattern"] : [])
+    for field in needed where json[field]?.isNull == true {
       throw CheckpointError(
-        .malformed, file: file, "\(alphaField) is null, on which peft fails", expected: "a number",
-        advice: "Write the number with which it was trained")
+        .malformed, file: file, "\(field) is null, on which peft fails",
+        expected: field.hasSuffix("_pattern") ? "an object" : "a number",
+        advice: "Write the one with which it was trained, or remove the field")
     }
+    rank = try reader.read(rankField, \.strictInteger, "an integer") ?? rank
     alpha = try reader.read(alphaField, \.number, "a number") ?? alpha
     scaling = try reader.read("use_rslora", \.bool, "true or false") ?? false ? .rankStabilized : .standard
     usesMagnitudes = try reader.read("use_dora", \.bool, "true or false") ?? false
@@ -129,11 +132,19 @@ extension PEFTConfiguration {
     // AdaLoRA's rank_pattern holds masks of what it kept.
     rankExceptions = peftType == "ADALORA" ? [] : try reader.exceptions("rank_pattern", \.strictInteger, "integers")
     alphaExceptions = try reader.exceptions("alpha_pattern", \.number, "numbers")
-    dropout = try reader.read("lora_dropout", \.number, "a number") ?? 0
-    taskType = try reader.read("task_type", \.string, "a string")
+    // What is not above 0, NaN included, is none to peft.
+    dropout =
+      try reader.read("lora_dropout", { $0.number.flatMap { $0 > 1 ? nil : $0 > 0 ? $0 : 0 } }, "a share of at most 1")
+      ?? 0
+    taskType = try reader.read(
+      "task_type", { $0.string.flatMap { Self.taskTypes.contains($0) ? $0 : nil } },
+      "null or one of \(Self.taskTypes.joined(separator: ", "))")
     baseModel = try reader.read("base_model_name_or_path", \.string, "a string")
     initialization = json["init_lora_weights"] ?? true
-    guard rank > 0, rankExceptions.allSatisfy({ $0.value > 0 }) else {
+    // OFT's may be 0 beside the size of its blocks.
+    guard rank > 0 || rank == 0 && (json["oft_block_size"]?.integer ?? 0) > 0,
+      rankExceptions.allSatisfy({ $0.value > 0 })
+    else {
       throw CheckpointError(
         .malformed, file: file, "has a rank below 1", expected: "at least 1", advice: "Write the rank that A has rows")
     }
@@ -142,12 +153,38 @@ extension PEFTConfiguration {
         .number, file: file, "\(alphaField) is no finite number, so the scale would be none",
         expected: "a finite number", advice: "Write the number with which it was trained")
     }
-    if case .pattern = selection.targets, !selection.layers.isEmpty {
+    if let contradiction {
       throw CheckpointError(
-        .malformed, file: file, "has layers_to_transform beside a pattern in target_modules",
-        expected: "a list of names there", advice: "Put the layers into the pattern, or name the modules")
+        .malformed, file: file, "\(contradiction.found), on which peft fails", expected: contradiction.expected,
+        advice: "Correct it, or fetch the file again")
     }
   }
+
+  /// Fields that exclude each other, as the configuration's class in peft has it.
+  private var contradiction: (found: String, expected: String)? {
+    func has(_ field: String) -> Bool { fields[field].map { !$0.isNull } ?? false }
+    for field in ["layers_to_transform", "layers_pattern"] where has(field) {
+      if fields["target_modules"]?.string != nil {
+        return ("has \(field) beside a text in target_modules", "a list of names there")
+      }
+    }
+    if !selection.layersPatterns.isEmpty, !has("layers_to_transform") {
+      return ("has layers_pattern without layers_to_transform", "the layers' numbers there")
+    }
+    if hasLoRABias, usesMagnitudes { return ("has both lora_bias and use_dora", "one of the two") }
+    if hasLoRABias, initialization.bool == nil {
+      return ("has lora_bias beside init_lora_weights \(initialization.shown)", "true or false there")
+    }
+    if usesMagnitudes, fields["megatron_config"]?.members.isEmpty == false {
+      return ("has both megatron_config and use_dora", "one of the two")
+    }
+    return nil
+  }
+
+  /// peft fails on others.
+  private static let taskTypes = [
+    "SEQ_CLS", "SEQ_2_SEQ_LM", "CAUSAL_LM", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION",
+  ]
 
   /// The fields of the rank and of α, which methods call differently.
   private var rankField: String { peftType == "ADALORA" ? "init_r" : "r" }

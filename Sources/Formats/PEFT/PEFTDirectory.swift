@@ -17,10 +17,17 @@ extension StoredAdapter {
     guard FileManager.default.fileExists(atPath: directory.path) else {
       throw CheckpointError(.inputOutput, file: directory.path, "does not exist", advice: "Check the path")
     }
-    guard let name = [PEFTNames.weightsName, PEFTNames.legacyWeightsName].first(where: exists) else {
+    let names = [PEFTNames.weightsName, PEFTNames.legacyWeightsName]
+    guard let name = names.first(where: exists) else {
+      // A link to nothing is not the lack of a file.
+      for name in names { _ = try LoRAFiles.file(name, in: directory) }
       throw CheckpointError(
-        .missing, file: directory.path, "has no \(PEFTNames.weightsName), the weights of its adapter_config.json",
-        advice: "Fetch the file from where the rest comes from")
+        .missing, file: directory.path,
+        "has no \(PEFTNames.weightsName)"
+          + (exists(PEFTNames.configurationName)
+            ? ", the weights of its \(PEFTNames.configurationName)" : " and is no folder of one LoRA file"),
+        advice: exists(PEFTNames.configurationName)
+          ? "Fetch the file from where the rest comes from" : "Name the folder of an adapter, or a LoRA file")
     }
     guard exists(PEFTNames.configurationName) else {
       throw CheckpointError(
@@ -112,7 +119,18 @@ private struct PEFTReading {
     findings.report(
       .error, "the configuration does not target these modules: peft ignores their weights in silence",
       try modules.filter { try $0.isTargeted && !matcher.targets($0.path) }.map(\.path))
-    if configuration.peftType == "LORA" { try reportLoRA(matcher) }
+    let type = configuration.peftType
+    findings.report(
+      .error, "peft_type is \"\(type)\", these are of another method: peft would ignore them",
+      modules.filter { $0.isTargeted && $0.method.peftType != type }.map(\.path))
+    let namesTokens = ["trainable_token_indices", "token_indices"].contains {
+      configuration.fields[$0].map { !$0.isNull } ?? false
+    }
+    if namesTokens, modules.allSatisfy({ $0.isTargeted }) {
+      findings.append(
+        Finding(.error, "the configuration names trained tokens, the weights hold none: peft fails on them"))
+    }
+    if type == "LORA" { try reportLoRA(matcher) }
   }
 
   private mutating func reportLoRA(_ matcher: PEFTMatcher) throws {

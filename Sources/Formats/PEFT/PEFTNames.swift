@@ -27,7 +27,7 @@ package enum PEFTNames {
   }
 
   /// Suffixes that peft loads, with and without the adapter's name.
-  private static let parts: [String: MethodPart] = {
+  static let parts: [String: MethodPart] = {
     var table = AdapterMethods.partByPEFTSuffix
     for (suffix, part) in AdapterMethods.partByPEFTSuffix { table[named(suffix, "default")] = part }
     table[".lora_magnitude_vector.weight"] = StoredDoRA.magnitude

@@ -63,7 +63,9 @@ private struct Orientation {
     isFanInFanOut = adapter.configuration.isFanInFanOut
     var votes = (straight: 0, transposed: 0)
     for module in adapter.modules {
+      // Tables lie the other way in every model, and say nothing of linear maps.
       guard case .matrix(let outputs, let inputs, _) = module.method.shape, outputs != inputs,
+        !base.architecture.isEmbedding(module.path),
         let place = base.places(of: renaming(module.path)).first, let shape = base[place.tensor]?.shape
       else { continue }
       if shape == [outputs, inputs] { votes.straight += 1 }

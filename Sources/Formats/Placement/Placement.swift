@@ -70,7 +70,7 @@ public struct Placement: Sendable {
     }
 
     let modules = ModulePlacement(adapter, on: base, renaming: renaming)
-    items = modules.items
+    var items = modules.items
     findings += modules.findings
     let wholes = ReplacementPlacement(adapter, on: base, renaming: renaming, matcher: matcher)
     var replacements = wholes.replacements
@@ -83,14 +83,20 @@ public struct Placement: Sendable {
       ]
     }
 
-    // A pair that is replaced by one and the same tensor stays a pair.
-    let changed = (modules.items.flatMap(\.places).map(\.tensor) + replacements.map(\.tensor.name))
-      .filter { base.tied?.contains($0) == true }
+    // A pair that is replaced by one and the same tensor stays a pair, and so does one whose trained tokens are.
+    let changed = Set<ExactString>(
+      names: (items.flatMap(\.places).map(\.tensor) + replacements.map(\.tensor.name))
+        .filter { base.tied?.contains($0) == true }
+    ).map(\.text).sorted(by: isOrdered)
     if let tied = base.tied, !changed.isEmpty {
       let input = replacements.first { $0.tensor.name == tied.input }?.tensor
       let output = replacements.first { $0.tensor.name == tied.output }?.tensor
-      let isAdapted = modules.items.flatMap(\.places).contains { tied.contains($0.tensor) }
-      if let input, let output, input.hasSameNumbers(as: output), !isAdapted {
+      let adapted = items.filter { $0.places.contains { tied.contains($0.tensor) } }
+      let isAdapted = !adapted.isEmpty
+      if input == nil, output == nil, Self.sharesTokens(adapted, tied) {
+        items.removeAll { $0.places.contains { $0.tensor == tied.output } }
+        isUntied = false
+      } else if let input, let output, input.hasSameNumbers(as: output), !isAdapted {
         if !tied.isStoredTwice { replacements.removeAll { $0.tensor.name == tied.output } }
         isUntied = false
       } else if configuration.ensuresWeightTying, let input, output == nil, !isAdapted {
@@ -109,9 +115,20 @@ public struct Placement: Sendable {
     } else {
       isUntied = false
     }
+    self.items = items
     self.replacements = replacements
     self.findings = findings
     isUntyingRefused = isUntied && !unties
+  }
+
+  /// Whether these are trained tokens of the input embedding: peft makes them the output layer's too, and may store them
+  /// for both.
+  private static func sharesTokens(_ items: [Item], _ tied: TiedEmbeddings) -> Bool {
+    guard let input = items.first(where: { $0.places.contains { $0.tensor == tied.input } }) else { return false }
+    return items.allSatisfy { item in
+      item.module.method is StoredTokenRows
+        && zip(item.module.tensors, input.module.tensors).allSatisfy { $0.hasSameNumbers(as: $1) }
+    }
   }
 
   /// What the configuration asks for and the weights don't have, and what peft would make of the two.
@@ -129,6 +146,20 @@ public struct Placement: Sendable {
       }
       findings.report(
         .error, "modules that the configuration targets and that have no weights in the adapter", bare)
+      if base.hasConfiguration, configuration.selection.targets != nil {
+        findings.report(
+          .error,
+          "target_modules also takes modules that can't be adapted (norms, or modules around others): peft fails",
+          try base.unadaptablePaths.filter { try matcher.targets($0) }, audience: .peft)
+      }
+      let brought = Set<ExactString>(
+        names: adapter.replacements.compactMap { base.stored($0.name) ?? base.stored(renaming($0.name)) })
+      findings.report(
+        .error, "modules_to_save names modules whose weights the adapter lacks: peft fails on them",
+        base.names.filter { name in
+          let path = TensorInfo(name: base.parameter(of: name), format: .f32, shape: []).modulePath
+          return matcher.isReplaced(path) && !brought.contains(name)
+        })
       let all = matrices.map(renaming.reversed) + matrices + adapter.modules.map(\.path)
       findings.report(
         .warning, "target_modules that match nothing: peft does not say so",

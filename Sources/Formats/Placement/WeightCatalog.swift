@@ -124,12 +124,27 @@ public struct WeightCatalog: Sendable {
     let table = task.flatMap(architecture.headClassName).map {
       NameTable(modelType: architecture.modelType, className: $0, names: names)
     }
-    return names.reduce(into: []) { paths, name in
+    return (names + [tied?.output].compactMap(\.self)).reduce(into: []) { paths, name in
       paths.formUnion(
         [parameter(of: name), table?.parameter(of: name)].compactMap {
           $0.flatMap(Self.modulePath).map(ExactString.init)
         })
     }
+  }
+
+  /// The paths of modules to which no adapter goes: those with vectors alone, and those around others.
+  var unadaptablePaths: [String] {
+    let matrices = Set<ExactString>(names: matrixPaths)
+    var found: Set<ExactString> = []
+    for path in parameterPaths {
+      for end in path.indices.filter({ path[$0] == "." }) + [path.endIndex] {
+        let module = String(path[..<end])
+        // torch's attention keeps three of its matrices itself, and one in a module within.
+        let isAttention = entries[module + ".in_proj_weight"] != nil
+        if !matrices.contains(module), !isAttention { found.insert(module) }
+      }
+    }
+    return found.map(\.text)
   }
 
   /// The linear layers that "all-linear" means: all but the output layer.
