@@ -151,7 +151,7 @@ extension LowRankUpdate {
       try SafetensorsWriter.write(weights, to: directory.appendingPathComponent("base.safetensors"))
       let base = try Checkpoint(directory.appendingPathComponent("base.safetensors"))
       var adapter = try makeAdapter([("shared", 4, 9, 2, 2), ("q", 4, 4, 2, 2)])
-      adapter.modules = try adapter.modules.map { module in
+      adapter.modules = adapter.modules.map { module in
         module.path == "q"
           ? module
           : StoredModule(path: module.path, a: module.lora!.a, b: module.lora!.b, isEmbedding: true, alpha: 2)

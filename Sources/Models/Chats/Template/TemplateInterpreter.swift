@@ -11,6 +11,8 @@ struct TemplateInterpreter {
   /// How many outputs are set aside while a macro's or a block's is made.
   private var capturing = 0
   private var bytesBefore = 0
+  /// Scopes that hold a macro, which holds them.
+  private var enclosing: [TemplateScope] = []
 
   /// How a body ended.
   private enum Ending { case end, breakLoop, continueLoop }
@@ -20,6 +22,11 @@ struct TemplateInterpreter {
   mutating func run(_ statements: [TemplateStatement], with variables: [String: TemplateValue]) throws {
     let scope = TemplateScope()
     scope.values = variables
+    enclosing = [scope]
+    defer {
+      for scope in enclosing { scope.letGo() }
+      enclosing = []
+    }
     _ = try run(statements, in: scope)
   }
 
@@ -93,7 +100,9 @@ struct TemplateInterpreter {
       var text = TemplateValue.string(try captured(body, in: TemplateScope(in: scope)))
       if let filter { text = try filtered(text, by: filter, in: scope) }
       try assign(text, to: target, in: scope, line)
-    case .macro(let definition): scope.values[definition.name] = .macro(TemplateMacro(definition, in: scope))
+    case .macro(let definition):
+      scope.values[definition.name] = .macro(TemplateMacro(definition, in: scope))
+      enclosing.append(scope)
     case .call(let definition, let expression):
       guard case .call(let function, let arguments) = expression.kind else { break }
       let called = try value(of: function, in: scope)

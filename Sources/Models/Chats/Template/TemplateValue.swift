@@ -129,6 +129,15 @@ final class TemplateScope {
     }
     return nil
   }
+
+  /// Forgets its values and those around it, once nothing runs in them: macros hold the scopes that hold them.
+  func letGo() {
+    var scope: TemplateScope? = self
+    while let here = scope {
+      here.values = [:]
+      scope = here.parent
+    }
+  }
 }
 
 extension TemplateValue {
