@@ -25,7 +25,7 @@ extension QuantizedTensors {
     if let group = setting("group_size")?.integer, group != columns / scales.shape[1] {
       throw Problem(
         found: "its groups hold \(columns / scales.shape[1]) numbers",
-        expected: "\(group), as config.json (quantization) says")
+        expected: "\(group), as config.json (mlx's quantization) says")
     }
     let formats: [NumberFormat] = [.f16, .bf16, .f32]
     _ = try take("\(path).scales", formats, count: scales.count)
