@@ -4,10 +4,9 @@
 
 LORA is the release build's executable. Python needs torch, transformers, peft and tokenizers. Models with random weights of each
 shape are written to a temporary folder; both sides train the same LoRA (r 8 on queries and values) on batches of the same size, and a
-check makes sure that both see the same loss at the first step. All run in turn, round by round; prints medians over all rounds and
-peak memory of peft in float32, under autocast to
-bfloat16 and with weights in bfloat16, and of `lora` in float32 and bfloat16; the ratio is to the fastest of peft's. For decoders also
-`lora` with the base stored as bfloat16, and with layers computed again.
+check makes sure that both see the same loss at the first step. All run in turn, round by round; prints medians over all rounds and peak
+memory of peft in float32, under autocast to bfloat16 and with weights in bfloat16, and of `lora` in float32 and bfloat16; the ratio is to
+the fastest of peft's. For decoders also `lora` with the base stored as bfloat16, and with layers computed again.
 """
 import argparse
 import json
@@ -29,6 +28,13 @@ SHAPES = {
     "llama-135m-1x256": dict(kind="llama", batch=1, length=256, hidden=576, layers=30, heads=9, key_heads=3, intermediate=1536, vocabulary=49152),
 }
 
+# By name alone.
+LARGER = {
+    "qwen3-0.6b-1x256": dict(
+        kind="qwen3", batch=1, length=256, hidden=1024, layers=28, heads=16, key_heads=8, intermediate=3072, vocabulary=151936,
+        head_dim=128),
+}
+
 
 def make_model(shape, folder):
     """Writes a folder with random weights and a tokenizer; the text's tokens are all below 420."""
@@ -41,14 +47,17 @@ def make_model(shape, folder):
             hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
         model = transformers.BertForSequenceClassification(config)
     else:
-        config = transformers.LlamaConfig(
+        settings = dict(
             vocab_size=shape["vocabulary"], hidden_size=shape["hidden"], num_hidden_layers=shape["layers"],
             num_attention_heads=shape["heads"], num_key_value_heads=shape["key_heads"], intermediate_size=shape["intermediate"],
             max_position_embeddings=2048, tie_word_embeddings=True)
-        model = transformers.LlamaForCausalLM(config)
+        if shape["kind"] == "qwen3":
+            model = transformers.Qwen3ForCausalLM(transformers.Qwen3Config(head_dim=shape["head_dim"], **settings))
+        else:
+            model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**settings))
     model.save_pretrained(folder)
     shutil.copy(TOKENIZER, os.path.join(folder, "tokenizer.json"))
-    if shape["kind"] == "llama":
+    if shape["kind"] != "bert":
         half = os.path.join(folder, "bf16")
         model.to(torch.bfloat16).save_pretrained(half)
         shutil.copy(TOKENIZER, os.path.join(half, "tokenizer.json"))
@@ -149,23 +158,24 @@ def lora_side(lora, folder, shape, data, steps, *options):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("lora")
-    parser.add_argument("--shape", choices=SHAPES)
+    parser.add_argument("--shape", choices={**SHAPES, **LARGER})
     parser.add_argument("--steps", type=int, default=7)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json")
     parser.add_argument("--peft", help=argparse.SUPPRESS)
     parser.add_argument("--make", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    shapes = {**SHAPES, **LARGER}
     # Work with torch is done by processes of their own: a process counts the peak of the one that started it as its own.
     if options.make:
-        return make_model(SHAPES[options.shape], options.make)
+        return make_model(shapes[options.shape], options.make)
     if options.peft:
         request = json.loads(options.peft)
-        return peft_side(request["folder"], SHAPES[options.shape], request["ids"], options.steps, request["precision"])
+        return peft_side(request["folder"], shapes[options.shape], request["ids"], options.steps, request["precision"])
     results = {}
     print(f"{'':<34}{'s/step':>9}{'ratio':>7}{'MB':>8}{'share':>7}")
     for name in [options.shape] if options.shape else SHAPES:
-        shape = SHAPES[name]
+        shape = shapes[name]
         with tempfile.TemporaryDirectory() as folder:
             itself = [sys.executable, __file__, options.lora, "--shape", name, "--steps", str(options.steps)]
             run(itself + ["--make", folder])
@@ -173,7 +183,7 @@ def main():
             sides = {title: peft(itself, folder, ids, precision) for title, precision in PEERS.items()}
             for precision in ["f32", "bf16"]:
                 sides[f"lora --precision {precision}"] = own(options, folder, shape, data, "--precision", precision)
-            if shape["kind"] == "llama":
+            if shape["kind"] != "bert":
                 half = os.path.join(folder, "bf16")
                 for title, flags in {"base stored as BF16": [], "and --recompute": ["--recompute"]}.items():
                     sides[f"  {title}"] = own(options, half, shape, data, *flags)
@@ -183,7 +193,7 @@ def main():
                     found[title].append(side())
         # A decoder's first loss does not depend on what is drawn at the start; a classifier's new head does.
         first, limit = found["peft"][0]["losses"][0], {"lora --precision f32": 1e-3, "lora --precision bf16": 1e-2}
-        for title in limit if shape["kind"] == "llama" else []:
+        for title in limit if shape["kind"] != "bert" else []:
             loss = found[title][0]["losses"][0]
             if abs(first - loss) > limit[title]:
                 sys.exit(f"{name}: the first losses of peft and {title} differ: {first} and {loss}")

@@ -48,6 +48,40 @@ private struct ChatFolder {
 
 @Suite("lora chat and conversations")
 struct ChatCommandTests {
+  #if os(Linux)
+    @Test("a template with macros keeps no more of what it wrote than one without")
+    func macros() throws {
+      let place = try ChatFolder()
+      let turns = (0..<200).map { #"{"role":"\#($0 % 2 == 0 ? "user" : "assistant")","content":"the fox"}"# }
+      let row = #"{"messages":[\#(turns.joined(separator: ","))]}"# + "\n"
+      try place.write(String(repeating: row, count: 600), to: "many.jsonl")
+      let line = "{{ m.role }}: {{ m.content }}\n"
+      let peaks = try [
+        "{% for m in messages %}\(line){% endfor %}",
+        "{% macro say(m) %}\(line){% endmacro %}{% for m in messages %}{{ say(m) }}{% endfor %}",
+      ].map { template in
+        try place.write(template, to: "model/chat_template.jinja")
+        var peak = 0
+        let run = try CommandRun(
+          [
+            "train", "lm", "--model", place.model, "--data", place.path("many.jsonl"), "--length", "16", "--steps", "1",
+            "--learn", "all", "--force", "--quiet", "-o", place.path("out"),
+          ]
+        ) { process in
+          while process.isRunning {
+            let status = try? String(contentsOfFile: "/proc/\(process.processIdentifier)/status", encoding: .utf8)
+            if let found = status?.firstMatch(of: /VmHWM:\s+(\d+)/) { peak = Int(found.1)! }
+            usleep(5000)
+          }
+        }
+        #expect(run.exitCode == 0 && peak > 0, "\(run.errors)")
+        return peak
+      }
+      // Kept, the values of a conversation would be 50 kB: 30 MB.
+      #expect(peaks[1] - peaks[0] < 12_000, "\(peaks) kB")
+    }
+  #endif
+
   @Test("a model learns a conversation's answers and gives them, through generate and through chat")
   func learnt() throws {
     let place = try ChatFolder()

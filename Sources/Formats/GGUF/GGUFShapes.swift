@@ -45,7 +45,7 @@ struct GGUFShapes {
     func fail(_ found: String, _ expected: String) -> CheckpointError {
       CheckpointError(
         .mismatch, file: file, found, expected: expected + ", by its configuration",
-        advice: "Take the config.json that was saved with these weights")
+        advice: "Take the configuration that was saved with these weights")
     }
     var layers = 0
     for tensor in tensors {
